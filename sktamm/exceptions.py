@@ -1,0 +1,51 @@
+"""Warnings and errors of sktamm: one class per kind of trouble, so callers can filter."""
+
+from sklearn.exceptions import ConvergenceWarning as SklearnConvergenceWarning
+
+__all__ = [
+    "ConvergenceWarning",
+    "EmptyBinWarning",
+    "IncompatibleChoiceError",
+    "InvalidInputError",
+    "SamplingWarning",
+    "SingleSimulationWarning",
+    "SktammWarning",
+    "SpanWarning",
+    "WeightWarning",
+]
+
+
+class SktammWarning(UserWarning):
+    """Base class of every warning that sktamm issues."""
+
+
+class EmptyBinWarning(SktammWarning):
+    """The target fills bins that every template leaves empty; they got the floor."""
+
+
+class SingleSimulationWarning(SktammWarning):
+    """A class has one simulation, so nothing can adapt: the classical template fit."""
+
+
+class SpanWarning(SktammWarning):
+    """The adapted mixture does not describe the target: it leaves the simulations' span."""
+
+
+class WeightWarning(SktammWarning):
+    """Weights were changed to stay usable, for example a negative bin content."""
+
+
+class ConvergenceWarning(SktammWarning, SklearnConvergenceWarning):
+    """A fit stopped before it converged, or ended in a singular point."""
+
+
+class SamplingWarning(SktammWarning):
+    """The posterior draws are not good enough to be trusted (R-hat, sample size)."""
+
+
+class InvalidInputError(ValueError):
+    """Input that no method here can use; the message names argument, rule and value."""
+
+
+class IncompatibleChoiceError(ValueError):
+    """A combination of components, form, prior and inference that has no meaning."""

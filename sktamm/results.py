@@ -1,0 +1,181 @@
+"""Immutable answers: what was measured, how well, and whether to trust it.
+
+Displays and exports are built from these records alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+__all__ = ["AdaptedTemplates", "FractionResult", "Profile"]
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptedTemplates:
+    """Probabilities of the bins before and after the data adapted the templates.
+
+    Attributes
+    ----------
+    edges : tuple of ndarray
+        Bin edges of every feature, finite and ascending, without flow bins.
+    shape : tuple of int
+        Number of bins of every feature including flow bins; rows are bins in C order.
+    flow : bool
+        Whether the first and last bin of every feature are underflow and overflow.
+    feature_names : tuple of str
+        Names of the features.
+    counts : ndarray of shape (n_datasets, n_rows)
+        Observed sum of weights in every bin.
+    variances : ndarray of shape (n_datasets, n_rows)
+        Observed sum of squared weights in every bin.
+    nominal : ndarray of shape (n_classes, n_rows)
+        Probability of every bin for the average simulation of every class.
+    simulated : ndarray of shape (n_sources, n_rows)
+        Probability of every bin for every simulation of every class.
+    source_class : ndarray of int, shape (n_sources,)
+        Class index of every row of ``simulated``.
+    adapted : ndarray of shape (n_datasets, n_classes, n_rows)
+        Probability of every bin for every class, adapted to each dataset.
+    """
+
+    edges: tuple[NDArray, ...]
+    shape: tuple[int, ...]
+    flow: bool
+    feature_names: tuple[str, ...]
+    counts: NDArray
+    variances: NDArray
+    nominal: NDArray
+    simulated: NDArray
+    source_class: NDArray
+    adapted: NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A curve over kappa: profile likelihood or marginal posterior.
+
+    Attributes
+    ----------
+    kappa : ndarray of shape (n_datasets, n_points)
+        Values of kappa.
+    log_density : ndarray of shape (n_datasets, n_points)
+        Logarithm of the profile likelihood or of the marginal posterior, with maximum 0.
+    """
+
+    kappa: NDArray
+    log_density: NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class FractionResult:
+    """Signal fraction of one or several datasets, with everything that belongs to it.
+
+    Attributes
+    ----------
+    dataset : ndarray of shape (n_datasets,)
+        Identifier of each dataset.
+    classes : ndarray of shape (n_classes,)
+        Class labels.
+    pos_label : object
+        The class whose fraction is kappa.
+    kappa : ndarray of shape (n_datasets,)
+        Estimated fraction of ``pos_label``.
+    std : ndarray of shape (n_datasets,)
+        Standard error (frequentist) or posterior standard deviation (Bayesian).
+    levels : ndarray of shape (n_levels,)
+        Levels of the intervals.
+    interval : ndarray of shape (n_datasets, 2, n_levels)
+        Lower and upper ends.
+    fractions : ndarray of shape (n_datasets, n_classes)
+        Fractions of all classes; sums to one.
+    weights : tuple of ndarray of shape (n_datasets, n_components) or None, per class
+        Weights of the components of each class (linear form: on the simplex;
+        exponential form: coefficients of the prior's directions).
+    n_events : ndarray of shape (n_datasets,)
+        Sum of the event weights.
+    n_effective : ndarray of shape (n_datasets,)
+        Effective number of events, (sum w)^2 / sum w^2.
+    diagnostics : mapping of str to ndarray of shape (n_datasets,)
+        Named diagnostics: "converged", "at_boundary", "singular", "n_iterations",
+        "goodness_of_fit" (p-value), and for draws "r_hat", "ess_bulk", "ess_tail",
+        "n_divergent".
+    flags : tuple of tuple of str
+        For each dataset the names of the problems found; empty when healthy.
+    method : mapping of str to str
+        The choices made: components, form, prior, inference, interval, pairing.
+    draws : ndarray of shape (n_datasets, n_chains, n_draws) or None
+        Posterior draws of kappa.
+    profile : Profile or None
+        Profile likelihood or marginal posterior of kappa.
+    templates : AdaptedTemplates or None
+        Templates before and after adapting; None when unbinned.
+    """
+
+    dataset: NDArray
+    classes: NDArray
+    pos_label: Any
+    kappa: NDArray
+    std: NDArray
+    levels: NDArray
+    interval: NDArray
+    fractions: NDArray
+    weights: tuple[NDArray, ...]
+    n_events: NDArray
+    n_effective: NDArray
+    diagnostics: Mapping[str, NDArray] = field(default_factory=dict)
+    flags: tuple[tuple[str, ...], ...] = ()
+    method: Mapping[str, str] = field(default_factory=dict)
+    draws: NDArray | None = None
+    profile: Profile | None = None
+    templates: AdaptedTemplates | None = None
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per dataset: kappa, error, intervals, events, diagnostics, flags.
+
+        Returns
+        -------
+        frame : pandas.DataFrame of n_datasets rows
+            Columns ``lower_<level>`` and ``upper_<level>`` hold the intervals.
+        """
+        columns: dict[str, Any] = {
+            "dataset": self.dataset,
+            "kappa": self.kappa,
+            "std": self.std,
+        }
+        for i, level in enumerate(self.levels):
+            columns[f"lower_{level:g}"] = self.interval[:, 0, i]
+            columns[f"upper_{level:g}"] = self.interval[:, 1, i]
+        columns |= {"n_events": self.n_events, "n_effective": self.n_effective}
+        columns |= dict(self.diagnostics)
+        columns["flags"] = [" ".join(flags) for flags in self.flags]
+        return pd.DataFrame(columns)
+
+    def summary(self) -> str:
+        """Readable account of the measurement, a few lines per dataset."""
+        lines = [", ".join(f"{k}: {v}" for k, v in self.method.items())]
+        for i, name in enumerate(self.dataset):
+            lines.append(self._headline(i, name))
+            lines += [
+                f"  {level:.1%} interval  [{low:.4f}, {high:.4f}]"
+                for level, low, high in zip(
+                    self.levels, *self.interval[i], strict=True
+                )
+            ]
+            lines.append(f"  flags: {', '.join(self.flags[i]) or 'none'}")
+        return "\n".join(lines)
+
+    def _headline(self, i: int, name: Any) -> str:
+        return (
+            f"dataset {name}: kappa = {self.kappa[i]:.4f} +- {self.std[i]:.4f} "
+            f"({self.n_events[i]:g} events, fraction of class {self.pos_label!r})"
+        )
+
+    def __repr__(self) -> str:
+        """Short form: number of datasets and the first estimates."""
+        shown = ", ".join(f"{k:.4f}" for k in np.atleast_1d(self.kappa)[:3])
+        more = ", ..." if self.kappa.size > 3 else ""
+        return f"FractionResult(n_datasets={self.kappa.size}, kappa=[{shown}{more}])"
