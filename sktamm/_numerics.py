@@ -1,0 +1,105 @@
+"""Pure functions of arrays that several layers share."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "contrast_basis",
+    "effective_size",
+    "interval_score",
+    "normalise_exp",
+    "project_to_simplex",
+    "softmax",
+]
+
+FloatArray = NDArray[np.float64]
+
+
+def softmax(logits: FloatArray) -> FloatArray:
+    """Positive weights with sum one along the last axis."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def normalise_exp(
+    log_values: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Shares and log normalisation of ``sum_j weights_j exp(log_values_j)``.
+
+    Returns
+    -------
+    shares : ndarray like log_values
+        weights_j exp(log_values_j) / Z, which sums to one along the last axis.
+    log_z : ndarray of the leading shape
+        ln Z.
+    """
+    top = log_values.max(axis=-1, keepdims=True)
+    terms = weights * np.exp(log_values - top)
+    total = terms.sum(axis=-1, keepdims=True)
+    return terms / total, (top + np.log(total))[..., 0]
+
+
+def contrast_basis(n: int) -> FloatArray:
+    """Orthonormal columns that span the vectors of sum zero (Helmert contrasts).
+
+    Returns
+    -------
+    basis : ndarray of shape (n, n - 1)
+        Isometric log-ratio coordinates u of weights are ``softmax(basis @ u)``.
+    """
+    basis = np.triu(np.ones((n, n - 1)))
+    rank = np.arange(1, n)
+    basis[rank, rank - 1] = -rank
+    return basis / np.sqrt(rank * (rank + 1.0))
+
+
+def project_to_simplex(fractions: ArrayLike) -> FloatArray:
+    """Nearest point of the simplex, row by row.
+
+    The sort-based projection of Held, Wolfe and Crowder (1974).
+
+    Parameters
+    ----------
+    fractions : array-like of shape (..., n_classes)
+        Any real numbers.
+
+    Returns
+    -------
+    projected : ndarray of the same shape
+        Non-negative, with sum one along the last axis.
+    """
+    values = np.asarray(fractions, dtype=float)
+    ordered = -np.sort(-values, axis=-1)
+    rank = np.arange(1, values.shape[-1] + 1)
+    thresholds = (np.cumsum(ordered, axis=-1) - 1.0) / rank
+    support = (ordered > thresholds).sum(axis=-1, keepdims=True)
+    threshold = np.take_along_axis(thresholds, support - 1, axis=-1)
+    return np.maximum(values - threshold, 0.0)
+
+
+def effective_size(weight_sum: ArrayLike, square_sum: ArrayLike) -> FloatArray:
+    """Number of unweighted events of the same relative variance (Kish)."""
+    total = np.asarray(weight_sum, dtype=float)
+    return total**2 / np.asarray(square_sum, dtype=float)
+
+
+def interval_score(
+    truth: ArrayLike, lower: ArrayLike, upper: ArrayLike, level: float
+) -> FloatArray:
+    """Interval score of Gneiting and Raftery (2007): width plus penalty for misses.
+
+    Parameters
+    ----------
+    truth, lower, upper : array-like
+        True values and the ends of their intervals, of one shape.
+    level : float
+        Nominal level of the interval, alpha = 1 - level.
+
+    Returns
+    -------
+    score : ndarray
+        (upper - lower) + (2 / alpha) * distance of the truth from the interval.
+    """
+    truth, lower, upper = (np.asarray(v, dtype=float) for v in (truth, lower, upper))
+    miss = np.maximum(lower - truth, 0.0) + np.maximum(truth - upper, 0.0)
+    return (upper - lower) + 2.0 / (1.0 - level) * miss

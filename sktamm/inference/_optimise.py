@@ -1,0 +1,116 @@
+"""Batched maximisation of the log posterior by damped Fisher scoring.
+
+Each fit of the batch keeps its own Levenberg damping: a step that raises the objective is
+taken and the damping falls, any other is refused and the damping rises. Coordinates that
+are held fixed (kappa, for a profile) get a unit row in the information.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sktamm._numerics import FloatArray
+from sktamm.mixture._model import MixtureModel, RowData
+
+__all__ = ["Optimum", "maximise"]
+
+_FIRST_DAMPING = 1e-4
+_LARGEST_DAMPING = 1e12
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """End point of every fit of a batch.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_fits, n_params)
+        Parameters.
+    value : ndarray of shape (n_fits,)
+        Log posterior.
+    decrement : ndarray of shape (n_fits,)
+        Half the squared length of the last scoring step: the rise still to be expected.
+    converged : ndarray of bool, shape (n_fits,)
+        Whether the decrement fell below the tolerance.
+    n_iterations : ndarray of int, shape (n_fits,)
+        Iterations used.
+    """
+
+    theta: FloatArray
+    value: FloatArray
+    decrement: FloatArray
+    converged: np.ndarray
+    n_iterations: np.ndarray
+
+
+def maximise(
+    model: MixtureModel,
+    theta: FloatArray,
+    data: RowData,
+    *,
+    fixed: int = 0,
+    max_iter: int = 100,
+    tol: float = 1e-8,
+) -> Optimum:
+    """Maximise the log posterior of every fit.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Log posterior with derivatives.
+    theta : ndarray of shape (n_fits, n_params)
+        Start; must have a finite log posterior.
+    data : RowData
+        Data of the fits.
+    fixed : int, default=0
+        Number of leading parameters that stay as they are.
+    max_iter : int, default=100
+        Largest number of iterations.
+    tol : float, default=1e-8
+        Bound on the expected rise of the log posterior.
+
+    Returns
+    -------
+    optimum : Optimum
+        Parameters, values and convergence.
+    """
+    theta = theta.copy()
+    n_fits = theta.shape[0]
+    value = np.full(n_fits, -np.inf)
+    decrement = np.full(n_fits, np.inf)
+    iterations = np.zeros(n_fits, dtype=int)
+    damping = np.full(n_fits, _FIRST_DAMPING)
+    active = np.arange(n_fits)
+    for _ in range(max_iter):
+        subset = data.take(active)
+        terms = model.step_terms(theta[active], subset)
+        value[active] = terms[0]
+        step, expected = _scoring_step(terms[1], terms[2], damping[active], fixed)
+        decrement[active] = expected
+        iterations[active] += 1
+        moving = (expected > tol) & (damping[active] < _LARGEST_DAMPING)
+        active, step = active[moving], step[moving]
+        if active.size == 0:
+            break
+        trial = theta[active] + step
+        rise = model.value(trial, data.take(active)) - value[active]
+        better = rise >= 0
+        theta[active[better]] = trial[better]
+        damping[active] *= np.where(better, 0.1, 10.0)
+    return Optimum(theta, value, decrement, decrement <= tol, iterations)
+
+
+def _scoring_step(
+    gradient: FloatArray, information: FloatArray, damping: FloatArray, fixed: int
+) -> tuple[FloatArray, FloatArray]:
+    """Damped step (G + lambda diag G)^-1 g and the rise g.step/2 it promises."""
+    gradient = gradient.copy()
+    gradient[:, :fixed] = 0.0
+    information[:, :fixed, :] = 0.0
+    information[:, :, :fixed] = 0.0
+    index = np.arange(information.shape[1])
+    diagonal = information[:, index, index]
+    floor = 1e-12 * diagonal.max(axis=1, keepdims=True) + np.finfo(float).tiny
+    information[:, index, index] += damping[:, None] * diagonal + floor
+    step = np.linalg.solve(information, gradient[:, :, None])[:, :, 0]
+    return step, 0.5 * np.einsum("bi,bi->b", gradient, step)

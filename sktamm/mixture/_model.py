@@ -1,0 +1,263 @@
+"""The mixture: fractions times class densities, as a function of all parameters.
+
+    log L(theta) = sum_i [ a_i ln p_i - e_i p_i ] + ln prior,    p_i = sum_c f_c q_ci
+
+``a`` are the (discounted) sums of weights of the rows. ``e`` is zero unless statistical
+errors of the templates discount some rows more than others, when the Poisson form keeps
+the estimate unbiased. Parameters are theta = (f without the dependent class, z_1, z_2,
+...): fractions are free real numbers whose sum is one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sktamm._numerics import FloatArray
+from sktamm.mixture._densities import ClassDensity, Evaluation
+from sktamm.mixture._penalties import Penalty
+
+__all__ = ["Block", "MixtureModel", "RowData"]
+
+
+@dataclass(frozen=True, eq=False)
+class RowData:
+    """Data of a batch of fits.
+
+    Attributes
+    ----------
+    observed : ndarray of shape (n_fits, n_rows)
+        a_i, the sums of weights times the discount of each row.
+    expected : ndarray of shape (n_fits, n_rows) or None
+        e_i, the discounted total times the reference weight; None for zero.
+    """
+
+    observed: FloatArray
+    expected: FloatArray | None = None
+
+    def take(self, index: np.ndarray) -> "RowData":
+        """Data of some of the fits."""
+        expected = None if self.expected is None else self.expected[index]
+        return RowData(self.observed[index], expected)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A penalty and the columns of theta, counted after the fractions, it acts on."""
+
+    columns: np.ndarray
+    penalty: Penalty
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Everything the derivatives at one theta share."""
+
+    fractions: FloatArray
+    parts: list[Evaluation]
+    density: FloatArray
+    ratio: list[FloatArray]
+
+
+class MixtureModel:
+    """Log posterior of fractions and blend parameters, batched over fits.
+
+    Parameters
+    ----------
+    densities : sequence of ClassDensity
+        One per class.
+    blocks : sequence of Block
+        Priors of the blend parameters.
+    positive : int
+        Index of the class whose fraction is kappa, always the first entry of theta.
+    """
+
+    def __init__(
+        self,
+        densities: Sequence[ClassDensity],
+        blocks: Sequence[Block],
+        positive: int,
+    ):
+        self.densities = list(densities)
+        self.blocks = list(blocks)
+        self.n_classes = len(self.densities)
+        others = [c for c in range(self.n_classes) if c != positive]
+        self.free_classes = [positive, *others[:-1]]
+        self.dependent_class = others[-1]
+        self.n_fractions = self.n_classes - 1
+        ends = np.cumsum([self.n_fractions, *(d.n_params for d in self.densities)])
+        self.slices = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        self.n_params = int(ends[-1])
+
+    # ------------------------------------------------------------------ parameters
+    def fractions(self, theta: FloatArray) -> FloatArray:
+        """Fractions of all classes, shape (n_fits, n_classes)."""
+        full = np.empty((theta.shape[0], self.n_classes))
+        full[:, self.free_classes] = theta[:, : self.n_fractions]
+        full[:, self.dependent_class] = 1.0 - theta[:, : self.n_fractions].sum(axis=1)
+        return full
+
+    def start(self, n_fits: int) -> FloatArray:
+        """Equal fractions and the average of the simulations: knows no truth."""
+        theta = np.zeros((n_fits, self.n_params))
+        theta[:, : self.n_fractions] = 1.0 / self.n_classes
+        return theta
+
+    def class_log_density(self, theta: FloatArray) -> FloatArray:
+        """ln q_c at the rows, shape (n_fits, n_classes, n_rows)."""
+        parts = [
+            d.evaluate(theta[:, s]).log_density
+            for d, s in zip(self.densities, self.slices, strict=True)
+        ]
+        return np.stack(parts, axis=1)
+
+    # --------------------------------------------------------------- log posterior
+    def _state(self, theta: FloatArray) -> _State:
+        parts = [
+            density.evaluate(theta[:, columns])
+            for density, columns in zip(self.densities, self.slices, strict=True)
+        ]
+        fractions = self.fractions(theta)
+        q = [np.exp(part.log_density) for part in parts]
+        p = sum(fractions[:, c, None] * q[c] for c in range(self.n_classes))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = [values / p for values in q]
+        return _State(fractions, parts, np.asarray(p), ratio)
+
+    def value(self, theta: FloatArray, data: RowData) -> FloatArray:
+        """Log posterior, shape (n_fits,); -inf where the density is not positive."""
+        return self._value(self._state(theta), theta, data)
+
+    def log_likelihood(self, theta: FloatArray, data: RowData) -> FloatArray:
+        """The part of the data alone."""
+        return self._log_likelihood(self._state(theta), data)
+
+    def _log_likelihood(self, state: _State, data: RowData) -> FloatArray:
+        p = state.density
+        used = data.observed != 0
+        bad = ((p <= 0) & used).any(axis=1) | ~np.isfinite(p).all(axis=1)
+        log_p = np.log(np.where((p > 0) & used, p, 1.0))
+        total = np.einsum("bi,bi->b", data.observed, log_p)
+        if data.expected is not None:
+            total = total - np.einsum("bi,bi->b", data.expected, p)
+        return np.where(bad, -np.inf, total)
+
+    def _value(self, state: _State, theta: FloatArray, data: RowData) -> FloatArray:
+        return self._log_likelihood(state, data) + self.log_prior(theta)
+
+    def log_prior(self, theta: FloatArray) -> FloatArray:
+        """Log prior density of the blend parameters, shape (n_fits,)."""
+        inner = theta[:, self.n_fractions :]
+        total = np.zeros(theta.shape[0])
+        for block in self.blocks:
+            total += block.penalty.value(inner[:, block.columns])
+        return total
+
+    def _residual(self, state: _State, data: RowData) -> FloatArray:
+        """a_i - e_i p_i, the weight of d ln p_i in the gradient."""
+        if data.expected is None:
+            return data.observed
+        return data.observed - data.expected * state.density
+
+    def value_and_gradient(
+        self, theta: FloatArray, data: RowData
+    ) -> tuple[FloatArray, FloatArray]:
+        """Log posterior (n_fits,) and its gradient (n_fits, n_params)."""
+        state = self._state(theta)
+        gradient = self._gradient(state, theta, data)
+        return self._value(state, theta, data), gradient
+
+    def _gradient(self, state: _State, theta: FloatArray, data: RowData) -> FloatArray:
+        residual = self._residual(state, data)
+        out = np.empty_like(theta)
+        last = state.ratio[self.dependent_class]
+        for j, c in enumerate(self.free_classes):
+            out[:, j] = np.einsum("bi,bi->b", residual, state.ratio[c] - last)
+        for c, columns in enumerate(self.slices):
+            share = residual * state.fractions[:, c, None] * state.ratio[c]
+            out[:, columns] = self.densities[c].pull_back(state.parts[c], share)
+        self._add_prior_gradient(out, theta)
+        return out
+
+    def _add_prior_gradient(self, out: FloatArray, theta: FloatArray) -> None:
+        inner = theta[:, self.n_fractions :]
+        for block in self.blocks:
+            columns = self.n_fractions + block.columns
+            out[:, columns] += block.penalty.gradient(inner[:, block.columns])
+
+    def row_scores(self, theta: FloatArray) -> FloatArray:
+        """d ln p_i / d theta, shape (n_fits, n_rows, n_params)."""
+        return self._row_scores(self._state(theta))
+
+    def _row_scores(self, state: _State) -> FloatArray:
+        shape = (*state.density.shape, self.n_params)
+        out = np.empty(shape)
+        last = state.ratio[self.dependent_class]
+        for j, c in enumerate(self.free_classes):
+            out[:, :, j] = state.ratio[c] - last
+        for c, columns in enumerate(self.slices):
+            share = state.fractions[:, c, None] * state.ratio[c]
+            jacobian = self.densities[c].jacobian(state.parts[c])
+            np.multiply(share[:, :, None], jacobian, out=out[:, :, columns])
+        return out
+
+    def step_terms(
+        self, theta: FloatArray, data: RowData
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Value, gradient and the positive semi-definite information of a scoring step.
+
+        The information S' diag(a) S + Q drops the curvature of ln q, which vanishes on
+        average where the model describes the data.
+        """
+        state = self._state(theta)
+        scores = self._row_scores(state)
+        information = _gram(scores, np.maximum(data.observed, 0.0))
+        self._add_information(information, theta)
+        gradient = self._gradient(state, theta, data)
+        return self._value(state, theta, data), gradient, information
+
+    def _add_information(self, out: FloatArray, theta: FloatArray) -> None:
+        inner = theta[:, self.n_fractions :]
+        for block in self.blocks:
+            columns = self.n_fractions + block.columns
+            part = block.penalty.information(inner[:, block.columns])
+            out[:, columns[:, None], columns] += part
+
+    def hessian(self, theta: FloatArray, data: RowData) -> FloatArray:
+        """Exact Hessian of the log posterior, shape (n_fits, n_params, n_params)."""
+        state = self._state(theta)
+        out = -_gram(self._row_scores(state), data.observed)
+        residual = self._residual(state, data)
+        for c, columns in enumerate(self.slices):
+            self._add_class_curvature(out, state, residual, c, columns)
+        inner = theta[:, self.n_fractions :]
+        for block in self.blocks:
+            index = self.n_fractions + block.columns
+            part = block.penalty.hessian(inner[:, block.columns])
+            out[:, index[:, None], index] += part
+        return out
+
+    def _add_class_curvature(
+        self,
+        out: FloatArray,
+        state: _State,
+        residual: FloatArray,
+        c: int,
+        columns: slice,
+    ) -> None:
+        """Second derivatives of p / p: within the class and with its fraction."""
+        density, part = self.densities[c], state.parts[c]
+        weight = residual * state.fractions[:, c, None] * state.ratio[c]
+        out[:, columns, columns] += _gram(density.jacobian(part), weight)
+        out[:, columns, columns] += density.curvature(part, weight)
+        cross = density.pull_back(part, residual * state.ratio[c])
+        for j, free in enumerate(self.free_classes):
+            sign = float(c == free) - float(c == self.dependent_class)
+            if sign:
+                out[:, columns, j] += sign * cross
+                out[:, j, columns] += sign * cross
+
+
+def _gram(jacobian: FloatArray, weight: FloatArray) -> FloatArray:
+    """Sum_i weight_i J_i J_i' for every fit."""
+    return (jacobian * weight[:, :, None]).swapaxes(1, 2) @ jacobian

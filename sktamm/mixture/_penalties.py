@@ -1,0 +1,148 @@
+"""Log prior densities of the blend's parameters, with derivatives.
+
+    Gaussian    -|z|_Q^2 / 2
+    Student t   -(nu + r)/2 ln(1 + |z|_Q^2 / nu),    |z|_Q^2 = z' Q z
+    Dirichlet   sum_k alpha_k ln w_k                 in log-ratio coordinates
+
+The Student t is what remains of a Gaussian prior when the scale of its covariance, learned
+from few simulations, is itself uncertain (inverse Wishart). The exponent alpha_k rather
+than alpha_k - 1 is the Jacobian of the log-ratio coordinates.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from sktamm._numerics import FloatArray, contrast_basis, softmax
+
+__all__ = ["DirichletPenalty", "GaussianPenalty", "Penalty", "StudentPenalty"]
+
+
+class Penalty(Protocol):
+    """Log prior density of the parameters of one block."""
+
+    def value(self, params: FloatArray) -> FloatArray:
+        """Log density, shape (n_fits,), up to a constant."""
+
+    def gradient(self, params: FloatArray) -> FloatArray:
+        """Gradient, shape (n_fits, n_params)."""
+
+    def hessian(self, params: FloatArray) -> FloatArray:
+        """Hessian, shape (n_fits, n_params, n_params)."""
+
+    def information(self, params: FloatArray) -> FloatArray:
+        """Positive semi-definite stand-in for minus the Hessian."""
+
+
+class GaussianPenalty:
+    """Gaussian of mean zero and precision Q.
+
+    Parameters
+    ----------
+    precision : ndarray of shape (n_params, n_params)
+        Inverse covariance.
+    """
+
+    def __init__(self, precision: FloatArray):
+        self.precision = precision
+
+    def value(self, params: FloatArray) -> FloatArray:
+        """-z'Qz/2."""
+        return -0.5 * self._norm(params)
+
+    def _norm(self, params: FloatArray) -> FloatArray:
+        return np.einsum("bi,bi->b", params @ self.precision, params)
+
+    def gradient(self, params: FloatArray) -> FloatArray:
+        """-Qz."""
+        return -params @ self.precision
+
+    def hessian(self, params: FloatArray) -> FloatArray:
+        """-Q."""
+        return -self.information(params)
+
+    def information(self, params: FloatArray) -> FloatArray:
+        """The precision."""
+        shape = (params.shape[0], *self.precision.shape)
+        return np.broadcast_to(self.precision, shape)
+
+
+class StudentPenalty(GaussianPenalty):
+    """Multivariate Student t of location zero.
+
+    Parameters
+    ----------
+    precision : ndarray of shape (n_params, n_params)
+        Inverse of the scale matrix.
+    degrees : float
+        Degrees of freedom nu.
+    """
+
+    def __init__(self, precision: FloatArray, degrees: float):
+        super().__init__(precision)
+        self.degrees = degrees
+
+    def value(self, params: FloatArray) -> FloatArray:
+        """-(nu + r)/2 ln(1 + z'Qz/nu)."""
+        size = self.degrees + params.shape[1]
+        return -0.5 * size * np.log1p(self._norm(params) / self.degrees)
+
+    def _shrink(self, params: FloatArray) -> FloatArray:
+        """Expected precision scale given z: (nu + r) / (nu + z'Qz)."""
+        size = self.degrees + params.shape[1]
+        return (size / (self.degrees + self._norm(params)))[:, None]
+
+    def gradient(self, params: FloatArray) -> FloatArray:
+        """-Qz (nu + r)/(nu + z'Qz)."""
+        return -self._shrink(params) * (params @ self.precision)
+
+    def hessian(self, params: FloatArray) -> FloatArray:
+        """Derivative of the gradient; not everywhere negative definite."""
+        pull = params @ self.precision
+        scale = self._shrink(params)[:, :, None]
+        size = self.degrees + params.shape[1]
+        outer = pull[:, :, None] * pull[:, None, :]
+        return scale * (2.0 * scale / size * outer - self.precision)
+
+    def information(self, params: FloatArray) -> FloatArray:
+        """The precision times its expected scale."""
+        return self._shrink(params)[:, :, None] * self.precision
+
+
+class DirichletPenalty:
+    """Dirichlet density of the weights, in isometric log-ratio coordinates.
+
+    Parameters
+    ----------
+    concentration : ndarray of shape (n_components,)
+        Positive parameters alpha.
+    """
+
+    def __init__(self, concentration: FloatArray):
+        self.concentration = concentration
+        self.contrast = contrast_basis(concentration.size)
+
+    def value(self, params: FloatArray) -> FloatArray:
+        """Sum_k alpha_k ln w_k."""
+        return np.log(self._weights(params)) @ self.concentration
+
+    def _weights(self, params: FloatArray) -> FloatArray:
+        weights = softmax(params @ self.contrast.T)
+        return np.maximum(weights, np.finfo(float).tiny)
+
+    def gradient(self, params: FloatArray) -> FloatArray:
+        """V'(alpha - A w), A = sum alpha."""
+        total = self.concentration.sum()
+        return (self.concentration - total * self._weights(params)) @ self.contrast
+
+    def hessian(self, params: FloatArray) -> FloatArray:
+        """-A V'(diag(w) - w w')V."""
+        return -self.information(params)
+
+    def information(self, params: FloatArray) -> FloatArray:
+        """A V'(diag(w) - w w')V."""
+        weights = self._weights(params)
+        inner = -weights[:, :, None] * weights[:, None, :]
+        index = np.arange(weights.shape[1])
+        inner[:, index, index] += weights
+        return self.concentration.sum() * (self.contrast.T @ inner @ self.contrast)
