@@ -1,0 +1,299 @@
+"""Bins: half-open, the last one closed, exactly as in `numpy.histogramdd`.
+
+On a regular grid the bin of x is the integer part of (x - low) / width, corrected by
+one comparison with the true edge, so that rounding never moves an event.
+"""
+
+import builtins
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sktamm._validation import event_blocks
+from sktamm.exceptions import InvalidInputError
+
+__all__ = ["Binning", "Bins", "Flow", "make_binning"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+Flow = Literal["clip", "bins", "drop", "refuse"]
+Bins = int | Sequence[int | ArrayLike]
+
+_MAX_BINS = 1_000_000
+# The arithmetic estimate of a bin is lowered by this share of a bin, so that it is
+# right or one too low; edges may be off the regular grid by a tenth of it.
+_MARGIN = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Binning:
+    """Bins of every feature and what happens to events beyond them.
+
+    Attributes
+    ----------
+    edges : tuple of ndarray
+        Finite ascending bin edges of every feature, without flow bins.
+    flow : {"clip", "bins", "drop", "refuse"}
+        Events beyond the edges go into the first or last bin ("clip"), into underflow
+        and overflow bins of their own ("bins"), are left out ("drop"), or raise an
+        error ("refuse").
+
+    Examples
+    --------
+    >>> from sktamm.components._binning import make_binning
+    >>> binning = make_binning([[0.0], [1.0]], bins=4, flow="drop")
+    >>> binning.index(np.array([[0.25], [1.0], [1.1]]))
+    array([ 1,  3, -1])
+    """
+
+    edges: tuple[FloatArray, ...]
+    flow: Flow = "clip"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of bins of every feature, including flow bins."""
+        flow_bins = 2 if self.flow == "bins" else 0
+        return tuple(edges.size - 1 + flow_bins for edges in self.edges)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins of all features together."""
+        return int(np.prod(self.shape))
+
+    def index(self, X: FloatArray) -> IntArray:
+        """Bin of every event.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_events, n_features)
+            Finite features.
+
+        Returns
+        -------
+        index : ndarray of int, shape (n_events,)
+            Number of the bin in C order of ``shape``; -1 for events left out.
+
+        Raises
+        ------
+        InvalidInputError
+            If ``flow="refuse"`` and an event lies beyond the edges.
+        """
+        index = np.empty(len(X), dtype=np.intp)
+        for block in event_blocks(len(X)):
+            index[block] = self._index_block(X[block])
+        return index
+
+    def _index_block(self, X: FloatArray) -> IntArray:
+        index = np.zeros(len(X), dtype=np.intp)
+        outside = np.zeros(len(X), dtype=np.bool_)
+        for axis, x, size in zip(self._axes, X.T, self.shape, strict=True):
+            k = axis.locate(x)
+            if self.flow == "bins":
+                k += 1
+            elif self.flow != "clip":
+                outside |= (k < 0) | (k >= size)
+            index *= size
+            index += k
+        if outside.any():
+            index[outside] = -1
+            if self.flow == "refuse":
+                self._refuse_outside(X)
+        return index
+
+    def _refuse_outside(self, X: FloatArray) -> None:
+        for j, (edges, x) in enumerate(zip(self.edges, X.T, strict=True)):
+            beyond = x[(x < edges[0]) | (x > edges[-1])]
+            if beyond.size:
+                raise InvalidInputError(
+                    "X must lie within the bin edges when flow='refuse', but column "
+                    f"{j} has edges from {edges[0]:g} to {edges[-1]:g} and holds "
+                    f"{beyond[0]:g}."
+                )
+
+    @cached_property
+    def _axes(self) -> "tuple[_Axis, ...]":
+        return tuple(_Axis(edges, self.flow == "clip") for edges in self.edges)
+
+
+class _Axis:
+    """Bin of a number: -1 below the first edge, n above the last, unless clipped."""
+
+    def __init__(self, edges: FloatArray, clip: bool) -> None:
+        self.n = edges.size - 1
+        self.clip = clip
+        # The last bin is closed: its limit is the first number beyond the last edge.
+        self.upper = edges[1:].copy()
+        self.upper[-1] = np.inf if clip else np.nextafter(edges[-1], np.inf)
+        self.lower = -np.inf if clip else edges[0]
+        width = (edges[-1] - edges[0]) / self.n
+        grid = edges[0] + width * np.arange(self.n + 1)
+        rounding = np.spacing(np.abs(edges).max())
+        error = np.abs(edges - grid).max() + rounding
+        self.uniform = bool(error < 0.1 * _MARGIN * width)
+        self.scale = 1 / width
+        self.offset = -edges[0] / width - _MARGIN
+
+    def locate(self, x: FloatArray) -> IntArray:
+        if not self.uniform:
+            return self._search(x)
+        position = x * self.scale
+        position += self.offset
+        np.maximum(position, 0, out=position)
+        np.minimum(position, self.n - 1, out=position)
+        k = position.astype(np.intp)
+        k += x >= self.upper.take(k)
+        if not self.clip:
+            k -= x < self.lower
+        return k
+
+    def _search(self, x: FloatArray) -> IntArray:
+        k = np.searchsorted(self.upper, x, side="right")
+        if not self.clip:
+            k -= x < self.lower
+        return k
+
+
+def make_binning(
+    X: ArrayLike,
+    weight: FloatArray | None = None,
+    bins: Bins = 10,
+    strategy: Literal["uniform", "quantile"] = "uniform",
+    range: Sequence[tuple[float, float] | None] | None = None,
+    flow: Flow = "clip",
+) -> Binning:
+    """Choose bin edges from pooled simulated events.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_events, n_features)
+        Pooled simulated events.
+    weight : ndarray of shape (n_events,), default=None
+        Event weights for the quantiles; negative ones count as zero there.
+    bins : int or sequence, default=10
+        Number of bins of every feature, or for each feature a number or the edges.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Equal widths, or equal sums of weights in each feature.
+    range : sequence of pairs or None, default=None
+        Lower and upper end for each feature; None takes the data's smallest and largest
+        value. Ignored for features whose edges are given.
+    flow : {"clip", "bins", "drop", "refuse"}, default="clip"
+        What happens to events beyond the edges; see `Binning`.
+
+    Returns
+    -------
+    binning : Binning
+        Bins of every feature.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is invalid, a feature is constant, edges do not increase, or
+        there are more than a million bins.
+    """
+    X = np.asarray(X, dtype=np.float64)
+    if strategy not in ("uniform", "quantile"):
+        raise InvalidInputError(
+            f'strategy must be "uniform" or "quantile", got {strategy!r}.'
+        )
+    if flow not in get_args(Flow):
+        raise InvalidInputError(f"flow must be one of {get_args(Flow)}, got {flow!r}.")
+    n_features = X.shape[1]
+    choices = _per_feature(bins, n_features, "bins")
+    ranges = _per_feature(range, n_features, "range")
+    edges = tuple(
+        _make_edges(X[:, j], weight, choices[j], strategy, ranges[j], j)
+        for j in builtins.range(n_features)
+    )
+    binning = Binning(edges=edges, flow=flow)
+    if binning.n_bins > _MAX_BINS:
+        raise InvalidInputError(
+            f"bins must make at most {_MAX_BINS} bins in all, got {binning.shape}, "
+            f"that is {binning.n_bins}."
+        )
+    return binning
+
+
+def _per_feature(value: Any, n_features: int, name: str) -> list[Any]:
+    if value is None or isinstance(value, int | np.integer | float):
+        return [value] * n_features
+    if len(value) != n_features:
+        raise InvalidInputError(
+            f"{name} must have one entry for each of the {n_features} features, "
+            f"got {len(value)} entries."
+        )
+    return list(value)
+
+
+def _make_edges(
+    x: FloatArray,
+    weight: FloatArray | None,
+    choice: Any,
+    strategy: str,
+    limits: tuple[float, float] | None,
+    column: int,
+) -> FloatArray:
+    if np.ndim(choice) == 1:
+        return _check_edges(np.array(choice, dtype=np.float64), column)
+    is_integer = isinstance(choice, int | np.integer) and not isinstance(choice, bool)
+    if not is_integer or not 1 <= choice <= _MAX_BINS:
+        raise InvalidInputError(
+            f"bins must be edges or an integer from 1 to {_MAX_BINS} for each feature, "
+            f"got {choice!r} for column {column}."
+        )
+    low, high = _find_range(x, limits, column)
+    if strategy == "uniform":
+        return _check_edges(np.linspace(low, high, choice + 1), column)
+    if limits is not None:
+        inside = (x >= low) & (x <= high)
+        x, weight = x[inside], None if weight is None else weight[inside]
+    edges = _weighted_quantiles(x, weight, np.linspace(0, 1, choice + 1))
+    edges[[0, -1]] = low, high
+    return _check_edges(edges, column)
+
+
+def _find_range(
+    x: FloatArray, limits: tuple[float, float] | None, column: int
+) -> tuple[float, float]:
+    if limits is None:
+        low, high = float(x.min()), float(x.max())
+        if low == high:
+            raise InvalidInputError(
+                f"X must vary in every feature that is binned, but column {column} is "
+                f"constant at {low:g}."
+            )
+        return low, high
+    low, high = limits
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise InvalidInputError(
+            "range must hold finite pairs (low, high) with low < high, got "
+            f"({low}, {high}) for column {column}."
+        )
+    return float(low), float(high)
+
+
+def _check_edges(edges: FloatArray, column: int) -> FloatArray:
+    increasing = (
+        edges.size > 1 and np.isfinite(edges).all() and np.diff(edges).min() > 0
+    )
+    if not increasing:
+        raise InvalidInputError(
+            "bins must have at least two finite and strictly increasing edges in every "
+            f"feature, got {np.array2string(edges, threshold=8)} for column {column} "
+            "(quantiles of a feature with few values coincide: take fewer bins)."
+        )
+    return edges
+
+
+def _weighted_quantiles(
+    x: FloatArray, weight: FloatArray | None, levels: FloatArray
+) -> FloatArray:
+    if x.size == 0 or weight is None:
+        return np.quantile(x, levels) if x.size else np.full(levels.size, np.nan)
+    order = np.argsort(x)
+    content = np.cumsum(np.maximum(weight[order], 0))
+    position = np.searchsorted(content, levels * content[-1])
+    return x[order[np.minimum(position, x.size - 1)]]

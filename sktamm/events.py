@@ -1,0 +1,494 @@
+"""The only input door: labels, simulation and dataset ids, weights, refusals.
+
+Everything behind this module may trust its records: features are finite float64, every
+source (class, simulation) and every dataset has events and a positive sum of weights.
+
+Sources are ordered by class, then by simulation id. Absent weights stay None, so that
+ten million unweighted events cost no extra memory.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from sktamm._sklearn import check_feature_names, get_feature_names
+from sktamm._validation import encode, event_blocks, read_features, read_weight
+from sktamm.exceptions import InvalidInputError
+
+__all__ = [
+    "Pairing",
+    "SimulatedEvents",
+    "Sources",
+    "TargetEvents",
+    "accumulate",
+    "dataset_sums",
+    "read_simulations",
+    "read_sources",
+    "read_target",
+]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+Pairing = bool | Literal["auto"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sources:
+    """Which (class, simulation) every event or histogram comes from.
+
+    Attributes
+    ----------
+    source : ndarray of int, shape (n_events,)
+        Index of the source of each event.
+    source_class : ndarray of int, shape (n_sources,)
+        Index into ``classes`` of each source; ascending.
+    source_id : ndarray of shape (n_sources,)
+        Simulation id of each source; ascending within a class.
+    classes : ndarray of shape (n_classes,)
+        Sorted class labels.
+    positive : int
+        Index of ``pos_label`` in ``classes``.
+    paired : bool
+        Whether equal ids in different classes mean the same simulation.
+    """
+
+    source: IntArray
+    source_class: IntArray
+    source_id: NDArray
+    classes: NDArray
+    positive: int
+    paired: bool
+
+    @property
+    def n_sources(self) -> int:
+        """Number of (class, simulation) pairs that have events."""
+        return self.source_class.size
+
+    def name_of(self, source: int) -> str:
+        """Name of a source for messages, such as ``simulation 3 of class 1``."""
+        label = self.classes[self.source_class[source]]
+        return f"simulation {self.source_id[source]} of class {label}"
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedEvents(Sources):
+    """Labelled events of all simulations; attributes of `Sources` and these.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_events, n_features)
+        Finite features; not copied when given as float64.
+    weight : ndarray of shape (n_events,) or None
+        Event weights, possibly negative; None when all are one.
+    feature_names : tuple of str or None
+        Column names when X was a data frame.
+    """
+
+    X: FloatArray
+    weight: FloatArray | None
+    feature_names: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class TargetEvents:
+    """Unlabelled events of one or several datasets.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_events, n_features)
+        Finite features; not copied when given as float64.
+    weight : ndarray of shape (n_events,) or None
+        Event weights, possibly negative; None when all are one.
+    counts : ndarray or sparse array of shape (n_events, n_datasets), or None
+        How many times each dataset holds each event; None for one dataset of all.
+    dataset_id : ndarray of shape (n_datasets,)
+        Identifier of each dataset.
+    """
+
+    X: FloatArray
+    weight: FloatArray | None
+    counts: NDArray | sparse.csr_array | None
+    dataset_id: NDArray
+
+    @property
+    def n_datasets(self) -> int:
+        """Number of datasets."""
+        return self.dataset_id.size
+
+
+def read_simulations(
+    X: ArrayLike | pd.DataFrame,
+    y: ArrayLike,
+    *,
+    simulation: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    pos_label: Any = None,
+    paired: Pairing = "auto",
+) -> SimulatedEvents:
+    """Read labelled events of several simulations.
+
+    Parameters
+    ----------
+    X : array-like or data frame of shape (n_events, n_features)
+        Features.
+    y : array-like of shape (n_events,)
+        Class label of each event.
+    simulation : array-like of shape (n_events,), default=None
+        Simulation id of each event; None is one simulation, of id 0, per class.
+    sample_weight : array-like of shape (n_events,), default=None
+        Event weights; negative ones are allowed.
+    pos_label : label, default=None
+        The class whose fraction is measured; None is the last of the sorted classes.
+    paired : bool or "auto", default="auto"
+        Whether equal ids in different classes mean the same simulation. "auto" pairs
+        when there are several ids and each occurs in every class.
+
+    Returns
+    -------
+    events : SimulatedEvents
+        Checked events.
+
+    Raises
+    ------
+    InvalidInputError
+        If anything in the input cannot be used.
+
+    Examples
+    --------
+    >>> from sktamm.events import read_simulations
+    >>> X = [[0.1], [0.2], [0.3], [0.4]]
+    >>> events = read_simulations(X, [0, 0, 1, 1], simulation=["a", "b", "a", "b"])
+    >>> events.source.tolist(), events.paired
+    ([0, 1, 2, 3], True)
+    """
+    names = get_feature_names(X)
+    X = read_features(X, names)
+    sources = read_sources(
+        y, simulation=simulation, pos_label=pos_label, paired=paired, n_events=len(X)
+    )
+    weight = read_weight(sample_weight, len(X))
+    if weight is not None:
+        total = np.bincount(sources.source, weight, minlength=sources.n_sources)
+        _check_sums(total.astype(np.float64), sources.name_of)
+    return SimulatedEvents(**vars(sources), X=X, weight=weight, feature_names=names)
+
+
+def read_sources(
+    y: ArrayLike,
+    *,
+    simulation: ArrayLike | None = None,
+    pos_label: Any = None,
+    paired: Pairing = "auto",
+    n_events: int | None = None,
+) -> Sources:
+    """Read class labels and simulation ids.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_events,)
+        Class label of each event (or histogram).
+    simulation : array-like of shape (n_events,), default=None
+        Simulation id of each event; None is one simulation, of id 0, per class.
+    pos_label : label, default=None
+        The class whose fraction is measured; None is the last of the sorted classes.
+    paired : bool or "auto", default="auto"
+        As in `read_simulations`.
+    n_events : int, default=None
+        Number of entries that ``y`` must have; None accepts any.
+
+    Returns
+    -------
+    sources : Sources
+        Source of every entry.
+
+    Raises
+    ------
+    InvalidInputError
+        If labels or ids cannot be used.
+    """
+    if y is None:
+        raise InvalidInputError(
+            "y must hold one class label per event: fit requires y to be passed, but "
+            "the target y is None."
+        )
+    classes, label = encode(y, "y", n_events, labels=True)
+    if classes.size < 2:
+        raise InvalidInputError(
+            f"y must hold at least two classes, but it holds 1 class: {classes[0]}."
+        )
+    if simulation is None:
+        ids, number = np.zeros(1, dtype=np.intp), None
+    else:
+        ids, number = encode(simulation, "simulation", label.size)
+    source, source_class, source_number = _enumerate(
+        label, classes.size, number, ids.size
+    )
+    complete = source_class.size == classes.size * ids.size
+    return Sources(
+        source=source,
+        source_class=source_class,
+        source_id=ids[source_number],
+        classes=classes,
+        positive=_find_positive(classes, pos_label),
+        paired=_read_pairing(paired, complete, ids, source_number, classes.size),
+    )
+
+
+def read_target(
+    X: ArrayLike | pd.DataFrame,
+    *,
+    dataset: Any = None,
+    sample_weight: ArrayLike | None = None,
+    n_features: int,
+    feature_names: tuple[str, ...] | None = None,
+    estimator_name: str = "estimator",
+) -> TargetEvents:
+    """Read unlabelled events of one or several datasets.
+
+    Parameters
+    ----------
+    X : array-like or data frame of shape (n_events, n_features)
+        Features.
+    dataset : array-like or sparse matrix, default=None
+        None: all events are one dataset. Shape (n_events,): one id per event, one
+        dataset per sorted unique id. Shape (n_events, n_datasets), dense, sparse or a
+        data frame: how many times each dataset holds each event.
+    sample_weight : array-like of shape (n_events,), default=None
+        Event weights; negative ones are allowed.
+    n_features : int
+        Number of features seen at fit.
+    feature_names : tuple of str, default=None
+        Feature names seen at fit.
+    estimator_name : str, default="estimator"
+        Name of the estimator, for messages.
+
+    Returns
+    -------
+    events : TargetEvents
+        Checked events.
+
+    Raises
+    ------
+    InvalidInputError
+        If anything in the input cannot be used.
+
+    Examples
+    --------
+    >>> from sktamm.events import read_target
+    >>> target = read_target([[0.1], [0.2], [0.3]], dataset=[7, 5, 7], n_features=1)
+    >>> target.dataset_id, target.counts.toarray().T
+    (array([5, 7]), array([[0., 1., 0.],
+           [1., 0., 1.]]))
+    """
+    check_feature_names(X, feature_names, estimator_name)
+    X = read_features(X, get_feature_names(X))
+    if X.shape[1] != n_features:
+        raise InvalidInputError(
+            f"X has {X.shape[1]} features, but {estimator_name} is expecting "
+            f"{n_features} features as input."
+        )
+    counts, dataset_id = _read_datasets(dataset, len(X))
+    weight = read_weight(sample_weight, len(X))
+    target = TargetEvents(X=X, weight=weight, counts=counts, dataset_id=dataset_id)
+    if counts is not None:
+        number = np.asarray(counts.sum(axis=0)).ravel()
+        _check_filled(number, dataset_id)
+    if weight is not None:
+        _check_sums(dataset_sums(target)[0], lambda i: f"dataset {dataset_id[i]}")
+    return target
+
+
+def accumulate(
+    row_index: IntArray | None, n_rows: int, target: TargetEvents
+) -> tuple[FloatArray, FloatArray]:
+    """Sum weights and squared weights of the events of each dataset in each row.
+
+    Counts are multiplicities: an event held n times adds n w and n w^2.
+
+    Parameters
+    ----------
+    row_index : ndarray of int, shape (n_events,), or None
+        Row of each event, -1 for events left out; None when rows are the events.
+    n_rows : int
+        Number of rows.
+    target : TargetEvents
+        Events and datasets.
+
+    Returns
+    -------
+    row_weight : ndarray of shape (n_datasets, n_rows)
+        Sum of weights.
+    row_variance : ndarray of shape (n_datasets, n_rows)
+        Sum of squared weights.
+    """
+    weight = np.ones(len(target.X)) if target.weight is None else target.weight
+    counts = target.counts
+    if row_index is None:
+        row_index = np.arange(len(target.X))
+    kept = row_index >= 0
+    if not kept.all():
+        row_index, weight = row_index[kept], weight[kept]
+        counts = None if counts is None else counts[kept]
+    row_weight = _sum_rows(row_index, n_rows, weight, counts)
+    if target.weight is None:
+        return row_weight, row_weight.copy()
+    return row_weight, _sum_rows(row_index, n_rows, weight**2, counts)
+
+
+def dataset_sums(target: TargetEvents) -> tuple[FloatArray, FloatArray]:
+    """Sum weights and squared weights of the events of each dataset.
+
+    Parameters
+    ----------
+    target : TargetEvents
+        Events and datasets.
+
+    Returns
+    -------
+    sum_of_weights : ndarray of shape (n_datasets,)
+        Number of events when unweighted.
+    sum_of_squares : ndarray of shape (n_datasets,)
+        Variance of ``sum_of_weights``.
+    """
+    everything = np.zeros(len(target.X), dtype=np.intp)
+    row_weight, row_variance = accumulate(everything, 1, target)
+    return row_weight[:, 0], row_variance[:, 0]
+
+
+def _sum_rows(
+    row_index: IntArray,
+    n_rows: int,
+    weight: FloatArray,
+    counts: NDArray | sparse.csr_array | None,
+) -> FloatArray:
+    if counts is None:
+        total = np.bincount(row_index, weight, minlength=n_rows).astype(np.float64)
+        return total[np.newaxis]
+    total = np.zeros((n_rows, counts.shape[1]))
+    # In blocks, because the product converts narrow integer counts to float64.
+    for block in event_blocks(row_index.size):
+        part = row_index[block]
+        start = np.arange(part.size + 1)
+        spread = sparse.csr_array(
+            (weight[block], part, start), shape=(part.size, n_rows)
+        )
+        product = spread.T @ counts[block]
+        total += product.toarray() if sparse.issparse(product) else product
+    return np.ascontiguousarray(total.T)
+
+
+def _check_sums(total: FloatArray, name_of: Callable[[int], str]) -> None:
+    bad = np.flatnonzero(total <= 0)
+    if bad.size:
+        raise InvalidInputError(
+            "sample_weight must not sum to zero or less in any sample, but it sums to "
+            f"{total[bad[0]]:g} in {name_of(bad[0])}."
+        )
+
+
+def _check_filled(number: NDArray, dataset_id: NDArray) -> None:
+    empty = np.flatnonzero(number == 0)
+    if empty.size:
+        raise InvalidInputError(
+            f"dataset must give every dataset at least one event, but {empty.size} "
+            f"have none, the first is dataset {dataset_id[empty[0]]}."
+        )
+
+
+def _enumerate(
+    label: IntArray, n_classes: int, number: IntArray | None, n_ids: int
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the source of each event, and the class and id number of each source."""
+    if number is None:
+        return label, np.arange(n_classes), np.zeros(n_classes, dtype=np.intp)
+    pair = label * n_ids
+    pair += number
+    present = np.bincount(pair, minlength=n_classes * n_ids) > 0
+    occurring = np.flatnonzero(present)
+    if occurring.size < present.size:
+        pair = (np.cumsum(present) - 1)[pair]
+    return pair, occurring // n_ids, occurring % n_ids
+
+
+def _read_pairing(
+    paired: Pairing,
+    complete: bool,
+    ids: NDArray,
+    source_number: IntArray,
+    n_classes: int,
+) -> bool:
+    if isinstance(paired, str) and paired == "auto":
+        return complete and ids.size > 1
+    if not isinstance(paired, bool | np.bool_):
+        raise InvalidInputError(
+            f'paired must be True, False or "auto", got {paired!r}.'
+        )
+    if paired and not complete:
+        n_missing = n_classes - np.bincount(source_number, minlength=ids.size)
+        missing = ids[n_missing > 0]
+        raise InvalidInputError(
+            "paired=True needs events of every simulation in every class, but "
+            f"{missing.size} simulations lack a class, the first is {missing[0]}."
+        )
+    return bool(paired)
+
+
+def _find_positive(classes: NDArray, pos_label: Any) -> int:
+    if pos_label is None:
+        return classes.size - 1
+    found = [i for i, label in enumerate(classes.tolist()) if label == pos_label]
+    if not found:
+        raise InvalidInputError(
+            f"pos_label must be one of the classes {classes.tolist()}, "
+            f"got {pos_label!r}."
+        )
+    return found[0]
+
+
+def _read_datasets(
+    dataset: Any, n_events: int
+) -> tuple[NDArray | sparse.csr_array | None, NDArray]:
+    if dataset is None:
+        return None, np.zeros(1, dtype=np.intp)
+    if sparse.issparse(dataset) or np.ndim(dataset) == 2:
+        return _read_counts(dataset, n_events)
+    ids, number = encode(dataset, "dataset", n_events)
+    counts = sparse.csr_array(
+        (np.ones(n_events), number, np.arange(n_events + 1)),
+        shape=(n_events, ids.size),
+    )
+    return counts, ids
+
+
+def _read_counts(
+    dataset: Any, n_events: int
+) -> tuple[NDArray | sparse.csr_array, NDArray]:
+    is_sparse = sparse.issparse(dataset)
+    counts = sparse.csr_array(dataset) if is_sparse else np.asarray(dataset)
+    entries: Any = counts.data if is_sparse else counts
+    if counts.shape[0] != n_events or counts.shape[1] == 0:
+        raise InvalidInputError(
+            f"dataset must have one row for each of the {n_events} rows of X and at "
+            f"least one column, got shape {counts.shape}."
+        )
+    if counts.dtype.kind not in "biuf" or not _are_counts(entries):
+        raise InvalidInputError(
+            "dataset must hold whole, non-negative numbers when it is a matrix of "
+            f"counts, got dtype {counts.dtype} with other entries."
+        )
+    columns = getattr(dataset, "columns", None)
+    n_datasets = counts.shape[1]
+    return counts, np.arange(n_datasets) if columns is None else np.asarray(columns)
+
+
+def _are_counts(entries: NDArray) -> bool:
+    if entries.dtype.kind in "bu" or entries.size == 0:
+        return True
+    if entries.min() < 0 or not np.isfinite(entries.max()):
+        return False
+    return entries.dtype.kind == "i" or bool((entries == np.rint(entries)).all())
