@@ -123,37 +123,38 @@ class _Axis:
     """Bin of a number: -1 below the first edge, n above the last, unless clipped."""
 
     def __init__(self, edges: FloatArray, clip: bool) -> None:
-        self.n = edges.size - 1
         self.clip = clip
         # The last bin is closed: its limit is the first number beyond the last edge.
         self.upper = edges[1:].copy()
         self.upper[-1] = np.inf if clip else np.nextafter(edges[-1], np.inf)
-        self.lower = -np.inf if clip else edges[0]
-        width = (edges[-1] - edges[0]) / self.n
-        grid = edges[0] + width * np.arange(self.n + 1)
+        self.low, self.high = edges[0], edges[-1]
+        n = edges.size - 1
+        width = self.high / n - self.low / n
+        grid = self.low + width * np.arange(n + 1)
         rounding = np.spacing(np.abs(edges).max())
         error = np.abs(edges - grid).max() + rounding
         self.uniform = bool(error < 0.1 * _MARGIN * width)
         self.scale = 1 / width
-        self.offset = -edges[0] / width - _MARGIN
+        self.offset = -self.low / width - _MARGIN
 
     def locate(self, x: FloatArray) -> IntArray:
         if not self.uniform:
             return self._search(x)
-        position = x * self.scale
+        # Into the range first, so that huge numbers do not overflow.
+        position = np.maximum(x, self.low)
+        np.minimum(position, self.high, out=position)
+        position *= self.scale
         position += self.offset
-        np.maximum(position, 0, out=position)
-        np.minimum(position, self.n - 1, out=position)
         k = position.astype(np.intp)
         k += x >= self.upper.take(k)
         if not self.clip:
-            k -= x < self.lower
+            k -= x < self.low
         return k
 
     def _search(self, x: FloatArray) -> IntArray:
         k = np.searchsorted(self.upper, x, side="right")
         if not self.clip:
-            k -= x < self.lower
+            k -= x < self.low
         return k
 
 
