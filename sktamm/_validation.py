@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["encode", "event_blocks", "read_features", "read_weight"]
+__all__ = ["are_counts", "encode", "event_blocks", "read_features", "read_weight"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -181,3 +181,12 @@ def _refuse_missing(missing: NDArray[np.bool_], name: str) -> None:
         f"{name} must hold no missing values, but {rows.size} entries are NaN, "
         f"infinite or None, the first at row {rows[0]}."
     )
+
+
+def are_counts(entries: NDArray) -> bool:
+    """Tell whether all entries are whole, finite and not negative."""
+    if entries.dtype.kind in "bu" or entries.size == 0:
+        return True
+    if entries.min() < 0 or not np.isfinite(entries.max()):
+        return False
+    return entries.dtype.kind == "i" or bool((entries == np.rint(entries)).all())

@@ -17,7 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from sktamm._sklearn import check_feature_names, get_feature_names
-from sktamm._validation import encode, event_blocks, read_features, read_weight
+from sktamm._validation import (
+    are_counts,
+    encode,
+    event_blocks,
+    read_features,
+    read_weight,
+)
 from sktamm.exceptions import InvalidInputError
 
 __all__ = [
@@ -296,8 +302,7 @@ def read_target(
     weight = read_weight(sample_weight, len(X))
     target = TargetEvents(X=X, weight=weight, counts=counts, dataset_id=dataset_id)
     if counts is not None:
-        number = np.asarray(counts.sum(axis=0)).ravel()
-        _check_filled(number, dataset_id)
+        _check_filled(np.asarray(counts.sum(axis=0)).ravel(), dataset_id)
     if weight is not None:
         _check_sums(dataset_sums(target)[0], lambda i: f"dataset {dataset_id[i]}")
     return target
@@ -328,10 +333,8 @@ def accumulate(
     """
     weight = np.ones(len(target.X)) if target.weight is None else target.weight
     counts = target.counts
-    if row_index is None:
-        row_index = np.arange(len(target.X))
-    kept = row_index >= 0
-    if not kept.all():
+    if row_index is not None and (row_index < 0).any():
+        kept = row_index >= 0
         row_index, weight = row_index[kept], weight[kept]
         counts = None if counts is None else counts[kept]
     row_weight = _sum_rows(row_index, n_rows, weight, counts)
@@ -361,11 +364,13 @@ def dataset_sums(target: TargetEvents) -> tuple[FloatArray, FloatArray]:
 
 
 def _sum_rows(
-    row_index: IntArray,
+    row_index: IntArray | None,
     n_rows: int,
     weight: FloatArray,
     counts: NDArray | sparse.csr_array | None,
 ) -> FloatArray:
+    if row_index is None:
+        return _spread(weight, counts)
     if counts is None:
         total = np.bincount(row_index, weight, minlength=n_rows).astype(np.float64)
         return total[np.newaxis]
@@ -380,6 +385,15 @@ def _sum_rows(
         product = spread.T @ counts[block]
         total += product.toarray() if sparse.issparse(product) else product
     return np.ascontiguousarray(total.T)
+
+
+def _spread(
+    weight: FloatArray, counts: NDArray | sparse.csr_array | None
+) -> FloatArray:
+    if counts is None:
+        return weight[np.newaxis].copy()
+    dense = counts.toarray() if sparse.issparse(counts) else counts
+    return np.multiply(dense.T, weight, order="C")
 
 
 def _check_sums(total: FloatArray, name_of: Callable[[int], str]) -> None:
@@ -476,19 +490,10 @@ def _read_counts(
             f"dataset must have one row for each of the {n_events} rows of X and at "
             f"least one column, got shape {counts.shape}."
         )
-    if counts.dtype.kind not in "biuf" or not _are_counts(entries):
+    if counts.dtype.kind not in "biuf" or not are_counts(entries):
         raise InvalidInputError(
             "dataset must hold whole, non-negative numbers when it is a matrix of "
             f"counts, got dtype {counts.dtype} with other entries."
         )
-    columns = getattr(dataset, "columns", None)
-    n_datasets = counts.shape[1]
-    return counts, np.arange(n_datasets) if columns is None else np.asarray(columns)
-
-
-def _are_counts(entries: NDArray) -> bool:
-    if entries.dtype.kind in "bu" or entries.size == 0:
-        return True
-    if entries.min() < 0 or not np.isfinite(entries.max()):
-        return False
-    return entries.dtype.kind == "i" or bool((entries == np.rint(entries)).all())
+    names = getattr(dataset, "columns", range(counts.shape[1]))
+    return counts, np.asarray(names)
