@@ -4,7 +4,7 @@ Features become finite float64, weights finite float64 or None, labels and ids s
 unique values with the index of each entry among them. Nothing is copied without need.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,14 @@ from sklearn.utils.validation import check_array, column_or_1d
 
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["are_counts", "encode", "event_blocks", "read_features", "read_weight"]
+__all__ = [
+    "are_counts",
+    "check_sums",
+    "encode",
+    "event_blocks",
+    "read_features",
+    "read_weight",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -46,6 +53,7 @@ def event_blocks(n_events: int, size: int = BLOCK_SIZE) -> Iterator[slice]:
 
 
 def read_features(X: Any, names: tuple[str, ...] | None) -> FloatArray:
+    """Return finite float64 features of shape (n_events, n_features)."""
     if sparse.issparse(X):
         raise InvalidInputError(
             "X must be dense: sparse features are not supported, "
@@ -77,6 +85,7 @@ def _check_finite(X: FloatArray, names: tuple[str, ...] | None) -> None:
 
 
 def read_weight(sample_weight: ArrayLike | None, n_events: int) -> FloatArray | None:
+    """Return finite float64 weights of shape (n_events,), None for absent ones."""
     if sample_weight is None:
         return None
     try:
@@ -97,6 +106,16 @@ def read_weight(sample_weight: ArrayLike | None, n_events: int) -> FloatArray | 
             f"infinite, the first at row {bad[0]}."
         )
     return weight
+
+
+def check_sums(total: FloatArray, name_of: Callable[[int], str]) -> None:
+    """Refuse samples whose weights do not have a positive sum."""
+    bad = np.flatnonzero(total <= 0)
+    if bad.size:
+        raise InvalidInputError(
+            "sample_weight must not sum to zero or less in any sample, but it sums to "
+            f"{total[bad[0]]:g} in {name_of(bad[0])}."
+        )
 
 
 def encode(

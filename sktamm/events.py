@@ -3,11 +3,10 @@
 Everything behind this module may trust its records: features are finite float64, every
 source (class, simulation) and every dataset has events and a positive sum of weights.
 
-Sources are ordered by class, then by simulation id. Absent weights stay None, so that
-ten million unweighted events cost no extra memory.
+Sources are ordered by class, then by simulation id. Absent weights stay None: ten
+million unweighted events cost no extra memory.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from scipy import sparse
 from sktamm._sklearn import check_feature_names, get_feature_names
 from sktamm._validation import (
     are_counts,
+    check_sums,
     encode,
     event_blocks,
     read_features,
@@ -76,7 +76,18 @@ class Sources:
         return self.source_class.size
 
     def name_of(self, source: int) -> str:
-        """Name of a source for messages, such as ``simulation 3 of class 1``."""
+        """Name of a source for messages.
+
+        Parameters
+        ----------
+        source : int
+            Index of the source.
+
+        Returns
+        -------
+        name : str
+            Such as ``simulation 3 of class 1``.
+        """
         label = self.classes[self.source_class[source]]
         return f"simulation {self.source_id[source]} of class {label}"
 
@@ -180,7 +191,7 @@ def read_simulations(
     weight = read_weight(sample_weight, len(X))
     if weight is not None:
         total = np.bincount(sources.source, weight, minlength=sources.n_sources)
-        _check_sums(total.astype(np.float64), sources.name_of)
+        check_sums(total.astype(np.float64), sources.name_of)
     return SimulatedEvents(**vars(sources), X=X, weight=weight, feature_names=names)
 
 
@@ -300,11 +311,11 @@ def read_target(
         )
     counts, dataset_id = _read_datasets(dataset, len(X))
     weight = read_weight(sample_weight, len(X))
-    target = TargetEvents(X=X, weight=weight, counts=counts, dataset_id=dataset_id)
+    target = TargetEvents(X, weight, counts, dataset_id)
     if counts is not None:
         _check_filled(np.asarray(counts.sum(axis=0)).ravel(), dataset_id)
     if weight is not None:
-        _check_sums(dataset_sums(target)[0], lambda i: f"dataset {dataset_id[i]}")
+        check_sums(dataset_sums(target)[0], lambda i: f"dataset {dataset_id[i]}")
     return target
 
 
@@ -356,7 +367,7 @@ def dataset_sums(target: TargetEvents) -> tuple[FloatArray, FloatArray]:
     sum_of_weights : ndarray of shape (n_datasets,)
         Number of events when unweighted.
     sum_of_squares : ndarray of shape (n_datasets,)
-        Variance of ``sum_of_weights``.
+        Its variance.
     """
     everything = np.zeros(len(target.X), dtype=np.intp)
     row_weight, row_variance = accumulate(everything, 1, target)
@@ -394,15 +405,6 @@ def _spread(
         return weight[np.newaxis].copy()
     dense = counts.toarray() if sparse.issparse(counts) else counts
     return np.multiply(dense.T, weight, order="C")
-
-
-def _check_sums(total: FloatArray, name_of: Callable[[int], str]) -> None:
-    bad = np.flatnonzero(total <= 0)
-    if bad.size:
-        raise InvalidInputError(
-            "sample_weight must not sum to zero or less in any sample, but it sums to "
-            f"{total[bad[0]]:g} in {name_of(bad[0])}."
-        )
 
 
 def _check_filled(number: NDArray, dataset_id: NDArray) -> None:
