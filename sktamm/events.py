@@ -2,7 +2,6 @@
 
 Everything behind this module may trust its records: features are finite float64, every
 source (class, simulation) and every dataset has events and a positive sum of weights.
-
 Sources are ordered by class, then by simulation id. Absent weights stay None: ten
 million unweighted events cost no extra memory.
 """
@@ -369,8 +368,7 @@ def dataset_sums(target: TargetEvents) -> tuple[FloatArray, FloatArray]:
     sum_of_squares : ndarray of shape (n_datasets,)
         Its variance.
     """
-    everything = np.zeros(len(target.X), dtype=np.intp)
-    row_weight, row_variance = accumulate(everything, 1, target)
+    row_weight, row_variance = accumulate(np.zeros(len(target.X), np.intp), 1, target)
     return row_weight[:, 0], row_variance[:, 0]
 
 
