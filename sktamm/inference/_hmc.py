@@ -1,0 +1,406 @@
+r"""Hamiltonian Monte Carlo for many chains of many datasets in one array program.
+
+A trajectory of a position ``q`` with momentum ``p ~ N(0, M)`` follows
+
+    H(q, p) = -ln pi(q) + p' inv(M) p / 2
+
+in ``n`` leapfrog steps of size ``eps`` and is accepted with probability
+``min(1, exp(-dH))``. The inverse metric ``inv(M)`` is a dense covariance per dataset:
+the Laplace covariance at the mode first, then the covariance of the warm-up draws of
+all chains. Step sizes come from dual averaging over all chains of a dataset; the number
+of steps is the same for all datasets and jittered by a Halton sequence, so that no
+dataset waits for another.
+
+A dataset has its own random stream, and nothing here mixes datasets: whatever the
+batch, its numbers are the same bit for bit if the target does not mix them either
+(``np.matmul`` of a ``(n_datasets, n_chains, n_params)`` array with a shared matrix is
+one matrix product per dataset and keeps that promise).
+
+References
+----------
+Neal, arXiv:1206.1901; Hoffman and Gelman, arXiv:1111.4246 (dual averaging);
+Hoffman, Radul and Sountsov, ChEES-HMC (2021), for the jitter.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["HMCDraws", "HamiltonianSampler", "LogDensity", "Monitor"]
+
+FloatArray = NDArray[np.float64]
+LogDensity = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+Monitor = Callable[[FloatArray], FloatArray]
+
+DIVERGENT_ENERGY = 1000.0
+_START_HALVINGS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class HMCDraws:
+    """Draws of a batch of datasets.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_datasets, n_chains, n_draws, n_monitored)
+        What the monitor returned; the positions themselves without a monitor.
+    log_density : ndarray of shape (n_datasets, n_chains, n_draws)
+        Log density of the target at the draws.
+    acceptance : ndarray of shape (n_datasets,)
+        Mean acceptance probability of the trajectories.
+    n_divergent : ndarray of int, shape (n_datasets,)
+        Number of trajectories whose energy error exceeded 1000.
+    step_size : ndarray of shape (n_datasets,)
+        Leapfrog step, in units of the metric.
+    """
+
+    values: FloatArray
+    log_density: FloatArray
+    acceptance: FloatArray
+    n_divergent: NDArray[np.intp]
+    step_size: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Where all chains stand: position, log density and its gradient."""
+
+    position: FloatArray
+    log_density: FloatArray
+    gradient: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Metric:
+    """Inverse metric of every dataset and the inverse of its Cholesky factor."""
+
+    covariance: FloatArray
+    cholesky: FloatArray
+    inverse_cholesky: FloatArray
+
+    @classmethod
+    def from_covariance(cls, covariance: FloatArray) -> "_Metric":
+        cholesky = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
+        inverse = np.asarray(np.linalg.inv(cholesky), dtype=np.float64)
+        return cls(covariance, cholesky, inverse)
+
+    def __getitem__(self, index: NDArray) -> "_Metric":
+        return _Metric(
+            self.covariance[index], self.cholesky[index], self.inverse_cholesky[index]
+        )
+
+
+class HamiltonianSampler:
+    """Chains of a batch of datasets that can be warmed up, drawn from and continued.
+
+    Parameters
+    ----------
+    log_density_and_gradient : callable
+        Maps positions of shape (n_datasets, n_chains, n_params) to log densities
+        (n_datasets, n_chains) and gradients of the shape of the positions. A log
+        density of minus infinity marks a point outside the support. It may return
+        the same buffers at every call: what must last is copied here.
+    start : ndarray of shape (n_datasets, n_params)
+        Posterior mode of every dataset.
+    covariance : ndarray of shape (n_datasets, n_params, n_params)
+        Laplace covariance at the mode: the first metric, and the spread of the starts.
+    generators : sequence of numpy.random.Generator
+        One random stream per dataset.
+    n_chains : int, default=16
+        Chains per dataset.
+    n_leapfrog : int, default=24
+        Mean number of leapfrog steps of a trajectory; each trajectory has between half
+        and three halves of it.
+    target_acceptance : float, default=0.9
+        Mean acceptance probability that the step size aims at.
+    dispersion : float, default=1
+        Standard deviation of the starts in units of the Laplace approximation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def normal(position):
+    ...     return -0.5 * (position**2).sum(axis=-1), -position
+    >>> sampler = HamiltonianSampler(
+    ...     normal, np.zeros((1, 2)), np.eye(2)[None], [np.random.default_rng(0)]
+    ... )
+    >>> sampler.warm_up(100).draw(50).values.shape
+    (1, 16, 50, 2)
+    """
+
+    def __init__(
+        self,
+        log_density_and_gradient: LogDensity,
+        start: FloatArray,
+        covariance: FloatArray,
+        generators: Sequence[np.random.Generator],
+        *,
+        n_chains: int = 16,
+        n_leapfrog: int = 24,
+        target_acceptance: float = 0.9,
+        dispersion: float = 1.0,
+    ) -> None:
+        self.log_density_and_gradient = log_density_and_gradient
+        self.generators = list(generators)
+        self.n_chains = n_chains
+        self.n_leapfrog = n_leapfrog
+        self.target_acceptance = target_acceptance
+        self._metric = _Metric.from_covariance(covariance)
+        self._step = _DualAveraging.start(len(start), start.shape[1])
+        self._n_transitions = 0
+        self._state = self._scatter(start, dispersion)
+
+    def warm_up(self, n_iterations: int) -> "HamiltonianSampler":
+        """Adapt step size and metric; the draws are discarded.
+
+        Parameters
+        ----------
+        n_iterations : int
+            Trajectories of every chain. The metric is estimated twice, from the
+            iterations between 1/8 and 3/8 and from those between 3/8 and 3/4.
+
+        Returns
+        -------
+        sampler : HamiltonianSampler
+            This sampler.
+        """
+        first, second, third = (n_iterations * k // 8 for k in (1, 3, 6))
+        self._adapt(first)
+        self._estimate_metric(self._adapt(second - first))
+        self._estimate_metric(self._adapt(third - second))
+        self._adapt(n_iterations - third)
+        self._step = self._step.frozen()
+        return self
+
+    def draw(self, n_draws: int, monitor: Monitor | None = None) -> HMCDraws:
+        """Continue the chains with the adapted settings.
+
+        Parameters
+        ----------
+        n_draws : int
+            Draws of every chain.
+        monitor : callable, optional
+            Maps positions (n_datasets, n_chains, n_params) to the functions of the
+            parameters to be kept, (n_datasets, n_chains, n_monitored).
+
+        Returns
+        -------
+        draws : HMCDraws
+            The monitored functions, or the positions without a monitor.
+        """
+        values, log_density = [], []
+        acceptance = np.zeros(len(self.generators))
+        n_divergent = np.zeros(len(self.generators), dtype=np.intp)
+        for _ in range(n_draws):
+            probability, divergent = self._transition()
+            acceptance += probability / n_draws
+            n_divergent += divergent
+            position = self._state.position
+            values.append(position if monitor is None else monitor(position))
+            log_density.append(self._state.log_density)
+        return HMCDraws(
+            np.stack(values, axis=2),
+            np.stack(log_density, axis=2),
+            acceptance,
+            n_divergent,
+            self._step.size,
+        )
+
+    def take(
+        self, datasets: NDArray, log_density_and_gradient: LogDensity
+    ) -> "HamiltonianSampler":
+        """Keep the chains of some datasets only.
+
+        Parameters
+        ----------
+        datasets : ndarray of int
+            Positions in this batch of the datasets to keep.
+        log_density_and_gradient : callable
+            Target of these datasets.
+
+        Returns
+        -------
+        sampler : HamiltonianSampler
+            Continues the chains exactly as this sampler would.
+        """
+        other = object.__new__(HamiltonianSampler)
+        other.__dict__.update(self.__dict__)
+        other.log_density_and_gradient = log_density_and_gradient
+        other.generators = [self.generators[i] for i in datasets]
+        other._metric = self._metric[datasets]
+        other._step = self._step[datasets]
+        other._state = _State(
+            self._state.position[datasets],
+            self._state.log_density[datasets],
+            self._state.gradient[datasets],
+        )
+        return other
+
+    def _scatter(self, start: FloatArray, dispersion: float) -> _State:
+        """Over-dispersed starts, drawn back towards the mode until in the support."""
+        spread = np.matmul(self._noise(), self._metric.cholesky.transpose(0, 2, 1))
+        spread *= dispersion
+        for _ in range(_START_HALVINGS):
+            state = self._evaluate(start[:, None, :] + spread)
+            outside = ~np.isfinite(state.log_density)
+            if not outside.any():
+                break
+            spread[outside] *= 0.5
+        return state
+
+    def _evaluate(self, position: FloatArray) -> _State:
+        """Evaluate the target and copy what its buffers hold."""
+        log_density, gradient = self.log_density_and_gradient(position)
+        return _State(position, log_density.copy(), gradient.copy())
+
+    def _noise(self) -> FloatArray:
+        """Draw standard normals, every dataset from its own stream."""
+        n_params = self._metric.covariance.shape[1]
+        shape = (self.n_chains, n_params)
+        return np.stack([g.standard_normal(shape) for g in self.generators])
+
+    def _adapt(self, n_iterations: int) -> list[FloatArray]:
+        """Run with a changing step size and return the positions."""
+        positions = []
+        for _ in range(n_iterations):
+            probability, _ = self._transition()
+            self._step = self._step.update(self.target_acceptance - probability)
+            positions.append(self._state.position)
+        return positions
+
+    def _estimate_metric(self, positions: list[FloatArray]) -> None:
+        """Replace the metric by the covariance of positions, shrunk to the old one."""
+        if not positions:
+            return
+        draws = np.concatenate(positions, axis=1)
+        n_draws, n_params = draws.shape[1:]
+        draws = draws - draws.mean(axis=1, keepdims=True)
+        scatter = np.matmul(draws.transpose(0, 2, 1), draws)
+        scatter += n_params * self._metric.covariance
+        self._metric = _Metric.from_covariance(scatter / (n_draws + n_params))
+        self._step = self._step.restarted()
+
+    def _transition(self) -> tuple[FloatArray, NDArray[np.intp]]:
+        """Move every chain by one trajectory.
+
+        Returns the mean acceptance probability and the number of divergences.
+        """
+        old, noise = self._state, self._noise()
+        threshold = np.stack([g.random(self.n_chains) for g in self.generators])
+        momentum = np.matmul(noise, self._metric.inverse_cholesky)
+        with np.errstate(all="ignore"):
+            new, kinetic = self._leapfrog(old, momentum)
+            change = new.log_density - old.log_density - kinetic
+        change += 0.5 * np.einsum("dcp,dcp->dc", noise, noise)
+        change[np.isnan(change)] = -np.inf
+        probability = np.exp(np.minimum(change, 0.0))
+        self._state = _choose(threshold < probability, new, old)
+        self._n_transitions += 1
+        return probability.mean(axis=1), (change < -DIVERGENT_ENERGY).sum(axis=1)
+
+    def _leapfrog(
+        self, state: _State, momentum: FloatArray
+    ) -> tuple[_State, FloatArray]:
+        """Integrate one trajectory; return its end and its kinetic energy there."""
+        step = self._step.size[:, None, None]
+        covariance = self._metric.covariance
+        position = state.position.copy()
+        velocity = np.empty_like(position)
+        work = 0.5 * step * state.gradient
+        momentum += work
+        for remaining in reversed(range(self._n_steps())):
+            np.matmul(momentum, covariance, out=velocity)
+            velocity *= step
+            position += velocity
+            log_density, gradient = self.log_density_and_gradient(position)
+            np.multiply(gradient, step if remaining else 0.5 * step, out=work)
+            momentum += work
+        np.matmul(momentum, covariance, out=velocity)
+        kinetic = 0.5 * np.einsum("dcp,dcp->dc", momentum, velocity)
+        return _State(position, log_density, gradient), kinetic
+
+    def _n_steps(self) -> int:
+        """Jitter the number of steps between 1/2 and 3/2 of its mean."""
+        sequence = _van_der_corput(self._n_transitions + 1)
+        return max(1, round(self.n_leapfrog * (0.5 + sequence)))
+
+
+def _choose(accept: NDArray[np.bool_], new: _State, old: _State) -> _State:
+    """Take the new state where it is accepted."""
+    wide = accept[:, :, None]
+    return _State(
+        np.where(wide, new.position, old.position),
+        np.where(accept, new.log_density, old.log_density),
+        np.where(wide, new.gradient, old.gradient),
+    )
+
+
+def _van_der_corput(index: int) -> float:
+    """Base-two radical inverse of an integer, the first Halton sequence."""
+    value, digit = 0.0, 0.5
+    while index:
+        value += digit * (index & 1)
+        index >>= 1
+        digit *= 0.5
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class _DualAveraging:
+    """Step size of every dataset, Hoffman and Gelman (2014), eq. 6.
+
+    ``error`` is the running mean of target minus acceptance, ``mean_log`` the weighted
+    mean of the log step sizes, towards which warm-up converges.
+    """
+
+    centre: FloatArray
+    error: FloatArray
+    mean_log: FloatArray
+    size: FloatArray
+    count: int = 0
+
+    GAMMA = 0.1
+    OFFSET = 10
+    DECAY = 0.75
+
+    @classmethod
+    def start(cls, n_datasets: int, n_params: int) -> "_DualAveraging":
+        """Begin at the scaling of the optimal step with the dimension."""
+        log_size = np.full(n_datasets, np.log(n_params**-0.25))
+        zero = np.zeros(n_datasets)
+        return cls(log_size, zero, zero, np.exp(log_size))
+
+    def update(self, error: FloatArray) -> "_DualAveraging":
+        """Learn from target minus mean acceptance of the last trajectories."""
+        count = self.count + 1
+        rate = 1.0 / (count + self.OFFSET)
+        mean_error = (1.0 - rate) * self.error + rate * error
+        log_size = self.centre - np.sqrt(count) / self.GAMMA * mean_error
+        weight = count**-self.DECAY
+        mean_log = weight * log_size + (1.0 - weight) * self.mean_log
+        return _DualAveraging(
+            self.centre, mean_error, mean_log, np.exp(log_size), count
+        )
+
+    def frozen(self) -> "_DualAveraging":
+        """Settle on the averaged step size."""
+        if not self.count:
+            return self
+        return replace(self, size=np.exp(self.mean_log))
+
+    def restarted(self) -> "_DualAveraging":
+        """Forget the history after a change of the metric, but keep the size."""
+        settled = self.frozen()
+        zero = np.zeros_like(self.error)
+        return _DualAveraging(np.log(settled.size), zero, zero, settled.size)
+
+    def __getitem__(self, index: NDArray) -> "_DualAveraging":
+        return _DualAveraging(
+            self.centre[index],
+            self.error[index],
+            self.mean_log[index],
+            self.size[index],
+            self.count,
+        )

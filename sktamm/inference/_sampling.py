@@ -1,0 +1,212 @@
+"""Sample the posteriors of many datasets until each has the precision it needs.
+
+Datasets move in batches and batches in threads, because numpy releases the interpreter
+lock. After every round of draws the datasets with enough effective draws leave; the
+chains of the others continue exactly where they stood.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from sktamm.inference._diagnostics import ess_bulk, ess_tail, rhat
+from sktamm.inference._hmc import HamiltonianSampler, HMCDraws, LogDensity, Monitor
+
+__all__ = ["PosteriorDraws", "sample_posterior"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class PosteriorDraws:
+    """Draws of many datasets, each as long as it needed.
+
+    Attributes
+    ----------
+    values : tuple of ndarray of shape (n_chains, n_draws, n_monitored)
+        Monitored functions, one array per dataset; ``n_draws`` differs.
+    log_density : tuple of ndarray of shape (n_chains, n_draws)
+        Log density of the target at the draws.
+    rhat : ndarray of shape (n_datasets,)
+        Rank-normalised split R-hat of the first monitored function.
+    ess_bulk, ess_tail : ndarray of shape (n_datasets,)
+        Its effective sample sizes.
+    converged : ndarray of bool, shape (n_datasets,)
+        Whether these met the demands before the draws ran out.
+    acceptance : ndarray of shape (n_datasets,)
+        Mean acceptance probability.
+    n_divergent : ndarray of int, shape (n_datasets,)
+        Trajectories whose energy error exceeded 1000.
+    step_size : ndarray of shape (n_datasets,)
+        Leapfrog step, in units of the metric.
+    """
+
+    values: tuple[FloatArray, ...]
+    log_density: tuple[FloatArray, ...]
+    rhat: FloatArray
+    ess_bulk: FloatArray
+    ess_tail: FloatArray
+    converged: NDArray[np.bool_]
+    acceptance: FloatArray
+    n_divergent: NDArray[np.intp]
+    step_size: FloatArray
+
+
+def sample_posterior(
+    make_target: Callable[[NDArray[np.intp]], LogDensity],
+    start: FloatArray,
+    covariance: FloatArray,
+    seeds: Sequence[np.random.SeedSequence],
+    *,
+    monitor: Monitor | None = None,
+    min_ess: float = 400.0,
+    max_rhat: float = 1.01,
+    n_warmup: int = 100,
+    n_draws: int = 100,
+    max_draws: int = 2000,
+    batch_size: int = 25,
+    n_jobs: int | None = None,
+    **settings: Any,
+) -> PosteriorDraws:
+    """Sample many datasets until each has the effective sample size it needs.
+
+    Parameters
+    ----------
+    make_target : callable
+        Maps an array of dataset indices to the log density and gradient of these
+        datasets. Batches run in threads: every call returns its own buffers.
+    start : ndarray of shape (n_datasets, n_params)
+        Posterior mode of every dataset.
+    covariance : ndarray of shape (n_datasets, n_params, n_params)
+        Laplace covariance at the mode.
+    seeds : sequence of numpy.random.SeedSequence
+        One per dataset.
+    monitor : callable, optional
+        Functions of the parameters to keep. The first one decides when to stop.
+    min_ess : float, default=400
+        Smallest bulk and tail sample size.
+    max_rhat : float, default=1.01
+        Largest R-hat.
+    n_warmup : int, default=100
+        Adaptation, iterations per chain.
+    n_draws : int, default=100
+        Draws per chain of the first round and of every continuation.
+    max_draws : int, default=2000
+        Draws per chain after which a dataset is given up.
+    batch_size : int, default=25
+        Datasets that move together; no influence on the numbers of a target that keeps
+        datasets apart.
+    n_jobs : int, optional
+        Threads, each with its batches; no influence on the numbers.
+    **settings : dict
+        Further parameters of `HamiltonianSampler`.
+
+    Returns
+    -------
+    draws : PosteriorDraws
+        Draws and their quality, in the order of the datasets.
+    """
+    rule = _Stopping(min_ess, max_rhat, n_draws, max_draws)
+
+    def run(datasets: NDArray[np.intp]) -> list[dict[str, Any]]:
+        sampler = HamiltonianSampler(
+            make_target(datasets),
+            start[datasets],
+            covariance[datasets],
+            [np.random.default_rng(seeds[i]) for i in datasets],
+            **settings,
+        )
+        sampler.warm_up(n_warmup)
+        return _draw_until(sampler, make_target, datasets, monitor, rule)
+
+    batches = np.split(np.arange(len(start)), range(batch_size, len(start), batch_size))
+    with threadpool_limits(limits=1, user_api="blas"):
+        parts = Parallel(n_jobs=n_jobs, prefer="threads")(
+            delayed(run)(batch) for batch in batches
+        )
+    return _join([record for part in parts for record in part])
+
+
+@dataclass(frozen=True)
+class _Stopping:
+    """When a dataset has enough draws."""
+
+    min_ess: float
+    max_rhat: float
+    n_draws: int
+    max_draws: int
+
+
+def _draw_until(
+    sampler: HamiltonianSampler,
+    make_target: Callable[[NDArray[np.intp]], LogDensity],
+    datasets: NDArray[np.intp],
+    monitor: Monitor | None,
+    rule: _Stopping,
+) -> list[dict[str, Any]]:
+    """Continue the chains of the datasets that fall short, round by round."""
+    records: list[dict[str, Any]] = [{} for _ in datasets]
+    active = np.arange(len(datasets))
+    draws = sampler.draw(rule.n_draws, monitor)
+    while True:
+        quality = _quality(draws.values[..., 0], rule)
+        total = draws.values.shape[2]
+        more = ~quality["converged"] & (total < rule.max_draws)
+        for i in np.flatnonzero(~more):
+            records[active[i]] = _record(draws, quality, i)
+        if not more.any():
+            return records
+        keep = np.flatnonzero(more)
+        active = active[keep]
+        sampler = sampler.take(keep, make_target(datasets[active]))
+        fresh = sampler.draw(min(rule.n_draws, rule.max_draws - total), monitor)
+        draws = _append(_take(draws, keep), fresh)
+
+
+def _quality(values: FloatArray, rule: _Stopping) -> dict[str, NDArray]:
+    """Compare the draws (n_datasets, n_chains, n_draws) of one function to the rule."""
+    quality = {
+        "rhat": rhat(values),
+        "ess_bulk": ess_bulk(values),
+        "ess_tail": ess_tail(values),
+    }
+    enough = np.minimum(quality["ess_bulk"], quality["ess_tail"]) >= rule.min_ess
+    return {**quality, "converged": enough & (quality["rhat"] < rule.max_rhat)}
+
+
+def _record(draws: HMCDraws, quality: dict[str, NDArray], i: np.intp) -> dict[str, Any]:
+    """Collect everything known about the dataset in row ``i``."""
+    record = {name: column[i] for name, column in vars(draws).items()}
+    return record | {name: column[i] for name, column in quality.items()}
+
+
+def _take(draws: HMCDraws, keep: NDArray[np.intp]) -> HMCDraws:
+    """Keep some datasets."""
+    return HMCDraws(*(column[keep] for column in vars(draws).values()))
+
+
+def _append(old: HMCDraws, new: HMCDraws) -> HMCDraws:
+    """Join two successive stretches of the same chains."""
+    n_old, n_new = old.values.shape[2], new.values.shape[2]
+    return HMCDraws(
+        np.concatenate([old.values, new.values], axis=2),
+        np.concatenate([old.log_density, new.log_density], axis=2),
+        (n_old * old.acceptance + n_new * new.acceptance) / (n_old + n_new),
+        old.n_divergent + new.n_divergent,
+        new.step_size,
+    )
+
+
+def _join(records: list[dict[str, Any]]) -> PosteriorDraws:
+    """Put the datasets next to each other: scalars as arrays, draws as tuples."""
+    columns: dict[str, Any] = {
+        name: tuple(r[name] for r in records) for name in records[0]
+    }
+    for name in set(columns) - {"values", "log_density"}:
+        columns[name] = np.array(columns[name])
+    return PosteriorDraws(**columns)
