@@ -108,9 +108,9 @@ class HamiltonianSampler:
         Laplace covariance at the mode: the first metric, and the spread of the starts.
     generators : sequence of numpy.random.Generator
         One random stream per dataset.
-    n_chains : int, default=16
+    n_chains : int, default=12
         Chains per dataset.
-    n_leapfrog : int, default=24
+    n_leapfrog : int, default=16
         Mean number of leapfrog steps of a trajectory; each trajectory has between half
         and three halves of it.
     target_acceptance : float, default=0.9
@@ -127,7 +127,7 @@ class HamiltonianSampler:
     ...     normal, np.zeros((1, 2)), np.eye(2)[None], [np.random.default_rng(0)]
     ... )
     >>> sampler.warm_up(100).draw(50).values.shape
-    (1, 16, 50, 2)
+    (1, 12, 50, 2)
     """
 
     def __init__(
@@ -137,8 +137,8 @@ class HamiltonianSampler:
         covariance: FloatArray,
         generators: Sequence[np.random.Generator],
         *,
-        n_chains: int = 16,
-        n_leapfrog: int = 24,
+        n_chains: int = 12,
+        n_leapfrog: int = 16,
         target_acceptance: float = 0.9,
         dispersion: float = 1.0,
     ) -> None:
@@ -239,15 +239,23 @@ class HamiltonianSampler:
         return other
 
     def _scatter(self, start: FloatArray, dispersion: float) -> _State:
-        """Over-dispersed starts, drawn back towards the mode until in the support."""
+        """Over-dispersed starts, drawn back to the mode where it falls off too fast.
+
+        A chain that starts where a curved density is far below a Gaussian's may never
+        accept a step that suits the others. The limit is the drop from the mode that a
+        Gaussian exceeds by five standard deviations.
+        """
         spread = np.matmul(self._noise(), self._metric.cholesky.transpose(0, 2, 1))
         spread *= dispersion
+        half = 0.5 * start.shape[1]
+        mode = self._evaluate(start[:, None, :] + np.zeros_like(spread))
+        limit = mode.log_density - dispersion**2 * (half + 5.0 * np.sqrt(half))
         for _ in range(_START_HALVINGS):
             state = self._evaluate(start[:, None, :] + spread)
-            outside = ~np.isfinite(state.log_density)
-            if not outside.any():
+            low = ~(state.log_density >= limit)
+            if not low.any():
                 break
-            spread[outside] *= 0.5
+            spread[low] *= 0.5
         return state
 
     def _evaluate(self, position: FloatArray) -> _State:

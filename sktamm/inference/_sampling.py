@@ -67,7 +67,7 @@ def sample_posterior(
     min_ess: float = 400.0,
     max_rhat: float = 1.01,
     n_warmup: int = 100,
-    n_draws: int = 100,
+    n_draws: int = 80,
     max_draws: int = 2000,
     batch_size: int = 25,
     n_jobs: int | None = None,
@@ -94,7 +94,7 @@ def sample_posterior(
         Largest R-hat.
     n_warmup : int, default=100
         Adaptation, iterations per chain.
-    n_draws : int, default=100
+    n_draws : int, default=80
         Draws per chain of the first round and of every continuation.
     max_draws : int, default=2000
         Draws per chain after which a dataset is given up.

@@ -255,7 +255,7 @@ def _through_softmax(slope, weights, members):
 # --- The two sides ----------------------------------------------------------------
 
 
-def ours_one(target, seed, n_jobs, n_chains=128, n_draws=200):
+def ours_one(target, seed, n_jobs, n_leapfrog, n_chains=128, n_draws=200):
     """One dataset, its chains shared between the threads; kappa (n_chains, n_draws)."""
     copies = np.zeros(n_jobs, dtype=int)
     start, covariance = target.mode()
@@ -268,7 +268,7 @@ def ours_one(target, seed, n_jobs, n_chains=128, n_draws=200):
         n_chains=n_chains,
         n_draws=n_draws,
         max_draws=n_draws,
-        n_leapfrog=16,
+        n_leapfrog=n_leapfrog,
         batch_size=1,
         n_jobs=n_jobs,
     )
@@ -334,7 +334,7 @@ def deviations(ours, theirs):
     }
 
 
-def race(target, n_jobs, n_datasets=3):
+def race(target, n_jobs, n_leapfrog, n_datasets=3):
     """Rates and agreement on the first datasets."""
     try:
         run = nuts_of(target)
@@ -345,7 +345,7 @@ def race(target, n_jobs, n_datasets=3):
         print(f"dataset {i}")
         single = target.subset([i])
         clock = time.perf_counter()
-        ours = ours_one(single, i, n_jobs)
+        ours = ours_one(single, i, n_jobs, n_leapfrog)
         rate = report_rate("sktamm", ours, time.perf_counter() - clock)
         if run is None:
             continue
@@ -359,14 +359,20 @@ def race(target, n_jobs, n_datasets=3):
         print(f"ratio of rates {np.round(rates)}; largest pull {worst:.2f} (limit 4)")
 
 
-def many(target, n_jobs):
+def many(target, n_jobs, n_leapfrog):
     """Sample every dataset until kappa has bulk and tail ESS 400 and R-hat < 1.01."""
     clock = time.perf_counter()
     start, covariance = target.mode()
     found, cpu = time.perf_counter(), time.process_time()
     seeds = np.random.SeedSequence(3).spawn(len(start))
     draws = sample_posterior(
-        target.subset, start, covariance, seeds, monitor=target.kappa, n_jobs=n_jobs
+        target.subset,
+        start,
+        covariance,
+        seeds,
+        monitor=target.kappa,
+        n_jobs=n_jobs,
+        n_leapfrog=n_leapfrog,
     )
     end, cpu = time.perf_counter(), time.process_time() - cpu
     lengths = [values.shape[1] for values in draws.values]
@@ -391,14 +397,15 @@ def main():
     parser.add_argument("--topics", choices=("lda", "nmf"), default="lda")
     parser.add_argument("--n-datasets", type=int, default=300)
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--n-leapfrog", type=int, default=16)
     parser.add_argument("--part", choices=("race", "many", "all"), default="all")
     options = parser.parse_args()
     topics = load_topics(options.topics)
     target = TopicTarget(**topics, counts=make_counts(options.n_datasets))
     if options.part != "race":
-        many(target, options.n_jobs)
+        many(target, options.n_jobs, options.n_leapfrog)
     if options.part != "many":
-        race(target, options.n_jobs)
+        race(target, options.n_jobs, options.n_leapfrog)
 
 
 if __name__ == "__main__":
