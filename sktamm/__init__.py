@@ -1,1 +1,11 @@
-"""placeholder"""
+"""Signal fractions from many imperfect simulations.
+
+Template-adapted mixture models (arXiv:2604.02219) as scikit-learn estimators.
+"""
+
+from sktamm.results import FractionResult
+from sktamm.tamm import BinnedTopicTAMM, TAMMRegressor, infer
+
+__all__ = ["BinnedTopicTAMM", "FractionResult", "TAMMRegressor", "__version__", "infer"]
+
+__version__ = "0.1.0"

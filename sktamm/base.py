@@ -5,8 +5,8 @@ ratios (METHODS: one likelihood for all corners),
 
     log L(theta) = sum_i n_i ln sum_c f_c q_c(x_i),
 
-where ``q_c`` is a linear or exponential blend of the components of class ``c``. Rows are
-bins or events; a pseudo-experiment is another vector of row weights ``n_i``.
+where ``q_c`` is a linear or exponential blend of the components of class ``c``. Rows
+are bins or events; a pseudo-experiment is another vector of row weights ``n_i``.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,17 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Simulations:
-    """Log densities of every simulation at the reference rows, for the priors.
+    """Log densities of every simulation, for the priors to learn from.
 
     Attributes
     ----------
-    log_ratio : ndarray of shape (n_reference, n_simulations)
-        ln[p_k(x_j) / p_ref(x_j)] of every (class, simulation) source.
+    log_ratio : ndarray of shape (n_rows, n_simulations)
+        ln[p_k(x_i) / p_ref(x_i)] of every (class, simulation) source at the rows, as
+        the components describe it: binned content, or the blend of its topics.
+    reference_log_ratio : ndarray of shape (n_reference, n_simulations)
+        The same at the reference rows; the same array when rows are bins.
+    relative_variance : ndarray of shape (n_rows, n_simulations) or None
+        Squared relative statistical error at the rows.
     source_class : ndarray of int, shape (n_simulations,)
         Index of the class of each source.
     source_id : ndarray of shape (n_simulations,)
@@ -39,10 +44,16 @@ class Simulations:
     """
 
     log_ratio: FloatArray
+    reference_log_ratio: FloatArray
+    relative_variance: FloatArray | None
     source_class: NDArray[np.intp]
     source_id: NDArray
     weights: FloatArray
     paired: bool
+
+    def of_class(self, class_index: int) -> NDArray[np.intp]:
+        """Column indices of the simulations of one class."""
+        return np.flatnonzero(self.source_class == class_index)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Warnings and errors of sktamm: one class per kind of trouble, so callers can filter."""
+"""Warnings and errors of sktamm, one class per kind of trouble to filter by."""
 
 from sklearn.exceptions import ConvergenceWarning as SklearnConvergenceWarning
 
@@ -28,7 +28,7 @@ class SingleSimulationWarning(SktammWarning):
 
 
 class SpanWarning(SktammWarning):
-    """The adapted mixture does not describe the target: it leaves the simulations' span."""
+    """The adapted mixture does not describe the target: it leaves the span."""
 
 
 class WeightWarning(SktammWarning):

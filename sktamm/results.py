@@ -63,7 +63,7 @@ class Profile:
     kappa : ndarray of shape (n_datasets, n_points)
         Values of kappa.
     log_density : ndarray of shape (n_datasets, n_points)
-        Logarithm of the profile likelihood or of the marginal posterior, with maximum 0.
+        Log of the profile likelihood or of the marginal posterior; its maximum is 0.
     """
 
     kappa: NDArray
@@ -161,9 +161,7 @@ class FractionResult:
             lines.append(self._headline(i, name))
             lines += [
                 f"  {level:.1%} interval  [{low:.4f}, {high:.4f}]"
-                for level, low, high in zip(
-                    self.levels, *self.interval[i], strict=True
-                )
+                for level, low, high in zip(self.levels, *self.interval[i], strict=True)
             ]
             lines.append(f"  flags: {', '.join(self.flags[i]) or 'none'}")
         return "\n".join(lines)

@@ -26,9 +26,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import digamma, gammaln, polygamma
+from scipy.special import digamma, gammaln
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
@@ -38,13 +38,12 @@ from sktamm.exceptions import (
     InvalidInputError,
 )
 
-__all__ = ["TopicModel", "fit_dirichlet", "topic_relative_variance", "topic_shares"]
+__all__ = ["TopicModel", "topic_relative_variance", "topic_shares"]
 
 FloatArray = NDArray[np.float64]
 Step = Callable[[FloatArray, NDArray[np.intp]], tuple[FloatArray, FloatArray]]
 
 _TINY = np.finfo(np.float64).tiny
-_SHARE_FLOOR = 1e-6  # below one event in a million a share is zero within its error
 _LONGEST_LEAP = 5.0  # of one extrapolation, in units of ln gamma and ln lambda
 _MEAN_ADMIXTURE = 0.2  # of the average simulation in the initial topics
 
@@ -344,61 +343,6 @@ def topic_relative_variance(
     return np.divide(1.0, expected, out=infinite, where=expected > 0)
 
 
-def fit_dirichlet(
-    shares: ArrayLike,
-    *,
-    pseudo_simulations: float = 1.0,
-    max_iter: int = 200,
-    tol: float = 1e-10,
-) -> FloatArray:
-    """Maximum-likelihood Dirichlet concentration of the shares (Minka 2000).
-
-    The log likelihood is concave; Newton's method with halved steps finds its maximum.
-    Pseudo-simulations drawn from the uniform distribution on the simplex (its conjugate
-    prior) keep it finite for few or equal simulations; shares below 1e-6 are set to it.
-
-    Parameters
-    ----------
-    shares : array-like of shape (n_simulations, n_topics)
-        Topic shares; rows sum to one.
-    pseudo_simulations : float, default=1.0
-        Number of simulations that the prior, alpha = 1, is worth; 0 for none.
-    max_iter : int, default=200
-        Largest number of Newton steps.
-    tol : float, default=1e-10
-        Relative change of alpha at which the search stops.
-
-    Returns
-    -------
-    alpha : ndarray of shape (n_topics,)
-        Concentration; one everywhere is the uniform distribution.
-
-    Raises
-    ------
-    InvalidInputError
-        A share is negative or not finite, or a row does not sum to one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktamm.components._topics import fit_dirichlet
-    >>> rng = np.random.default_rng(0)
-    >>> fit_dirichlet(rng.dirichlet([2.0, 5.0], size=4000)).round()
-    array([2., 5.])
-    """
-    mean_log = _mean_log_shares(shares, pseudo_simulations)
-    alpha = np.ones(len(mean_log))
-    if len(alpha) == 1:
-        return alpha
-    for _ in range(max_iter):
-        after = _rising_step(alpha, _newton_direction(alpha, mean_log), mean_log)
-        done = np.abs(after - alpha).max() <= tol * after.max()
-        alpha = after
-        if done:
-            break
-    return alpha
-
-
 class _Fit(NamedTuple):
     """Where the accelerated fixed-point iteration ended."""
 
@@ -515,45 +459,6 @@ def _check_counts(n: FloatArray) -> FloatArray:
         message = f"counts of a simulation must not all be zero, got row {empty[0]}."
         raise InvalidInputError(message)
     return n
-
-
-def _mean_log_shares(shares: ArrayLike, pseudo_simulations: float) -> FloatArray:
-    p = check_array(shares, dtype=np.float64)
-    if (p < 0).any() or not np.allclose(p.sum(axis=1), 1.0, atol=1e-6):
-        message = "shares must not be negative and every row must sum to one, got "
-        raise InvalidInputError(message + f"sums {p.sum(axis=1).min()} and upwards.")
-    if not pseudo_simulations >= 0:
-        message = f"pseudo_simulations must be >= 0, got {pseudo_simulations!r}."
-        raise InvalidInputError(message)
-    uniform = digamma(1.0) - digamma(p.shape[1])  # E[ln p] on a flat simplex
-    total = np.log(_normalised(np.maximum(p, _SHARE_FLOOR))).sum(axis=0)
-    return (total + pseudo_simulations * uniform) / (len(p) + pseudo_simulations)
-
-
-def _newton_direction(alpha: FloatArray, mean_log: FloatArray) -> FloatArray:
-    """Solve (diag(q) + z 1 1^T) d = -gradient by the Sherman-Morrison formula."""
-    gradient = digamma(alpha.sum()) - digamma(alpha) + mean_log
-    q, z = -polygamma(1, alpha), polygamma(1, alpha.sum())
-    shift = (gradient / q).sum() / (1 / z + (1 / q).sum())
-    return -(gradient - shift) / q
-
-
-def _rising_step(
-    alpha: FloatArray, direction: FloatArray, mean_log: FloatArray
-) -> FloatArray:
-    """Halve the step until alpha stays positive and the likelihood does not fall."""
-    before = _dirichlet_log_likelihood(alpha, mean_log)
-    for halvings in range(50):
-        after = alpha + direction * 0.5**halvings
-        if after.min() > 0 and _dirichlet_log_likelihood(after, mean_log) >= before:
-            return after
-    return alpha
-
-
-def _dirichlet_log_likelihood(alpha: FloatArray, mean_log: FloatArray) -> float:
-    """Per simulation: ln Gamma(sum alpha) - sum ln Gamma(alpha) + (alpha - 1) ln p."""
-    norm = gammaln(alpha.sum()) - gammaln(alpha).sum()
-    return float(norm + (alpha - 1) @ mean_log)
 
 
 def _one_blas_thread() -> threadpool_limits:

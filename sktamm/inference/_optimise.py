@@ -1,8 +1,8 @@
 """Batched maximisation of the log posterior by damped Fisher scoring.
 
-Each fit of the batch keeps its own Levenberg damping: a step that raises the objective is
-taken and the damping falls, any other is refused and the damping rises. Coordinates that
-are held fixed (kappa, for a profile) get a unit row in the information.
+Each fit of the batch keeps its own Levenberg damping: a step that raises the objective
+is taken and the damping falls, any other is refused and the damping rises. Coordinates
+that are held fixed (kappa, for a profile) drop out of the step.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from sktamm.mixture._model import MixtureModel, RowData
 
 __all__ = ["Optimum", "maximise"]
 
+_NONE = slice(0, 0)
 _FIRST_DAMPING = 1e-4
 _LARGEST_DAMPING = 1e12
 
@@ -48,7 +49,7 @@ def maximise(
     theta: FloatArray,
     data: RowData,
     *,
-    fixed: int = 0,
+    fixed: slice = _NONE,
     max_iter: int = 100,
     tol: float = 1e-8,
 ) -> Optimum:
@@ -62,8 +63,8 @@ def maximise(
         Start; must have a finite log posterior.
     data : RowData
         Data of the fits.
-    fixed : int, default=0
-        Number of leading parameters that stay as they are.
+    fixed : slice, default=slice(0, 0)
+        Parameters that stay as they are.
     max_iter : int, default=100
         Largest number of iterations.
     tol : float, default=1e-8
@@ -101,16 +102,16 @@ def maximise(
 
 
 def _scoring_step(
-    gradient: FloatArray, information: FloatArray, damping: FloatArray, fixed: int
+    gradient: FloatArray, information: FloatArray, damping: FloatArray, fixed: slice
 ) -> tuple[FloatArray, FloatArray]:
     """Damped step (G + lambda diag G)^-1 g and the rise g.step/2 it promises."""
     gradient = gradient.copy()
-    gradient[:, :fixed] = 0.0
-    information[:, :fixed, :] = 0.0
-    information[:, :, :fixed] = 0.0
+    gradient[:, fixed] = 0.0
+    information[:, fixed, :] = 0.0
+    information[:, :, fixed] = 0.0
     index = np.arange(information.shape[1])
     diagonal = information[:, index, index]
     floor = 1e-12 * diagonal.max(axis=1, keepdims=True) + np.finfo(float).tiny
     information[:, index, index] += damping[:, None] * diagonal + floor
-    step = np.linalg.solve(information, gradient[:, :, None])[:, :, 0]
+    step = np.asarray(np.linalg.solve(information, gradient[:, :, None]))[:, :, 0]
     return step, 0.5 * np.einsum("bi,bi->b", gradient, step)

@@ -55,6 +55,9 @@ class ClassDensity(Protocol):
     def weights(self, params: FloatArray) -> FloatArray:
         """Weights that a user reads: on the simplex, or coefficients of directions."""
 
+    def statistical_variance(self, at: Evaluation) -> FloatArray | float:
+        """Relative variance of q at the rows from the components' finite statistics."""
+
 
 class ExponentialDensity:
     """ln q = offset + directions . z - ln Z(z).
@@ -67,6 +70,8 @@ class ExponentialDensity:
         The same at the reference rows; the same arrays when rows are bins.
     reference_weight : ndarray of shape (n_reference,)
         Probabilities of the reference rows under p_ref.
+    offset_variance : ndarray of shape (n_rows,), default=None
+        Squared statistical error of the offset.
     """
 
     def __init__(
@@ -76,12 +81,14 @@ class ExponentialDensity:
         reference_offset: FloatArray,
         reference_directions: FloatArray,
         reference_weight: FloatArray,
+        offset_variance: FloatArray | None = None,
     ):
         self.offset = offset
         self.directions = directions
         self.reference_offset = reference_offset
         self.reference_directions = reference_directions
         self.reference_weight = reference_weight
+        self.offset_variance = offset_variance
         self.shared_rows = directions is reference_directions
         self.n_params = directions.shape[1]
 
@@ -115,6 +122,10 @@ class ExponentialDensity:
         """Coefficients of the whitened directions."""
         return params
 
+    def statistical_variance(self, at: Evaluation) -> FloatArray | float:
+        """Error of the central log density, whatever the amplitudes."""
+        return 0.0 if self.offset_variance is None else self.offset_variance
+
 
 class LinearDensity:
     """ln q = ln sum_k w_k r_k with w = softmax(V u) on the simplex.
@@ -123,10 +134,13 @@ class LinearDensity:
     ----------
     ratio : ndarray of shape (n_rows, n_components)
         Density ratios of the components to the reference.
+    relative_variance : ndarray of shape (n_rows, n_components), default=None
+        Squared relative statistical errors of the components.
     """
 
-    def __init__(self, ratio: FloatArray):
+    def __init__(self, ratio: FloatArray, relative_variance: FloatArray | None = None):
         self.ratio = ratio
+        self.relative_variance = relative_variance
         self.contrast = contrast_basis(ratio.shape[1])
         self.n_params = ratio.shape[1] - 1
 
@@ -165,3 +179,10 @@ class LinearDensity:
     def weights(self, params: FloatArray) -> FloatArray:
         """Weights on the simplex."""
         return softmax(params @ self.contrast.T)
+
+    def statistical_variance(self, at: Evaluation) -> FloatArray | float:
+        """Sum_k pi_ki^2 v_ki with the responsibilities pi."""
+        if self.relative_variance is None:
+            return 0.0
+        squares = self.responsibilities(at) ** 2
+        return np.einsum("bik,ik->bi", squares, self.relative_variance)

@@ -19,12 +19,31 @@ from sktamm.mixture._densities import (
 )
 from sktamm.mixture._model import Block, MixtureModel
 from sktamm.mixture._penalties import Penalty
+from sktamm.mixture._priors import Expansion
 
 __all__ = ["ExponentialForm", "LinearForm"]
 
 
 class _Form(BaseEstimator):
     """Builds the mixture of all classes from one class at a time."""
+
+    needs: str
+    priors: str
+
+    def check(self, prior: Any) -> None:
+        """Refuse a prior that lacks the method this form needs.
+
+        Parameters
+        ----------
+        prior : BaseEstimator
+            Prior to be used with this form.
+        """
+        if not hasattr(prior, self.needs):
+            raise IncompatibleChoiceError(
+                f"{type(self).__name__} needs a prior with the method "
+                f"'{self.needs}', which {type(prior).__name__} lacks; "
+                f"use prior={self.priors}."
+            )
 
     def build(self, table: ComponentTable, prior: Any) -> MixtureModel:
         """Mixture model of a table under a prior.
@@ -41,12 +60,7 @@ class _Form(BaseEstimator):
         model : MixtureModel
             Log posterior of fractions and blend parameters.
         """
-        if not hasattr(prior, self.needs):
-            raise IncompatibleChoiceError(
-                f"{type(self).__name__} needs a prior with the method "
-                f"'{self.needs}', which {type(prior).__name__} lacks; "
-                f"use prior={self.priors}."
-            )
+        self.check(prior)
         densities: list[ClassDensity] = []
         blocks: list[Block] = []
         start = 0
@@ -55,7 +69,7 @@ class _Form(BaseEstimator):
             densities.append(density)
             blocks.append(Block(start + np.arange(density.n_params), penalty))
             start += density.n_params
-        return MixtureModel(densities, blocks, table.positive)
+        return MixtureModel(densities, blocks, table.positive, table.reference_weight)
 
 
 class LinearForm(_Form):
@@ -67,8 +81,13 @@ class LinearForm(_Form):
     def _class_density(
         self, table: ComponentTable, prior: Any, c: int
     ) -> tuple[LinearDensity, Penalty]:
-        ratio = np.exp(table.log_ratio[:, table.components_of(c)])
-        return LinearDensity(ratio), prior.weight_penalty(table, c)
+        columns = table.components_of(c)
+        variance = table.relative_variance
+        density = LinearDensity(
+            np.exp(table.log_ratio[:, columns]),
+            None if variance is None else variance[:, columns],
+        )
+        return density, prior.weight_penalty(table, c)
 
 
 class ExponentialForm(_Form):
@@ -81,22 +100,27 @@ class ExponentialForm(_Form):
         self, table: ComponentTable, prior: Any, c: int
     ) -> tuple[ExponentialDensity, Penalty]:
         expansion = prior.expand(table, c)
-        columns = table.components_of(c)
-        reference = self._features(
-            table.reference_log_ratio[:, columns], table.reference_basis
-        )
-        ref_offset = reference @ expansion.offset
-        ref_directions = reference @ expansion.directions
-        offset, directions = ref_offset, ref_directions
+        features = expansion.features
+        reference_offset = features.reference @ expansion.offset
+        reference_directions = features.reference @ expansion.directions
+        offset, directions = reference_offset, reference_directions
         if not table.binned:
-            rows = self._features(table.log_ratio[:, columns], table.basis)
-            offset = rows @ expansion.offset
-            directions = rows @ expansion.directions
+            offset = features.rows @ expansion.offset
+            directions = features.rows @ expansion.directions
         density = ExponentialDensity(
-            offset, directions, ref_offset, ref_directions, table.reference_weight
+            offset,
+            directions,
+            reference_offset,
+            reference_directions,
+            table.reference_weight,
+            _offset_variance(expansion),
         )
         return density, expansion.penalty
 
-    @staticmethod
-    def _features(log_ratio: FloatArray, basis: FloatArray) -> FloatArray:
-        return np.hstack([log_ratio, basis])
+
+def _offset_variance(expansion: Expansion) -> FloatArray | None:
+    """Relative variance of the central density: sum_k o_k^2 v_ki."""
+    variance = expansion.features.relative_variance
+    if variance is None:
+        return None
+    return variance @ expansion.offset[: expansion.features.n_densities] ** 2

@@ -8,6 +8,7 @@ the estimate unbiased. Parameters are theta = (f without the dependent class, z_
 ...): fractions are free real numbers whose sum is one.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,6 +71,8 @@ class MixtureModel:
         Priors of the blend parameters.
     positive : int
         Index of the class whose fraction is kappa, always the first entry of theta.
+    reference_weight : ndarray of shape (n_reference,)
+        Probabilities of the reference rows under p_ref.
     """
 
     def __init__(
@@ -77,7 +80,9 @@ class MixtureModel:
         densities: Sequence[ClassDensity],
         blocks: Sequence[Block],
         positive: int,
+        reference_weight: FloatArray,
     ):
+        self.reference_weight = reference_weight
         self.densities = list(densities)
         self.blocks = list(blocks)
         self.n_classes = len(self.densities)
@@ -86,7 +91,7 @@ class MixtureModel:
         self.dependent_class = others[-1]
         self.n_fractions = self.n_classes - 1
         ends = np.cumsum([self.n_fractions, *(d.n_params for d in self.densities)])
-        self.slices = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        self.slices = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self.n_params = int(ends[-1])
 
     # ------------------------------------------------------------------ parameters
@@ -110,6 +115,37 @@ class MixtureModel:
             for d, s in zip(self.densities, self.slices, strict=True)
         ]
         return np.stack(parts, axis=1)
+
+    def weights(self, theta: FloatArray) -> tuple[FloatArray, ...]:
+        """Weights of the components of every class, as a user reads them."""
+        return tuple(
+            density.weights(theta[:, columns])
+            for density, columns in zip(self.densities, self.slices, strict=True)
+        )
+
+    def row_density(self, theta: FloatArray) -> FloatArray:
+        """p at the rows relative to the reference, shape (n_fits, n_rows)."""
+        return self._state(theta).density
+
+    def statistical_variance(self, theta: FloatArray) -> FloatArray:
+        """Relative variance of p_i from the finite statistics of the components.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_fits, n_params)
+            Parameters.
+
+        Returns
+        -------
+        variance : ndarray of shape (n_fits, n_rows)
+            Sum_c (f_c q_c / p)^2 times the relative variance of q_c.
+        """
+        state = self._state(theta)
+        total = np.zeros_like(state.density)
+        for c, density in enumerate(self.densities):
+            share = state.fractions[:, c, None] * state.ratio[c]
+            total += share**2 * density.statistical_variance(state.parts[c])
+        return total
 
     # --------------------------------------------------------------- log posterior
     def _state(self, theta: FloatArray) -> _State:
@@ -215,6 +251,12 @@ class MixtureModel:
         self._add_information(information, theta)
         gradient = self._gradient(state, theta, data)
         return self._value(state, theta, data), gradient, information
+
+    def prior_information(self, theta: FloatArray) -> FloatArray:
+        """Precision that the prior adds, shape (n_fits, n_params, n_params)."""
+        out = np.zeros((theta.shape[0], self.n_params, self.n_params))
+        self._add_information(out, theta)
+        return out
 
     def _add_information(self, out: FloatArray, theta: FloatArray) -> None:
         inner = theta[:, self.n_fractions :]

@@ -4,9 +4,9 @@
     Student t   -(nu + r)/2 ln(1 + |z|_Q^2 / nu),    |z|_Q^2 = z' Q z
     Dirichlet   sum_k alpha_k ln w_k                 in log-ratio coordinates
 
-The Student t is what remains of a Gaussian prior when the scale of its covariance, learned
-from few simulations, is itself uncertain (inverse Wishart). The exponent alpha_k rather
-than alpha_k - 1 is the Jacobian of the log-ratio coordinates.
+The Student t is what remains of a Gaussian prior when the scale of its covariance,
+learned from few simulations, is itself uncertain (inverse Wishart). The exponent
+alpha_k rather than alpha_k - 1 is the Jacobian of the log-ratio coordinates.
 """
 
 from typing import Protocol

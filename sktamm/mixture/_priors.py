@@ -2,28 +2,30 @@
 
 Exponential form. With l_k = ln p_k and l = mean_k l_k, the truth of a class is
 
-    ridge        l + sum_k u_k (l_k - l),     u ~ N(0, 1/strength)              (published)
+    ridge        l + sum_k u_k (l_k - l),     u ~ N(0, 1/strength)
     simulations  l + sum_k u_k (l_k - l),     u ~ N(0, (1 + 1/K)/(K - 1))
     shrinkage    l + sum_j z_j psi_j + sum_k u_k rest_k,    z ~ t_K(0, Sigma)
 
-where psi are smooth functions, c_kj the coefficients of l_k - l in them, and ``rest_k`` what
-they leave of it. Sigma is the predictive scale of an inverse Wishart model of the covariance
-of the c_k, centred at its diagonal: (1 + 1/K) [(K - 1) S + p diag(S)] / K. K simulations span
-only K - 1 directions, yet every smooth direction stays allowed, with a size they taught.
+where psi are smooth functions, c_kj the coefficients of l_k - l in them, and ``rest_k``
+what they leave of it. Sigma is the predictive scale of an inverse Wishart model of the
+covariance of the c_k, centred at its diagonal: (1 + 1/K) [(K - 1) S + p diag(S)] / K.
+K simulations span only K - 1 directions, yet every smooth direction stays allowed, with
+a size they taught.
 
 Linear form. ``dirichlet``: weights ~ Dirichlet(alpha).
 
-References: arXiv:2604.02219 for ridge and Dirichlet; Gelman et al., Bayesian Data Analysis,
-section 3.6, for the predictive Student t of an inverse Wishart.
+References: arXiv:2604.02219 for ridge and Dirichlet; Gelman et al., Bayesian Data
+Analysis, section 3.6, for the predictive Student t of an inverse Wishart.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from sktamm._numerics import FloatArray, contrast_basis, fit_dirichlet
-from sktamm.base import ComponentTable
+from sktamm._numerics import FloatArray, contrast_basis
+from sktamm.base import ComponentTable, Simulations
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.mixture._penalties import (
     DirichletPenalty,
@@ -40,16 +42,64 @@ __all__ = [
     "SimulationsPrior",
 ]
 
+_WEAKEST_CONCENTRATION = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Functions on the rows: log densities of a class, then the smooth basis.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_rows, n_features)
+        Values at the rows of the target.
+    reference : ndarray of shape (n_reference, n_features)
+        Values at the reference rows; the same array when rows are bins.
+    reference_weight : ndarray of shape (n_reference,)
+        Probabilities of the reference rows.
+    n_densities : int
+        Number of log densities.
+    relative_variance : ndarray of shape (n_rows, n_densities) or None
+        Squared relative statistical errors of the densities.
+    """
+
+    rows: FloatArray
+    reference: FloatArray
+    reference_weight: FloatArray
+    n_densities: int
+    relative_variance: FloatArray | None
+
+    @property
+    def n_features(self) -> int:
+        """Number of functions."""
+        return self.reference.shape[1]
+
+    @property
+    def basis(self) -> FloatArray:
+        """Smooth functions at the reference rows."""
+        return self.reference[:, self.n_densities :]
+
+    def mean_density(self) -> FloatArray:
+        """Coefficients of the mean log density."""
+        mean = np.zeros(self.n_features)
+        mean[: self.n_densities] = 1.0 / self.n_densities
+        return mean
+
+    def weighted(self, coefficients: FloatArray) -> FloatArray:
+        """Centred functions at the reference rows, times the root of their weight."""
+        values = self.reference @ coefficients
+        weight = self.reference_weight[:, None]
+        return np.sqrt(weight) * (values - (weight * values).sum(axis=0))
+
 
 @dataclass(frozen=True, eq=False)
 class Expansion:
     """Offset and whitened directions of one class, as coefficients of its features.
 
-    The features are the log ratios of the components of the class followed by the
-    smooth basis functions; both arrays apply to them from the left.
-
     Attributes
     ----------
+    features : Features
+        Functions that the coefficients multiply.
     offset : ndarray of shape (n_features,)
         Coefficients of the central log density.
     directions : ndarray of shape (n_features, n_directions)
@@ -59,15 +109,17 @@ class Expansion:
         Log prior density of the amplitudes.
     """
 
+    features: Features
     offset: FloatArray
     directions: FloatArray
     penalty: Penalty
 
 
 class _SpanPrior(BaseEstimator):
-    """Common part of the priors in the span of the components."""
+    """Common part of the priors in the span of their densities."""
 
     informative = True
+    spans = "simulations"
 
     def expand(self, table: ComponentTable, class_index: int) -> Expansion:
         """Offset, directions and penalty of one class.
@@ -82,20 +134,16 @@ class _SpanPrior(BaseEstimator):
         Returns
         -------
         expansion : Expansion
-            Coefficients in the log ratios of the components and the basis.
+            Coefficients in the features of the class.
         """
-        if not self.strength > 0:
-            raise IncompatibleChoiceError(
-                f"strength must be positive, got {self.strength!r}."
-            )
-        offset, directions = self._directions(table, class_index)
-        n_basis = table.reference_basis.shape[1]
-        offset = np.concatenate([offset, np.zeros(n_basis)])
-        directions = np.vstack([directions, np.zeros((n_basis, directions.shape[1]))])
-        directions = _compress(table, class_index, directions)
-        return Expansion(
-            offset, directions, GaussianPenalty(np.eye(directions.shape[1]))
-        )
+        _check_strength(self.strength)
+        features = class_features(table, class_index, self.spans)
+        size = features.n_densities
+        directions = np.zeros((features.n_features, size - 1))
+        directions[:size] = contrast_basis(size) * self._amplitude(size)
+        directions = _compress(features, directions)
+        penalty = GaussianPenalty(np.eye(directions.shape[1]))
+        return Expansion(features, features.mean_density(), directions, penalty)
 
 
 class RidgePrior(_SpanPrior):
@@ -113,15 +161,13 @@ class RidgePrior(_SpanPrior):
     """
 
     informative = False
+    spans = "components"
 
     def __init__(self, strength: float = 1.0):
         self.strength = strength
 
-    def _directions(
-        self, table: ComponentTable, class_index: int
-    ) -> tuple[FloatArray, FloatArray]:
-        n = table.components_of(class_index).size
-        return np.full(n, 1.0 / n), contrast_basis(n) / np.sqrt(self.strength)
+    def _amplitude(self, size: int) -> float:
+        return 1.0 / float(np.sqrt(self.strength))
 
 
 class SimulationsPrior(_SpanPrior):
@@ -137,13 +183,8 @@ class SimulationsPrior(_SpanPrior):
     def __init__(self, strength: float = 1.0):
         self.strength = strength
 
-    def _directions(
-        self, table: ComponentTable, class_index: int
-    ) -> tuple[FloatArray, FloatArray]:
-        weights = exponents(table, class_index)
-        scale = _covariance_factor(weights.shape[0]) / np.sqrt(self.strength)
-        mean = weights.mean(axis=0)
-        return mean, (weights - mean).T * scale
+    def _amplitude(self, size: int) -> float:
+        return _covariance_factor(size) / float(np.sqrt(self.strength))
 
 
 class ShrinkagePrior(BaseEstimator):
@@ -163,6 +204,7 @@ class ShrinkagePrior(BaseEstimator):
     """
 
     informative = True
+    spans = "simulations"
 
     def __init__(
         self,
@@ -192,26 +234,21 @@ class ShrinkagePrior(BaseEstimator):
             Coefficients in the log ratios of the components and the basis.
         """
         self._check()
-        weights = exponents(table, class_index)
-        mean = weights.mean(axis=0)
-        offset = np.concatenate([mean, np.zeros(table.reference_basis.shape[1])])
-        size = weights.shape[0]
+        features = class_features(table, class_index, self.spans)
+        offset, size = features.mean_density(), features.n_densities
         if size == 1:
             none = np.zeros((offset.size, 0))
-            return Expansion(offset, none, GaussianPenalty(np.eye(0)))
-        directions = self._directions(table, class_index, weights - mean)
-        directions = directions / np.sqrt(self.strength)
-        directions = _compress(table, class_index, directions)
+            return Expansion(features, offset, none, GaussianPenalty(np.eye(0)))
+        directions = self._directions(features) / np.sqrt(self.strength)
+        directions = _compress(features, directions)
         precision = np.eye(directions.shape[1])
+        penalty = GaussianPenalty(precision)
         if self.tails == "student":
-            return Expansion(offset, directions, StudentPenalty(precision, float(size)))
-        return Expansion(offset, directions, GaussianPenalty(precision))
+            penalty = StudentPenalty(precision, float(size))
+        return Expansion(features, offset, directions, penalty)
 
     def _check(self) -> None:
-        if not self.strength > 0:
-            raise IncompatibleChoiceError(
-                f"strength must be positive, got {self.strength!r}."
-            )
+        _check_strength(self.strength)
         if self.target not in ("diagonal", "isotropic"):
             raise IncompatibleChoiceError(
                 f"target must be 'diagonal' or 'isotropic', got {self.target!r}."
@@ -221,26 +258,21 @@ class ShrinkagePrior(BaseEstimator):
                 f"tails must be 'student' or 'gaussian', got {self.tails!r}."
             )
 
-    def _directions(
-        self, table: ComponentTable, class_index: int, centred: FloatArray
-    ) -> FloatArray:
+    def _directions(self, features: "Features") -> FloatArray:
         """Columns of coefficients whose amplitudes have unit variance."""
-        size = centred.shape[0]
-        logs = table.reference_log_ratio[:, table.components_of(class_index)]
-        psi = table.reference_basis
-        weighted = table.reference_weight[:, None] * psi
-        coefficients = (logs @ centred.T).T @ weighted
-        inflation = 1.0
-        if self.tails == "student":
-            inflation = (size - 1.0 + psi.shape[1]) / size
-        scale = np.sqrt(inflation)
-        smooth = self._factor(coefficients) * scale * np.sqrt(1.0 + 1.0 / size)
-        columns = np.vstack([np.zeros((logs.shape[1], psi.shape[1])), smooth])
+        size, p = features.n_densities, features.basis.shape[1]
+        centring = np.eye(size) - 1.0 / size
+        logs = features.reference[:, :size] @ centring
+        weighted = features.reference_weight[:, None] * features.basis
+        coefficients = logs.T @ weighted
+        inflation = (size - 1.0 + p) / size if self.tails == "student" else 1.0
+        scale = inflation * (1.0 + 1.0 / size)
+        smooth = self._factor(coefficients) * np.sqrt(scale)
+        columns = np.vstack([np.zeros((size, p)), smooth])
         if not self.span:
             return columns
-        rest = np.vstack([centred.T, -coefficients.T])
-        rest = rest * (scale * _covariance_factor(size))
-        return np.hstack([columns, _significant(table, class_index, rest)])
+        rest = np.vstack([centring, -coefficients.T]) * np.sqrt(scale / (size - 1.0))
+        return np.hstack([columns, _significant(features, rest, scale)])
 
     def _factor(self, coefficients: FloatArray) -> FloatArray:
         """Square root of (1 - rho) S + rho target, with rho = p / (K - 1 + p)."""
@@ -262,8 +294,8 @@ class DirichletPrior(BaseEstimator):
     ----------
     concentration : float or "simulations", default=1.0
         Parameter of every weight. One is uniform on the simplex (published).
-        "simulations" learns the parameters from the weights with which the components
-        make up the simulations (topics), by maximum likelihood.
+        "simulations" takes the mean topic shares of the simulations, with the strength
+        that gives the blends the variance of the simulations.
     """
 
     informative = True
@@ -286,22 +318,11 @@ class DirichletPrior(BaseEstimator):
         penalty : Penalty
             Dirichlet in isometric log-ratio coordinates.
         """
-        columns = table.components_of(class_index)
         if self.concentration == "simulations":
-            rows = table.simulations.source_class == class_index
-            shares = table.simulations.weights[np.ix_(rows, columns)]
-            if _is_permutation(shares):
-                raise IncompatibleChoiceError(
-                    "concentration='simulations' learns from topic shares and needs "
-                    "components='topics'; raw components have none, so give a number."
-                )
-            return DirichletPenalty(fit_dirichlet(shares))
-        value = float(self.concentration)
-        if not value > 0:
-            raise IncompatibleChoiceError(
-                f"concentration must be positive, got {self.concentration!r}."
-            )
-        return DirichletPenalty(np.full(columns.size, value))
+            return DirichletPenalty(matched_concentration(table, class_index))
+        value = _as_positive(self.concentration)
+        size = table.components_of(class_index).size
+        return DirichletPenalty(np.full(size, value))
 
 
 # ------------------------------------------------------------------ private functions
@@ -310,58 +331,101 @@ def _covariance_factor(size: int) -> float:
     return float(np.sqrt((1.0 + 1.0 / size) / (size - 1.0))) if size > 1 else 0.0
 
 
+def _check_strength(strength: float) -> None:
+    if not strength > 0:
+        raise IncompatibleChoiceError(f"strength must be positive, got {strength!r}.")
+
+
+def matched_concentration(table: ComponentTable, class_index: int) -> FloatArray:
+    """Dirichlet whose blends have the mean and the variance of the simulations.
+
+    With mean shares m, a Dirichlet of total concentration A gives the blend of the
+    component ratios r_t the variance sum_t m_t |r_t - m.r|^2 / (A + 1).
+
+    Parameters
+    ----------
+    table : ComponentTable
+        Topics and the shares of the simulations.
+    class_index : int
+        Class.
+
+    Returns
+    -------
+    concentration : ndarray of shape (n_components,)
+        A times the mean shares.
+    """
+    columns = table.components_of(class_index)
+    rows = table.simulations.of_class(class_index)
+    shares = table.simulations.weights[np.ix_(rows, columns)]
+    if _is_permutation(shares):
+        raise IncompatibleChoiceError(
+            "concentration='simulations' learns from topic shares and needs "
+            "components='topics'; raw components have none, so give a number."
+        )
+    mean = shares.mean(axis=0)
+    ratio = np.exp(table.reference_log_ratio[:, columns])
+    corners = table.reference_weight @ (ratio - (ratio @ mean)[:, None]) ** 2
+    blends = table.reference_weight @ (ratio @ (shares - mean).T) ** 2
+    spread = blends.sum() / (len(rows) - 1.0) * (1.0 + 1.0 / len(rows))
+    total = max(float(mean @ corners) / spread - 1.0, _WEAKEST_CONCENTRATION)
+    return total * np.maximum(mean, _WEAKEST_CONCENTRATION / columns.size)
+
+
+def _as_positive(concentration: Any) -> float:
+    number = isinstance(concentration, (int, float)) and concentration > 0
+    if not number:
+        raise IncompatibleChoiceError(
+            "concentration must be a positive number or 'simulations', got "
+            f"{concentration!r}."
+        )
+    return float(concentration)
+
+
 def _is_permutation(weights: FloatArray) -> bool:
     square = weights.shape[0] == weights.shape[1]
     return square and bool(np.all(np.sort(weights, axis=1)[:, :-1] == 0.0))
 
 
-def exponents(table: ComponentTable, class_index: int) -> FloatArray:
-    """Exponents with which the components of a class make up its simulations.
+def class_features(table: ComponentTable, class_index: int, spans: str) -> Features:
+    """Functions that the log density of a class may be made of.
 
     Parameters
     ----------
     table : ComponentTable
-        Components and simulations at the reference rows.
+        Components, simulations and basis.
     class_index : int
-        Class to express.
+        Class.
+    spans : {"components", "simulations"}
+        Whether the log densities are those of the components or of the simulations as
+        the components describe them; the same for raw components.
 
     Returns
     -------
-    weights : ndarray of shape (n_simulations, n_components)
-        Rows of sum one; the best fit of ln p_k by the log components, weighted by the
-        reference. A permutation when the components are the simulations.
+    features : Features
+        Log densities followed by the basis.
     """
-    columns = table.components_of(class_index)
-    rows = np.flatnonzero(table.simulations.source_class == class_index)
-    shares = table.simulations.weights[np.ix_(rows, columns)]
-    if _is_permutation(shares):
-        return shares
-    logs = table.reference_log_ratio[:, columns]
-    target = table.simulations.log_ratio[:, rows]
-    mean = logs.mean(axis=1, keepdims=True)
-    root = np.sqrt(table.reference_weight)[:, None]
-    ones = np.ones_like(root)
-    design = root * np.hstack([(logs - mean) @ contrast_basis(columns.size), ones])
-    solution = np.linalg.lstsq(design, root * (target - mean), rcond=1e-6)[0]
-    return 1.0 / columns.size + solution[:-1].T @ contrast_basis(columns.size).T
-
-
-def _at_reference(
-    table: ComponentTable, class_index: int, coefficients: FloatArray
-) -> FloatArray:
-    """Columns of functions at the reference rows, times the root of their weight."""
-    logs = table.reference_log_ratio[:, table.components_of(class_index)]
-    n = logs.shape[1]
-    values = logs @ coefficients[:n] + table.reference_basis @ coefficients[n:]
-    weight = table.reference_weight[:, None]
-    return np.sqrt(weight) * (values - (weight * values).sum(axis=0))
+    source: ComponentTable | Simulations = table.simulations
+    columns = table.simulations.of_class(class_index)
+    if spans == "components":
+        source, columns = table, table.components_of(class_index)
+    variance = source.relative_variance
+    reference = np.hstack(
+        [source.reference_log_ratio[:, columns], table.reference_basis]
+    )
+    rows = reference
+    if not table.binned:
+        rows = np.hstack([source.log_ratio[:, columns], table.basis])
+    return Features(
+        rows=rows,
+        reference=reference,
+        reference_weight=table.reference_weight,
+        n_densities=columns.size,
+        relative_variance=None if variance is None else variance[:, columns],
+    )
 
 
 def _compress(
-    table: ComponentTable,
-    class_index: int,
-    directions: FloatArray,
-    tolerance: float = 1e-4,
+    features: Features, directions: FloatArray, tolerance: float = 1e-4
 ) -> FloatArray:
     """Equivalent directions, orthogonal under the reference, without the negligible.
 
@@ -371,26 +435,23 @@ def _compress(
     """
     if directions.shape[1] == 0:
         return directions
-    values = _at_reference(table, class_index, directions)
+    values = features.weighted(directions)
     strength, rotation = np.linalg.eigh(values.T @ values)
     keep = strength > tolerance**2
     return directions @ rotation[:, keep][:, ::-1]
 
 
-def _significant(
-    table: ComponentTable, class_index: int, rest: FloatArray
-) -> FloatArray:
+def _significant(features: Features, rest: FloatArray, scale: float) -> FloatArray:
     """Leave out directions of the span that statistical noise alone would make.
 
     The bound is the upper edge of the Marchenko-Pastur law for the relative variance of
-    the components, so few-event templates do not fill the prior with their noise.
+    the templates, so few-event templates do not fill the prior with their noise.
     """
-    if table.relative_variance is None or not table.binned:
+    if features.relative_variance is None:
         return rest
-    columns = table.components_of(class_index)
-    noise = table.reference_weight @ table.relative_variance[:, columns].mean(axis=1)
-    size, bins = columns.size, table.reference_weight.size
-    edge = noise / bins * (1.0 + np.sqrt(bins / size)) ** 2
-    values = _at_reference(table, class_index, rest)
+    noise = features.reference_weight @ features.relative_variance.mean(axis=1)
+    bins, spare = features.reference_weight.size, features.n_densities - 1.0
+    edge = scale * noise / bins * (1.0 + np.sqrt(bins / spare)) ** 2
+    values = features.weighted(rest)
     strength, rotation = np.linalg.eigh(values.T @ values)
     return rest @ rotation[:, strength > edge]

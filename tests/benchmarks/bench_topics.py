@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.decomposition import LatentDirichletAllocation
 
-from sktamm.components._topics import TopicModel, fit_dirichlet, topic_shares
+from sktamm.components._topics import TopicModel, topic_shares
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "gaussian_msds.npz"
 WINDOW, N_BINS, POINTS_PER_BIN = 2.0, 10, 20
@@ -130,8 +130,7 @@ def report(name, label, seconds, sample, truth, topics, shares):
         f"   KL x 1e5: held-out {1e5 * kl_test:.2f}, truth {1e5 * kl_truth:.3f}"
         f"   share variance / uniform {shares.var(axis=0).sum() / uniform:.3f}"
         f"   prior / simulations: flat"
-        f" {prior_width(sample, topics, np.ones(n_topics)):.2f},"
-        f" fitted {prior_width(sample, topics, fit_dirichlet(shares)):.2f}"
+        f" {prior_width(sample, topics, np.ones(n_topics)):.2f}"
     )
     return likelihood
 

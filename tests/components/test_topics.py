@@ -8,7 +8,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sktamm.components._topics import (
     TopicModel,
     _denoised,
-    fit_dirichlet,
     topic_relative_variance,
     topic_shares,
 )
@@ -226,28 +225,6 @@ def test_relative_variance_counts_the_events_of_a_topic():
     np.testing.assert_allclose(variance, [[1 / 35, 1 / 35], [1 / 30, np.inf]])
 
 
-@pytest.mark.parametrize("alpha", [[0.5, 1.0, 4.0], [8.0, 2.0, 2.0, 1.0]])
-def test_dirichlet_fit_recovers_alpha(alpha):
-    n = 4_000
-    shares = np.random.default_rng(5).dirichlet(alpha, size=n)
-    # relative error of a concentration is about sqrt(2 / n); five of them
-    np.testing.assert_allclose(fit_dirichlet(shares), alpha, rtol=5 * np.sqrt(2 / n))
-
-
-def test_dirichlet_fit_with_zeros_and_few_simulations():
-    corner = np.array([[1.0, 0.0, 0.0], [0.9, 0.1, 0.0]])
-    alpha = fit_dirichlet(corner)
-    assert np.isfinite(alpha).all()
-    assert alpha[0] > alpha[1] > alpha[2] > 0
-    equal = fit_dirichlet(np.full((50, 3), 1 / 3))
-    assert np.isfinite(equal).all()
-    assert equal.min() > 1
-
-
-def test_dirichlet_fit_returns_the_prior_for_one_topic():
-    np.testing.assert_array_equal(fit_dirichlet(np.ones((5, 1))), [1.0])
-
-
 def test_more_topics_than_simulations_is_refused(counts):
     with pytest.raises(
         IncompatibleChoiceError, match=r"n_topics=31 .* n_samples=30 simulations"
@@ -276,8 +253,3 @@ def test_unusable_counts_are_refused(counts):
         TopicModel(3).fit(negative)
     with pytest.raises(InvalidInputError, match="all be zero, got row 4"):
         TopicModel(3).fit(empty)
-
-
-def test_shares_that_do_not_sum_to_one_are_refused():
-    with pytest.raises(InvalidInputError, match="sum to one"):
-        fit_dirichlet([[0.5, 0.2]])

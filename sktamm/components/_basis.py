@@ -1,0 +1,187 @@
+"""Smooth functions on the rows for the function-space prior.
+
+Functions of d coordinates in [-1, 1] are products of one-dimensional ones, of limited
+total order, made orthonormal under the reference and orthogonal to the constant,
+
+    E_ref[psi_j] = 0,    E_ref[psi_j psi_k] = delta_jk,
+
+so that the coefficients of a log density are E_ref[psi_j ln p].
+"""
+
+import itertools
+
+import numpy as np
+from scipy.interpolate import BSpline
+from sklearn.base import BaseEstimator
+
+from sktamm._numerics import FloatArray
+from sktamm.exceptions import IncompatibleChoiceError
+
+__all__ = ["NoBasis", "PolynomialBasis", "SplineBasis", "orthonormalise"]
+
+_RANK_TOLERANCE = 1e-6
+
+
+class PolynomialBasis(BaseEstimator):
+    """Legendre polynomials up to a total degree.
+
+    Parameters
+    ----------
+    degree : int, default=3
+        Largest total degree over all coordinates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktamm.components import PolynomialBasis
+    >>> PolynomialBasis(degree=2).evaluate(np.zeros((4, 2))).shape
+    (4, 5)
+    """
+
+    def __init__(self, degree: int = 3):
+        self.degree = degree
+
+    def evaluate(self, coordinates: FloatArray) -> FloatArray:
+        """Values of the functions, the constant left out.
+
+        Parameters
+        ----------
+        coordinates : ndarray of shape (n_rows, n_features)
+            Coordinates in [-1, 1].
+
+        Returns
+        -------
+        values : ndarray of shape (n_rows, n_functions)
+            Not yet orthonormal under any reference.
+        """
+        if self.degree < 1:
+            raise IncompatibleChoiceError(
+                f"degree must be at least 1, got {self.degree!r}."
+            )
+        tables = [
+            np.polynomial.legendre.legvander(column, self.degree)
+            for column in coordinates.T
+        ]
+        orders = range(self.degree + 1)
+        chosen = [
+            order
+            for order in itertools.product(orders, repeat=len(tables))
+            if 0 < sum(order) <= self.degree
+        ]
+        return _products(tables, sorted(chosen, key=sum))
+
+
+class SplineBasis(BaseEstimator):
+    """Cubic B-splines in every coordinate, with products of low-order polynomials.
+
+    Parameters
+    ----------
+    n_knots : int, default=5
+        Equidistant knots per coordinate, ends included.
+    interaction_degree : int, default=2
+        Largest total degree of the polynomial products between coordinates.
+    """
+
+    def __init__(self, n_knots: int = 5, interaction_degree: int = 2):
+        self.n_knots = n_knots
+        self.interaction_degree = interaction_degree
+
+    def evaluate(self, coordinates: FloatArray) -> FloatArray:
+        """Values of the functions, the constant left out up to redundancy.
+
+        Parameters
+        ----------
+        coordinates : ndarray of shape (n_rows, n_features)
+            Coordinates in [-1, 1].
+
+        Returns
+        -------
+        values : ndarray of shape (n_rows, n_functions)
+            Not yet orthonormal under any reference.
+        """
+        if self.n_knots < 2:
+            raise IncompatibleChoiceError(
+                f"n_knots must be at least 2, got {self.n_knots!r}."
+            )
+        inner = np.linspace(-1.0, 1.0, self.n_knots)
+        knots = np.concatenate([[-1.0] * 3, inner, [1.0] * 3])
+        clipped = np.clip(coordinates, -1.0, 1.0)
+        splines = [
+            BSpline.design_matrix(column, knots, 3).toarray() for column in clipped.T
+        ]
+        parts = [PolynomialBasis(self.interaction_degree).evaluate(coordinates)]
+        return np.hstack(parts + splines)
+
+
+class NoBasis(BaseEstimator):
+    """No smooth functions: the prior keeps to the span of the simulations.
+
+    Their principal components under the reference are then the only directions.
+    """
+
+    def evaluate(self, coordinates: FloatArray) -> FloatArray:
+        """Return an empty set of functions.
+
+        Parameters
+        ----------
+        coordinates : ndarray of shape (n_rows, n_features)
+            Coordinates in [-1, 1].
+
+        Returns
+        -------
+        values : ndarray of shape (n_rows, 0)
+            No columns.
+        """
+        return np.zeros((coordinates.shape[0], 0))
+
+
+def _products(tables: list[FloatArray], orders: list[tuple[int, ...]]) -> FloatArray:
+    """Products over coordinates of the columns named by every multi-order."""
+    columns = [
+        np.prod([t[:, o] for t, o in zip(tables, order, strict=True)], axis=0)
+        for order in orders
+    ]
+    return np.column_stack(columns)
+
+
+def orthonormalise(
+    values: FloatArray, reference_values: FloatArray, reference_weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Make functions orthonormal under the reference and orthogonal to one.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_functions)
+        Functions at the rows.
+    reference_values : ndarray of shape (n_reference, n_functions)
+        The same functions at the reference rows.
+    reference_weight : ndarray of shape (n_reference,)
+        Probabilities of the reference rows.
+
+    Returns
+    -------
+    basis, reference_basis : ndarray of shape (n_rows, n_basis), (n_reference, n_basis)
+        Functions in their given order; those that depend on earlier ones are left out.
+    """
+    mean = reference_weight @ reference_values
+    centred, centred_rows = reference_values - mean, values - mean
+    root = np.sqrt(reference_weight)[:, None]
+    kept = _independent(root * centred)
+    triangle = np.linalg.qr(root * centred[:, kept], mode="r")
+    triangle *= np.sign(np.diag(triangle))[:, None]
+    inverse = np.linalg.inv(triangle)
+    return centred_rows[:, kept] @ inverse, centred[:, kept] @ inverse
+
+
+def _independent(matrix: FloatArray) -> list[int]:
+    """Columns that are not, up to a tolerance, combinations of earlier ones."""
+    kept: list[int] = []
+    directions = np.zeros((matrix.shape[0], 0))
+    for j, column in enumerate(matrix.T):
+        rest = column - directions @ (directions.T @ column)
+        rest -= directions @ (directions.T @ rest)
+        norm, size = np.linalg.norm(rest), np.linalg.norm(column)
+        if norm > _RANK_TOLERANCE * size and norm > 0:
+            directions = np.column_stack([directions, rest / norm])
+            kept.append(j)
+    return kept

@@ -1,0 +1,364 @@
+"""Binned component models: rows are bins, components are templates or topics.
+
+The reference is the equal mixture of all simulations, p_ref = mean_k p_k, so a bin has
+reference weight p_ref and the log ratio ln(p_k / p_ref) for component k.
+"""
+
+import builtins
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+
+from sktamm._numerics import FloatArray
+from sktamm.base import ComponentTable, Simulations
+from sktamm.components._basis import (
+    NoBasis,
+    PolynomialBasis,
+    SplineBasis,
+    orthonormalise,
+)
+from sktamm.components._binning import Binning, Bins, Flow, make_binning
+from sktamm.components._histogram import (
+    HistogramTemplates,
+    fill_templates,
+    template_probabilities,
+)
+from sktamm.components._smoothing import smooth_templates
+from sktamm.components._topics import TopicModel, topic_relative_variance
+from sktamm.events import SimulatedEvents, TargetEvents, accumulate
+from sktamm.exceptions import (
+    EmptyBinWarning,
+    IncompatibleChoiceError,
+    InvalidInputError,
+)
+
+__all__ = ["TemplateComponents", "TopicComponents"]
+
+_BASES = {
+    "polynomial": PolynomialBasis,
+    "spline": SplineBasis,
+    "principal": NoBasis,
+}
+_LARGEST_RELATIVE_VARIANCE = 1.0
+
+
+class TemplateComponents(BaseEstimator):
+    """Every binned simulation is a component ("raw").
+
+    Parameters
+    ----------
+    bins : int, sequence of int or sequence of arrays, default=10
+        Bins of every feature, or the edges.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Equal widths or equal contents, for integer ``bins``.
+    range : sequence of pairs or None, default=None
+        Lower and upper end of every feature; None takes them from the simulations.
+    flow : {"clip", "bins", "drop", "refuse"}, default="clip"
+        What happens to events beyond the edges; see `Binning`.
+    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
+        Smooth functions of the bins for the function-space prior; "principal" leaves
+        only the principal components of the simulations.
+    smooth : bool, default=True
+        Remove the noise of finite simulations from the templates; structure that is
+        significant stays.
+
+    Attributes
+    ----------
+    templates_ : HistogramTemplates
+        Contents of the bins of every simulation.
+    binning_ : Binning
+        Bins.
+    """
+
+    def __init__(
+        self,
+        bins: Bins = 10,
+        strategy: Literal["uniform", "quantile"] = "uniform",
+        range: Sequence[tuple[float, float] | None] | None = None,
+        flow: Flow = "clip",
+        basis: Any = "polynomial",
+        smooth: bool = True,
+    ):
+        self.bins = bins
+        self.strategy = strategy
+        self.range = range
+        self.flow = flow
+        self.basis = basis
+        self.smooth = smooth
+
+    def fit(self, events: SimulatedEvents | HistogramTemplates) -> Self:
+        """Bin the simulations and find the components.
+
+        Parameters
+        ----------
+        events : SimulatedEvents or HistogramTemplates
+            Labelled events, or templates that are binned already.
+
+        Returns
+        -------
+        self : TemplateComponents
+            Fitted component model.
+        """
+        if isinstance(events, SimulatedEvents):
+            binning = make_binning(
+                events.X, events.weight, self.bins, self.strategy, self.range, self.flow
+            )
+            events = fill_templates(events, binning)
+        self.templates_ = _in_canonical_order(events)
+        self.binning_ = events.binning
+        probability, variance = template_probabilities(self.templates_)
+        if self.smooth:
+            probability, variance = smooth_templates(
+                probability,
+                variance,
+                self.templates_.source_class,
+                _coordinates(self.binning_),
+            )
+        self.probability_ = probability
+        self.reference_weight_ = probability.mean(axis=0)
+        self._fit_components(probability, variance)
+        self._fit_basis()
+        return self
+
+    def _fit_components(self, probability: FloatArray, variance: FloatArray) -> None:
+        self.component_probability_ = probability
+        self.component_class_ = self.templates_.source_class
+        self.relative_variance_ = variance
+        self.source_weights_ = np.eye(probability.shape[0])
+        self.described_probability_ = probability
+        self.described_variance_ = variance
+
+    def _fit_basis(self) -> None:
+        values = _make_basis(self.basis).evaluate(_coordinates(self.binning_))
+        self.basis_ = orthonormalise(values, values, self.reference_weight_)[1]
+
+    def rows(self, X: FloatArray) -> NDArray[np.intp]:
+        """Row of the table (bin) of every event, -1 for events left out.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_events, n_features)
+            Finite features.
+
+        Returns
+        -------
+        index : ndarray of int, shape (n_events,)
+            Number of the bin.
+        """
+        return self.binning_.index(X)
+
+    def table(
+        self, target: TargetEvents | tuple[FloatArray, FloatArray]
+    ) -> ComponentTable:
+        """Components and data at the same bins.
+
+        Parameters
+        ----------
+        target : TargetEvents or pair of ndarray of shape (n_datasets, n_bins)
+            Events, or contents and variances of bins filled already.
+
+        Returns
+        -------
+        table : ComponentTable
+            The waist of the hourglass.
+
+        Warns
+        -----
+        EmptyBinWarning
+            If the target fills bins that every simulation leaves empty; they take part
+            with the floor of half an effective event per class.
+        """
+        weight, variance = self._contents(target)
+        self._check_contents(weight)
+        log_ratio = self._log_ratio(self.component_probability_)
+        described = self._log_ratio(self.described_probability_)
+        simulations = Simulations(
+            log_ratio=described,
+            reference_log_ratio=described,
+            relative_variance=self.described_variance_.T,
+            source_class=self.templates_.source_class,
+            source_id=self.templates_.source_id,
+            weights=self.source_weights_,
+            paired=self.templates_.paired,
+        )
+        return ComponentTable(
+            log_ratio=log_ratio,
+            row_weight=weight,
+            row_variance=variance,
+            reference_log_ratio=log_ratio,
+            reference_weight=self.reference_weight_,
+            component_class=self.component_class_,
+            n_classes=self.templates_.classes.size,
+            positive=self.templates_.positive,
+            simulations=simulations,
+            basis=self.basis_,
+            reference_basis=self.basis_,
+            relative_variance=self.relative_variance_.T,
+            binned=True,
+        )
+
+    def _log_ratio(self, probability: FloatArray) -> FloatArray:
+        """Ln of probabilities over the reference, shape (n_bins, n_densities)."""
+        return (np.log(probability) - np.log(self.reference_weight_)).T
+
+    def _contents(
+        self, target: TargetEvents | tuple[FloatArray, FloatArray]
+    ) -> tuple[FloatArray, FloatArray]:
+        if isinstance(target, TargetEvents):
+            return accumulate(self.rows(target.X), self.binning_.n_bins, target)
+        return target
+
+    def _check_contents(self, weight: FloatArray) -> None:
+        total = weight.sum(axis=1)
+        if not (total > 0).all():
+            bad = np.flatnonzero(~(total > 0))[0]
+            raise InvalidInputError(
+                "The target must have a positive sum of weights within the bins, but "
+                f"dataset number {bad} has {total[bad]:g}."
+            )
+        empty = self.templates_.empty_everywhere
+        filled = int(((weight != 0).any(axis=0) & empty).sum())
+        if filled:
+            warnings.warn(
+                f"The target fills {filled} of {empty.size} bins that every simulation "
+                "leaves empty; these bins got a floor of half an event per class, so "
+                "use wider bins or more simulated events.",
+                EmptyBinWarning,
+                stacklevel=2,
+            )
+
+
+class TopicComponents(TemplateComponents):
+    """A few topics per class stand for many binned simulations.
+
+    Parameters
+    ----------
+    n_topics : int, default=20
+        Topics per class. A class with no more simulations than this keeps its raw
+        templates.
+    bins, strategy, range, flow, basis, smooth
+        As in `TemplateComponents`.
+    topic_model : TopicModel or None, default=None
+        Model that finds the topics; its ``n_topics`` is set. None is `TopicModel()`.
+
+    Attributes
+    ----------
+    topic_models_ : list of TopicModel or None
+        Fitted model of every class; None where the raw templates were kept.
+    """
+
+    def __init__(
+        self,
+        n_topics: int = 20,
+        bins: Bins = 10,
+        strategy: Literal["uniform", "quantile"] = "uniform",
+        range: Sequence[tuple[float, float] | None] | None = None,
+        flow: Flow = "clip",
+        basis: Any = "polynomial",
+        smooth: bool = True,
+        topic_model: Any = None,
+    ):
+        super().__init__(bins, strategy, range, flow, basis, smooth)
+        self.n_topics = n_topics
+        self.topic_model = topic_model
+
+    def _fit_components(self, probability: FloatArray, variance: FloatArray) -> None:
+        if self.n_topics < 1:
+            raise IncompatibleChoiceError(
+                f"n_topics must be at least 1, got {self.n_topics!r}."
+            )
+        parts = [
+            self._fit_class(c, probability, variance)
+            for c in builtins.range(self.templates_.classes.size)
+        ]
+        self.topic_models_ = [part[0] for part in parts]
+        topics = [part[1] for part in parts]
+        self.component_probability_ = np.vstack(topics)
+        self.relative_variance_ = np.vstack([part[2] for part in parts])
+        sizes = [len(t) for t in topics]
+        self.component_class_ = np.repeat(np.arange(len(sizes)), sizes)
+        if self.smooth:
+            self.component_probability_, self.relative_variance_ = smooth_templates(
+                self.component_probability_,
+                self.relative_variance_,
+                self.component_class_,
+                _coordinates(self.binning_),
+            )
+        self.source_weights_ = np.zeros((probability.shape[0], sum(sizes)))
+        for c, part in enumerate(parts):
+            sources = self.templates_.source_class == c
+            columns = self.component_class_ == c
+            self.source_weights_[np.ix_(sources, columns)] = part[3]
+        self._describe_simulations()
+
+    def _describe_simulations(self) -> None:
+        """Simulations as blends of topics, and the errors those blends inherit."""
+        weights, topics = self.source_weights_, self.component_probability_
+        self.described_probability_ = weights @ topics
+        variance = weights**2 @ (topics**2 * self.relative_variance_)
+        self.described_variance_ = variance / self.described_probability_**2
+
+    def _fit_class(
+        self, c: int, probability: FloatArray, variance: FloatArray
+    ) -> tuple[TopicModel | None, FloatArray, FloatArray, FloatArray]:
+        """Topics, their relative variance and the shares of the simulations."""
+        sources = np.flatnonzero(self.templates_.source_class == c)
+        if sources.size <= self.n_topics:
+            return None, probability[sources], variance[sources], np.eye(sources.size)
+        counts = _effective_counts(self.templates_, sources)
+        model = TopicModel() if self.topic_model is None else clone(self.topic_model)
+        model.set_params(n_topics=self.n_topics).fit(counts)
+        error = topic_relative_variance(counts, model.shares_, model.topics_)
+        error = np.minimum(error, _LARGEST_RELATIVE_VARIANCE)
+        return model, model.topics_, error, model.shares_
+
+
+def _effective_counts(
+    templates: HistogramTemplates, sources: NDArray[np.intp]
+) -> FloatArray:
+    """Contents scaled to effective events, negative ones set to zero."""
+    sums = np.maximum(templates.sum_of_weights[sources], 0.0)
+    squares = templates.sum_of_squares[sources].sum(axis=1, keepdims=True)
+    return sums * (sums.sum(axis=1, keepdims=True) / squares)
+
+
+def _in_canonical_order(templates: HistogramTemplates) -> HistogramTemplates:
+    """Sort the simulations of every class by content, not by name.
+
+    Renaming or reordering simulations then changes nothing, not even the rounding.
+    """
+    keys = [*templates.sum_of_weights.T[::-1], templates.source_class]
+    order = np.lexsort(keys)
+    fields = dict(vars(templates))
+    for name in ("sum_of_weights", "sum_of_squares", "dropped", "source_class"):
+        fields[name] = fields[name][order]
+    fields["source_id"] = fields["source_id"][order]
+    return HistogramTemplates(**fields)
+
+
+def _coordinates(binning: Binning) -> FloatArray:
+    """Positions of the bins in [-1, 1]: their rank along every feature."""
+    axes = []
+    for edges in binning.edges:
+        n = edges.size - 1
+        centre = (np.arange(n) + 0.5) * (2.0 / n) - 1.0
+        if binning.flow == "bins":
+            centre = np.concatenate([[-1.0], centre, [1.0]])
+        axes.append(centre)
+    grids = np.meshgrid(*axes, indexing="ij")
+    return np.column_stack([grid.ravel() for grid in grids])
+
+
+def _make_basis(basis: Any) -> Any:
+    if isinstance(basis, str):
+        if basis not in _BASES:
+            raise IncompatibleChoiceError(
+                f"basis must be one of {sorted(_BASES)} or an object with the method "
+                f"'evaluate', got {basis!r}."
+            )
+        return _BASES[basis]()
+    return basis

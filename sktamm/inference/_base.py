@@ -1,0 +1,236 @@
+"""What both statistics share: batches, first fit, covariance, fit health.
+
+An inference turns (table, model) into numbers for every dataset. Datasets are fitted in
+batches of fixed size, so that results do not depend on how many workers share them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy import stats
+from sklearn.base import BaseEstimator
+from threadpoolctl import threadpool_limits
+
+from sktamm._numerics import FloatArray
+from sktamm.base import ComponentTable
+from sktamm.inference._data import FitData, discounted, undiscounted
+from sktamm.inference._optimise import Optimum, maximise
+from sktamm.mixture import MixtureModel
+
+__all__ = ["Answer", "Fit", "InferenceBase"]
+
+_BAD_FIT = 1e-3
+_NEAR_BOUND = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Result of the inference for a batch of datasets.
+
+    Attributes
+    ----------
+    kappa, std : ndarray of shape (n_datasets,)
+        Estimate and its standard error or posterior standard deviation.
+    interval : ndarray of shape (n_datasets, 2, n_levels)
+        Lower and upper ends.
+    theta : ndarray of shape (n_datasets, n_params)
+        Parameters of the adapted mixture, its kappa the estimate.
+    curve_kappa, curve_log_density : ndarray of shape (n_datasets, n_points)
+        Profile likelihood or marginal posterior.
+    diagnostics : mapping of str to ndarray of shape (n_datasets,)
+        Named diagnostics.
+    draws : ndarray of shape (n_datasets, n_chains, n_draws) or None
+        Posterior draws of kappa.
+    """
+
+    kappa: FloatArray
+    std: FloatArray
+    interval: FloatArray
+    theta: FloatArray
+    curve_kappa: FloatArray
+    curve_log_density: FloatArray
+    diagnostics: Mapping[str, np.ndarray]
+    draws: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Joint maximum of a batch and its local covariance.
+
+    Attributes
+    ----------
+    optimum : Optimum
+        End point of the fits.
+    data : FitData
+        Data that were fitted.
+    covariance : ndarray of shape (n_fits, n_params, n_params)
+        Inverse of minus the Hessian, or of the information where that is not positive.
+    singular : ndarray of bool, shape (n_fits,)
+        Whether the Hessian was not positive definite.
+    """
+
+    optimum: Optimum
+    data: FitData
+    covariance: FloatArray
+    singular: np.ndarray
+
+
+class InferenceBase(BaseEstimator):
+    """Batching and the steps that both statistics share."""
+
+    def infer(
+        self,
+        table: ComponentTable,
+        model: MixtureModel,
+        levels: FloatArray,
+        *,
+        informative: bool,
+        bounded: bool,
+        seed: Any,
+        n_jobs: int | None,
+    ) -> Answer:
+        """Infer kappa for every dataset of a table.
+
+        Parameters
+        ----------
+        table : ComponentTable
+            Components and data.
+        model : MixtureModel
+            Log posterior built from the table.
+        levels : ndarray of shape (n_levels,)
+            Levels of the intervals.
+        informative : bool
+            Whether the prior is knowledge (the sandwich includes it) or a regulariser.
+        bounded : bool
+            Whether kappa is confined to [0, 1].
+        seed : numpy.random.SeedSequence
+            Source of the random numbers; every dataset gets a child of its own.
+        n_jobs : int or None
+            Number of threads that share the batches.
+
+        Returns
+        -------
+        answer : Answer
+            Estimates, intervals and diagnostics, dataset by dataset.
+        """
+        size = self.batch_size
+        starts = range(0, table.n_datasets, size)
+        children = seed.spawn(table.n_datasets)
+        with threadpool_limits(1, user_api="blas"):
+            parts = Parallel(n_jobs=n_jobs, prefer="threads")(
+                delayed(self._infer_batch)(
+                    table,
+                    model,
+                    levels,
+                    slice(start, min(start + size, table.n_datasets)),
+                    children[start : start + size],
+                    informative=informative,
+                    bounded=bounded,
+                )
+                for start in starts
+            )
+        return _join(parts)
+
+    def _fit(self, table: ComponentTable, model: MixtureModel, datasets: slice) -> Fit:
+        """Fit the fractions alone, discount the templates' errors there, fit all."""
+        data = undiscounted(table, datasets)
+        start = model.start(data.variance.shape[0])
+        blends = slice(model.n_fractions, None)
+        first = maximise(model, start, data.rows, fixed=blends, max_iter=self.max_iter)
+        data = discounted(table, datasets, model, first.theta)
+        optimum = maximise(model, first.theta, data.rows, max_iter=self.max_iter)
+        return _local(model, optimum, data)
+
+    def _fit_at(self, model: MixtureModel, fit: Fit, kappa: FloatArray) -> Fit:
+        """Fit everything but kappa, at a given kappa."""
+        shift = (kappa - fit.optimum.theta[:, 0])[:, None]
+        slope = fit.covariance[:, :, 0] / fit.covariance[:, :1, 0]
+        theta = fit.optimum.theta + shift * slope
+        theta[:, 0] = kappa
+        rows = fit.data.rows
+        outside = ~np.isfinite(model.value(theta, rows))
+        theta[outside, 1:] = fit.optimum.theta[outside, 1:]
+        optimum = maximise(
+            model, theta, rows, fixed=slice(0, 1), max_iter=self.max_iter
+        )
+        return _local(model, optimum, fit.data)
+
+    @staticmethod
+    def _health(
+        model: MixtureModel, fit: Fit, kappa: FloatArray, std: FloatArray
+    ) -> dict[str, np.ndarray]:
+        """Fit-health flags and the goodness of the adapted mixture."""
+        near = np.minimum(kappa, 1.0 - kappa) < _NEAR_BOUND * std
+        return {
+            "converged": fit.optimum.converged,
+            "n_iterations": fit.optimum.n_iterations,
+            "singular": fit.singular,
+            "at_boundary": near,
+            "goodness_of_fit": _goodness_of_fit(model, fit),
+        }
+
+
+def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
+    """Local covariance at the end of a fit."""
+    rows = data.rows
+    precision = -model.hessian(optimum.theta, rows)
+    singular = ~(np.linalg.eigvalsh(precision)[:, 0] > 0)
+    if singular.any():
+        index = np.flatnonzero(singular)
+        information = model.step_terms(optimum.theta[index], rows.take(index))[2]
+        precision[index] = information + 1e-9 * np.eye(model.n_params)
+    return Fit(optimum, data, np.asarray(np.linalg.inv(precision), float), singular)
+
+
+def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:
+    """P-value of Pearson's chi2 of the rows, with effective degrees of freedom.
+
+    The parameters take tr(A^-1 (A - Q)) degrees, which a prior Q makes fewer than their
+    number. Only rows with an expected content of one or more count.
+    """
+    theta, rows = fit.optimum.theta, fit.data.rows
+    information = model.step_terms(theta, rows)[2]
+    prior = model.prior_information(theta)
+    used = np.linalg.solve(information + 1e-12 * np.eye(model.n_params), prior)
+    n_effective = model.n_params - np.trace(used, axis1=1, axis2=2)
+    expected = _expected(model, fit)
+    inside = expected > 1.0
+    variance = np.where(inside, np.maximum(fit.data.variance, expected), 1.0)
+    pull2 = np.where(inside, (rows.observed - expected) ** 2 / variance, 0.0)
+    degrees = np.maximum(inside.sum(axis=1) - 1.0 - n_effective, 1.0)
+    return stats.chi2.sf(pull2.sum(axis=1), degrees)
+
+
+def _expected(model: MixtureModel, fit: Fit) -> FloatArray:
+    """Predicted (discounted) content of the rows."""
+    rows = fit.data.rows
+    density = np.maximum(model.row_density(fit.optimum.theta), 0.0)
+    if rows.expected is not None:
+        return rows.expected * density
+    prediction = density * model.reference_weight
+    return rows.observed.sum(axis=1, keepdims=True) * prediction
+
+
+def _join(parts: list[Answer]) -> Answer:
+    """Answers of consecutive batches as one."""
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    diagnostics = {
+        key: np.concatenate([part.diagnostics[key] for part in parts])
+        for key in parts[0].diagnostics
+    }
+    return Answer(
+        kappa=joined("kappa"),
+        std=joined("std"),
+        interval=joined("interval"),
+        theta=joined("theta"),
+        curve_kappa=joined("curve_kappa"),
+        curve_log_density=joined("curve_log_density"),
+        diagnostics=diagnostics,
+        draws=None if parts[0].draws is None else joined("draws"),
+    )

@@ -1,0 +1,149 @@
+"""Intervals from draws, from densities on a grid and from likelihood ratios."""
+
+import numpy as np
+from scipy import special
+
+from sktamm._numerics import FloatArray
+
+__all__ = [
+    "density_intervals",
+    "density_moments",
+    "draw_intervals",
+    "normal_quantile",
+    "ratio_intervals",
+]
+
+
+def normal_quantile(levels: FloatArray) -> FloatArray:
+    """Half-width of a central interval of a unit normal, e.g. 1 for 0.6827."""
+    return special.ndtri(0.5 + 0.5 * np.asarray(levels, dtype=float))
+
+
+def density_moments(
+    kappa: FloatArray, log_density: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of densities on equidistant grids.
+
+    Parameters
+    ----------
+    kappa, log_density : ndarray of shape (n_fits, n_points)
+        Grids and log densities.
+
+    Returns
+    -------
+    mean, std : ndarray of shape (n_fits,)
+        Moments.
+    """
+    share = _cell_shares(log_density)
+    mean = (share * kappa).sum(axis=1)
+    square = (share * (kappa - mean[:, None]) ** 2).sum(axis=1)
+    return mean, np.sqrt(square)
+
+
+def _cell_shares(log_density: FloatArray) -> FloatArray:
+    """Trapezoidal shares of the points of equidistant grids."""
+    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+    density[:, [0, -1]] *= 0.5
+    return density / density.sum(axis=1, keepdims=True)
+
+
+def density_intervals(
+    kappa: FloatArray, log_density: FloatArray, levels: FloatArray, kind: str
+) -> FloatArray:
+    """Equal-tailed or shortest intervals of densities on equidistant grids.
+
+    Parameters
+    ----------
+    kappa, log_density : ndarray of shape (n_fits, n_points)
+        Grids and log densities.
+    levels : ndarray of shape (n_levels,)
+        Levels between 0 and 1.
+    kind : {"equal_tailed", "shortest"}
+        Kind of interval.
+
+    Returns
+    -------
+    interval : ndarray of shape (n_fits, 2, n_levels)
+        Lower and upper ends.
+    """
+    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+    steps = 0.5 * (density[:, 1:] + density[:, :-1])
+    cumulative = np.zeros_like(density)
+    np.cumsum(steps, axis=1, out=cumulative[:, 1:])
+    cumulative /= cumulative[:, -1:]
+    out = np.empty((kappa.shape[0], 2, levels.size))
+    for i, (grid, share) in enumerate(zip(kappa, cumulative, strict=True)):
+        for j, level in enumerate(levels):
+            out[i, :, j] = _quantile_interval(grid, share, level, kind)
+    return out
+
+
+def _quantile_interval(
+    grid: FloatArray, share: FloatArray, level: float, kind: str
+) -> FloatArray:
+    rest = 1.0 - level
+    if kind == "equal_tailed":
+        return np.interp([0.5 * rest, 1.0 - 0.5 * rest], share, grid)
+    tail = np.linspace(0.0, rest, 501)
+    low, high = np.interp(tail, share, grid), np.interp(tail + level, share, grid)
+    best = np.argmin(high - low)
+    return np.array([low[best], high[best]])
+
+
+def draw_intervals(draws: FloatArray, levels: FloatArray, kind: str) -> FloatArray:
+    """Equal-tailed or shortest intervals of posterior draws.
+
+    Parameters
+    ----------
+    draws : ndarray of shape (n_fits, n_draws)
+        Draws of kappa, chains joined.
+    levels : ndarray of shape (n_levels,)
+        Levels between 0 and 1.
+    kind : {"equal_tailed", "shortest"}
+        Kind of interval.
+
+    Returns
+    -------
+    interval : ndarray of shape (n_fits, 2, n_levels)
+        Lower and upper ends.
+    """
+    if kind == "equal_tailed":
+        tail = 0.5 * (1.0 - levels)
+        ends = np.quantile(draws, np.stack([tail, 1.0 - tail]), axis=1)
+        return np.moveaxis(ends, -1, 0)
+    ordered = np.sort(draws, axis=1)
+    out = np.empty((draws.shape[0], 2, levels.size))
+    for j, level in enumerate(levels):
+        span = int(np.ceil(level * ordered.shape[1])) - 1
+        width = ordered[:, span:] - ordered[:, : ordered.shape[1] - span]
+        first = width.argmin(axis=1)[:, None]
+        out[:, 0, j] = np.take_along_axis(ordered, first, axis=1)[:, 0]
+        out[:, 1, j] = np.take_along_axis(ordered, first + span, axis=1)[:, 0]
+    return out
+
+
+def ratio_intervals(
+    kappa: FloatArray, log_profile: FloatArray, drops: FloatArray
+) -> FloatArray:
+    """Where log profile likelihoods have fallen by given amounts.
+
+    Parameters
+    ----------
+    kappa, log_profile : ndarray of shape (n_fits, n_points)
+        Fine grids and log profile likelihoods.
+    drops : ndarray of shape (n_fits, n_levels)
+        Fall below the maximum that ends the interval, z^2 / 2 times a scale.
+
+    Returns
+    -------
+    interval : ndarray of shape (n_fits, 2, n_levels)
+        Lower and upper ends; the end of the grid where the curve falls no further.
+    """
+    out = np.empty((kappa.shape[0], 2, drops.shape[1]))
+    for i, (grid, values) in enumerate(zip(kappa, log_profile, strict=True)):
+        top = values.argmax()
+        left = np.maximum.accumulate(values[: top + 1])
+        right = np.maximum.accumulate(values[top:][::-1])
+        out[i, 0] = np.interp(values[top] - drops[i], left, grid[: top + 1])
+        out[i, 1] = np.interp(values[top] - drops[i], right, grid[top:][::-1])
+    return out

@@ -1,0 +1,821 @@
+"""The estimators: components x form x prior x inference.
+
+A template-adapted mixture model (arXiv:2604.02219) is a regressor of datasets: a row of
+X is an event, what is predicted is the signal fraction kappa of a dataset of events,
+
+    p(x) = kappa s(x) + (1 - kappa) b(x),
+
+with s and b blended from many wrong simulations while kappa is inferred.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sktamm._numerics import (
+    FloatArray,
+    effective_size,
+    interval_score,
+    project_to_simplex,
+)
+from sktamm.base import ComponentTable
+from sktamm.components import TemplateComponents, TopicComponents
+from sktamm.components._histogram import (
+    is_histogram,
+    read_histograms,
+    target_from_histograms,
+)
+from sktamm.events import TargetEvents, read_simulations, read_target
+from sktamm.exceptions import (
+    ConvergenceWarning,
+    IncompatibleChoiceError,
+    InvalidInputError,
+    SamplingWarning,
+    SingleSimulationWarning,
+    SpanWarning,
+)
+from sktamm.inference import BayesianInference, FrequentistInference
+from sktamm.inference._base import Answer
+from sktamm.mixture import (
+    DirichletPrior,
+    ExponentialForm,
+    LinearForm,
+    MixtureModel,
+    RidgePrior,
+    ShrinkagePrior,
+    SimulationsPrior,
+)
+from sktamm.results import AdaptedTemplates, FractionResult, Profile
+
+__all__ = ["BinnedTopicTAMM", "TAMMRegressor", "infer"]
+
+_FORMS = {"linear": LinearForm, "exponential": ExponentialForm}
+_PRIORS = {
+    "dirichlet": DirichletPrior,
+    "ridge": RidgePrior,
+    "shrinkage": ShrinkagePrior,
+    "simulations": SimulationsPrior,
+}
+_INFERENCES = {"bayesian": BayesianInference, "frequentist": FrequentistInference}
+_COMPONENTS = {"raw": TemplateComponents, "topics": TopicComponents}
+_BAD_FIT = 1e-3
+_FLAGS = {
+    "not_converged": lambda d: ~d["converged"],
+    "singular": lambda d: d["singular"],
+    "at_boundary": lambda d: d["at_boundary"],
+    "bad_fit": lambda d: d["goodness_of_fit"] < _BAD_FIT,
+    "poor_sampling": lambda d: d.get("poor_sampling", np.zeros_like(d["singular"])),
+}
+
+
+class TAMMRegressor(BaseEstimator):
+    """Signal fraction of datasets from several imperfect simulations.
+
+    The general estimator: its first four arguments are the choices of the method, each
+    a name or an object.
+
+    Parameters
+    ----------
+    components : {"raw", "topics"} or component model, default="raw"
+        What blends: every simulation, or a few topics per class.
+    form : {"linear", "exponential"} or form, default="exponential"
+        Weighted sum or weighted product of the components.
+    prior : {"auto", "dirichlet", "ridge", "simulations", "shrinkage"} or prior, \
+            default="auto"
+        Prior of the blend: "dirichlet" for the linear form, the others for the
+        exponential one. "auto" is "dirichlet" or "shrinkage".
+    inference : {"bayesian", "frequentist"} or inference, default="bayesian"
+        Statistics.
+    pos_label : label, default=None
+        The class whose fraction is kappa; None is the last of the sorted classes.
+    paired : bool or "auto", default="auto"
+        Whether equal simulation ids in different classes mean the same simulation.
+    level : float, default=0.683
+        Level of the interval that ``score`` judges.
+    bounded : bool, default=False
+        Confine frequentist estimates and intervals to [0, 1]; the Bayesian prior always
+        does.
+    n_jobs : int, default=None
+        Threads that share the datasets; the numbers do not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seed of everything random.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    pos_label_ : label
+        The class whose fraction is kappa.
+    simulations_ : ndarray of shape (n_simulations,)
+        Sorted simulation ids.
+    paired_ : bool
+        Whether simulations of different classes belong together by id.
+    components_ : component model
+        Fitted components.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of str
+        Names of the features, when fitted on a data frame.
+
+    See Also
+    --------
+    BinnedTopicTAMM : Preset for binned data.
+
+    References
+    ----------
+    Alvarez, Benevedes, Szewc, Thaler, "Many Wrongs Make a Right", arXiv:2604.02219.
+
+    Examples
+    --------
+    >>> from sktamm import TAMMRegressor
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=0)
+    >>> tamm = TAMMRegressor(prior="simulations", random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm.predict(study.X_target).shape
+    (1,)
+    """
+
+    __metadata_request__fit = {"simulation": True, "sample_weight": True}
+    __metadata_request__predict = {
+        "dataset": True,
+        "sample_weight": True,
+        "return_std": True,
+        "return_interval": True,
+    }
+    __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
+    __metadata_request__score = {"dataset": True, "sample_weight": True}
+
+    def __init__(
+        self,
+        components: Any = "raw",
+        form: Any = "exponential",
+        prior: Any = "auto",
+        inference: Any = "bayesian",
+        *,
+        pos_label: Any = None,
+        paired: Any = "auto",
+        level: float = 0.683,
+        bounded: bool = False,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ):
+        self.components = components
+        self.form = form
+        self.prior = prior
+        self.inference = inference
+        self.pos_label = pos_label
+        self.paired = paired
+        self.level = level
+        self.bounded = bounded
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------------- fit
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        simulation: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn the components from labelled events of the simulations.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or sequence of histograms
+            Simulated events, or one histogram (UHI) per class and simulation.
+        y : array-like of shape (n_events,)
+            Class label of each event or histogram.
+        simulation : array-like of shape (n_events,), default=None
+            Simulation id of each event or histogram; None is one simulation per class,
+            the classical template fit.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative; not with histograms, which have their own.
+
+        Returns
+        -------
+        self : TAMMRegressor
+            Fitted estimator.
+
+        Raises
+        ------
+        InvalidInputError
+            If the input cannot be used; the sentence names argument, rule and value.
+        IncompatibleChoiceError
+            If the choices of the method do not go together.
+        """
+        _check_level(self.level)
+        self._form_, self._prior_, self._inference_ = self._make_choices()
+        if is_histogram(X):
+            sources = self._read_histograms(X, y, simulation, sample_weight)
+        else:
+            sources = read_simulations(
+                X,
+                y,
+                simulation=simulation,
+                sample_weight=sample_weight,
+                pos_label=self.pos_label,
+                paired=self.paired,
+            )
+            self._set_features(sources.X.shape[1], sources.feature_names)
+        self.classes_ = sources.classes
+        self.pos_label_ = sources.classes[sources.positive]
+        self.paired_ = sources.paired
+        self.simulations_ = np.unique(sources.source_id)
+        self._warn_single(sources.source_class)
+        self.components_ = self._make_components().fit(sources)
+        return self
+
+    def _read_histograms(
+        self, X: Any, y: ArrayLike, simulation: Any, sample_weight: Any
+    ) -> Any:
+        if sample_weight is not None:
+            raise InvalidInputError(
+                "sample_weight must be None with histograms, which carry their own "
+                f"sums of weights, got {type(sample_weight).__name__}."
+            )
+        flow: Any = getattr(self._make_components(), "flow", "drop")
+        templates = read_histograms(
+            X,
+            y,
+            simulation=simulation,
+            pos_label=self.pos_label,
+            paired=self.paired,
+            flow=flow,
+        )
+        self._set_features(len(templates.binning.edges), None)
+        return templates
+
+    def _set_features(self, number: int, names: tuple[str, ...] | None) -> None:
+        self.n_features_in_ = number
+        if names is not None:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _make_components(self) -> Any:
+        return _choose(self.components, _COMPONENTS, "components")
+
+    def _make_choices(self) -> tuple[Any, Any, Any]:
+        """Form, prior and inference as objects, checked against each other."""
+        form = _choose(self.form, _FORMS, "form")
+        prior = self.prior
+        if isinstance(prior, str) and prior == "auto":
+            prior = "dirichlet" if form.needs == "weight_penalty" else "shrinkage"
+        prior = _choose(prior, _PRIORS, "prior")
+        form.check(prior)
+        return form, prior, _choose(self.inference, _INFERENCES, "inference")
+
+    def _warn_single(self, source_class: NDArray) -> None:
+        if np.bincount(source_class).max() == 1:
+            warnings.warn(
+                "Every class has one simulation, so no template can adapt to the data: "
+                "this is the classical template fit, right only if the simulation is.",
+                SingleSimulationWarning,
+                stacklevel=3,
+            )
+
+    # ----------------------------------------------------------------- public verbs
+    def predict(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        return_std: bool = False,
+        return_interval: float | Sequence[float] | None = None,
+    ) -> Any:
+        """Signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            None: all events are one dataset. Shape (n_events,): one id per event, one
+            value per sorted id. Shape (n_events, n_datasets): counts of the events.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        return_std : bool, default=False
+            Whether to return the standard error too.
+        return_interval : float or sequence of float, default=None
+            Level or levels of intervals to return too.
+
+        Returns
+        -------
+        kappa : ndarray of shape (n_datasets,)
+            Fraction of ``pos_label``.
+        std : ndarray of shape (n_datasets,)
+            Standard error; only if ``return_std``.
+        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
+            Lower and upper ends, for one level or several; only if asked.
+        """
+        levels = None if return_interval is None else np.atleast_1d(return_interval)
+        result = self.infer(
+            X, dataset=dataset, sample_weight=sample_weight, levels=levels
+        )
+        answer: list[NDArray] = [result.kappa]
+        if return_std:
+            answer.append(result.std)
+        if return_interval is not None:
+            one = np.ndim(return_interval) == 0
+            answer.append(result.interval[:, :, 0] if one else result.interval)
+        return answer[0] if len(answer) == 1 else tuple(answer)
+
+    def infer(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        levels: Sequence[float] | NDArray | None = None,
+    ) -> FractionResult:
+        """Everything about the signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        levels : sequence of float, default=None
+            Levels of the intervals; None is the estimator's ``level`` and 0.954.
+
+        Returns
+        -------
+        result : FractionResult
+            Estimates, intervals, adapted templates, diagnostics and flags.
+
+        Warns
+        -----
+        SpanWarning
+            If the adapted mixture does not describe a dataset.
+        ConvergenceWarning
+            If a fit did not converge.
+        """
+        check_is_fitted(self)
+        chosen = _check_levels((self.level, 0.954) if levels is None else levels)
+        table, names = self._read(X, dataset, sample_weight)
+        model, answer = self._run(table, chosen)
+        result = self._result(table, model, answer, names, chosen)
+        _warn(result)
+        return result
+
+    def predict_proba(
+        self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
+    ) -> FloatArray:
+        """Class probabilities of events, the templates adapted to their dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Unlabelled events.
+        dataset : array-like of shape (n_events,), default=None
+            Dataset id of each event; None is one dataset.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_events, n_classes)
+            f_c q_c(x) / p(x), with the fractions projected on the simplex.
+        """
+        check_is_fitted(self)
+        if is_histogram(X):
+            raise InvalidInputError(
+                "X must hold events for predict_proba, got histograms."
+            )
+        target = self._read_target(X, dataset, sample_weight)
+        owner = _owner(target, dataset)
+        table = self.components_.table(target)
+        model, answer = self._run(table, np.array([self.level]))
+        fractions = project_to_simplex(model.fractions(answer.theta))
+        log_density = model.class_log_density(answer.theta)
+        row = self.components_.rows(target.X)
+        joint = np.exp(log_density[owner, :, row]) * fractions[owner]
+        joint[row < 0] = fractions[owner[row < 0]]
+        return joint / joint.sum(axis=1, keepdims=True)
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Minus the mean interval score of the intervals at ``level``; 0 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Events.
+        y : array-like of shape (n_events,)
+            True class labels; the true fraction of a dataset is the weighted share of
+            ``pos_label``.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        score : float
+            Negative or zero; higher is better.
+        """
+        check_is_fitted(self)
+        target = self._read_target(X, dataset, sample_weight)
+        truth = _true_fraction(target, y, self.classes_, self.pos_label_)
+        interval = self.predict(
+            X,
+            dataset=dataset,
+            sample_weight=sample_weight,
+            return_interval=self.level,
+        )[1]
+        scores = interval_score(truth, interval[:, 0], interval[:, 1], self.level)
+        return -float(scores.mean())
+
+    # --------------------------------------------------------------- private steps
+    def _read(
+        self, X: Any, dataset: Any, sample_weight: Any
+    ) -> tuple[ComponentTable, NDArray]:
+        """Table of the target and the names of its datasets."""
+        if not is_histogram(X):
+            target = self._read_target(X, dataset, sample_weight)
+            return self.components_.table(target), target.dataset_id
+        if dataset is not None or sample_weight is not None:
+            raise InvalidInputError(
+                "dataset and sample_weight must be None with histograms, which are one "
+                "dataset each and carry their own sums of weights."
+            )
+        contents = target_from_histograms(X, self.components_.binning_)
+        return self.components_.table(contents), np.arange(len(contents[0]))
+
+    def _read_target(self, X: Any, dataset: Any, sample_weight: Any) -> TargetEvents:
+        names = getattr(self, "feature_names_in_", None)
+        return read_target(
+            X,
+            dataset=dataset,
+            sample_weight=sample_weight,
+            n_features=self.n_features_in_,
+            feature_names=None if names is None else tuple(names),
+            estimator_name=type(self).__name__,
+        )
+
+    def _run(
+        self, table: ComponentTable, levels: FloatArray
+    ) -> tuple[MixtureModel, Answer]:
+        model = self._form_.build(table, self._prior_)
+        answer = self._inference_.infer(
+            table,
+            model,
+            levels,
+            informative=self._prior_.informative,
+            bounded=self.bounded,
+            seed=_seed_sequence(self.random_state),
+            n_jobs=self.n_jobs,
+        )
+        return model, answer
+
+    def _result(
+        self,
+        table: ComponentTable,
+        model: MixtureModel,
+        answer: Answer,
+        names: NDArray,
+        levels: FloatArray,
+    ) -> FractionResult:
+        total = table.row_weight.sum(axis=1)
+        return FractionResult(
+            dataset=names,
+            classes=self.classes_,
+            pos_label=self.pos_label_,
+            kappa=answer.kappa,
+            std=answer.std,
+            levels=levels,
+            interval=answer.interval,
+            fractions=model.fractions(answer.theta),
+            weights=model.weights(answer.theta),
+            n_events=total,
+            n_effective=effective_size(total, table.row_variance.sum(axis=1)),
+            diagnostics=answer.diagnostics,
+            flags=_flags(answer),
+            method=self._describe(),
+            draws=answer.draws,
+            profile=Profile(answer.curve_kappa, answer.curve_log_density),
+            templates=self._adapted(table, model, answer),
+        )
+
+    def _describe(self) -> dict[str, str]:
+        return {
+            "components": type(self.components_).__name__,
+            "form": type(self._form_).__name__,
+            "prior": type(self._prior_).__name__,
+            "inference": type(self._inference_).__name__,
+            "interval": str(self._inference_.interval),
+            "simulations": str(self.simulations_.size),
+            "paired": str(self.paired_),
+        }
+
+    def _adapted(
+        self, table: ComponentTable, model: MixtureModel, answer: Answer
+    ) -> AdaptedTemplates:
+        binning = self.components_.binning_
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            names = [f"x{j}" for j in range(self.n_features_in_)]
+        simulated = self.components_.probability_
+        source_class = table.simulations.source_class
+        nominal = [simulated[source_class == c].mean(0) for c in range(table.n_classes)]
+        density = np.exp(model.class_log_density(answer.theta))
+        return AdaptedTemplates(
+            edges=binning.edges,
+            shape=binning.shape,
+            flow=binning.flow == "bins",
+            feature_names=tuple(str(name) for name in names),
+            counts=table.row_weight,
+            variances=table.row_variance,
+            nominal=np.array(nominal),
+            simulated=simulated,
+            source_class=source_class,
+            adapted=density * table.reference_weight,
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+class BinnedTopicTAMM(TAMMRegressor):
+    """Signal fraction of binned data: `TAMMRegressor` with bins as its rows.
+
+    Parameters
+    ----------
+    bins : int, sequence of int or sequence of arrays, default=10
+        Bins of every feature, or the edges.
+    n_topics : int, default=20
+        Topics per class for ``components="topics"``.
+    components : {"topics", "raw"}, default="raw"
+        What blends: a few topics per class, or every simulation.
+    form : {"linear", "exponential"} or form, default="exponential"
+        Weighted sum or weighted product of the components.
+    prior : {"auto", "dirichlet", "ridge", "simulations", "shrinkage"} or prior, \
+            default="auto"
+        Prior of the blend; "auto" is "dirichlet" (linear) or "shrinkage" (exponential).
+    inference : {"bayesian", "frequentist"} or inference, default="bayesian"
+        Statistics.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Bins of equal width or equal content.
+    range : sequence of pairs or None, default=None
+        Lower and upper end of every feature; None takes them from the simulations.
+    flow : {"clip", "bins", "drop", "refuse"}, default="clip"
+        What happens to events beyond the edges.
+    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
+        Smooth functions of the function-space prior.
+    pos_label : label, default=None
+        The class whose fraction is kappa; None is the last of the sorted classes.
+    paired : bool or "auto", default="auto"
+        Whether equal simulation ids in different classes mean the same simulation.
+    level : float, default=0.683
+        Level of the interval that ``score`` judges.
+    bounded : bool, default=False
+        Confine frequentist estimates and intervals to [0, 1].
+    n_jobs : int, default=None
+        Threads that share the datasets; the numbers do not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seed of everything random.
+
+    See Also
+    --------
+    TAMMRegressor : The general estimator, which documents attributes and methods.
+
+    Notes
+    -----
+    The published setting, Bayesian topic modelling, is ``components="topics",
+    form="linear", n_topics=20``.
+
+    References
+    ----------
+    Alvarez, Benevedes, Szewc, Thaler, "Many Wrongs Make a Right", arXiv:2604.02219.
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> study = make_gaussian_study(n_simulations=8, n_events=5000, random_state=1)
+    >>> tamm = BinnedTopicTAMM(random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> kappa, interval = tamm.predict(study.X_target, return_interval=0.954)
+    >>> bool(interval[0, 0] < study.kappa < interval[0, 1])
+    True
+    """
+
+    def __init__(
+        self,
+        bins: Any = 10,
+        n_topics: int = 20,
+        components: Any = "raw",
+        form: Any = "exponential",
+        prior: Any = "auto",
+        inference: Any = "bayesian",
+        *,
+        strategy: Any = "uniform",
+        range: Any = None,
+        flow: Any = "clip",
+        basis: Any = "polynomial",
+        pos_label: Any = None,
+        paired: Any = "auto",
+        level: float = 0.683,
+        bounded: bool = False,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ):
+        super().__init__(
+            components,
+            form,
+            prior,
+            inference,
+            pos_label=pos_label,
+            paired=paired,
+            level=level,
+            bounded=bounded,
+            n_jobs=n_jobs,
+            random_state=random_state,
+        )
+        self.bins = bins
+        self.n_topics = n_topics
+        self.strategy = strategy
+        self.range = range
+        self.flow = flow
+        self.basis = basis
+
+    def _make_components(self) -> Any:
+        components = super()._make_components()
+        names = ("bins", "n_topics", "strategy", "range", "flow", "basis")
+        if isinstance(self.components, str):
+            known = components.get_params(deep=False)
+            components.set_params(**{n: getattr(self, n) for n in names if n in known})
+        return components
+
+
+def infer(estimator: Any, X: Any, **keywords: Any) -> FractionResult:
+    """Infer through Pipelines and searches, which have no ``infer`` of their own.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted estimator with ``infer``, or fitted Pipeline or search ending in one.
+    X : array-like of shape (n_events, n_features)
+        Unlabelled events, before the transformers of a Pipeline.
+    **keywords
+        Passed to the ``infer`` of the final estimator: dataset, sample_weight, levels.
+
+    Returns
+    -------
+    result : FractionResult
+        Everything about the signal fraction.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sktamm import BinnedTopicTAMM, infer
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> study = make_gaussian_study(n_simulations=8, n_events=2000, random_state=1)
+    >>> pipe = make_pipeline(StandardScaler(), BinnedTopicTAMM())
+    >>> pipe = pipe.fit(
+    ...     study.X, study.y, binnedtopictamm__simulation=study.simulation
+    ... )
+    >>> infer(pipe, study.X_target).kappa.shape
+    (1,)
+    """
+    if hasattr(estimator, "best_estimator_"):
+        return infer(estimator.best_estimator_, X, **keywords)
+    if hasattr(estimator, "steps"):
+        for _, step in estimator.steps[:-1]:
+            if step not in (None, "passthrough"):
+                X = step.transform(X)
+        return infer(estimator.steps[-1][1], X, **keywords)
+    if not hasattr(estimator, "infer"):
+        raise IncompatibleChoiceError(
+            "estimator must be, or end in, an estimator with the method 'infer', got "
+            f"{type(estimator).__name__}."
+        )
+    return estimator.infer(X, **keywords)
+
+
+# ------------------------------------------------------------------ private functions
+def _choose(value: Any, known: Mapping[str, Any], name: str) -> Any:
+    """Object for a name, or a copy of the object given."""
+    if not isinstance(value, str):
+        return clone(value)
+    if value not in known:
+        raise IncompatibleChoiceError(
+            f"{name} must be one of {sorted(known)} or an object, got {value!r}."
+        )
+    return known[value]()
+
+
+def _check_level(level: Any) -> None:
+    if not (np.isscalar(level) and 0.0 < float(level) < 1.0):  # type: ignore[arg-type]
+        raise InvalidInputError(f"level must be between 0 and 1, got {level!r}.")
+
+
+def _check_levels(levels: Any) -> FloatArray:
+    values = np.atleast_1d(np.asarray(levels, dtype=float))
+    if values.ndim != 1 or values.size == 0 or not ((values > 0) & (values < 1)).all():
+        raise InvalidInputError(
+            f"levels must be one or more numbers between 0 and 1, got {levels!r}."
+        )
+    return values
+
+
+def _seed_sequence(random_state: Any) -> np.random.SeedSequence:
+    if random_state is None:
+        return np.random.SeedSequence()
+    if isinstance(random_state, (int, np.integer)):
+        return np.random.SeedSequence(int(random_state))
+    state = check_random_state(random_state)
+    return np.random.SeedSequence(state.randint(0, 2**31 - 1, size=4).tolist())
+
+
+def _flags(answer: Answer) -> tuple[tuple[str, ...], ...]:
+    raised = {name: rule(answer.diagnostics) for name, rule in _FLAGS.items()}
+    return tuple(
+        tuple(name for name, values in raised.items() if values[i])
+        for i in range(answer.kappa.size)
+    )
+
+
+def _warn(result: FractionResult) -> None:
+    """One warning per kind of trouble, whatever the number of datasets."""
+    total = len(result.flags)
+    count = {name: sum(name in flags for flags in result.flags) for name in _FLAGS}
+    if count["not_converged"] + count["singular"]:
+        warnings.warn(
+            f"{count['not_converged']} of {total} fits did not converge and "
+            f"{count['singular']} ended in a singular point; see result.flags.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    if count["poor_sampling"]:
+        warnings.warn(
+            f"The chains of {count['poor_sampling']} of {total} datasets have R-hat "
+            "above 1.01 or fewer than 400 effective draws; raise n_draws.",
+            SamplingWarning,
+            stacklevel=3,
+        )
+    worst = float(np.min(result.diagnostics["goodness_of_fit"]))
+    if worst < _BAD_FIT / total:
+        warnings.warn(
+            "The adapted mixture does not describe the data (smallest p-value "
+            f"{worst:.1e} of {total} datasets): the truth leaves what the simulations "
+            "can make, and intervals may not cover.",
+            SpanWarning,
+            stacklevel=3,
+        )
+
+
+def _owner(target: TargetEvents, dataset: Any) -> NDArray[np.intp]:
+    """Index of the dataset of every event."""
+    if target.counts is None:
+        return np.zeros(len(target.X), dtype=np.intp)
+    if np.ndim(dataset) != 1:
+        raise InvalidInputError(
+            "dataset must be None or one id per event for predict_proba, got an array "
+            f"of {np.ndim(dataset)} dimensions."
+        )
+    return np.searchsorted(target.dataset_id, np.asarray(dataset))
+
+
+def _true_fraction(
+    target: TargetEvents, y: ArrayLike, classes: NDArray, pos_label: Any
+) -> FloatArray:
+    """Weighted share of ``pos_label`` in every dataset."""
+    labels = np.asarray(y)
+    if labels.shape != (len(target.X),):
+        raise InvalidInputError(
+            f"y must hold one label per event, {len(target.X)}, got shape "
+            f"{labels.shape}."
+        )
+    unknown = np.setdiff1d(labels, classes)
+    if unknown.size:
+        raise InvalidInputError(
+            f"y must hold classes seen at fit, {classes.tolist()}, got {unknown[0]!r}."
+        )
+    weight = np.ones(len(labels)) if target.weight is None else target.weight
+    signal = weight * (labels == pos_label)
+    if target.counts is None:
+        return np.array([signal.sum() / weight.sum()])
+    return (target.counts.T @ signal) / (target.counts.T @ weight)
