@@ -107,8 +107,8 @@ class FractionResult:
         For each dataset the names of the problems found; empty when healthy.
     method : mapping of str to str
         The choices made: components, form, prior, inference, interval, pairing.
-    draws : ndarray of shape (n_datasets, n_chains, n_draws) or None
-        Posterior draws of kappa.
+    draws : tuple of n_datasets ndarray of shape (n_chains, n_draws), or None
+        Posterior draws of kappa; datasets may differ in their number.
     profile : Profile or None
         Profile likelihood or marginal posterior of kappa.
     templates : AdaptedTemplates or None
@@ -129,7 +129,7 @@ class FractionResult:
     diagnostics: Mapping[str, NDArray] = field(default_factory=dict)
     flags: tuple[tuple[str, ...], ...] = ()
     method: Mapping[str, str] = field(default_factory=dict)
-    draws: NDArray | None = None
+    draws: tuple[NDArray, ...] | None = None
     profile: Profile | None = None
     templates: AdaptedTemplates | None = None
 

@@ -65,6 +65,8 @@ class TemplateComponents(BaseEstimator):
     smooth : bool, default=True
         Remove the noise of finite simulations from the templates; structure that is
         significant stays.
+    template_errors : bool, default=True
+        Let the statistical errors of the templates discount the data.
 
     Attributes
     ----------
@@ -82,6 +84,7 @@ class TemplateComponents(BaseEstimator):
         flow: Flow = "clip",
         basis: Any = "polynomial",
         smooth: bool = True,
+        template_errors: bool = True,
     ):
         self.bins = bins
         self.strategy = strategy
@@ -89,6 +92,7 @@ class TemplateComponents(BaseEstimator):
         self.flow = flow
         self.basis = basis
         self.smooth = smooth
+        self.template_errors = template_errors
 
     def fit(self, events: SimulatedEvents | HistogramTemplates) -> Self:
         """Bin the simulations and find the components.
@@ -179,7 +183,7 @@ class TemplateComponents(BaseEstimator):
         simulations = Simulations(
             log_ratio=described,
             reference_log_ratio=described,
-            relative_variance=self.described_variance_.T,
+            relative_variance=self._errors(self.described_variance_),
             source_class=self.templates_.source_class,
             source_id=self.templates_.source_id,
             weights=self.source_weights_,
@@ -197,9 +201,12 @@ class TemplateComponents(BaseEstimator):
             simulations=simulations,
             basis=self.basis_,
             reference_basis=self.basis_,
-            relative_variance=self.relative_variance_.T,
+            relative_variance=self._errors(self.relative_variance_),
             binned=True,
         )
+
+    def _errors(self, variance: FloatArray) -> FloatArray | None:
+        return variance.T if self.template_errors else None
 
     def _log_ratio(self, probability: FloatArray) -> FloatArray:
         """Ln of probabilities over the reference, shape (n_bins, n_densities)."""
@@ -240,7 +247,7 @@ class TopicComponents(TemplateComponents):
     n_topics : int, default=20
         Topics per class. A class with no more simulations than this keeps its raw
         templates.
-    bins, strategy, range, flow, basis, smooth
+    bins, strategy, range, flow, basis, smooth, template_errors
         As in `TemplateComponents`.
     topic_model : TopicModel or None, default=None
         Model that finds the topics; its ``n_topics`` is set. None is `TopicModel()`.
@@ -260,9 +267,10 @@ class TopicComponents(TemplateComponents):
         flow: Flow = "clip",
         basis: Any = "polynomial",
         smooth: bool = True,
+        template_errors: bool = True,
         topic_model: Any = None,
     ):
-        super().__init__(bins, strategy, range, flow, basis, smooth)
+        super().__init__(bins, strategy, range, flow, basis, smooth, template_errors)
         self.n_topics = n_topics
         self.topic_model = topic_model
 

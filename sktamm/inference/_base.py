@@ -42,8 +42,8 @@ class Answer:
         Profile likelihood or marginal posterior.
     diagnostics : mapping of str to ndarray of shape (n_datasets,)
         Named diagnostics.
-    draws : ndarray of shape (n_datasets, n_chains, n_draws) or None
-        Posterior draws of kappa.
+    draws : tuple of n_datasets ndarray of shape (n_chains, n_draws), or None
+        Posterior draws of kappa; datasets may differ in their number.
     """
 
     kappa: FloatArray
@@ -53,7 +53,7 @@ class Answer:
     curve_kappa: FloatArray
     curve_log_density: FloatArray
     diagnostics: Mapping[str, np.ndarray]
-    draws: FloatArray | None = None
+    draws: tuple[FloatArray, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,5 +232,11 @@ def _join(parts: list[Answer]) -> Answer:
         curve_kappa=joined("curve_kappa"),
         curve_log_density=joined("curve_log_density"),
         diagnostics=diagnostics,
-        draws=None if parts[0].draws is None else joined("draws"),
+        draws=_join_draws(parts),
     )
+
+
+def _join_draws(parts: list[Answer]) -> tuple[FloatArray, ...] | None:
+    if parts[0].draws is None:
+        return None
+    return tuple(draws for part in parts for draws in part.draws or ())

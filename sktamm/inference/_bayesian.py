@@ -2,17 +2,26 @@
 
 The prior of the fractions is uniform on the simplex, kappa ~ Beta(1, 1) for two
 classes. ``laplace`` integrates the blend parameters by Laplace's method at every kappa
-of a grid and is exact up to the shape of their conditional posterior; ``hmc`` samples
-everything.
+of a grid and is exact up to the shape of their conditional posterior, which is close to
+normal in the exponential form; ``hmc`` samples everything.
 """
 
 from typing import Any
 
+import numpy as np
+
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
-from sktamm.inference._base import Answer, InferenceBase
+from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.inference._base import Answer, Fit, InferenceBase
 from sktamm.inference._curve import kappa_curve, refine
-from sktamm.inference._intervals import density_intervals, density_moments
+from sktamm.inference._intervals import (
+    density_intervals,
+    density_moments,
+    draw_intervals,
+)
+from sktamm.inference._sampling import PosteriorDraws, sample_posterior
+from sktamm.inference._targets import from_theta, kappa_of, make_target
 from sktamm.mixture import MixtureModel
 
 __all__ = ["BayesianInference"]
@@ -23,27 +32,67 @@ class BayesianInference(InferenceBase):
 
     Parameters
     ----------
-    method : {"laplace", "hmc"}, default="laplace"
-        How the posterior is computed.
+    method : {"auto", "laplace", "hmc"}, default="auto"
+        How the posterior is computed; "auto" is "hmc" for the linear form and "laplace"
+        for the exponential one.
     interval : {"equal_tailed", "shortest"}, default="equal_tailed"
         Kind of interval.
+    n_chains : int, default=12
+        Chains per dataset.
+    n_warmup : int, default=100
+        Iterations per chain that adapt step size and metric.
+    n_draws : int, default=80
+        Draws per chain before the first check; chains go on in rounds of as many.
+    max_draws : int, default=2000
+        Draws per chain after which a dataset is given up and flagged.
+    min_ess : float, default=400
+        Bulk and tail effective sample size of kappa that ends the sampling, with R-hat
+        below 1.01.
     max_iter : int, default=100
         Largest number of scoring iterations of a fit.
-    batch_size : int, default=64
+    batch_size : int, default=25
         Number of datasets handled at once.
+
+    References
+    ----------
+    Tierney and Kadane (1986) for the nested Laplace approximation; Vehtari et al.,
+    arXiv:1903.08008, for R-hat and effective sample sizes.
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.inference import BayesianInference
+    >>> tamm = BinnedTopicTAMM(inference=BayesianInference(method="hmc"))
+    >>> tamm.get_params()["inference__method"]
+    'hmc'
     """
 
     def __init__(
         self,
-        method: str = "laplace",
+        method: str = "auto",
         interval: str = "equal_tailed",
+        n_chains: int = 12,
+        n_warmup: int = 100,
+        n_draws: int = 80,
+        max_draws: int = 2000,
+        min_ess: float = 400.0,
         max_iter: int = 100,
-        batch_size: int = 64,
+        batch_size: int = 25,
     ):
         self.method = method
         self.interval = interval
+        self.n_chains = n_chains
+        self.n_warmup = n_warmup
+        self.n_draws = n_draws
+        self.max_draws = max_draws
+        self.min_ess = min_ess
         self.max_iter = max_iter
         self.batch_size = batch_size
+
+    def check(self) -> None:
+        """Refuse settings that have no meaning."""
+        _check_one_of("method", self.method, ("auto", "laplace", "hmc"))
+        _check_one_of("interval", self.interval, ("equal_tailed", "shortest"))
 
     def _infer_batch(
         self,
@@ -57,6 +106,15 @@ class BayesianInference(InferenceBase):
         bounded: bool,
     ) -> Answer:
         fit = self._fit(table, model, datasets)
+        method = self.method
+        if method == "auto":
+            method = "hmc" if model.is_linear else "laplace"
+        answer = self._laplace if method == "laplace" else self._sample
+        return answer(model, fit, levels, seeds)
+
+    def _laplace(
+        self, model: MixtureModel, fit: Fit, levels: FloatArray, seeds: list[Any]
+    ) -> Answer:
         curve = kappa_curve(
             model,
             fit.data.rows,
@@ -69,8 +127,75 @@ class BayesianInference(InferenceBase):
         mean, std = density_moments(fine, log_density)
         interval = density_intervals(fine, log_density, levels, self.interval)
         fit = self._fit_at(model, fit, mean)
-        diagnostics = self._health(model, fit, mean, std)
-        theta = fit.optimum.theta
         return Answer(
-            mean, std, interval, theta, fine[:, ::10], log_density[:, ::10], diagnostics
+            kappa=mean,
+            std=std,
+            interval=interval,
+            theta=fit.optimum.theta,
+            curve_kappa=fine[:, ::10],
+            curve_log_density=log_density[:, ::10],
+            diagnostics=self._health(model, fit, mean, std),
+        )
+
+    def _sample(
+        self, model: MixtureModel, fit: Fit, levels: FloatArray, seeds: list[Any]
+    ) -> Answer:
+        start, covariance = from_theta(model, fit.optimum.theta, fit.covariance)
+        posterior = sample_posterior(
+            lambda index: make_target(model, fit.data.rows.take(index)),
+            start,
+            covariance,
+            seeds,
+            monitor=lambda position: kappa_of(model, position),
+            min_ess=self.min_ess,
+            n_chains=self.n_chains,
+            n_warmup=self.n_warmup,
+            n_draws=self.n_draws,
+            max_draws=self.max_draws,
+            batch_size=len(seeds),
+        )
+        kappa = [values[:, :, 0] for values in posterior.values]
+        mean = np.array([draws.mean() for draws in kappa])
+        std = np.array([draws.std(ddof=1) for draws in kappa])
+        ends = [draw_intervals(d.reshape(1, -1), levels, self.interval) for d in kappa]
+        curves = [_histogram(draws) for draws in kappa]
+        fit = self._fit_at(model, fit, mean)
+        health = self._health(model, fit, mean, std)
+        return Answer(
+            kappa=mean,
+            std=std,
+            interval=np.concatenate(ends),
+            theta=fit.optimum.theta,
+            curve_kappa=np.stack([curve[0] for curve in curves]),
+            curve_log_density=np.stack([curve[1] for curve in curves]),
+            diagnostics=health | _chain_diagnostics(posterior),
+            draws=tuple(kappa),
+        )
+
+
+def _chain_diagnostics(posterior: PosteriorDraws) -> dict[str, np.ndarray]:
+    return {
+        "r_hat": posterior.rhat,
+        "ess_bulk": posterior.ess_bulk,
+        "ess_tail": posterior.ess_tail,
+        "n_divergent": posterior.n_divergent,
+        "poor_sampling": ~posterior.converged,
+    }
+
+
+def _histogram(draws: FloatArray, n_points: int = 61) -> tuple[FloatArray, FloatArray]:
+    """Log density of draws on an equidistant grid, with maximum zero."""
+    low, high = draws.min(), draws.max()
+    counts, edges = np.histogram(
+        draws, bins=n_points, range=(low, max(high, low + 1e-9))
+    )
+    with np.errstate(divide="ignore"):
+        log_density = np.log(counts / counts.max())
+    return 0.5 * (edges[1:] + edges[:-1]), log_density
+
+
+def _check_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise IncompatibleChoiceError(
+            f"{name} must be one of {allowed}, got {value!r}."
         )

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from sktamm._numerics import FloatArray
-from sktamm.inference._optimise import maximise
+from sktamm.inference._optimise import chunks, maximise
 from sktamm.mixture._model import MixtureModel, RowData
 
 __all__ = ["KappaCurve", "kappa_curve", "refine"]
@@ -124,7 +124,10 @@ def _log_det(model: MixtureModel, theta: FloatArray, data: RowData) -> FloatArra
     """Ln det of minus the Hessian of eta; of the information where not positive."""
     if model.n_params == 1:
         return np.zeros(theta.shape[0])
-    sign, value = np.linalg.slogdet(-model.hessian(theta, data)[:, 1:, 1:])
+    sign, value = np.empty(theta.shape[0]), np.empty(theta.shape[0])
+    for part in chunks(model, theta.shape[0]):
+        precision = -model.hessian(theta[part], data.take(part))[:, 1:, 1:]
+        sign[part], value[part] = np.linalg.slogdet(precision)
     bad = np.flatnonzero(sign <= 0)
     if bad.size:
         information = model.step_terms(theta[bad], data.take(bad))[2]

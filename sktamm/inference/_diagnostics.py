@@ -180,8 +180,8 @@ def mcse_quantile(draws: FloatArray, probability: float) -> FloatArray:
         In units of the draws.
     """
     ess = ess_quantile(draws, probability)[:, None]
-    bounds = beta.ppf(
-        _ONE_SIGMA, ess * probability + 1.0, ess * (1.0 - probability) + 1.0
+    bounds = np.asarray(
+        beta.ppf(_ONE_SIGMA, ess * probability + 1.0, ess * (1.0 - probability) + 1.0)
     )
     ordered = np.sort(draws.reshape(len(draws), -1), axis=1)
     size = ordered.shape[1]

@@ -12,9 +12,10 @@ import numpy as np
 from sktamm._numerics import FloatArray
 from sktamm.mixture._model import MixtureModel, RowData
 
-__all__ = ["Optimum", "maximise"]
+__all__ = ["Optimum", "chunks", "maximise"]
 
 _NONE = slice(0, 0)
+_LARGEST_ARRAY = 8_000_000
 _FIRST_DAMPING = 1e-4
 _LARGEST_DAMPING = 1e12
 
@@ -75,6 +76,47 @@ def maximise(
     optimum : Optimum
         Parameters, values and convergence.
     """
+    parts = [
+        _maximise(model, theta[part], data.take(part), fixed, max_iter, tol)
+        for part in chunks(model, theta.shape[0])
+    ]
+    return Optimum(
+        theta=np.concatenate([part.theta for part in parts]),
+        value=np.concatenate([part.value for part in parts]),
+        decrement=np.concatenate([part.decrement for part in parts]),
+        converged=np.concatenate([part.converged for part in parts]),
+        n_iterations=np.concatenate([part.n_iterations for part in parts]),
+    )
+
+
+def chunks(model: MixtureModel, n_fits: int) -> list[np.ndarray]:
+    """Split fits so that their matrices stay within a fixed memory.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Mixture, whose numbers of parameters and rows set the memory of a fit.
+    n_fits : int
+        Number of fits.
+
+    Returns
+    -------
+    parts : list of ndarray of int
+        Consecutive indices of the fits; at least one per part.
+    """
+    per_fit = model.n_params * (model.n_params + model.reference_weight.size)
+    size = max(1, _LARGEST_ARRAY // max(per_fit, 1))
+    return [np.arange(i, min(i + size, n_fits)) for i in range(0, n_fits, size)]
+
+
+def _maximise(
+    model: MixtureModel,
+    theta: FloatArray,
+    data: RowData,
+    fixed: slice,
+    max_iter: int,
+    tol: float,
+) -> Optimum:
     theta = theta.copy()
     n_fits = theta.shape[0]
     value = np.full(n_fits, -np.inf)

@@ -39,6 +39,7 @@ class ClassDensity(Protocol):
     """What the mixture needs from the density of one class."""
 
     n_params: int
+    is_linear: bool
 
     def evaluate(self, params: FloatArray) -> Evaluation:
         """Log density (n_fits, n_rows) at ``params`` (n_fits, n_params)."""
@@ -73,6 +74,8 @@ class ExponentialDensity:
     offset_variance : ndarray of shape (n_rows,), default=None
         Squared statistical error of the offset.
     """
+
+    is_linear = False
 
     def __init__(
         self,
@@ -137,6 +140,8 @@ class LinearDensity:
     relative_variance : ndarray of shape (n_rows, n_components), default=None
         Squared relative statistical errors of the components.
     """
+
+    is_linear = True
 
     def __init__(self, ratio: FloatArray, relative_variance: FloatArray | None = None):
         self.ratio = ratio

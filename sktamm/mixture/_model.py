@@ -11,6 +11,7 @@ the estimate unbiased. Parameters are theta = (f without the dependent class, z_
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +94,25 @@ class MixtureModel:
         ends = np.cumsum([self.n_fractions, *(d.n_params for d in self.densities)])
         self.slices = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self.n_params = int(ends[-1])
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether every class is a linear blend."""
+        return all(density.is_linear for density in self.densities)
+
+    def linear_parts(self) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Component ratios and Dirichlet concentrations of every class, if linear.
+
+        Returns
+        -------
+        ratios : list of ndarray of shape (n_rows, n_components)
+            Density ratios of the components of every class.
+        concentrations : list of ndarray of shape (n_components,)
+            Concentrations of the priors of their weights.
+        """
+        densities: list[Any] = self.densities
+        penalties: list[Any] = [block.penalty for block in self.blocks]
+        return [d.ratio for d in densities], [p.concentration for p in penalties]
 
     # ------------------------------------------------------------------ parameters
     def fractions(self, theta: FloatArray) -> FloatArray:

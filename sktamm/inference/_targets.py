@@ -1,0 +1,209 @@
+"""Log posteriors in unconstrained coordinates, many chains of many datasets at once.
+
+Fractions and, in the linear form, weights are softmaxes of isometric log ratios,
+f = softmax(V y). Their Jacobian turns a Dirichlet(alpha) density, prod f^(alpha - 1),
+into prod f^alpha. Blend parameters of the exponential form are free already. Positions
+are (y of the fractions, parameters of class 0, parameters of class 1, ...).
+"""
+
+import numpy as np
+
+from sktamm._numerics import FloatArray, contrast_basis, softmax
+from sktamm.mixture import MixtureModel, RowData
+
+__all__ = ["GeneralTarget", "LinearTarget", "from_theta", "kappa_of", "make_target"]
+
+_SMALLEST_FRACTION = 1e-4
+
+
+def make_target(model: MixtureModel, data: RowData) -> "LinearTarget | GeneralTarget":
+    """Target of a batch of datasets, the fast one where the model is linear.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Log posterior.
+    data : RowData
+        Data of the datasets.
+
+    Returns
+    -------
+    target : callable
+        Maps positions (n_datasets, n_chains, n_params) to log density and gradient.
+    """
+    return (LinearTarget if model.is_linear else GeneralTarget)(model, data)
+
+
+def from_theta(
+    model: MixtureModel, theta: FloatArray, covariance: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Unconstrained start and covariance from a fit and its local covariance.
+
+    Fractions within one standard error of a bound are moved away from it by as much,
+    where a log ratio has a curvature that can be used.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Log posterior.
+    theta : ndarray of shape (n_datasets, n_params)
+        Fitted parameters.
+    covariance : ndarray of shape (n_datasets, n_params, n_params)
+        Their covariance.
+
+    Returns
+    -------
+    position : ndarray of shape (n_datasets, n_params)
+        Start.
+    position_covariance : ndarray of shape (n_datasets, n_params, n_params)
+        Covariance in unconstrained coordinates.
+    """
+    n = model.n_fractions
+    spread = np.sqrt(np.einsum("bii->bi", covariance[:, :n, :n]))
+    free = theta[:, :n]
+    rest = 1.0 - free.sum(axis=1, keepdims=True)
+    floor = np.minimum(np.hstack([spread, spread.max(axis=1, keepdims=True)]), 0.2)
+    fractions = np.maximum(np.hstack([free, rest]), floor + _SMALLEST_FRACTION)
+    fractions /= fractions.sum(axis=1, keepdims=True)
+    contrast = contrast_basis(n + 1)
+    position = theta.copy()
+    position[:, :n] = np.log(fractions) @ contrast
+    # dy = V' diag(1/f) df with df_last = - sum of the others
+    change = np.vstack([np.eye(n), -np.ones(n)])
+    jacobian = np.einsum("kj,bk,km->bjm", contrast, 1.0 / fractions, change)
+    full = np.tile(np.eye(model.n_params), (theta.shape[0], 1, 1))
+    full[:, :n, :n] = jacobian
+    return position, full @ covariance @ full.swapaxes(1, 2)
+
+
+def kappa_of(model: MixtureModel, position: FloatArray) -> FloatArray:
+    """Kappa at positions, shape (n_datasets, n_chains, 1)."""
+    n = model.n_fractions
+    return softmax(position[..., :n] @ contrast_basis(n + 1).T)[..., :1]
+
+
+class GeneralTarget:
+    """Any mixture, through the model's own value and gradient.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Log posterior.
+    data : RowData
+        Data of the datasets.
+    """
+
+    def __init__(self, model: MixtureModel, data: RowData):
+        self.model = model
+        self.data = data
+        self.contrast = contrast_basis(model.n_fractions + 1)
+        self.repeated = data
+
+    def __call__(self, position: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Log density (n_datasets, n_chains) and its gradient."""
+        n_datasets, n_chains, n_params = position.shape
+        n = self.model.n_fractions
+        if self.repeated.observed.shape[0] != n_datasets * n_chains:
+            self.repeated = self.data.take(np.repeat(np.arange(n_datasets), n_chains))
+        theta = position.reshape(-1, n_params).copy()
+        fractions = softmax(theta[:, :n] @ self.contrast.T)
+        theta[:, :n] = fractions[:, :n]
+        value, gradient = self.model.value_and_gradient(theta, self.repeated)
+        value += np.log(fractions).sum(axis=1)
+        slope = np.ones_like(fractions)
+        slope[:, :n] += fractions[:, :n] * gradient[:, :n]
+        slope -= fractions * slope.sum(axis=1, keepdims=True)
+        gradient[:, :n] = slope @ self.contrast
+        shape = (n_datasets, n_chains)
+        return value.reshape(shape), gradient.reshape(position.shape)
+
+
+class LinearTarget:
+    """Linear mixture with Dirichlet priors, in one chain of matrix products.
+
+    With phi_ck = f_c w_ck, density p_i = sum_ck phi_ck r_cki and data a_i (and e_i in
+    Poisson form), the slopes s_ck = phi_ck sum_i r_cki (a_i / p_i - e_i) give
+
+        d/d logit_ck = s_ck + alpha_ck - w_ck sum_k (s_ck + alpha_ck).
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Log posterior whose classes are all linear.
+    data : RowData
+        Data of the datasets.
+    """
+
+    def __init__(self, model: MixtureModel, data: RowData):
+        self.observed = data.observed
+        self.expected = data.expected
+        ratios, concentrations = model.linear_parts()
+        self.ratio = np.vstack([ratio.T for ratio in ratios])
+        self.transposed = np.ascontiguousarray(self.ratio.T)
+        order = [*model.free_classes, model.dependent_class]
+        self._arrange([ratio.shape[1] for ratio in ratios], order)
+        self.alpha = np.concatenate([*concentrations, np.ones(model.n_classes)])
+        self.totals = self.alpha @ self.members
+        self.buffers: list[FloatArray] = []
+
+    def _arrange(self, sizes: list[int], order: list[int]) -> None:
+        """Contrasts and membership of the weights of every class and the fractions.
+
+        Logits are ordered (weights of class 0, class 1, ..., fractions of the classes),
+        positions (fractions, class 0, class 1, ...).
+        """
+        n, n_classes = sum(sizes), len(sizes)
+        self.basis = np.zeros((n + n_classes, n - 1))
+        self.members = np.zeros((n + n_classes, n_classes + 1))
+        row, column = 0, n_classes - 1
+        for c, size in enumerate(sizes):
+            rows = slice(row, row + size)
+            self.basis[rows, column : column + size - 1] = contrast_basis(size)
+            self.members[rows, c] = 1.0
+            row, column = row + size, column + size - 1
+        self.members[n:, -1] = 1.0
+        self.basis[n + np.array(order), : n_classes - 1] = contrast_basis(n_classes)
+        self.basis_transposed = np.ascontiguousarray(self.basis.T)
+        self.owner = np.ascontiguousarray(self.members[:n, :-1])
+
+    def __call__(self, position: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Log density (n_datasets, n_chains) and its gradient."""
+        weights, norm, phi, p, log_p, slope, full, gradient = self._buffers(position)
+        n = len(self.ratio)
+        np.matmul(position, self.basis_transposed, out=weights)
+        log_density = self._softmax(weights, norm)
+        np.matmul(weights[..., n:], self.owner.T, out=phi)
+        phi *= weights[..., :n]
+        np.matmul(phi, self.ratio, out=p)
+        np.log(p, out=log_p)
+        log_density += np.matmul(log_p, self.observed[:, :, None])[..., 0]
+        if self.expected is not None:
+            log_density -= np.matmul(p, self.expected[:, :, None])[..., 0]
+        np.divide(self.observed[:, None, :], p, out=p)
+        if self.expected is not None:
+            p -= self.expected[:, None, :]
+        np.matmul(p, self.transposed, out=slope)
+        np.multiply(slope, phi, out=full[..., :n])
+        np.matmul(full[..., :n], self.owner, out=full[..., n:])
+        full += self.alpha
+        full -= weights * np.matmul(np.matmul(full, self.members), self.members.T)
+        return log_density, np.matmul(full, self.basis, out=gradient)
+
+    def _softmax(self, logits: FloatArray, norm: FloatArray) -> FloatArray:
+        """Turn logits into weights in place; return sum_k alpha_k ln w_k."""
+        logits -= logits.max(axis=-1, keepdims=True)
+        total = np.matmul(logits, self.alpha)
+        np.exp(logits, out=logits)
+        sums = np.matmul(logits, self.members)
+        np.matmul(sums, self.members.T, out=norm)
+        logits /= norm
+        return total - np.matmul(np.log(sums), self.totals)
+
+    def _buffers(self, position: FloatArray) -> list[FloatArray]:
+        shape = position.shape[:2]
+        if not self.buffers or self.buffers[0].shape[:2] != shape:
+            n, n_rows = self.ratio.shape
+            m = n + self.members.shape[1] - 1
+            sizes = (m, m, n, n_rows, n_rows, n, m, n - 1)
+            self.buffers = [np.empty((*shape, size)) for size in sizes]
+        return self.buffers
