@@ -22,7 +22,12 @@ from joblib import Parallel, delayed
 
 from sktamm import BinnedTopicTAMM
 from sktamm._numerics import interval_score
-from sktamm.components import PolynomialBasis
+from sktamm.components import (
+    PolynomialBasis,
+    TemplateComponents,
+    TopicComponents,
+    TopicModel,
+)
 from sktamm.datasets import bin_probabilities, draw_gaussian_parameters
 from sktamm.inference import BayesianInference
 from sktamm.mixture import DirichletPrior, ShrinkagePrior
@@ -202,10 +207,9 @@ def table_cells():
         for statistics in ("bayesian", "frequentist"):
             tag = f"{components} {{}} {statistics}"
             common = {"components": components, "inference": statistics}
-            cells[tag.format("linear dirichlet")] = common | {
-                "form": "linear",
-                "prior": "dirichlet",
-            }
+            if components == "topics":
+                linear = {"form": "linear", "prior": "dirichlet"}
+                cells[tag.format("linear dirichlet")] = common | linear
             for prior in ("ridge", "simulations", "shrinkage"):
                 cells[tag.format(f"exponential {prior}")] = common | {
                     "form": "exponential",
@@ -216,7 +220,24 @@ def table_cells():
         "form": "linear",
         "prior": DirichletPrior("simulations"),
     }
+    cells["topics (LDA without denoising) linear dirichlet bayesian"] = {
+        "components": TopicComponents(
+            20, smooth=False, topic_model=TopicModel(denoise=False, max_iter=150)
+        ),
+        "form": "linear",
+        "prior": "dirichlet",
+    }
     return cells
+
+
+def slow_cells():
+    """Cells with 600 weights per fit, shown with a tenth of the experiments."""
+    linear = {"components": "raw", "form": "linear", "prior": "dirichlet"}
+    laplace = {"inference": BayesianInference("laplace")}
+    return {
+        "raw linear dirichlet bayesian (laplace)": linear | laplace,
+        "raw linear dirichlet frequentist": linear | {"inference": "frequentist"},
+    }
 
 
 PUBLISHED = "topics linear dirichlet bayesian"
@@ -228,6 +249,9 @@ def variant_cells():
     degree = {f"polynomial degree {d}": PolynomialBasis(d) for d in (2, 4)}
     cells = {
         "default (shrinkage, Student, degree 3)": {},
+        "shrinkage, raw templates not smoothed": {
+            "components": TemplateComponents(smooth=False)
+        },
         **{f"shrinkage, {name}": {"basis": basis} for name, basis in degree.items()},
         "shrinkage, splines": {"basis": "spline"},
         "shrinkage, principal components only": {"basis": "principal"},
@@ -246,50 +270,48 @@ def variant_cells():
 
 
 def run_many(options, simulations):
-    cells = table_cells()
-    settings = (options.events,)
+    cells, slow = table_cells(), slow_cells()
     start = time.time()
-    jobs = [(simulations, [TRUTH], 300, *settings, 0)]
-    found = collect(cells, jobs, 1)
-    print_table(
-        "300 simulations of the data file, published truth, 300 experiments "
-        "(one set: errors are those of the experiments alone)",
-        found,
-        by_set=False,
-        reference=PUBLISHED,
-    )
-    jobs = [
-        (fresh_simulations(300, 1000 + i), [TRUTH], 3, *settings, i)
-        for i in range(options.sets)
-    ]
-    found = collect(cells, jobs, options.n_jobs)
-    print_table(
-        f"300 fresh simulations, published truth, {options.sets} sets x 3 experiments",
-        found,
-        reference=PUBLISHED,
-    )
-    found = collect(cells, drawn_jobs(simulations, settings), options.n_jobs)
-    found = {
-        name: np.concatenate(list(v))[:, None] if v.ndim == 3 else v
-        for name, v in found.items()
-    }
-    print_table(
-        "270 simulations of the data file, truth one of the other 30 (10-fold), "
-        "300 truths",
-        found,
-        reference=PUBLISHED,
-    )
+    for name, group, share in (("", cells, 1.0), (" (slow cells)", slow, 0.1)):
+        n = int(300 * share)
+        jobs = [(simulations, [TRUTH], n, options.events, 0)]
+        print_table(
+            f"300 simulations of the data file, published truth, {n} experiments (one "
+            f"set: errors are those of the experiments alone){name}",
+            collect(group, jobs, 1),
+            by_set=False,
+            reference=PUBLISHED,
+        )
+        sets = int(options.sets * share)
+        jobs = [
+            (fresh_simulations(300, 1000 + i), [TRUTH], 3, options.events, i)
+            for i in range(sets)
+        ]
+        print_table(
+            f"300 fresh simulations, published truth, {sets} sets x 3 experiments"
+            f"{name}",
+            collect(group, jobs, options.n_jobs),
+            reference=PUBLISHED,
+        )
+        jobs = drawn_jobs(simulations, options.events)[: max(1, int(10 * share))]
+        found = collect(group, jobs, options.n_jobs)
+        print_table(
+            "270 simulations of the data file, truth one of the other 30 (10-fold), "
+            f"{30 * len(jobs)} truths{name}",
+            {key: values.reshape(-1, 1, 6) for key, values in found.items()},
+            reference=PUBLISHED,
+        )
     print(f"\n{time.time() - start:.0f} s")
 
 
-def drawn_jobs(simulations, settings):
+def drawn_jobs(simulations, events):
     """Ten folds: the simulations of a fold are the truths of one experiment each."""
     folds = np.array_split(np.random.default_rng(5).permutation(300), 10)
     jobs = []
     for i, fold in enumerate(folds):
         rest = np.setdiff1d(np.arange(300), fold)
         truths = [tuple(side[k] for side in simulations) for k in fold]
-        jobs.append((tuple(s[rest] for s in simulations), truths, 1, *settings, i))
+        jobs.append((tuple(s[rest] for s in simulations), truths, 1, events, i))
     return jobs
 
 

@@ -130,7 +130,7 @@ def deviations(ours, theirs):
 def race(n_jobs, n_datasets=3):
     """Rates and agreement on the first datasets."""
     inference = BayesianInference(
-        "hmc", n_chains=128, n_draws=200, max_draws=200, batch_size=1
+        "hmc", n_chains=128, n_draws=500, max_draws=500, batch_size=1
     )
     tamm, target = fit_study(inference, n_jobs, n_datasets)
     try:
