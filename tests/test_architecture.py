@@ -1,0 +1,242 @@
+"""The shape of the package: layers, lazy imports, sizes, public names.
+
+An import points to a lower layer, or sideways within its own folder. A new module or
+folder has to be given its layer here.
+"""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sktamm"
+
+LAYERS = {
+    "_numerics": 0,
+    "_sklearn": 0,
+    "_validation": 0,
+    "exceptions": 0,
+    "results": 0,
+    "base": 1,
+    "events": 1,
+    "datasets": 1,
+    "components": 2,
+    "mixture": 2,
+    "inference": 3,
+    "tamm": 4,
+    "parametric": 4,
+    "baselines": 5,
+    "coverage": 5,
+    "diagnostics": 5,
+    "io": 5,
+    "model_selection": 5,
+    "plotting": 5,
+    "__init__": 6,
+    "__main__": 6,
+}
+
+# Whatever is imported with the package; the rest is imported where it is used.
+EAGER = {"joblib", "numpy", "pandas", "scipy", "sklearn", "sktamm", "threadpoolctl"}
+# The one place of each heavy library, as a prefix of the file.
+PLACES = {
+    "lightgbm": "components/",
+    "matplotlib": "plotting/",
+    "torch": "components/_torch.py",
+}
+ALSO_EAGER = {"components/_torch.py": {"torch"}}
+
+MAX_LINES = 500
+MAX_BODY = 60
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+FILES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+every_file = pytest.mark.parametrize("name", FILES)
+Import = tuple[ast.Import | ast.ImportFrom, str]
+
+
+def _tree(name: str) -> ast.Module:
+    return ast.parse(FILES[name].read_text(encoding="utf-8"))
+
+
+def _part(name: str) -> str:
+    """Entry of ``LAYERS`` that a file belongs to: its folder, or itself at the top."""
+    return name.split("/")[0].removesuffix(".py")
+
+
+def _targets(node: ast.AST) -> Iterator[Import]:
+    """Dotted names that an import statement may load."""
+    if isinstance(node, ast.Import):
+        yield from ((node, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def _all_imports(tree: ast.Module) -> list[Import]:
+    return [target for node in ast.walk(tree) for target in _targets(node)]
+
+
+def _eager_imports(node: ast.AST) -> Iterator[Import]:
+    """Imports that run with the module: not in functions, nor for type checkers."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield from _targets(child)
+        yield from _eager_imports(child)
+
+
+def _imported_part(target: str) -> str | None:
+    """Part of the package that a dotted name belongs to; None outside the package."""
+    head, *tail = target.split(".")
+    if head != "sktamm":
+        return None
+    return tail[0] if tail and tail[0] in LAYERS else "__init__"
+
+
+def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = function.body
+    if ast.get_docstring(function, clean=False) is not None:
+        body = body[1:]
+    if not body:
+        return 0
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1
+
+
+@every_file
+def test_every_file_has_a_layer(name):
+    assert _part(name) in LAYERS, f"give {_part(name)} a layer in {__file__}"
+
+
+@every_file
+def test_imports_point_down_or_sideways_in_their_folder(name):
+    part = _part(name)
+    wrong = []
+    for node, target in _all_imports(_tree(name)):
+        other = _imported_part(target)
+        if other is None or other == part or LAYERS[other] < LAYERS[part]:
+            continue
+        siblings = all((PACKAGE / f"{module}.py").exists() for module in (other, part))
+        if not (siblings and LAYERS[other] == LAYERS[part]):
+            wrong.append(
+                f"{name}:{node.lineno}: {part} (layer {LAYERS[part]}) imports {target} "
+                f"(layer {LAYERS[other]})"
+            )
+    assert not wrong, "\n".join(wrong)
+
+
+@every_file
+def test_imports_are_absolute(name):
+    relative = [
+        node.lineno
+        for node in ast.walk(_tree(name))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative, f"relative imports in {name}, lines {relative}"
+
+
+@every_file
+def test_only_the_core_is_imported_with_a_module(name):
+    allowed = EAGER | sys.stdlib_module_names | ALSO_EAGER.get(name, set())
+    eager = [
+        f"{name}:{node.lineno}: {target}"
+        for node, target in _eager_imports(_tree(name))
+        if target.split(".")[0] not in allowed
+    ]
+    assert not eager, "\n".join(eager)
+
+
+@every_file
+def test_heavy_libraries_have_one_place(name):
+    misplaced = [
+        f"{name}:{node.lineno}: {target} belongs in {PLACES[target.split('.')[0]]}"
+        for node, target in _all_imports(_tree(name))
+        if not name.startswith(PLACES.get(target.split(".")[0], ""))
+    ]
+    assert not misplaced, "\n".join(misplaced)
+
+
+def test_lightgbm_is_imported_by_one_file_at_most():
+    users = [
+        name
+        for name in FILES
+        if any(t.split(".")[0] == "lightgbm" for _, t in _all_imports(_tree(name)))
+    ]
+    assert len(users) <= 1
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n.endswith("__init__.py")])
+def test_package_files_only_import_and_list(name):
+    for number, node in enumerate(_tree(name).body):
+        docstring = (
+            number == 0
+            and isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+        )
+        listing = isinstance(node, ast.Assign) and all(
+            ast.unparse(target) in ("__all__", "__version__") for target in node.targets
+        )
+        importing = isinstance(node, ast.Import | ast.ImportFrom)
+        assert docstring or listing or importing, f"code in {name}:{node.lineno}"
+
+
+@every_file
+def test_files_and_functions_stay_short(name):
+    lines = len(FILES[name].read_text(encoding="utf-8").splitlines())
+    long = [
+        f"{name}:{node.lineno}: {node.name} has {_body_lines(node)} lines > {MAX_BODY}"
+        for node in ast.walk(_tree(name))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and _body_lines(node) > MAX_BODY
+    ]
+    if lines > MAX_LINES:
+        long.append(f"{name} has {lines} lines > {MAX_LINES}")
+    assert not long, "\n".join(long)
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n != "__main__.py"])
+def test_only_the_command_line_prints(name):
+    printing = [
+        node.lineno
+        for node in ast.walk(_tree(name))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    ]
+    assert not printing, f"print in {name}, lines {printing}"
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n != "__main__.py"])
+def test_public_names_exist(name):
+    dotted = ".".join(["sktamm", *Path(name).with_suffix("").parts])
+    module = importlib.import_module(dotted.removesuffix(".__init__"))
+    listed = getattr(module, "__all__", [])
+    assert len(set(listed)) == len(listed)
+    missing = [public for public in listed if not hasattr(module, public)]
+    assert not missing, f"{name} lists {missing}"
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, sktamm; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    assert not {"torch", "lightgbm", "matplotlib"} & set(run.stdout.split())
+
+
+def test_continuous_integration_runs_the_command_of_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [line.strip() for line in readme.splitlines() if "&& pytest" in line]
+    assert len(commands) == 1
+    assert commands[0] in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
