@@ -272,7 +272,9 @@ class TAMMRegressor(BaseEstimator):
             prior = "dirichlet" if form.needs == "weight_penalty" else "shrinkage"
         prior = _choose(prior, _PRIORS, "prior")
         form.check(prior)
-        return form, prior, _choose(self.inference, _INFERENCES, "inference")
+        inference = _choose(self.inference, _INFERENCES, "inference")
+        inference.check()
+        return form, prior, inference
 
     def _warn_single(self, source_class: NDArray) -> None:
         if np.bincount(source_class).max() == 1:

@@ -16,13 +16,13 @@ from threadpoolctl import threadpool_limits
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
+from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._data import FitData, discounted, undiscounted
 from sktamm.inference._optimise import Optimum, maximise
 from sktamm.mixture import MixtureModel
 
-__all__ = ["Answer", "Fit", "InferenceBase"]
+__all__ = ["Answer", "Fit", "InferenceBase", "check_one_of"]
 
-_BAD_FIT = 1e-3
 _NEAR_BOUND = 1.0
 
 
@@ -240,3 +240,11 @@ def _join_draws(parts: list[Answer]) -> tuple[FloatArray, ...] | None:
     if parts[0].draws is None:
         return None
     return tuple(draws for part in parts for draws in part.draws or ())
+
+
+def check_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Refuse a setting that is not one of the allowed names."""
+    if value not in allowed:
+        raise IncompatibleChoiceError(
+            f"{name} must be one of {allowed}, got {value!r}."
+        )

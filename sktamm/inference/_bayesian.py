@@ -12,9 +12,8 @@ import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
-from sktamm.exceptions import IncompatibleChoiceError
-from sktamm.inference._base import Answer, Fit, InferenceBase
-from sktamm.inference._curve import kappa_curve, refine
+from sktamm.inference._base import Answer, Fit, InferenceBase, check_one_of
+from sktamm.inference._curve import kappa_curve
 from sktamm.inference._intervals import (
     density_intervals,
     density_moments,
@@ -91,8 +90,8 @@ class BayesianInference(InferenceBase):
 
     def check(self) -> None:
         """Refuse settings that have no meaning."""
-        _check_one_of("method", self.method, ("auto", "laplace", "hmc"))
-        _check_one_of("interval", self.interval, ("equal_tailed", "shortest"))
+        check_one_of("method", self.method, ("auto", "laplace", "hmc"))
+        check_one_of("interval", self.interval, ("equal_tailed", "shortest"))
 
     def _infer_batch(
         self,
@@ -123,7 +122,7 @@ class BayesianInference(InferenceBase):
             (0.0, 1.0),
             "marginal",
         )
-        fine, log_density = refine(curve.kappa, curve.marginal)
+        fine, log_density = curve.refine("marginal")
         mean, std = density_moments(fine, log_density)
         interval = density_intervals(fine, log_density, levels, self.interval)
         fit = self._fit_at(model, fit, mean)
@@ -192,10 +191,3 @@ def _histogram(draws: FloatArray, n_points: int = 61) -> tuple[FloatArray, Float
     with np.errstate(divide="ignore"):
         log_density = np.log(counts / counts.max())
     return 0.5 * (edges[1:] + edges[:-1]), log_density
-
-
-def _check_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise IncompatibleChoiceError(
-            f"{name} must be one of {allowed}, got {value!r}."
-        )

@@ -7,7 +7,9 @@ Laplace's method (Tierney and Kadane 1986),
     marginal(kappa) = profile(kappa) - 1/2 ln det A_eta(kappa).
 
 The marginal keeps the asymmetry that a single Laplace approximation at the joint mode
-loses, and is not pulled by the mode of parameters that the data determine badly.
+loses, and is not pulled by the mode of parameters that the data determine badly. The
+grid is kappa = centre + scale sinh(t) with equidistant t: fine at the joint maximum,
+wide in the tails.
 """
 
 from dataclasses import dataclass
@@ -19,29 +21,64 @@ from sktamm._numerics import FloatArray
 from sktamm.inference._optimise import chunks, maximise
 from sktamm.mixture._model import MixtureModel, RowData
 
-__all__ = ["KappaCurve", "kappa_curve", "refine"]
+__all__ = ["KappaCurve", "kappa_curve", "outward_minimum"]
 
 _COARSE = 13
 _FINE = 25
 _DEPTH = 12.0
 _WIDENINGS = 5
+_FIRST_RANGE = float(np.arcsinh(6.0))
+_SMALLEST_SCALE = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
 class KappaCurve:
-    """Log densities on one equidistant grid of kappa per dataset.
+    """Log densities on one grid of kappa per dataset.
 
     Attributes
     ----------
-    kappa : ndarray of shape (n_fits, n_points)
-        Grid, ascending and equidistant.
+    centre, scale : ndarray of shape (n_fits, 1)
+        Joint maximum and its standard error.
+    position : ndarray of shape (n_fits, n_points)
+        Equidistant t of the grid.
     profile, marginal : ndarray of shape (n_fits, n_points)
         Log profile likelihood and log marginal posterior, up to a constant.
     """
 
-    kappa: FloatArray
+    centre: FloatArray
+    scale: FloatArray
+    position: FloatArray
     profile: FloatArray
     marginal: FloatArray
+
+    @property
+    def kappa(self) -> FloatArray:
+        """Grid of kappa, ascending."""
+        return self.centre + self.scale * np.sinh(self.position)
+
+    def refine(self, which: str, n_points: int = 1001) -> tuple[FloatArray, FloatArray]:
+        """Interpolate a curve on a finer grid.
+
+        Parameters
+        ----------
+        which : {"profile", "marginal"}
+            Curve.
+        n_points : int, default=1001
+            Points of the finer grid.
+
+        Returns
+        -------
+        kappa, log_density : ndarray of shape (n_fits, n_points)
+            The finer curve, with maximum zero.
+        """
+        values = getattr(self, which)
+        safe = np.maximum(values - values.max(axis=1, keepdims=True), -4.0 * _DEPTH)
+        coarse = np.linspace(0.0, 1.0, values.shape[1])
+        fine = np.linspace(0.0, 1.0, n_points)
+        log_density = CubicSpline(coarse, safe, axis=1)(fine)
+        low, high = self.position[:, :1], self.position[:, -1:]
+        kappa = self.centre + self.scale * np.sinh(low + fine * (high - low))
+        return kappa, log_density - log_density.max(axis=1, keepdims=True)
 
 
 def kappa_curve(
@@ -67,42 +104,54 @@ def kappa_curve(
     bounds : tuple of float
         Allowed range of kappa.
     which : {"profile", "marginal"}
-        The curve that decides where the grid ends.
+        The curve that decides where the grid ends. Of the profile only the part that
+        belongs to the joint maximum counts: far outside [0, 1] a negative signal of
+        any shape may fit better.
 
     Returns
     -------
     curve : KappaCurve
         Curves down to about twelve units below their maximum, or to the bounds.
     """
-    std = np.sqrt(np.maximum(covariance[:, 0, 0], 1e-10))
-    low = np.maximum(theta[:, 0] - 6.0 * std, bounds[0])
-    high = np.minimum(theta[:, 0] + 6.0 * std, bounds[1])
-    low, high = np.minimum(low, bounds[1] - std), np.maximum(high, bounds[0] + std)
+    centre = theta[:, :1]
+    scale = np.sqrt(np.maximum(covariance[:, :1, 0], _SMALLEST_SCALE**2))
     slope = covariance[:, :, 0] / covariance[:, :1, 0]
+    limits = [np.arcsinh((bound - centre) / scale) for bound in bounds]
+    low = np.maximum(-_FIRST_RANGE, limits[0])
+    high = np.minimum(_FIRST_RANGE, limits[1])
+    outside = high - low < 1.0  # the joint maximum lies far beyond a bound
+    low, high = np.where(outside, limits[0], low), np.where(outside, limits[1], high)
     for _ in range(_WIDENINGS):
-        grid = np.linspace(low, high, _COARSE, axis=1)
-        start = theta[:, None] + (grid - theta[:, :1])[:, :, None] * slope[:, None]
-        curve, modes = _evaluate(model, data, grid, start)
-        short_low, short_high = _too_short(getattr(curve, which), grid, bounds)
+        grid = low + np.linspace(0.0, 1.0, _COARSE) * (high - low)
+        shift = scale * np.sinh(grid)
+        start = theta[:, None] + shift[:, :, None] * slope[:, None]
+        curve, modes = _evaluate(model, data, (centre, scale, grid), start)
+        values = _relevant(curve, which)
+        enough = values > values.max(axis=1, keepdims=True) - 0.75 * _DEPTH
+        short_low = enough[:, :1] & (low > limits[0])
+        short_high = enough[:, -1:] & (high < limits[1])
         if not (short_low.any() or short_high.any()):
             break
-        width = high - low
-        low = np.where(short_low, np.maximum(low - width, bounds[0]), low)
-        high = np.where(short_high, np.minimum(high + width, bounds[1]), high)
-    low, high = _worth(grid, getattr(curve, which))
-    fine = np.linspace(low, high, _FINE, axis=1)
+        low = np.where(short_low, np.maximum(low - 1.0, limits[0]), low)
+        high = np.where(short_high, np.minimum(high + 1.0, limits[1]), high)
+    low, high = _worth(grid, values)
+    fine = low + np.linspace(0.0, 1.0, _FINE) * (high - low)
     nearest = np.abs(fine[:, :, None] - grid[:, None, :]).argmin(axis=2)
     start = np.take_along_axis(modes, nearest[:, :, None], axis=1)
-    return _evaluate(model, data, fine, start)[0]
+    return _evaluate(model, data, (centre, scale, fine), start)[0]
 
 
 def _evaluate(
-    model: MixtureModel, data: RowData, grid: FloatArray, start: FloatArray
+    model: MixtureModel,
+    data: RowData,
+    grid: tuple[FloatArray, FloatArray, FloatArray],
+    start: FloatArray,
 ) -> tuple[KappaCurve, FloatArray]:
     """Conditional maxima at every point of the grid, and their log determinants."""
-    n_fits, n_points = grid.shape
+    centre, scale, position = grid
+    n_fits, n_points = position.shape
     theta = start.reshape(-1, model.n_params).copy()
-    theta[:, 0] = grid.ravel()
+    theta[:, 0] = (centre + scale * np.sinh(position)).ravel()
     repeated = data.take(np.repeat(np.arange(n_fits), n_points))
     outside = ~np.isfinite(model.value(theta, repeated))
     theta[outside, 1:] = model.start(1)[0, 1:]
@@ -116,7 +165,7 @@ def _evaluate(
     profile[index] = optimum.value
     marginal[index] = optimum.value - 0.5 * _log_det(model, optimum.theta, subset)
     shape = (n_fits, n_points)
-    curve = KappaCurve(grid, profile.reshape(shape), marginal.reshape(shape))
+    curve = KappaCurve(*grid, profile.reshape(shape), marginal.reshape(shape))
     return curve, theta.reshape(n_fits, n_points, -1)
 
 
@@ -135,14 +184,34 @@ def _log_det(model: MixtureModel, theta: FloatArray, data: RowData) -> FloatArra
     return value
 
 
-def _too_short(
-    values: FloatArray, grid: FloatArray, bounds: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Whether the curve has not fallen far enough at an end that is no bound."""
-    top = values.max(axis=1) - 0.75 * _DEPTH
-    low = (values[:, 0] > top) & (grid[:, 0] > bounds[0])
-    high = (values[:, -1] > top) & (grid[:, -1] < bounds[1])
-    return low, high
+def _relevant(curve: KappaCurve, which: str) -> FloatArray:
+    """Values that decide where the grid ends."""
+    if which == "marginal":
+        return curve.marginal
+    return outward_minimum(curve.profile, np.abs(curve.position).argmin(axis=1))
+
+
+def outward_minimum(values: FloatArray, start: np.ndarray) -> FloatArray:
+    """Smallest value met on the way from a starting point to every other point.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_fits, n_points)
+        Curves.
+    start : ndarray of int, shape (n_fits,)
+        Index of the starting point of every curve.
+
+    Returns
+    -------
+    lowest : ndarray of shape (n_fits, n_points)
+        Falls monotonically in both directions.
+    """
+    position = np.arange(values.shape[1])
+    left = np.where(position <= start[:, None], values, np.inf)
+    right = np.where(position >= start[:, None], values, np.inf)
+    from_right = np.minimum.accumulate(left[:, ::-1], axis=1)[:, ::-1]
+    from_left = np.minimum.accumulate(right, axis=1)
+    return np.minimum(from_right, from_left)
 
 
 def _worth(grid: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -155,32 +224,4 @@ def _worth(grid: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray
     first = np.maximum(first_in - 1, finite.argmax(axis=1))
     end = np.minimum(last_in + 1, last - finite[:, ::-1].argmax(axis=1))
     rows = np.arange(grid.shape[0])
-    return grid[rows, first], grid[rows, end]
-
-
-def refine(
-    kappa: FloatArray, log_density: FloatArray, n_points: int = 1001
-) -> tuple[FloatArray, FloatArray]:
-    """Interpolate curves on a finer equidistant grid.
-
-    Parameters
-    ----------
-    kappa : ndarray of shape (n_fits, n_grid)
-        Equidistant grid of each curve.
-    log_density : ndarray of shape (n_fits, n_grid)
-        Logarithms; -inf is replaced by a value far below the maximum.
-    n_points : int, default=1001
-        Points of the finer grid.
-
-    Returns
-    -------
-    fine_kappa, fine_log_density : ndarray of shape (n_fits, n_points)
-        The finer curve, with maximum zero.
-    """
-    top = log_density.max(axis=1, keepdims=True)
-    safe = np.maximum(log_density - top, -4.0 * _DEPTH)
-    position = np.linspace(0.0, 1.0, kappa.shape[1])
-    fine = np.linspace(0.0, 1.0, n_points)
-    values = CubicSpline(position, safe, axis=1)(fine)
-    width = kappa[:, -1:] - kappa[:, :1]
-    return kappa[:, :1] + fine * width, values - values.max(axis=1, keepdims=True)
+    return grid[rows, first][:, None], grid[rows, end][:, None]

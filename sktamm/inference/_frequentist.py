@@ -15,8 +15,8 @@ import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
-from sktamm.inference._base import Answer, Fit, InferenceBase
-from sktamm.inference._curve import kappa_curve, refine
+from sktamm.inference._base import Answer, Fit, InferenceBase, check_one_of
+from sktamm.inference._curve import kappa_curve
 from sktamm.inference._intervals import normal_quantile, ratio_intervals
 from sktamm.mixture import MixtureModel
 
@@ -56,6 +56,11 @@ class FrequentistInference(InferenceBase):
         self.max_iter = max_iter
         self.batch_size = batch_size
 
+    def check(self) -> None:
+        """Refuse settings that have no meaning."""
+        check_one_of("interval", self.interval, ("wald", "profile"))
+        check_one_of("covariance", self.covariance, ("sandwich", "hessian"))
+
     def _infer_batch(
         self,
         table: ComponentTable,
@@ -72,14 +77,14 @@ class FrequentistInference(InferenceBase):
         curve = kappa_curve(
             model, fit.data.rows, fit.optimum.theta, fit.covariance, bounds, "profile"
         )
-        fine, log_profile = refine(curve.kappa, curve.profile)
+        fine, log_profile = curve.refine("profile")
         kappa = fit.optimum.theta[:, 0]
         variance = self._variance(model, fit, informative)
         std = np.sqrt(variance)
         scale = variance / fit.covariance[:, 0, 0]
         if self.interval == "profile":
             drops = 0.5 * normal_quantile(levels) ** 2 * scale[:, None]
-            interval = ratio_intervals(fine, log_profile, drops)
+            interval = ratio_intervals(fine, log_profile, drops, kappa)
         else:
             half = std[:, None] * normal_quantile(levels)
             interval = np.stack([kappa[:, None] - half, kappa[:, None] + half], axis=1)

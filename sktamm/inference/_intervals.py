@@ -4,6 +4,7 @@ import numpy as np
 from scipy import special
 
 from sktamm._numerics import FloatArray
+from sktamm.inference._curve import outward_minimum
 
 __all__ = [
     "density_intervals",
@@ -22,7 +23,7 @@ def normal_quantile(levels: FloatArray) -> FloatArray:
 def density_moments(
     kappa: FloatArray, log_density: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of densities on equidistant grids.
+    """Mean and standard deviation of densities on ascending grids.
 
     Parameters
     ----------
@@ -34,23 +35,24 @@ def density_moments(
     mean, std : ndarray of shape (n_fits,)
         Moments.
     """
-    share = _cell_shares(log_density)
+    share = _cell_shares(kappa, log_density)
     mean = (share * kappa).sum(axis=1)
     square = (share * (kappa - mean[:, None]) ** 2).sum(axis=1)
     return mean, np.sqrt(square)
 
 
-def _cell_shares(log_density: FloatArray) -> FloatArray:
-    """Trapezoidal shares of the points of equidistant grids."""
-    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
-    density[:, [0, -1]] *= 0.5
-    return density / density.sum(axis=1, keepdims=True)
+def _cell_shares(kappa: FloatArray, log_density: FloatArray) -> FloatArray:
+    """Trapezoidal shares of the points of ascending grids."""
+    step = np.diff(kappa, axis=1)
+    share = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+    share *= np.pad(step, ((0, 0), (0, 1))) + np.pad(step, ((0, 0), (1, 0)))
+    return share / share.sum(axis=1, keepdims=True)
 
 
 def density_intervals(
     kappa: FloatArray, log_density: FloatArray, levels: FloatArray, kind: str
 ) -> FloatArray:
-    """Equal-tailed or shortest intervals of densities on equidistant grids.
+    """Equal-tailed or shortest intervals of densities on ascending grids.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def density_intervals(
         Lower and upper ends.
     """
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
-    steps = 0.5 * (density[:, 1:] + density[:, :-1])
+    steps = (density[:, 1:] + density[:, :-1]) * np.diff(kappa, axis=1)
     cumulative = np.zeros_like(density)
     np.cumsum(steps, axis=1, out=cumulative[:, 1:])
     cumulative /= cumulative[:, -1:]
@@ -123,7 +125,7 @@ def draw_intervals(draws: FloatArray, levels: FloatArray, kind: str) -> FloatArr
 
 
 def ratio_intervals(
-    kappa: FloatArray, log_profile: FloatArray, drops: FloatArray
+    kappa: FloatArray, log_profile: FloatArray, drops: FloatArray, centre: FloatArray
 ) -> FloatArray:
     """Where log profile likelihoods have fallen by given amounts.
 
@@ -133,6 +135,8 @@ def ratio_intervals(
         Fine grids and log profile likelihoods.
     drops : ndarray of shape (n_fits, n_levels)
         Fall below the maximum that ends the interval, z^2 / 2 times a scale.
+    centre : ndarray of shape (n_fits,)
+        Estimates, where the way to both ends starts.
 
     Returns
     -------
@@ -140,10 +144,11 @@ def ratio_intervals(
         Lower and upper ends; the end of the grid where the curve falls no further.
     """
     out = np.empty((kappa.shape[0], 2, drops.shape[1]))
-    for i, (grid, values) in enumerate(zip(kappa, log_profile, strict=True)):
-        top = values.argmax()
-        left = np.maximum.accumulate(values[: top + 1])
-        right = np.maximum.accumulate(values[top:][::-1])
-        out[i, 0] = np.interp(values[top] - drops[i], left, grid[: top + 1])
-        out[i, 1] = np.interp(values[top] - drops[i], right, grid[top:][::-1])
+    start = np.abs(kappa - centre[:, None]).argmin(axis=1)
+    falling = outward_minimum(log_profile, start)
+    for i, (grid, values) in enumerate(zip(kappa, falling, strict=True)):
+        top = start[i]
+        ends = values[top] - drops[i]
+        out[i, 0] = np.interp(ends, values[: top + 1], grid[: top + 1])
+        out[i, 1] = np.interp(ends, values[top:][::-1], grid[top:][::-1])
     return out

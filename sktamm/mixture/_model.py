@@ -190,13 +190,12 @@ class MixtureModel:
 
     def _log_likelihood(self, state: _State, data: RowData) -> FloatArray:
         p = state.density
-        used = data.observed != 0
-        bad = ((p <= 0) & used).any(axis=1) | ~np.isfinite(p).all(axis=1)
-        log_p = np.log(np.where((p > 0) & used, p, 1.0))
+        positive = p > 0
+        log_p = np.log(np.where(positive, p, 1.0))
         total = np.einsum("bi,bi->b", data.observed, log_p)
         if data.expected is not None:
             total = total - np.einsum("bi,bi->b", data.expected, p)
-        return np.where(bad, -np.inf, total)
+        return np.where(positive.all(axis=1), total, -np.inf)
 
     def _value(self, state: _State, theta: FloatArray, data: RowData) -> FloatArray:
         return self._log_likelihood(state, data) + self.log_prior(theta)
