@@ -4,12 +4,29 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from sktamm.base import ComponentTable, Simulations
+from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.inference import BayesianInference
 from sktamm.inference._base import _local
 from sktamm.inference._curve import kappa_curve, refine
 from sktamm.inference._data import FitData
 from sktamm.inference._intervals import density_intervals, density_moments
 from sktamm.inference._optimise import maximise
-from sktamm.mixture import MixtureModel, RowData
+from sktamm.inference._targets import (
+    GeneralTarget,
+    LinearTarget,
+    from_theta,
+    kappa_of,
+    make_target,
+)
+from sktamm.mixture import (
+    DirichletPrior,
+    ExponentialForm,
+    LinearForm,
+    MixtureModel,
+    RowData,
+    SimulationsPrior,
+)
 from sktamm.mixture._densities import ExponentialDensity, LinearDensity
 from sktamm.mixture._model import Block
 from sktamm.mixture._penalties import (
@@ -50,7 +67,10 @@ def _linear_model():
         LinearDensity((SHAPES[0] / REFERENCE)[:, None]),
         LinearDensity(pair / REFERENCE[:, None]),
     ]
-    blocks = [Block(np.arange(1), DirichletPenalty(np.full(2, 2.0)))]
+    blocks = [
+        Block(np.arange(0), DirichletPenalty(np.ones(1))),
+        Block(np.arange(1), DirichletPenalty(np.full(2, 2.0))),
+    ]
     return MixtureModel(densities, blocks, 1, REFERENCE)
 
 
@@ -182,3 +202,202 @@ def test_the_grid_keeps_to_the_bounds_and_holds_the_posterior():
     assert log_density[1, -1] < -8
     np.testing.assert_allclose(fine[0, 0], 0.0, atol=1e-12)
     np.testing.assert_allclose(fine[2, -1], 1.0, atol=1e-12)
+
+
+# --------------------------------------------------------------------- sampling
+def _three_class_linear_model():
+    rng = np.random.default_rng(5)
+    logs = rng.normal(size=(3, BINS, 2))
+    ratios = np.exp(logs) / (REFERENCE @ np.exp(logs))[:, None]
+    blocks = [Block(np.array([c]), DirichletPenalty(np.full(2, 1.5))) for c in range(3)]
+    return MixtureModel([LinearDensity(r) for r in ratios], blocks, 1, REFERENCE)
+
+
+TARGETS = MODELS | {"three classes": _three_class_linear_model()}
+
+
+def _positions(model, n_datasets=2, n_chains=3, seed=6):
+    rng = np.random.default_rng(seed)
+    return 0.5 * rng.normal(size=(n_datasets, n_chains, model.n_params))
+
+
+@pytest.mark.parametrize("model", TARGETS.values(), ids=TARGETS.keys())
+@pytest.mark.parametrize("poisson", [False, True])
+def test_targets_have_numerical_gradients(model, poisson):
+    observed = np.random.default_rng(7).integers(1, 60, (2, BINS)).astype(float)
+    expected = np.full((2, BINS), 20.0) if poisson else None
+    target = make_target(model, RowData(observed, expected))
+    position = _positions(model)
+    gradient = target(position)[1].copy()
+    for j in range(model.n_params):
+        step = 1e-5 * np.eye(model.n_params)[j]
+        up, down = target(position + step)[0].copy(), target(position - step)[0]
+        np.testing.assert_allclose(gradient[..., j], (up - down) / 2e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["linear", "three classes"])
+def test_the_fast_target_is_the_general_one(name):
+    model = TARGETS[name]
+    assert model.is_linear
+    observed = np.random.default_rng(8).integers(1, 60, (2, BINS)).astype(float)
+    rows = RowData(observed, np.full((2, BINS), 20.0))
+    position = _positions(model)
+    fast, general = (t(model, rows)(position) for t in (LinearTarget, GeneralTarget))
+    difference = fast[0] - general[0]
+    np.testing.assert_allclose(difference, difference[0, 0], atol=1e-8)
+    np.testing.assert_allclose(fast[1], general[1], atol=1e-8)
+
+
+@pytest.mark.parametrize("model", TARGETS.values(), ids=TARGETS.keys())
+def test_positions_and_parameters_are_the_same_point(model):
+    theta = model.start(1)
+    theta[:, : model.n_fractions] = [0.3, 0.5][: model.n_fractions]
+    covariance = 1e-6 * np.eye(model.n_params)[None]
+    position, spread = from_theta(model, theta, covariance)
+    np.testing.assert_allclose(kappa_of(model, position[:, None])[0, 0, 0], 0.3)
+    assert (np.linalg.eigvalsh(spread) > 0).all()
+
+
+def _table(templates, n_classes, weight):
+    """Component table of exact templates (n_classes, size, BINS)."""
+    flat = templates.reshape(-1, BINS)
+    reference = flat.mean(axis=0)
+    logs = np.log(flat / reference).T
+    classes = np.repeat(np.arange(n_classes), templates.shape[1])
+    number = np.arange(len(flat))
+    described = Simulations(logs, logs, None, classes, number, np.eye(len(flat)), False)
+    none = np.zeros((BINS, 0))
+    return ComponentTable(
+        logs, weight, weight, logs, reference, classes, n_classes, 1, described, none,
+        none, None, True,
+    )  # fmt: skip
+
+
+def _infer(table, form, prior, inference):
+    return inference.infer(
+        table,
+        form.build(table, prior),
+        LEVELS,
+        informative=True,
+        bounded=False,
+        seed=np.random.SeedSequence(1),
+        n_jobs=None,
+    )
+
+
+def _blended_counts(templates, fractions, n_events, n_datasets, seed=9):
+    rng = np.random.default_rng(seed)
+    p = np.asarray(fractions) @ templates.mean(axis=1)
+    return rng.multinomial(n_events, p, n_datasets).astype(float)
+
+
+def _templates(n_classes, size, seed=10):
+    rng = np.random.default_rng(seed)
+    tilt = 0.3 * rng.normal(size=(n_classes, size, 2))
+    centre = np.stack([_SHAPES[0], _SHAPES[1], 0.6 * np.cos(5 * _X)])[:n_classes]
+    logs = centre[:, None] + tilt @ np.stack([_X, _X**2])
+    return np.exp(logs) / np.exp(logs).sum(axis=2, keepdims=True)
+
+
+def _agree(draws, mean, std):
+    """Moments within five Monte Carlo sigmas of the exact ones."""
+    n = draws.diagnostics["ess_bulk"]
+    assert (np.abs(draws.kappa - mean) < 5 * std / np.sqrt(n)).all()
+    assert (np.abs(draws.std / std - 1) < 5 / np.sqrt(2 * n) + 0.02).all()
+
+
+def test_chains_and_laplace_agree_in_the_exponential_form():
+    templates = _templates(2, 3)
+    counts = _blended_counts(templates, [0.7, 0.3], 1500, 3)
+    table = _table(templates, 2, counts)
+    form, prior = ExponentialForm(), SimulationsPrior()
+    laplace = _infer(table, form, prior, BayesianInference("laplace"))
+    chains = _infer(table, form, prior, BayesianInference("hmc"))
+    assert laplace.draws is None
+    assert len(chains.draws) == 3
+    assert not chains.diagnostics["poor_sampling"].any()
+    _agree(chains, laplace.kappa, laplace.std)
+
+
+def test_chains_of_the_linear_form_agree_with_integration():
+    """One template per class, near the boundary and far from it: one dimension."""
+    templates = _templates(2, 1)
+    counts = np.concatenate(
+        [_blended_counts(templates, [1 - k, k], 1500, 1) for k in (0.0, 0.3, 1.0)]
+    )
+    chains = _infer(
+        _table(templates, 2, counts),
+        LinearForm(),
+        DirichletPrior(),
+        BayesianInference(),
+    )
+    grid = np.linspace(0, 1, 20_001)
+    b, s = templates[:, 0]
+    logs = (
+        counts @ np.log(np.multiply.outer(1 - grid, b) + np.multiply.outer(grid, s)).T
+    )
+    weight = np.exp(logs - logs.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    mean = weight @ grid
+    _agree(chains, mean, np.sqrt(weight @ grid**2 - mean**2))
+
+
+def test_chains_keep_three_fractions_on_the_simplex():
+    """An absent class: brute-force integration over the triangle of fractions."""
+    templates = _templates(3, 1)
+    counts = _blended_counts(templates, [0.8, 0.2, 0.0], 600, 2)
+    chains = _infer(
+        _table(templates, 3, counts),
+        LinearForm(),
+        DirichletPrior(),
+        BayesianInference(),
+    )
+    axis = np.linspace(0, 1, 401)
+    kappa, other = np.meshgrid(axis, axis, indexing="ij")
+    inside = kappa + other <= 1
+    k, f = kappa[inside], other[inside]
+    p = np.stack([f, k, 1 - k - f], axis=1) @ templates[:, 0]
+    logs = counts @ np.log(p).T
+    weight = np.exp(logs - logs.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    mean = weight @ k
+    _agree(chains, mean, np.sqrt(weight @ k**2 - mean**2))
+
+
+def test_batches_do_not_change_the_numbers():
+    """Of Laplace's method; chains are chaotic and agree within their error."""
+    templates = _templates(2, 3)
+    table = _table(templates, 2, _blended_counts(templates, [0.7, 0.3], 800, 5))
+    form, prior = ExponentialForm(), SimulationsPrior()
+    for method in ("laplace", "hmc"):
+        whole, parts = (
+            _infer(table, form, prior, BayesianInference(method, batch_size=size))
+            for size in (5, 2)
+        )
+        if method == "laplace":
+            np.testing.assert_allclose(whole.kappa, parts.kappa, rtol=1e-6)
+            np.testing.assert_allclose(whole.interval, parts.interval, rtol=1e-5)
+        else:
+            n = whole.diagnostics["ess_bulk"]
+            difference = np.abs(whole.kappa - parts.kappa)
+            assert (difference < 5 * whole.std * np.sqrt(2 / n)).all()
+
+
+def test_the_shortest_interval_is_not_longer():
+    templates = _templates(2, 3)
+    table = _table(templates, 2, _blended_counts(templates, [0.95, 0.05], 800, 5))
+    widths = []
+    for kind in ("shortest", "equal_tailed"):
+        inference = BayesianInference("laplace", kind)
+        answer = _infer(table, ExponentialForm(), SimulationsPrior(), inference)
+        widths.append(answer.interval[:, 1] - answer.interval[:, 0])
+    assert (widths[0] <= widths[1] * (1 + 1e-3)).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"method": "nuts"}, "method must be"), ({"interval": "hdi"}, "interval must be")],
+)
+def test_senseless_settings_are_refused(settings, message):
+    with pytest.raises(IncompatibleChoiceError, match=message):
+        BayesianInference(**settings).check()
