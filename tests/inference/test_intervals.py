@@ -100,22 +100,35 @@ def test_a_parabola_ends_where_it_has_fallen():
     grid = np.linspace(-1, 1, 1001)[None]
     z = normal_quantile(LEVELS)
     interval = ratio_intervals(
-        grid, -0.5 * ((grid - 0.1) / 0.05) ** 2, 0.5 * z[None] ** 2
+        grid, -0.5 * ((grid - 0.1) / 0.05) ** 2, 0.5 * z[None] ** 2, np.array([0.1])
     )
     np.testing.assert_allclose(interval[0], 0.1 + 0.05 * np.array([-z, z]), atol=1e-4)
 
 
 def test_a_curve_that_does_not_fall_ends_with_the_grid():
     grid = np.linspace(0, 1, 101)[None]
-    rising = ratio_intervals(grid, grid, np.array([[0.25, 2.0]]))
+    rising = ratio_intervals(grid, grid, np.array([[0.25, 2.0]]), np.ones(1))
     np.testing.assert_allclose(rising[0], [[0.75, 0.0], [1.0, 1.0]], atol=1e-9)
 
 
-def test_the_outermost_crossings_of_two_modes_count():
+@pytest.mark.parametrize(("centre", "mode"), [(0.3, 0.3), (0.6, 0.6)])
+def test_of_two_modes_the_one_of_the_estimate_counts(centre, mode):
+    """The way from the estimate ends at the first crossing on either side."""
     grid = np.linspace(0, 1, 2001)[None]
     two = np.logaddexp(
         stats.norm(0.3, 0.02).logpdf(grid), stats.norm(0.6, 0.02).logpdf(grid)
     )
-    low, high = ratio_intervals(grid, two, np.array([[0.5]]))[0, :, 0]
-    assert low == pytest.approx(0.28, abs=1e-3)
-    assert high == pytest.approx(0.62, abs=1e-3)
+    ends = ratio_intervals(grid, two, np.array([[0.5]]), np.array([centre]))
+    np.testing.assert_allclose(ends[0, :, 0], [mode - 0.02, mode + 0.02], atol=1e-3)
+
+
+def test_densities_may_come_on_uneven_grids():
+    law = stats.beta(3.0, 9.0)
+    grid = 0.25 + 0.1 * np.sinh(np.linspace(-1.6, 2.6, 2001))
+    grid = np.clip(grid, 1e-6, 1 - 1e-6)[None]
+    curve = grid, law.logpdf(grid)
+    mean, std = density_moments(*curve)
+    assert mean[0] == pytest.approx(law.mean(), rel=1e-3)
+    assert std[0] == pytest.approx(law.std(), rel=1e-3)
+    interval = density_intervals(*curve, LEVELS, "equal_tailed")
+    np.testing.assert_allclose(interval[0], law.interval(LEVELS), atol=1e-3)

@@ -178,13 +178,14 @@ def test_the_choice_of_the_positive_class_moves_no_density(choice):
     np.testing.assert_allclose(densities[0], densities[2])
 
 
-def test_a_density_that_is_not_positive_is_refused_where_there_are_data():
+@pytest.mark.parametrize("counts", [[5.0, 5.0], [5.0, 0.0]])
+def test_a_density_that_is_not_positive_is_refused(counts):
     ratio = np.array([[1.9], [0.1]])
     densities = [LinearDensity(ratio[::-1]), LinearDensity(ratio)]
     model = MixtureModel(densities, [], 1, np.array([0.5, 0.5]))
-    theta = np.array([[1.2]])
-    assert model.value(theta, RowData(np.array([[5.0, 5.0]])))[0] == -np.inf
-    assert np.isfinite(model.value(theta, RowData(np.array([[5.0, 0.0]]))))[0]
+    value = model.value(np.array([[1.2], [1.0]]), RowData(np.array([counts, counts])))
+    assert value[0] == -np.inf
+    assert np.isfinite(value[1])
 
 
 def test_statistical_variance_adds_the_classes_in_quadrature():
