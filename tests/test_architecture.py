@@ -28,6 +28,10 @@ LAYERS = {
     "components": 2,
     "mixture": 2,
     "inference": 3,
+    "_choices": 4,
+    "_regressor": 4,
+    "_report": 4,
+    "_truth": 4,
     "tamm": 4,
     "parametric": 4,
     "baselines": 5,
@@ -38,6 +42,14 @@ LAYERS = {
     "plotting": 5,
     "__init__": 6,
     "__main__": 6,
+}
+
+# Private files that a module of the top level was split into.
+FAMILY = {
+    "_choices": "tamm",
+    "_regressor": "tamm",
+    "_report": "tamm",
+    "_truth": "tamm",
 }
 
 # Whatever is imported with the package; the rest is imported where it is used.
