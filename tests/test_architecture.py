@@ -81,7 +81,8 @@ def _tree(name: str) -> ast.Module:
 
 def _part(name: str) -> str:
     """Entry of ``LAYERS`` that a file belongs to: its folder, or itself at the top."""
-    return name.split("/")[0].removesuffix(".py")
+    part = name.split("/")[0].removesuffix(".py")
+    return FAMILY.get(part, part)
 
 
 def _targets(node: ast.AST) -> Iterator[Import]:
@@ -112,7 +113,8 @@ def _imported_part(target: str) -> str | None:
     head, *tail = target.split(".")
     if head != "sktamm":
         return None
-    return tail[0] if tail and tail[0] in LAYERS else "__init__"
+    part = FAMILY.get(tail[0], tail[0]) if tail else "__init__"
+    return part if part in LAYERS else "__init__"
 
 
 def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -166,22 +166,28 @@ def orthonormalise(
     mean = reference_weight @ reference_values
     centred, centred_rows = reference_values - mean, values - mean
     root = np.sqrt(reference_weight)[:, None]
-    kept = _independent(root * centred)
+    kept = _independent(root * centred, np.linalg.norm(root * reference_values, axis=0))
     triangle = np.linalg.qr(root * centred[:, kept], mode="r")
     triangle *= np.sign(np.diag(triangle))[:, None]
     inverse = np.linalg.inv(triangle)
     return centred_rows[:, kept] @ inverse, centred[:, kept] @ inverse
 
 
-def _independent(matrix: FloatArray) -> list[int]:
-    """Columns that are not, up to a tolerance, combinations of earlier ones."""
+def _independent(matrix: FloatArray, sizes: FloatArray) -> list[int]:
+    """Columns that are not, up to a share of their sizes, combinations of earlier ones.
+
+    Columns are orthogonal to one vector already, so one fewer than the rows can be
+    independent.
+    """
     kept: list[int] = []
     directions = np.zeros((matrix.shape[0], 0))
     for j, column in enumerate(matrix.T):
+        if len(kept) == matrix.shape[0] - 1:
+            break
         rest = column - directions @ (directions.T @ column)
         rest -= directions @ (directions.T @ rest)
-        norm, size = np.linalg.norm(rest), np.linalg.norm(column)
-        if norm > _RANK_TOLERANCE * size and norm > 0:
+        norm = np.linalg.norm(rest)
+        if norm > _RANK_TOLERANCE * sizes[j]:
             directions = np.column_stack([directions, rest / norm])
             kept.append(j)
     return kept

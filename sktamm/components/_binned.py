@@ -35,6 +35,7 @@ from sktamm.exceptions import (
     IncompatibleChoiceError,
     InvalidInputError,
 )
+from sktamm.results import AdaptedTemplates
 
 __all__ = ["TemplateComponents", "TopicComponents"]
 
@@ -116,7 +117,7 @@ class TemplateComponents(BaseEstimator):
         self.binning_ = events.binning
         probability, variance = template_probabilities(self.templates_)
         if self.smooth:
-            probability, variance = smooth_templates(
+            probability = smooth_templates(
                 probability,
                 variance,
                 self.templates_.source_class,
@@ -205,6 +206,43 @@ class TemplateComponents(BaseEstimator):
             binned=True,
         )
 
+    def adapted(
+        self, table: ComponentTable, density: FloatArray, names: tuple[str, ...]
+    ) -> AdaptedTemplates:
+        """Templates before and after the data adapted them, for a result.
+
+        Parameters
+        ----------
+        table : ComponentTable
+            Table that was fitted.
+        density : ndarray of shape (n_datasets, n_classes, n_bins)
+            Adapted densities relative to the reference.
+        names : tuple of str
+            Names of the features.
+
+        Returns
+        -------
+        templates : AdaptedTemplates
+            Probabilities of the bins.
+        """
+        source_class = self.templates_.source_class
+        nominal = [
+            self.probability_[source_class == c].mean(axis=0)
+            for c in builtins.range(table.n_classes)
+        ]
+        return AdaptedTemplates(
+            edges=self.binning_.edges,
+            shape=self.binning_.shape,
+            flow=self.binning_.flow == "bins",
+            feature_names=names,
+            counts=table.row_weight,
+            variances=table.row_variance,
+            nominal=np.array(nominal),
+            simulated=self.probability_,
+            source_class=source_class,
+            adapted=density * self.reference_weight_,
+        )
+
     def _errors(self, variance: FloatArray) -> FloatArray | None:
         return variance.T if self.template_errors else None
 
@@ -290,7 +328,7 @@ class TopicComponents(TemplateComponents):
         sizes = [len(t) for t in topics]
         self.component_class_ = np.repeat(np.arange(len(sizes)), sizes)
         if self.smooth:
-            self.component_probability_, self.relative_variance_ = smooth_templates(
+            self.component_probability_ = smooth_templates(
                 self.component_probability_,
                 self.relative_variance_,
                 self.component_class_,

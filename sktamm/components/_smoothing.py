@@ -8,14 +8,16 @@ by the positive-part James-Stein factor,
     l' = f + lambda (l - f),    lambda = max(0, 1 - ndf / chi2),
 
 which is zero where the rest is noise and one where it is real structure. The mean of
-the simulations of a class is treated first, then their deviations from it, with one
-factor for all. Without it a class with noisy templates loses events to a class with
-smooth ones.
+the simulations of a class is treated first, then the deviation of each from it, with
+cubic or higher polynomials so that real differences of few-event simulations survive.
+Without it a class with noisy templates loses events to a class with smooth ones.
+
+What noise remains is common to many bins. A smooth function of the bins, such as the
+score of kappa, feels as much of it as of the noise before, so the variances that belong
+to smoothed templates are still those of the raw ones.
 
 References: Mallows (1973); James and Stein (1961).
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,6 +28,7 @@ __all__ = ["smooth_templates"]
 
 _DEGREES = range(1, 9)
 _BINS_PER_FUNCTION = 3
+_LOWEST_DEVIATION = 3
 
 
 def smooth_templates(
@@ -33,7 +36,7 @@ def smooth_templates(
     relative_variance: FloatArray,
     source_class: np.ndarray,
     coordinates: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
+) -> FloatArray:
     """Remove noise from the templates of every class.
 
     Parameters
@@ -49,18 +52,17 @@ def smooth_templates(
 
     Returns
     -------
-    probability, relative_variance : ndarray of shape (n_sources, n_bins)
-        Smoothed probabilities, and the squared relative errors that remain.
+    probability : ndarray of shape (n_sources, n_bins)
+        Smoothed probabilities; rows sum to one.
     """
     designs = _designs(coordinates)
     smooth = np.empty_like(probability)
-    variance = np.empty_like(relative_variance)
     for c in np.unique(source_class):
         rows = source_class == c
-        smooth[rows], variance[rows] = _smooth_class(
+        smooth[rows] = _smooth_class(
             np.log(probability[rows]), relative_variance[rows], designs
         )
-    return smooth / smooth.sum(axis=1, keepdims=True), variance
+    return smooth / smooth.sum(axis=1, keepdims=True)
 
 
 def _designs(coordinates: FloatArray) -> list[FloatArray]:
@@ -77,47 +79,41 @@ def _designs(coordinates: FloatArray) -> list[FloatArray]:
 
 def _smooth_class(
     logs: FloatArray, variance: FloatArray, designs: list[FloatArray]
-) -> tuple[FloatArray, FloatArray]:
+) -> FloatArray:
     """Smooth the mean log template of a class, then the deviations from it."""
     size = logs.shape[0]
     mean, mean_variance = logs.mean(axis=0), variance.mean(axis=0) / size
-    centre = _shrink(mean[None], mean_variance, designs, 1)
+    centre = _shrink(mean[None], mean_variance, np.ones(1), designs)
     if size == 1:
-        return np.exp(centre.values), centre.remaining * variance
-    rest = _shrink(logs - mean, variance.mean(axis=0), designs, size - 1)
-    kept = (centre.remaining + (size - 1) * rest.remaining) / size
-    return np.exp(centre.values + rest.values), kept * variance
-
-
-@dataclass(frozen=True, eq=False)
-class _Smooth:
-    """Smoothed curves, and the share of the noise variance that remains in each bin."""
-
-    values: FloatArray
-    remaining: FloatArray
+        return np.exp(centre)
+    typical = variance.mean(axis=0)
+    # Var(l_k - mean) in units of the typical variance, sizes of samples allowed for
+    own = variance.mean(axis=1) / typical.mean()
+    units = own * (1.0 - 2.0 / size) + 1.0 / size
+    first = min(_LOWEST_DEVIATION, len(designs) - 1)
+    rest = _shrink(logs - mean, typical, units, designs[first:])
+    return np.exp(centre + rest)
 
 
 def _shrink(
-    curves: FloatArray, variance: FloatArray, designs: list[FloatArray], number: int
-) -> _Smooth:
-    """Fit and shrink curves of equal variance, worth ``number`` independent ones."""
+    curves: FloatArray,
+    variance: FloatArray,
+    units: FloatArray,
+    designs: list[FloatArray],
+) -> FloatArray:
+    """Fit and shrink curves k of variance ``units[k] * variance``."""
     root = 1.0 / np.sqrt(variance)
-    fits = [_fit(curves, root, design) for design in designs]
-    sizes = [design.shape[1] for design in designs]
-    cost = [f[1] + 2.0 * number * p for f, p in zip(fits, sizes, strict=True)]
-    best = int(np.argmin(cost))
-    fitted, chi2, leverage = fits[best]
-    degrees = number * (curves.shape[1] - sizes[best])
-    keep = max(0.0, 1.0 - degrees / chi2) if chi2 > 0 else 0.0
-    values = fitted + keep * (curves - fitted)
-    return _Smooth(values, leverage + keep**2 * (1.0 - leverage))
-
-
-def _fit(
-    curves: FloatArray, root: FloatArray, design: FloatArray
-) -> tuple[FloatArray, float, FloatArray]:
-    """Weighted least squares: fitted curves, chi2 of all, leverage of every bin."""
-    axes = np.linalg.qr(root[:, None] * design)[0]
     weighted = curves * root
-    fitted = (weighted @ axes) @ axes.T
-    return fitted / root, float(((weighted - fitted) ** 2).sum()), (axes**2).sum(axis=1)
+    fits = [_fit(weighted, root, design) for design in designs]
+    chi2 = np.array([((weighted - f) ** 2).sum(axis=1) / units for f in fits])
+    sizes = np.array([design.shape[1] for design in designs])
+    best = int(np.argmin(chi2.sum(axis=1) + 2.0 * len(curves) * sizes))
+    degrees = curves.shape[1] - sizes[best]
+    keep = np.maximum(0.0, 1.0 - degrees / np.maximum(chi2[best], 1e-300))
+    return (fits[best] + keep[:, None] * (weighted - fits[best])) / root
+
+
+def _fit(weighted: FloatArray, root: FloatArray, design: FloatArray) -> FloatArray:
+    """Weighted least squares fit of every curve."""
+    axes = np.linalg.qr(root[:, None] * design)[0]
+    return (weighted @ axes) @ axes.T

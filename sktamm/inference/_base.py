@@ -5,7 +5,8 @@ batches of fixed size, so that results do not depend on how many workers share t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sktamm.inference._data import FitData, discounted, undiscounted
 from sktamm.inference._optimise import Optimum, maximise
 from sktamm.mixture import MixtureModel
 
-__all__ = ["Answer", "Fit", "InferenceBase", "check_one_of"]
+__all__ = ["Answer", "Fit", "InferenceBase", "check_one_of", "check_positive_integer"]
 
 _NEAR_BOUND = 1.0
 
@@ -69,17 +70,25 @@ class Fit:
     covariance : ndarray of shape (n_fits, n_params, n_params)
         Inverse of minus the Hessian, or of the information where that is not positive.
     singular : ndarray of bool, shape (n_fits,)
-        Whether the Hessian was not positive definite.
+        Whether the Hessian was not positive definite at the joint maximum.
+    mode : ndarray of shape (n_fits,)
+        Kappa of the joint maximum.
     """
 
     optimum: Optimum
     data: FitData
     covariance: FloatArray
     singular: np.ndarray
+    mode: FloatArray
 
 
 class InferenceBase(BaseEstimator):
     """Batching and the steps that both statistics share."""
+
+    def _check_batches(self) -> None:
+        """Refuse batch sizes and iteration numbers that have no meaning."""
+        check_positive_integer("batch_size", self.batch_size)
+        check_positive_integer("max_iter", self.max_iter)
 
     def infer(
         self,
@@ -156,14 +165,21 @@ class InferenceBase(BaseEstimator):
         optimum = maximise(
             model, theta, rows, fixed=slice(0, 1), max_iter=self.max_iter
         )
-        return _local(model, optimum, fit.data)
+        at = _local(model, optimum, fit.data)
+        converged = fit.optimum.converged & optimum.converged
+        return replace(
+            at,
+            optimum=replace(optimum, converged=converged),
+            singular=fit.singular,
+            mode=fit.mode,
+        )
 
     @staticmethod
     def _health(
-        model: MixtureModel, fit: Fit, kappa: FloatArray, std: FloatArray
+        model: MixtureModel, fit: Fit, std: FloatArray
     ) -> dict[str, np.ndarray]:
         """Fit-health flags and the goodness of the adapted mixture."""
-        near = np.minimum(kappa, 1.0 - kappa) < _NEAR_BOUND * std
+        near = np.minimum(fit.mode, 1.0 - fit.mode) < _NEAR_BOUND * std
         return {
             "converged": fit.optimum.converged,
             "n_iterations": fit.optimum.n_iterations,
@@ -182,7 +198,8 @@ def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
         index = np.flatnonzero(singular)
         information = model.step_terms(optimum.theta[index], rows.take(index))[2]
         precision[index] = information + 1e-9 * np.eye(model.n_params)
-    return Fit(optimum, data, np.asarray(np.linalg.inv(precision), float), singular)
+    covariance = np.asarray(np.linalg.inv(precision), float)
+    return Fit(optimum, data, covariance, singular, optimum.theta[:, 0])
 
 
 def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:
@@ -196,22 +213,13 @@ def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:
     prior = model.prior_information(theta)
     used = np.linalg.solve(information + 1e-12 * np.eye(model.n_params), prior)
     n_effective = model.n_params - np.trace(used, axis1=1, axis2=2)
-    expected = _expected(model, fit)
+    data = fit.data
+    expected = data.unit * np.maximum(model.row_density(theta), 0.0)
     inside = expected > 1.0
-    variance = np.where(inside, np.maximum(fit.data.variance, expected), 1.0)
-    pull2 = np.where(inside, (rows.observed - expected) ** 2 / variance, 0.0)
+    variance = np.where(inside, np.maximum(data.variance, expected), 1.0)
+    pull2 = np.where(inside, (data.content - expected) ** 2 / variance, 0.0)
     degrees = np.maximum(inside.sum(axis=1) - 1.0 - n_effective, 1.0)
     return stats.chi2.sf(pull2.sum(axis=1), degrees)
-
-
-def _expected(model: MixtureModel, fit: Fit) -> FloatArray:
-    """Predicted (discounted) content of the rows."""
-    rows = fit.data.rows
-    density = np.maximum(model.row_density(fit.optimum.theta), 0.0)
-    if rows.expected is not None:
-        return rows.expected * density
-    prediction = density * model.reference_weight
-    return rows.observed.sum(axis=1, keepdims=True) * prediction
 
 
 def _join(parts: list[Answer]) -> Answer:
@@ -240,6 +248,14 @@ def _join_draws(parts: list[Answer]) -> tuple[FloatArray, ...] | None:
     if parts[0].draws is None:
         return None
     return tuple(draws for part in parts for draws in part.draws or ())
+
+
+def check_positive_integer(name: str, value: Any) -> None:
+    """Refuse a number that is not a positive whole one."""
+    if not (isinstance(value, Integral) and int(value) >= 1):
+        raise IncompatibleChoiceError(
+            f"{name} must be a positive whole number, got {value!r}."
+        )
 
 
 def check_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -12,7 +12,13 @@ import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
-from sktamm.inference._base import Answer, Fit, InferenceBase, check_one_of
+from sktamm.inference._base import (
+    Answer,
+    Fit,
+    InferenceBase,
+    check_one_of,
+    check_positive_integer,
+)
 from sktamm.inference._curve import kappa_curve
 from sktamm.inference._intervals import (
     density_intervals,
@@ -32,8 +38,9 @@ class BayesianInference(InferenceBase):
     Parameters
     ----------
     method : {"auto", "laplace", "hmc"}, default="auto"
-        How the posterior is computed; "auto" is "hmc" for the linear form and "laplace"
-        for the exponential one.
+        How the posterior is computed. "auto" is "laplace" for the exponential form with
+        two classes and "hmc" otherwise; "laplace" lets fractions other than kappa leave
+        the simplex.
     interval : {"equal_tailed", "shortest"}, default="equal_tailed"
         Kind of interval.
     n_chains : int, default=12
@@ -92,6 +99,9 @@ class BayesianInference(InferenceBase):
         """Refuse settings that have no meaning."""
         check_one_of("method", self.method, ("auto", "laplace", "hmc"))
         check_one_of("interval", self.interval, ("equal_tailed", "shortest"))
+        for name in ("n_chains", "n_warmup", "n_draws", "max_draws"):
+            check_positive_integer(name, getattr(self, name))
+        self._check_batches()
 
     def _infer_batch(
         self,
@@ -107,7 +117,8 @@ class BayesianInference(InferenceBase):
         fit = self._fit(table, model, datasets)
         method = self.method
         if method == "auto":
-            method = "hmc" if model.is_linear else "laplace"
+            normal = not model.is_linear and model.n_classes == 2
+            method = "laplace" if normal else "hmc"
         answer = self._laplace if method == "laplace" else self._sample
         return answer(model, fit, levels, seeds)
 
@@ -133,7 +144,7 @@ class BayesianInference(InferenceBase):
             theta=fit.optimum.theta,
             curve_kappa=fine[:, ::10],
             curve_log_density=log_density[:, ::10],
-            diagnostics=self._health(model, fit, mean, std),
+            diagnostics=self._health(model, fit, std),
         )
 
     def _sample(
@@ -159,7 +170,7 @@ class BayesianInference(InferenceBase):
         ends = [draw_intervals(d.reshape(1, -1), levels, self.interval) for d in kappa]
         curves = [_histogram(draws) for draws in kappa]
         fit = self._fit_at(model, fit, mean)
-        health = self._health(model, fit, mean, std)
+        health = self._health(model, fit, std)
         return Answer(
             kappa=mean,
             std=std,
@@ -188,6 +199,5 @@ def _histogram(draws: FloatArray, n_points: int = 61) -> tuple[FloatArray, Float
     counts, edges = np.histogram(
         draws, bins=n_points, range=(low, max(high, low + 1e-9))
     )
-    with np.errstate(divide="ignore"):
-        log_density = np.log(counts / counts.max())
+    log_density = np.log(np.maximum(counts, 0.1) / counts.max())
     return 0.5 * (edges[1:] + edges[:-1]), log_density

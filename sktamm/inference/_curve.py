@@ -39,6 +39,8 @@ class KappaCurve:
     ----------
     centre, scale : ndarray of shape (n_fits, 1)
         Joint maximum and its standard error.
+    bounds : tuple of float
+        Allowed range of kappa.
     position : ndarray of shape (n_fits, n_points)
         Equidistant t of the grid.
     profile, marginal : ndarray of shape (n_fits, n_points)
@@ -47,6 +49,7 @@ class KappaCurve:
 
     centre: FloatArray
     scale: FloatArray
+    bounds: tuple[float, float]
     position: FloatArray
     profile: FloatArray
     marginal: FloatArray
@@ -54,7 +57,10 @@ class KappaCurve:
     @property
     def kappa(self) -> FloatArray:
         """Grid of kappa, ascending."""
-        return self.centre + self.scale * np.sinh(self.position)
+        return self._at(self.position)
+
+    def _at(self, position: FloatArray) -> FloatArray:
+        return np.clip(self.centre + self.scale * np.sinh(position), *self.bounds)
 
     def refine(self, which: str, n_points: int = 1001) -> tuple[FloatArray, FloatArray]:
         """Interpolate a curve on a finer grid.
@@ -77,7 +83,7 @@ class KappaCurve:
         fine = np.linspace(0.0, 1.0, n_points)
         log_density = CubicSpline(coarse, safe, axis=1)(fine)
         low, high = self.position[:, :1], self.position[:, -1:]
-        kappa = self.centre + self.scale * np.sinh(low + fine * (high - low))
+        kappa = self._at(low + fine * (high - low))
         return kappa, log_density - log_density.max(axis=1, keepdims=True)
 
 
@@ -125,7 +131,7 @@ def kappa_curve(
         grid = low + np.linspace(0.0, 1.0, _COARSE) * (high - low)
         shift = scale * np.sinh(grid)
         start = theta[:, None] + shift[:, :, None] * slope[:, None]
-        curve, modes = _evaluate(model, data, (centre, scale, grid), start)
+        curve, modes = _evaluate(model, data, (centre, scale, bounds, grid), start)
         values = _relevant(curve, which)
         enough = values > values.max(axis=1, keepdims=True) - 0.75 * _DEPTH
         short_low = enough[:, :1] & (low > limits[0])
@@ -138,23 +144,25 @@ def kappa_curve(
     fine = low + np.linspace(0.0, 1.0, _FINE) * (high - low)
     nearest = np.abs(fine[:, :, None] - grid[:, None, :]).argmin(axis=2)
     start = np.take_along_axis(modes, nearest[:, :, None], axis=1)
-    return _evaluate(model, data, (centre, scale, fine), start)[0]
+    return _evaluate(model, data, (centre, scale, bounds, fine), start)[0]
 
 
 def _evaluate(
     model: MixtureModel,
     data: RowData,
-    grid: tuple[FloatArray, FloatArray, FloatArray],
+    grid: tuple[FloatArray, FloatArray, tuple[float, float], FloatArray],
     start: FloatArray,
 ) -> tuple[KappaCurve, FloatArray]:
     """Conditional maxima at every point of the grid, and their log determinants."""
-    centre, scale, position = grid
+    centre, scale, bounds, position = grid
     n_fits, n_points = position.shape
     theta = start.reshape(-1, model.n_params).copy()
-    theta[:, 0] = (centre + scale * np.sinh(position)).ravel()
+    theta[:, 0] = np.clip(centre + scale * np.sinh(position), *bounds).ravel()
     repeated = data.take(np.repeat(np.arange(n_fits), n_points))
     outside = ~np.isfinite(model.value(theta, repeated))
     theta[outside, 1:] = model.start(1)[0, 1:]
+    others = model.n_fractions
+    theta[outside, 1:others] = (1.0 - theta[outside, :1]) / others
     feasible = np.isfinite(model.value(theta, repeated))
     profile = np.full(theta.shape[0], -np.inf)
     marginal = np.full(theta.shape[0], -np.inf)
@@ -174,7 +182,7 @@ def _log_det(model: MixtureModel, theta: FloatArray, data: RowData) -> FloatArra
     if model.n_params == 1:
         return np.zeros(theta.shape[0])
     sign, value = np.empty(theta.shape[0]), np.empty(theta.shape[0])
-    for part in chunks(model, theta.shape[0]):
+    for part in chunks(model, data):
         precision = -model.hessian(theta[part], data.take(part))[:, 1:, 1:]
         sign[part], value[part] = np.linalg.slogdet(precision)
     bad = np.flatnonzero(sign <= 0)

@@ -27,25 +27,69 @@ _NEGLIGIBLE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class FitData:
-    """Data of a batch of fits and the variance of every row's contribution.
+    """Data of a batch of fits, as the likelihood takes them and as they are.
 
     Attributes
     ----------
     rows : RowData
         Discounted sums of weights, as the likelihood takes them.
+    content : ndarray of shape (n_fits, n_rows)
+        Discounted sums of weights, possibly negative.
+    unit : ndarray of shape (n_fits, n_rows)
+        Content expected of a mixture whose density is that of the reference.
     variance : ndarray of shape (n_fits, n_rows)
-        Variance of ``rows.observed``, template errors included.
+        Variance of ``content``, template errors included.
     """
 
     rows: RowData
+    content: FloatArray
+    unit: FloatArray
     variance: FloatArray
 
 
 def undiscounted(table: ComponentTable, datasets: slice) -> FitData:
     """Data of some datasets of a table, without template errors."""
+    return _fit_data(table, datasets, None, 1.0)
+
+
+def _fit_data(
+    table: ComponentTable,
+    datasets: slice,
+    noise: FloatArray | None,
+    density: FloatArray | float,
+) -> FitData:
+    """Data with the variance of the predictions, mu delta^2, in units of them."""
     weight, variance = table.row_weight[datasets], table.row_variance[datasets]
-    scale = weight.sum(axis=1, keepdims=True) / variance.sum(axis=1, keepdims=True)
-    return FitData(RowData(scale * weight), scale**2 * variance)
+    total = weight.sum(axis=1, keepdims=True)
+    per_event = variance.sum(axis=1, keepdims=True) / total
+    expected = np.zeros_like(weight)
+    if table.binned:
+        expected = total * table.reference_weight
+    if noise is None:
+        content = weight / per_event
+        rows = _bounded_rows(content, None, density)
+        return FitData(rows, content, expected / per_event, variance / per_event**2)
+    discount = 1.0 / (per_event + noise)
+    content, unit = discount * weight, discount * expected
+    spread = discount**2 * (variance + expected * density * noise)
+    return FitData(_bounded_rows(content, unit, density), content, unit, spread)
+
+
+def _bounded_rows(
+    observed: FloatArray, expected: FloatArray | None, density: FloatArray | float
+) -> RowData:
+    """Rows whose likelihood is bounded where the sum of weights is negative.
+
+    There a ln p would grow without bound as p falls; its tangent at a first estimate of
+    the density, a p / p0, has the same score at p0 and joins the linear term.
+    """
+    negative = observed < 0
+    if not negative.any():
+        return RowData(observed, expected)
+    linear = np.where(negative, -observed / np.maximum(density, 1e-12), 0.0)
+    if expected is not None:
+        linear = linear + expected
+    return RowData(np.where(negative, 0.0, observed), linear)
 
 
 def discounted(
@@ -69,14 +113,12 @@ def discounted(
     data : FitData
         Data in Poisson form, with the expected totals of every row, if errors matter.
     """
-    weight, variance = table.row_weight[datasets], table.row_variance[datasets]
-    total = weight.sum(axis=1, keepdims=True)
-    per_event = variance.sum(axis=1, keepdims=True) / total
-    expected = total * table.reference_weight if table.binned else np.zeros_like(total)
-    mean = expected * np.maximum(model.row_density(theta), 0.0)
+    density = np.maximum(model.row_density(theta), 0.0)
+    if not table.binned:
+        return _fit_data(table, datasets, None, density)
+    total = table.row_weight[datasets].sum(axis=1, keepdims=True)
+    mean = total * table.reference_weight * density
     noise = mean * model.statistical_variance(theta)
-    if not (noise > _NEGLIGIBLE * per_event).any():
-        return undiscounted(table, datasets)
-    discount = 1.0 / (per_event + noise)
-    rows = RowData(discount * weight, discount * expected)
-    return FitData(rows, discount**2 * (variance + mean * noise))
+    per_event = table.row_variance[datasets].sum(axis=1, keepdims=True) / total
+    matters = (noise > _NEGLIGIBLE * per_event).any()
+    return _fit_data(table, datasets, noise if matters else None, density)

@@ -60,6 +60,7 @@ class FrequentistInference(InferenceBase):
         """Refuse settings that have no meaning."""
         check_one_of("interval", self.interval, ("wald", "profile"))
         check_one_of("covariance", self.covariance, ("sandwich", "hessian"))
+        self._check_batches()
 
     def _infer_batch(
         self,
@@ -88,10 +89,11 @@ class FrequentistInference(InferenceBase):
         else:
             half = std[:, None] * normal_quantile(levels)
             interval = np.stack([kappa[:, None] - half, kappa[:, None] + half], axis=1)
-        diagnostics = self._health(model, fit, kappa, std)
-        theta = fit.optimum.theta
+        diagnostics = self._health(model, fit, std)
         if bounded:
             kappa, interval = np.clip(kappa, 0.0, 1.0), np.clip(interval, 0.0, 1.0)
+            fit = self._fit_at(model, fit, kappa)
+        theta = fit.optimum.theta
         shown = log_profile[:, ::10] / np.maximum(scale, 1e-12)[:, None]
         return Answer(kappa, std, interval, theta, fine[:, ::10], shown, diagnostics)
 

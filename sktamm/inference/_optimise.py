@@ -1,7 +1,8 @@
 """Batched maximisation of the log posterior by damped Fisher scoring.
 
 Each fit of the batch keeps its own Levenberg damping: a step that raises the objective
-is taken and the damping falls, any other is refused and the damping rises. Coordinates
+is taken, any other is refused, and the damping follows the ratio of the rise to the
+promised one. Coordinates
 that are held fixed (kappa, for a profile) drop out of the step.
 """
 
@@ -78,7 +79,7 @@ def maximise(
     """
     parts = [
         _maximise(model, theta[part], data.take(part), fixed, max_iter, tol)
-        for part in chunks(model, theta.shape[0])
+        for part in chunks(model, data)
     ]
     return Optimum(
         theta=np.concatenate([part.theta for part in parts]),
@@ -89,22 +90,23 @@ def maximise(
     )
 
 
-def chunks(model: MixtureModel, n_fits: int) -> list[np.ndarray]:
+def chunks(model: MixtureModel, data: RowData) -> list[np.ndarray]:
     """Split fits so that their matrices stay within a fixed memory.
 
     Parameters
     ----------
     model : MixtureModel
         Mixture, whose numbers of parameters and rows set the memory of a fit.
-    n_fits : int
-        Number of fits.
+    data : RowData
+        Data of the fits.
 
     Returns
     -------
     parts : list of ndarray of int
         Consecutive indices of the fits; at least one per part.
     """
-    per_fit = model.n_params * (model.n_params + model.reference_weight.size)
+    n_fits, n_rows = data.observed.shape
+    per_fit = model.n_params * (model.n_params + n_rows + model.reference_weight.size)
     size = max(1, _LARGEST_ARRAY // max(per_fit, 1))
     return [np.arange(i, min(i + size, n_fits)) for i in range(0, n_fits, size)]
 
@@ -129,6 +131,7 @@ def _maximise(
         terms = model.step_terms(theta[active], subset)
         value[active] = terms[0]
         step, expected = _scoring_step(terms[1], terms[2], damping[active], fixed)
+        expected = expected * (1.0 + damping[active])
         decrement[active] = expected
         iterations[active] += 1
         moving = (expected > tol) & (damping[active] < _LARGEST_DAMPING)
@@ -136,10 +139,13 @@ def _maximise(
         if active.size == 0:
             break
         trial = theta[active] + step
-        rise = model.value(trial, data.take(active)) - value[active]
-        better = rise >= 0
+        risen = model.value(trial, data.take(active))
+        gain = (risen - value[active]) / expected[moving]
+        better = gain >= 0
         theta[active[better]] = trial[better]
-        damping[active] *= np.where(better, 0.1, 10.0)
+        value[active[better]] = risen[better]
+        # a small gain means that the information is too small along the step
+        damping[active] *= np.where(gain > 0.5, 0.1, np.where(gain > 0.25, 1.0, 10.0))
     return Optimum(theta, value, decrement, decrement <= tol, iterations)
 
 

@@ -29,6 +29,7 @@ class _Form(BaseEstimator):
 
     needs: str
     priors: str
+    default_prior: str
 
     def check(self, prior: Any) -> None:
         """Refuse a prior that lacks the method this form needs.
@@ -77,6 +78,7 @@ class LinearForm(_Form):
 
     needs = "weight_penalty"
     priors = "'dirichlet'"
+    default_prior = "dirichlet"
 
     def _class_density(
         self, table: ComponentTable, prior: Any, c: int
@@ -95,6 +97,7 @@ class ExponentialForm(_Form):
 
     needs = "expand"
     priors = "'ridge', 'simulations' or 'shrinkage'"
+    default_prior = "shrinkage"
 
     def _class_density(
         self, table: ComponentTable, prior: Any, c: int

@@ -19,6 +19,7 @@ Analysis, section 3.6, for the predictive Student t of an inverse Wishart.
 """
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 _WEAKEST_CONCENTRATION = 0.1
+_STRONGEST_CONCENTRATION = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,7 +281,7 @@ class ShrinkagePrior(BaseEstimator):
         size, p = coefficients.shape
         covariance = coefficients.T @ coefficients / (size - 1.0)
         variances = np.diag(covariance)
-        if self.target == "isotropic":
+        if self.target == "isotropic" and p:
             variances = np.full(p, variances.mean())
         rho = p / (size - 1.0 + p)
         shrunk = (1.0 - rho) * covariance + rho * np.diag(variances)
@@ -357,6 +359,8 @@ def matched_concentration(table: ComponentTable, class_index: int) -> FloatArray
     columns = table.components_of(class_index)
     rows = table.simulations.of_class(class_index)
     shares = table.simulations.weights[np.ix_(rows, columns)]
+    if columns.size == 1:
+        return np.ones(1)
     if _is_permutation(shares):
         raise IncompatibleChoiceError(
             "concentration='simulations' learns from topic shares and needs "
@@ -367,13 +371,15 @@ def matched_concentration(table: ComponentTable, class_index: int) -> FloatArray
     corners = table.reference_weight @ (ratio - (ratio @ mean)[:, None]) ** 2
     blends = table.reference_weight @ (ratio @ (shares - mean).T) ** 2
     spread = blends.sum() / (len(rows) - 1.0) * (1.0 + 1.0 / len(rows))
+    spread = max(spread, np.finfo(float).tiny)
     total = max(float(mean @ corners) / spread - 1.0, _WEAKEST_CONCENTRATION)
+    total = min(total, _STRONGEST_CONCENTRATION)
     return total * np.maximum(mean, _WEAKEST_CONCENTRATION / columns.size)
 
 
 def _as_positive(concentration: Any) -> float:
-    number = isinstance(concentration, (int, float)) and concentration > 0
-    if not number:
+    number = isinstance(concentration, Real) and not isinstance(concentration, bool)
+    if not (number and concentration > 0):
         raise IncompatibleChoiceError(
             "concentration must be a positive number or 'simulations', got "
             f"{concentration!r}."

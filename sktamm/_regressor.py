@@ -1,0 +1,494 @@
+"""The general estimator: components x form x prior x inference.
+
+A template-adapted mixture model (arXiv:2604.02219) is a regressor of datasets: a row of
+X is an event, what is predicted is the signal fraction kappa of a dataset of events,
+
+    p(x) = kappa s(x) + (1 - kappa) b(x),
+
+with s and b blended from many wrong simulations while kappa is inferred.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from sktamm._choices import check_level, check_levels, choose, seed_sequence
+from sktamm._numerics import FloatArray, interval_score, project_to_simplex
+from sktamm._report import make_result, warn_about
+from sktamm._truth import owner, true_fraction
+from sktamm.base import ComponentTable
+from sktamm.components._histogram import (
+    is_histogram,
+    read_histograms,
+    target_from_histograms,
+)
+from sktamm.events import TargetEvents, read_simulations, read_target
+from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
+from sktamm.inference._base import Answer
+from sktamm.mixture import MixtureModel
+from sktamm.results import FractionResult
+
+__all__ = ["TAMMRegressor"]
+
+
+class TAMMRegressor(BaseEstimator):
+    """Signal fraction of datasets from several imperfect simulations.
+
+    The general estimator: its first four arguments are the choices of the method, each
+    a name or an object.
+
+    Parameters
+    ----------
+    components : {"raw", "topics"} or component model, default="raw"
+        What blends: every simulation, or a few topics per class.
+    form : {"linear", "exponential"} or form, default="exponential"
+        Weighted sum or weighted product of the components.
+    prior : {"auto", "dirichlet", "ridge", "simulations", "shrinkage"} or prior, \
+            default="auto"
+        Prior of the blend: "dirichlet" for the linear form, the others for the
+        exponential one. "auto" is "dirichlet" or "shrinkage".
+    inference : {"bayesian", "frequentist"} or inference, default="bayesian"
+        Statistics.
+    pos_label : label, default=None
+        The class whose fraction is kappa; None is the last of the sorted classes.
+    paired : bool or "auto", default="auto"
+        Whether equal simulation ids in different classes mean the same simulation.
+    level : float, default=0.683
+        Level of the interval that ``score`` judges.
+    bounded : bool, default=False
+        Confine frequentist estimates and intervals to [0, 1]; the Bayesian prior always
+        does.
+    n_jobs : int, default=None
+        Threads that share the datasets; the numbers do not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seed of everything random.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    pos_label_ : label
+        The class whose fraction is kappa.
+    simulations_ : ndarray of shape (n_simulations,)
+        Sorted simulation ids.
+    paired_ : bool
+        Whether simulations of different classes belong together by id.
+    components_ : component model
+        Fitted components.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of str
+        Names of the features, when fitted on a data frame.
+
+    See Also
+    --------
+    BinnedTopicTAMM : Preset for binned data.
+
+    References
+    ----------
+    Alvarez, Benevedes, Szewc, Thaler, "Many Wrongs Make a Right", arXiv:2604.02219.
+
+    Examples
+    --------
+    >>> from sktamm import TAMMRegressor
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=0)
+    >>> tamm = TAMMRegressor(prior="simulations", random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm.predict(study.X_target).shape
+    (1,)
+    """
+
+    __metadata_request__fit = {"simulation": True, "sample_weight": True}
+    __metadata_request__predict = {
+        "dataset": True,
+        "sample_weight": True,
+        "return_std": True,
+        "return_interval": True,
+    }
+    __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
+    __metadata_request__score = {"dataset": True, "sample_weight": True}
+
+    def __init__(
+        self,
+        components: Any = "raw",
+        form: Any = "exponential",
+        prior: Any = "auto",
+        inference: Any = "bayesian",
+        *,
+        pos_label: Any = None,
+        paired: Any = "auto",
+        level: float = 0.683,
+        bounded: bool = False,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ):
+        self.components = components
+        self.form = form
+        self.prior = prior
+        self.inference = inference
+        self.pos_label = pos_label
+        self.paired = paired
+        self.level = level
+        self.bounded = bounded
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------------- fit
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        simulation: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn the components from labelled events of the simulations.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or sequence of histograms
+            Simulated events, or one histogram (UHI) per class and simulation.
+        y : array-like of shape (n_events,)
+            Class label of each event or histogram.
+        simulation : array-like of shape (n_events,), default=None
+            Simulation id of each event or histogram; None is one simulation per class,
+            the classical template fit.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative; not with histograms, which have their own.
+
+        Returns
+        -------
+        self : TAMMRegressor
+            Fitted estimator.
+
+        Raises
+        ------
+        InvalidInputError
+            If the input cannot be used; the sentence names argument, rule and value.
+        IncompatibleChoiceError
+            If the choices of the method do not go together.
+        """
+        check_level(self.level)
+        self._form_, self._prior_, self._inference_ = self._make_choices()
+        if is_histogram(X):
+            sources = self._read_histograms(X, y, simulation, sample_weight)
+        else:
+            sources = read_simulations(
+                X,
+                y,
+                simulation=simulation,
+                sample_weight=sample_weight,
+                pos_label=self.pos_label,
+                paired=self.paired,
+            )
+            self._set_features(sources.X.shape[1], sources.feature_names)
+        self.classes_ = sources.classes
+        self.pos_label_ = sources.classes[sources.positive]
+        self.paired_ = sources.paired
+        self.simulations_ = np.unique(sources.source_id)
+        self._warn_single(sources.source_class)
+        self.components_ = self._make_components().fit(sources)
+        return self
+
+    def _read_histograms(
+        self, X: Any, y: ArrayLike, simulation: Any, sample_weight: Any
+    ) -> Any:
+        if sample_weight is not None:
+            raise InvalidInputError(
+                "sample_weight must be None with histograms, which carry their own "
+                f"sums of weights, got {type(sample_weight).__name__}."
+            )
+        flow: Any = getattr(self._make_components(), "flow", "drop")
+        templates = read_histograms(
+            X,
+            y,
+            simulation=simulation,
+            pos_label=self.pos_label,
+            paired=self.paired,
+            flow=flow,
+        )
+        self._set_features(len(templates.binning.edges), None)
+        return templates
+
+    def _set_features(self, number: int, names: tuple[str, ...] | None) -> None:
+        self.n_features_in_ = number
+        if names is not None:
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _make_components(self) -> Any:
+        return choose("components", self.components)
+
+    def _make_choices(self) -> tuple[Any, Any, Any]:
+        """Form, prior and inference as objects, checked against each other."""
+        form = choose("form", self.form)
+        prior = self.prior
+        if isinstance(prior, str) and prior == "auto":
+            prior = form.default_prior
+        prior = choose("prior", prior)
+        form.check(prior)
+        inference = choose("inference", self.inference)
+        inference.check()
+        return form, prior, inference
+
+    def _warn_single(self, source_class: NDArray) -> None:
+        if np.bincount(source_class).max() == 1:
+            warnings.warn(
+                "Every class has one simulation, so no template can adapt to the data: "
+                "this is the classical template fit, right only if the simulation is.",
+                SingleSimulationWarning,
+                stacklevel=3,
+            )
+
+    # ----------------------------------------------------------------- public verbs
+    def predict(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        return_std: bool = False,
+        return_interval: float | Sequence[float] | None = None,
+    ) -> Any:
+        """Signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            None: all events are one dataset. Shape (n_events,): one id per event, one
+            value per sorted id. Shape (n_events, n_datasets): counts of the events.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        return_std : bool, default=False
+            Whether to return the standard error too.
+        return_interval : float or sequence of float, default=None
+            Level or levels of intervals to return too.
+
+        Returns
+        -------
+        kappa : ndarray of shape (n_datasets,)
+            Fraction of ``pos_label``.
+        std : ndarray of shape (n_datasets,)
+            Standard error; only if ``return_std``.
+        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
+            Lower and upper ends, for one level or several; only if asked.
+        """
+        levels = None if return_interval is None else np.atleast_1d(return_interval)
+        result = self.infer(
+            X, dataset=dataset, sample_weight=sample_weight, levels=levels
+        )
+        answer: list[NDArray] = [result.kappa]
+        if return_std:
+            answer.append(result.std)
+        if return_interval is not None:
+            one = np.ndim(return_interval) == 0
+            answer.append(result.interval[:, :, 0] if one else result.interval)
+        return answer[0] if len(answer) == 1 else tuple(answer)
+
+    def infer(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        levels: Sequence[float] | NDArray | None = None,
+    ) -> FractionResult:
+        """Everything about the signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        levels : sequence of float, default=None
+            Levels of the intervals; None is the estimator's ``level`` and 0.954.
+
+        Returns
+        -------
+        result : FractionResult
+            Estimates, intervals, adapted templates, diagnostics and flags.
+
+        Warns
+        -----
+        SpanWarning
+            If the adapted mixture does not describe a dataset.
+        ConvergenceWarning
+            If a fit did not converge.
+        """
+        check_is_fitted(self)
+        chosen = check_levels((self.level, 0.954) if levels is None else levels)
+        table, names = self._read(X, dataset, sample_weight)
+        model, answer = self._run(table, chosen)
+        result = self._result(table, model, answer, names, chosen)
+        warn_about(result)
+        return result
+
+    def predict_proba(
+        self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
+    ) -> FloatArray:
+        """Class probabilities of events, the templates adapted to their dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Unlabelled events.
+        dataset : array-like of shape (n_events,), default=None
+            Dataset id of each event; None is one dataset.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_events, n_classes)
+            f_c q_c(x) / p(x), with the fractions projected on the simplex.
+        """
+        check_is_fitted(self)
+        if is_histogram(X):
+            raise InvalidInputError(
+                "X must hold events for predict_proba, got histograms."
+            )
+        target = self._read_target(X, dataset, sample_weight)
+        own = owner(target, dataset)
+        table = self.components_.table(target)
+        model, answer = self._run(table, np.array([self.level]))
+        fractions = project_to_simplex(model.fractions(answer.theta))
+        log_density = model.class_log_density(answer.theta)
+        row = self.components_.rows(target.X)
+        joint = np.exp(log_density[own, :, row]) * fractions[own]
+        joint[row < 0] = fractions[own[row < 0]]
+        return joint / joint.sum(axis=1, keepdims=True)
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Minus the mean interval score of the intervals at ``level``; 0 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Events.
+        y : array-like of shape (n_events,)
+            True class labels; the true fraction of a dataset is the weighted share of
+            ``pos_label``.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        score : float
+            Negative or zero; higher is better.
+        """
+        check_is_fitted(self)
+        target = self._read_target(X, dataset, sample_weight)
+        truth = true_fraction(target, y, self.classes_, self.pos_label_)
+        interval = self.predict(
+            X,
+            dataset=dataset,
+            sample_weight=sample_weight,
+            return_interval=self.level,
+        )[1]
+        scores = interval_score(truth, interval[:, 0], interval[:, 1], self.level)
+        return -float(scores.mean())
+
+    # --------------------------------------------------------------- private steps
+    def _read(
+        self, X: Any, dataset: Any, sample_weight: Any
+    ) -> tuple[ComponentTable, NDArray]:
+        """Table of the target and the names of its datasets."""
+        if not is_histogram(X):
+            target = self._read_target(X, dataset, sample_weight)
+            return self.components_.table(target), target.dataset_id
+        if dataset is not None or sample_weight is not None:
+            raise InvalidInputError(
+                "dataset and sample_weight must be None with histograms, which are one "
+                "dataset each and carry their own sums of weights."
+            )
+        contents = target_from_histograms(X, self.components_.binning_)
+        return self.components_.table(contents), np.arange(len(contents[0]))
+
+    def _read_target(self, X: Any, dataset: Any, sample_weight: Any) -> TargetEvents:
+        names = getattr(self, "feature_names_in_", None)
+        return read_target(
+            X,
+            dataset=dataset,
+            sample_weight=sample_weight,
+            n_features=self.n_features_in_,
+            feature_names=None if names is None else tuple(names),
+            estimator_name=type(self).__name__,
+        )
+
+    def _run(
+        self, table: ComponentTable, levels: FloatArray
+    ) -> tuple[MixtureModel, Answer]:
+        model = self._form_.build(table, self._prior_)
+        answer = self._inference_.infer(
+            table,
+            model,
+            levels,
+            informative=self._prior_.informative,
+            bounded=self.bounded,
+            seed=seed_sequence(self.random_state),
+            n_jobs=self.n_jobs,
+        )
+        return model, answer
+
+    def _result(
+        self,
+        table: ComponentTable,
+        model: MixtureModel,
+        answer: Answer,
+        names: NDArray,
+        levels: FloatArray,
+    ) -> FractionResult:
+        features = getattr(self, "feature_names_in_", None)
+        if features is None:
+            features = [f"x{j}" for j in range(self.n_features_in_)]
+        density = np.exp(model.class_log_density(answer.theta))
+        return make_result(
+            table,
+            model,
+            answer,
+            dataset=names,
+            classes=self.classes_,
+            pos_label=self.pos_label_,
+            levels=levels,
+            method=self._describe(),
+            templates=self.components_.adapted(
+                table, density, tuple(str(name) for name in features)
+            ),
+        )
+
+    def _describe(self) -> dict[str, str]:
+        return {
+            "components": type(self.components_).__name__,
+            "form": type(self._form_).__name__,
+            "prior": type(self._prior_).__name__,
+            "inference": type(self._inference_).__name__,
+            "interval": str(self._inference_.interval),
+            "simulations": str(self.simulations_.size),
+            "paired": str(self.paired_),
+        }
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags

@@ -1,0 +1,125 @@
+"""From the answer of an inference to the result a user reads, with its flags."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray, effective_size
+from sktamm.base import ComponentTable
+from sktamm.exceptions import ConvergenceWarning, SamplingWarning, SpanWarning
+from sktamm.inference._base import Answer
+from sktamm.mixture import MixtureModel
+from sktamm.results import AdaptedTemplates, FractionResult, Profile
+
+__all__ = ["make_result", "warn_about"]
+
+_BAD_FIT = 1e-3
+_FLAGS = {
+    "not_converged": lambda d: ~d["converged"],
+    "singular": lambda d: d["singular"],
+    "at_boundary": lambda d: d["at_boundary"],
+    "bad_fit": lambda d: d["goodness_of_fit"] < _BAD_FIT,
+    "poor_sampling": lambda d: d.get("poor_sampling", np.zeros_like(d["singular"])),
+}
+
+
+def make_result(
+    table: ComponentTable,
+    model: MixtureModel,
+    answer: Answer,
+    *,
+    dataset: NDArray,
+    classes: NDArray,
+    pos_label: Any,
+    levels: FloatArray,
+    method: Mapping[str, str],
+    templates: AdaptedTemplates | None,
+) -> FractionResult:
+    """Assemble the result record.
+
+    Parameters
+    ----------
+    table : ComponentTable
+        Components and data.
+    model : MixtureModel
+        Mixture that was fitted.
+    answer : Answer
+        Estimates of the inference.
+    dataset : ndarray of shape (n_datasets,)
+        Identifiers of the datasets.
+    classes : ndarray of shape (n_classes,)
+        Class labels.
+    pos_label : label
+        The class whose fraction is kappa.
+    levels : ndarray of shape (n_levels,)
+        Levels of the intervals.
+    method : mapping of str to str
+        The choices made.
+    templates : AdaptedTemplates or None
+        Templates before and after adapting.
+
+    Returns
+    -------
+    result : FractionResult
+        Everything about the signal fractions.
+    """
+    total = table.row_weight.sum(axis=1)
+    return FractionResult(
+        dataset=dataset,
+        classes=classes,
+        pos_label=pos_label,
+        kappa=answer.kappa,
+        std=answer.std,
+        levels=levels,
+        interval=answer.interval,
+        fractions=model.fractions(answer.theta),
+        weights=model.weights(answer.theta),
+        n_events=total,
+        n_effective=effective_size(total, table.row_variance.sum(axis=1)),
+        diagnostics=answer.diagnostics,
+        flags=_flags(answer),
+        method=method,
+        draws=answer.draws,
+        profile=Profile(answer.curve_kappa, answer.curve_log_density),
+        templates=templates,
+    )
+
+
+def _flags(answer: Answer) -> tuple[tuple[str, ...], ...]:
+    raised = {name: rule(answer.diagnostics) for name, rule in _FLAGS.items()}
+    return tuple(
+        tuple(name for name, values in raised.items() if values[i])
+        for i in range(answer.kappa.size)
+    )
+
+
+def warn_about(result: FractionResult) -> None:
+    """One warning per kind of trouble, whatever the number of datasets."""
+    total = len(result.flags)
+    count = {name: sum(name in flags for flags in result.flags) for name in _FLAGS}
+    if count["not_converged"] + count["singular"]:
+        warnings.warn(
+            f"{count['not_converged']} of {total} fits did not converge and "
+            f"{count['singular']} ended in a singular point; see result.flags.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    if count["poor_sampling"]:
+        warnings.warn(
+            f"The chains of {count['poor_sampling']} of {total} datasets have R-hat "
+            "above 1.01 or fewer than 400 effective draws; raise n_draws.",
+            SamplingWarning,
+            stacklevel=3,
+        )
+    worst = float(np.min(result.diagnostics["goodness_of_fit"]))
+    if worst < _BAD_FIT / total:
+        warnings.warn(
+            "The adapted mixture does not describe the data (smallest p-value "
+            f"{worst:.1e} of {total} datasets): the truth leaves what the simulations "
+            "can make, and intervals may not cover.",
+            SpanWarning,
+            stacklevel=3,
+        )
