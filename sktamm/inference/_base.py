@@ -73,6 +73,8 @@ class Fit:
         Whether the Hessian was not positive definite at the joint maximum.
     mode : ndarray of shape (n_fits,)
         Kappa of the joint maximum.
+    at_kappa : ndarray of bool, shape (n_fits,)
+        Whether the last fit converged, be it at a given kappa.
     """
 
     optimum: Optimum
@@ -80,6 +82,7 @@ class Fit:
     covariance: FloatArray
     singular: np.ndarray
     mode: FloatArray
+    at_kappa: np.ndarray
 
 
 class InferenceBase(BaseEstimator):
@@ -143,15 +146,35 @@ class InferenceBase(BaseEstimator):
             )
         return _join(parts)
 
-    def _fit(self, table: ComponentTable, model: MixtureModel, datasets: slice) -> Fit:
-        """Fit the fractions alone, discount the templates' errors there, fit all."""
+    def _fit(
+        self,
+        table: ComponentTable,
+        model: MixtureModel,
+        datasets: slice,
+        bounds: tuple[float, float],
+    ) -> Fit:
+        """Fit the fractions alone, discount the templates' errors there, fit all.
+
+        Where the maximum lies beyond a bound of kappa, the fit is that at the bound.
+        """
         data = undiscounted(table, datasets)
         start = model.start(data.variance.shape[0])
         blends = slice(model.n_fractions, None)
         first = maximise(model, start, data.rows, fixed=blends, max_iter=self.max_iter)
         data = discounted(table, datasets, model, first.theta)
         optimum = maximise(model, first.theta, data.rows, max_iter=self.max_iter)
-        return _local(model, optimum, data)
+        fit = _local(model, optimum, data)
+        bounded = np.clip(fit.mode, *bounds)
+        beyond = bounded != fit.mode
+        if not beyond.any():
+            return fit
+        inside = self._fit_at(model, fit, bounded)
+        converged = np.where(beyond, inside.at_kappa, fit.optimum.converged)
+        return replace(
+            inside,
+            optimum=replace(inside.optimum, converged=converged),
+            mode=bounded,
+        )
 
     def _fit_at(self, model: MixtureModel, fit: Fit, kappa: FloatArray) -> Fit:
         """Fit everything but kappa, at a given kappa."""
@@ -172,6 +195,7 @@ class InferenceBase(BaseEstimator):
             optimum=replace(optimum, converged=converged),
             singular=fit.singular,
             mode=fit.mode,
+            at_kappa=optimum.converged,
         )
 
     @staticmethod
@@ -199,7 +223,9 @@ def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
         information = model.step_terms(optimum.theta[index], rows.take(index))[2]
         precision[index] = information + 1e-9 * np.eye(model.n_params)
     covariance = np.asarray(np.linalg.inv(precision), float)
-    return Fit(optimum, data, covariance, singular, optimum.theta[:, 0])
+    return Fit(
+        optimum, data, covariance, singular, optimum.theta[:, 0], optimum.converged
+    )
 
 
 def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:

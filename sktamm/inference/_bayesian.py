@@ -114,7 +114,7 @@ class BayesianInference(InferenceBase):
         informative: bool,
         bounded: bool,
     ) -> Answer:
-        fit = self._fit(table, model, datasets)
+        fit = self._fit(table, model, datasets, (0.0, 1.0))
         method = self.method
         if method == "auto":
             normal = not model.is_linear and model.n_classes == 2

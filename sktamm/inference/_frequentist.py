@@ -73,8 +73,8 @@ class FrequentistInference(InferenceBase):
         informative: bool,
         bounded: bool,
     ) -> Answer:
-        fit = self._fit(table, model, datasets)
         bounds = (0.0, 1.0) if bounded else (-np.inf, np.inf)
+        fit = self._fit(table, model, datasets, bounds)
         curve = kappa_curve(
             model, fit.data.rows, fit.optimum.theta, fit.covariance, bounds, "profile"
         )
@@ -91,8 +91,7 @@ class FrequentistInference(InferenceBase):
             interval = np.stack([kappa[:, None] - half, kappa[:, None] + half], axis=1)
         diagnostics = self._health(model, fit, std)
         if bounded:
-            kappa, interval = np.clip(kappa, 0.0, 1.0), np.clip(interval, 0.0, 1.0)
-            fit = self._fit_at(model, fit, kappa)
+            interval = np.clip(interval, 0.0, 1.0)
         theta = fit.optimum.theta
         shown = log_profile[:, ::10] / np.maximum(scale, 1e-12)[:, None]
         return Answer(kappa, std, interval, theta, fine[:, ::10], shown, diagnostics)

@@ -130,17 +130,17 @@ def _maximise(
         subset = data.take(active)
         terms = model.step_terms(theta[active], subset)
         value[active] = terms[0]
-        step, expected = _scoring_step(terms[1], terms[2], damping[active], fixed)
-        expected = expected * (1.0 + damping[active])
-        decrement[active] = expected
+        step, promised = _scoring_step(terms[1], terms[2], damping[active], fixed)
+        # what an undamped step would promise
+        decrement[active] = promised * (1.0 + damping[active])
         iterations[active] += 1
-        moving = (expected > tol) & (damping[active] < _LARGEST_DAMPING)
-        active, step = active[moving], step[moving]
+        moving = (decrement[active] > tol) & (damping[active] < _LARGEST_DAMPING)
+        active, step, promised = active[moving], step[moving], promised[moving]
         if active.size == 0:
             break
         trial = theta[active] + step
         risen = model.value(trial, data.take(active))
-        gain = (risen - value[active]) / expected[moving]
+        gain = (risen - value[active]) / promised
         better = gain >= 0
         theta[active[better]] = trial[better]
         value[active[better]] = risen[better]

@@ -107,9 +107,10 @@ class GeneralTarget:
             self.repeated = self.data.take(np.repeat(np.arange(n_datasets), n_chains))
         theta = position.reshape(-1, n_params).copy()
         fractions = softmax(theta[:, :n] @ self.contrast.T)
+        log_fractions = np.log(np.maximum(fractions, np.finfo(float).tiny))
         theta[:, :n] = fractions[:, :n]
         value, gradient = self.model.value_and_gradient(theta, self.repeated)
-        value += np.log(fractions).sum(axis=1)
+        value += log_fractions.sum(axis=1)
         slope = np.ones_like(fractions)
         slope[:, :n] += fractions[:, :n] * gradient[:, :n]
         slope -= fractions * slope.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Smoothing removes noise, keeps structure, and knows how much noise remains."""
+"""Smoothing removes noise and keeps structure."""
 
 import numpy as np
 import pytest
@@ -32,20 +32,20 @@ def _observe(truth, n_events, rng):
 
 
 def _smooth(truth, n_events, rng):
-    """Raw and smoothed log errors, and the variances of the latter."""
+    """Raw and smoothed log errors, and the raw variances."""
     probability, variance = _observe(truth, n_events, rng)
     one_class = np.zeros(len(truth), dtype=int)
-    smooth, left = smooth_templates(probability, variance, one_class, _grid())
-    return np.log(probability / truth), np.log(smooth / truth), left
+    smooth = smooth_templates(probability, variance, one_class, _grid())
+    return np.log(probability / truth), np.log(smooth / truth), variance
 
 
 @pytest.mark.parametrize("n_sources", [1, 2, 8])
 def test_most_of_the_noise_of_smooth_templates_goes(n_sources):
-    """Six functions of a hundred: a quarter of the error when all is found."""
+    """Six to ten functions of a hundred: a third of the error."""
     rng = np.random.default_rng(0)
     raw, smooth = [], []
     for _ in range(20):
-        before, after, _ = _smooth(_smooth_truth(n_sources, 0.2, rng), 5000, rng)
+        before, after, _ = _smooth(_smooth_truth(n_sources, 0.2, rng), 20_000, rng)
         raw.append((before**2).mean())
         smooth.append((after**2).mean())
     assert np.sqrt(np.mean(smooth)) < 0.5 * np.sqrt(np.mean(raw))
@@ -69,39 +69,56 @@ def test_templates_of_huge_statistics_stay_as_they_are():
     rng = np.random.default_rng(2)
     truth = _normalised(0.5 * rng.normal(size=(3, SIDE**2)))
     variance = np.full(truth.shape, 1e-9)
-    smooth, left = smooth_templates(truth, variance, np.zeros(3, int), _grid())
+    smooth = smooth_templates(truth, variance, np.zeros(3, int), _grid())
     np.testing.assert_allclose(smooth, truth, rtol=1e-6)
-    np.testing.assert_allclose(left, variance, rtol=1e-6)
 
 
 @pytest.mark.parametrize("n_sources", [1, 4])
-def test_remaining_errors_of_rough_templates_are_calibrated(n_sources):
-    """Much structure: pulls have a root mean square of one within four sigmas."""
+@pytest.mark.parametrize("roughness", [0.0, 0.1, 1.0])
+def test_errors_stay_within_the_raw_ones(n_sources, roughness):
+    """Whatever the structure, pulls in raw errors are one at most, within four sigmas.
+
+    Shrinking by an estimated factor costs a little where structure and noise compare,
+    at most a few per cent with a hundred bins.
+    """
     rng = np.random.default_rng(3)
     squares = []
     for _ in range(60):
-        truth = _normalised(rng.normal(size=(n_sources, SIDE**2)))
-        _, after, left = _smooth(truth, 1_000_000, rng)
-        squares.append((after**2 / left).mean())
+        truth = _normalised(roughness * rng.normal(size=(n_sources, SIDE**2)))
+        _, after, variance = _smooth(truth, 100_000, rng)
+        squares.append((after**2 / variance).mean())
     error = np.std(squares) / np.sqrt(len(squares))
-    assert abs(np.mean(squares) - 1.0) < 4 * error + 0.01
+    assert np.mean(squares) < 1.0 + 4 * error + 0.03
 
 
-@pytest.mark.parametrize("n_sources", [1, 4])
-def test_remaining_errors_of_smooth_templates_do_not_claim_too_much(n_sources):
-    """At most one within four sigmas, and not half of it either.
-
-    The constant counts as a fitted function but normalisation takes its error away, so
-    a little less than one is right.
-    """
+def test_a_large_sample_keeps_its_structure_beside_a_small_one():
+    """The noise of a small simulation must not smooth or shift a large one."""
     rng = np.random.default_rng(4)
-    squares = []
-    for _ in range(60):
-        truth = np.repeat(_smooth_truth(1, 0.0, rng), n_sources, axis=0)
-        _, after, left = _smooth(truth, 20_000, rng)
-        squares.append((after**2 / left).mean())
-    error = np.std(squares) / np.sqrt(len(squares))
-    assert 0.5 < np.mean(squares) < 1.0 + 4 * error
+    truth = _normalised(0.3 * rng.normal(size=(2, SIDE**2)))
+    large, large_variance = _observe(truth[:1], 10_000_000, rng)
+    small, small_variance = _observe(truth[1:], 1_000, rng)
+    smooth = smooth_templates(
+        np.vstack([large, small]),
+        np.vstack([large_variance, small_variance]),
+        np.zeros(2, int),
+        _grid(),
+    )
+    error = np.log(smooth[0] / truth[0])
+    assert np.sqrt((error**2).mean()) < 0.5 * np.sqrt(small_variance.mean())
+
+
+def test_a_smooth_score_feels_the_raw_noise():
+    """Noise that remains is common to many bins: a slope keeps all of it."""
+    rng = np.random.default_rng(6)
+    truth = _smooth_truth(1, 0.0, rng)
+    score = _grid()[:, 0] * truth[0]
+    before, after = [], []
+    for _ in range(300):
+        raw, smooth, _ = _smooth(truth, 5000, rng)
+        before.append(raw[0] @ score)
+        after.append(smooth[0] @ score)
+    # two standard deviations of 300 draws each, correlated: five per cent is generous
+    assert np.std(after) == pytest.approx(np.std(before), rel=0.2)
 
 
 def test_classes_are_smoothed_apart():
@@ -115,8 +132,7 @@ def test_classes_are_smoothed_apart():
         alone = smooth_templates(
             probability[rows], variance[rows], np.zeros(rows.sum(), int), _grid()
         )
-        for whole, part in zip(together, alone, strict=True):
-            np.testing.assert_allclose(whole[rows], part, rtol=1e-12)
+        np.testing.assert_allclose(together[rows], alone, rtol=1e-12)
 
 
 @pytest.mark.parametrize("bins", [1, 2, 5])
@@ -124,9 +140,5 @@ def test_few_bins_pass(bins):
     probability = np.full((2, bins), 1.0 / bins)
     variance = np.full((2, bins), 0.01)
     coordinates = np.linspace(-1, 1, bins)[:, None] if bins > 1 else np.zeros((1, 1))
-    smooth, left = smooth_templates(
-        probability, variance, np.zeros(2, int), coordinates
-    )
+    smooth = smooth_templates(probability, variance, np.zeros(2, int), coordinates)
     np.testing.assert_allclose(smooth, probability)
-    assert np.isfinite(left).all()
-    assert (left <= variance * (1 + 1e-12)).all()

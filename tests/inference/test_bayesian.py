@@ -85,7 +85,9 @@ def _rows(model, kappa, n_events, n_fits=1, seed=0):
 def _posterior(model, rows):
     """Fine grid and log posterior of kappa by nested Laplace integration."""
     optimum = maximise(model, model.start(len(rows.observed)), rows)
-    fit = _local(model, optimum, FitData(rows, rows.observed))
+    fit = _local(
+        model, optimum, FitData(rows, rows.observed, rows.observed, rows.observed)
+    )
     curve = kappa_curve(model, rows, optimum.theta, fit.covariance, BOUNDS, "marginal")
     return curve.refine("marginal")
 

@@ -235,7 +235,7 @@ def test_a_bounded_profile_ends_relative_to_the_bounded_maximum():
     scale = (
         answer.std[0] ** 2
         * -optimize.approx_fprime(
-            [_infer(_table(templates, counts)).kappa[0]],
+            [0.0],
             lambda k: optimize.approx_fprime(k, lambda q: log_l(q[0]), 1e-5)[0],
             1e-4,
         )[0]
