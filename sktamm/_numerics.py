@@ -26,6 +26,13 @@ def normalise_exp(
 ) -> tuple[FloatArray, FloatArray]:
     """Shares and log normalisation of ``sum_j weights_j exp(log_values_j)``.
 
+    Parameters
+    ----------
+    log_values : ndarray of shape (..., n)
+        Exponents.
+    weights : ndarray of shape (n,)
+        Non-negative weights.
+
     Returns
     -------
     shares : ndarray like log_values
@@ -41,6 +48,11 @@ def normalise_exp(
 
 def contrast_basis(n: int) -> FloatArray:
     """Orthonormal columns that span the vectors of sum zero (Helmert contrasts).
+
+    Parameters
+    ----------
+    n : int
+        Number of weights.
 
     Returns
     -------

@@ -169,7 +169,7 @@ class FractionResult:
     def _headline(self, i: int, name: Any) -> str:
         return (
             f"dataset {name}: kappa = {self.kappa[i]:.4f} +- {self.std[i]:.4f} "
-            f"({self.n_events[i]:g} events, fraction of class {self.pos_label!r})"
+            f"({self.n_events[i]:g} events, fraction of class {self.pos_label})"
         )
 
     def __repr__(self) -> str:

@@ -285,8 +285,20 @@ class TopicComponents(TemplateComponents):
     n_topics : int, default=20
         Topics per class. A class with no more simulations than this keeps its raw
         templates.
-    bins, strategy, range, flow, basis, smooth, template_errors
-        As in `TemplateComponents`.
+    bins : int, sequence of int or sequence of arrays, default=10
+        Bins of every feature, or the edges.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Equal widths or equal contents, for integer ``bins``.
+    range : sequence of pairs or None, default=None
+        Lower and upper end of every feature; None takes them from the simulations.
+    flow : {"clip", "bins", "drop", "refuse"}, default="clip"
+        What happens to events beyond the edges; see `Binning`.
+    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
+        Smooth functions of the bins for the function-space prior.
+    smooth : bool, default=True
+        Remove the noise of finite simulations from templates and topics.
+    template_errors : bool, default=True
+        Let the statistical errors of the topics discount the data.
     topic_model : TopicModel or None, default=None
         Model that finds the topics; its ``n_topics`` is set. None is `TopicModel()`.
 

@@ -263,6 +263,22 @@ class MixtureModel:
 
         The information S' diag(a) S + Q drops the curvature of ln q, which vanishes on
         average where the model describes the data.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_fits, n_params)
+            Parameters.
+        data : RowData
+            Data of the fits.
+
+        Returns
+        -------
+        value : ndarray of shape (n_fits,)
+            Log posterior.
+        gradient : ndarray of shape (n_fits, n_params)
+            Its gradient.
+        information : ndarray of shape (n_fits, n_params, n_params)
+            Stand-in for minus the Hessian.
         """
         state = self._state(theta)
         scores = self._row_scores(state)

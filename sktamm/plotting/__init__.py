@@ -2,6 +2,7 @@
 
 from sktamm.plotting._fraction import FractionDisplay
 from sktamm.plotting._mixture import MixtureDisplay
+from sktamm.plotting._overview import save_overview
 from sktamm.plotting._templates import TemplatesDisplay
 
-__all__ = ["FractionDisplay", "MixtureDisplay", "TemplatesDisplay"]
+__all__ = ["FractionDisplay", "MixtureDisplay", "TemplatesDisplay", "save_overview"]

@@ -1,0 +1,201 @@
+"""What is known about kappa: a curve, its intervals and the estimate."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import gaussian_kde, norm
+
+from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR, dataset_index
+from sktamm.results import FractionResult
+
+__all__ = ["FractionDisplay"]
+
+FloatArray = NDArray[np.float64]
+
+N_POINTS = 400
+FILL = "#0072B2"
+
+
+@dataclass(eq=False)
+class FractionDisplay:
+    """Posterior or profile likelihood of kappa with intervals shaded.
+
+    Attributes
+    ----------
+    kappa : ndarray of shape (n_points,)
+        Ascending values of kappa.
+    curve : ndarray of shape (n_points,)
+        Density of the draws, the profile likelihood relative to its maximum, or, when
+        the result has neither, the normal curve of estimate and standard error.
+    estimate : float
+        Estimate of kappa.
+    levels : ndarray of shape (n_levels,)
+        Levels of the intervals.
+    interval : ndarray of shape (2, n_levels)
+        Lower and upper ends.
+    curve_label : str
+        What the curve is.
+    title : str
+        Line above the panel.
+    ax_ : Axes
+        The panel; set by ``plot``.
+    figure_ : Figure
+        The figure; set by ``plot``.
+
+    Examples
+    --------
+    >>> from sktamm.plotting import FractionDisplay
+    >>> FractionDisplay.from_result(result).plot()  # doctest: +SKIP
+    """
+
+    kappa: FloatArray
+    curve: FloatArray
+    estimate: float
+    levels: FloatArray
+    interval: FloatArray
+    curve_label: str
+    title: str = ""
+
+    ax_: Any = None
+    figure_: Any = None
+
+    @classmethod
+    def from_result(cls, result: FractionResult, dataset: int = 0) -> Self:
+        """Take the numbers of one dataset from a result.
+
+        Parameters
+        ----------
+        result : FractionResult
+            Any result.
+        dataset : int
+            Position of the dataset in the result.
+
+        Returns
+        -------
+        display : FractionDisplay
+            The display, not drawn yet.
+        """
+        i = dataset_index(result, dataset)
+        kappa, curve, label = _curve(result, i)
+        return cls(
+            kappa=kappa,
+            curve=curve,
+            estimate=float(result.kappa[i]),
+            levels=result.levels,
+            interval=result.interval[i],
+            curve_label=label,
+            title=str(result.dataset[i]) if result.kappa.size > 1 else "",
+        )
+
+    def plot(self, ax: Any = None, *, truth: float | None = None) -> Self:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; by default a new figure.
+        truth : float, optional
+            True kappa, where it is known, to mark.
+
+        Returns
+        -------
+        display : FractionDisplay
+            The same object, with ``ax_`` and ``figure_``.
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots(figsize=(4.8, 3.6), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        self._shade_intervals()
+        ax.plot(self.kappa, self.curve, color=FILL, linewidth=1.6)
+        self._mark(self.estimate, f"estimate {self.estimate:.4f}", DATA_COLOR, "-")
+        if truth is not None:
+            self._mark(truth, f"truth {truth:.4f}", SIGNAL_COLOR, (0, (4, 2)))
+        ax.set_ylim(0, 1.5 * self.curve.max())
+        ax.set_xlim(self.kappa[0], self.kappa[-1])
+        ax.set_xlabel(r"signal fraction $\kappa$")
+        ax.set_ylabel(self.curve_label)
+        ax.set_title(self.title, loc="left", fontsize="medium")
+        ax.legend(frameon=False, fontsize="small", loc="upper right")
+        return self
+
+    def _shade_intervals(self) -> None:
+        """Shade from the widest, palest interval to the narrowest, darkest one."""
+        order = np.argsort(self.levels)[::-1]
+        alphas = np.linspace(0.2, 0.5, max(order.size, 2))[-order.size :]
+        for k, alpha in zip(order, alphas, strict=True):
+            low, high = self.interval[:, k]
+            inside = np.linspace(low, high, N_POINTS)
+            self.ax_.fill_between(
+                inside,
+                np.interp(inside, self.kappa, self.curve, left=0, right=0),
+                color=FILL,
+                alpha=alpha,
+                linewidth=0,
+                label=f"{self.levels[k]:.1%}  [{low:.4f}, {high:.4f}]",
+            )
+
+    def _mark(self, kappa: float, label: str, color: str, style: Any) -> None:
+        height = np.interp(kappa, self.kappa, self.curve, left=0, right=0)
+        height = max(height, 0.25 * self.curve.max())
+        self.ax_.plot(
+            [kappa, kappa],
+            [0, height],
+            color=color,
+            linestyle=style,
+            linewidth=1.5,
+            label=label,
+        )
+
+
+def _curve(result: FractionResult, i: int) -> tuple[FloatArray, FloatArray, str]:
+    """Choose the richest curve that the result holds."""
+    if result.draws is not None:
+        draws = np.ravel(result.draws[i])
+        kappa = _range_of(result, i, draws.min(), draws.max())
+        return kappa, _density(draws, kappa), "posterior density"
+    if result.profile is not None:
+        name = "marginal posterior" if _is_bayesian(result) else "profile likelihood"
+        curve = np.exp(result.profile.log_density[i])
+        shown = slice(*_worth_showing(result, i, curve))
+        return result.profile.kappa[i][shown], curve[shown], f"{name} / maximum"
+    kappa = _range_of(result, i, -np.inf, np.inf)
+    density = norm.pdf(kappa, result.kappa[i], result.std[i])
+    return kappa, density, "density (normal approximation)"
+
+
+def _worth_showing(
+    result: FractionResult, i: int, curve: FloatArray
+) -> tuple[int, int]:
+    """First and last point of the curve that is not negligible or in an interval."""
+    kappa, ends = result.profile.kappa[i], result.interval[i]  # type: ignore[union-attr]
+    shown = (curve > 1e-3) | ((kappa >= ends.min()) & (kappa <= ends.max()))
+    index = np.flatnonzero(shown)
+    return max(index[0] - 1, 0), index[-1] + 2
+
+
+def _is_bayesian(result: FractionResult) -> bool:
+    return "bayes" in str(result.method.get("inference", "")).lower()
+
+
+def _range_of(result: FractionResult, i: int, low: float, high: float) -> FloatArray:
+    """Points that span the intervals and four standard errors, within (low, high)."""
+    reach = 4 * result.std[i]
+    start = max(low, result.kappa[i] - reach)
+    stop = min(high, result.kappa[i] + reach)
+    ends = result.interval[i]
+    return np.linspace(min(start, ends.min()), max(stop, ends.max()), N_POINTS)
+
+
+def _density(draws: FloatArray, kappa: FloatArray) -> FloatArray:
+    """Kernel density of the draws, reflected at 0 and 1 if the draws respect them."""
+    if np.ptp(draws) == 0:
+        return np.ones_like(kappa)
+    density = gaussian_kde(draws)
+    if draws.min() < 0 or draws.max() > 1:
+        return density(kappa)
+    inside = (kappa >= 0) & (kappa <= 1)
+    return inside * (density(kappa) + density(-kappa) + density(2 - kappa))

@@ -1,0 +1,215 @@
+"""The data against the adapted mixture, projected on every feature."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm.plotting._panels import (
+    DATA_COLOR,
+    Axis,
+    class_colors,
+    dataset_index,
+    grid_of_axes,
+    project,
+    require_templates,
+)
+from sktamm.results import FractionResult
+
+__all__ = ["MixtureDisplay"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class MixtureDisplay:
+    """Data with errors, the stacked classes of the adapted mixture, and pulls below.
+
+    One column of panels per feature; events in flow bins are not drawn. The pull is
+    (data - mixture) / (error of the data), and missing where the error is zero.
+
+    Attributes
+    ----------
+    axes : list of Axis
+        Name and bin edges of every feature.
+    counts : list of ndarray of shape (n_bins,)
+        Observed sum of weights, one array per feature.
+    errors : list of ndarray of shape (n_bins,)
+        Square root of the sum of squared weights.
+    components : list of ndarray of shape (n_classes, n_bins)
+        Expected events of every class after adapting.
+    nominal : list of ndarray of shape (n_bins,)
+        Expected events with the average simulations at the same fractions.
+    class_names : list of str
+        Names of the classes.
+    positive : int
+        Index of the signal.
+    title : str
+        Line above the panels.
+    ax_ : ndarray of Axes, shape (2, n_features)
+        Main panels above pull panels; set by ``plot``.
+    figure_ : Figure
+        The figure; set by ``plot``.
+
+    Examples
+    --------
+    >>> from sktamm.plotting import MixtureDisplay
+    >>> MixtureDisplay.from_result(result).plot()  # doctest: +SKIP
+    """
+
+    axes: list[Axis]
+    counts: list[FloatArray]
+    errors: list[FloatArray]
+    components: list[FloatArray]
+    nominal: list[FloatArray]
+    class_names: list[str]
+    positive: int
+    title: str
+
+    ax_: Any = None
+    figure_: Any = None
+
+    @classmethod
+    def from_result(cls, result: FractionResult, dataset: int = 0) -> Self:
+        """Take the numbers of one dataset from a binned result.
+
+        Parameters
+        ----------
+        result : FractionResult
+            A result with templates.
+        dataset : int
+            Position of the dataset in the result.
+
+        Returns
+        -------
+        display : MixtureDisplay
+            The display, not drawn yet.
+        """
+        templates = require_templates(result, cls.__name__)
+        i = dataset_index(result, dataset)
+        expected = result.n_events[i] * result.fractions[i][:, None]
+        nominal = (expected * templates.nominal).sum(axis=0)
+        counts = project(templates, templates.counts[i])
+        return cls(
+            axes=[axis for axis, _ in counts],
+            counts=[value for _, value in counts],
+            errors=[np.sqrt(v) for _, v in project(templates, templates.variances[i])],
+            components=[
+                value
+                for _, value in project(templates, expected * templates.adapted[i])
+            ],
+            nominal=[value for _, value in project(templates, nominal)],
+            class_names=[str(name) for name in result.classes],
+            positive=int(np.flatnonzero(result.classes == result.pos_label)[0]),
+            title=_title(result, i),
+        )
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : Axes or array of Axes of shape (2, n_features), optional
+            Where to draw: one Axes is subdivided; by default a new figure.
+
+        Returns
+        -------
+        display : MixtureDisplay
+            The same object, with ``ax_`` and ``figure_``.
+        """
+        self.figure_, self.ax_ = grid_of_axes(
+            ax, 1, len(self.axes), block_size=(4.6, 4.4)
+        )
+        for j in range(len(self.axes)):
+            self._draw_main(self.ax_[0, j], j)
+            self._draw_pulls(self.ax_[1, j], j)
+        self.ax_[0, 0].legend(frameon=False, fontsize="small", **_OUTSIDE_DATA)
+        self.ax_[1, 0].set_ylabel("pull")
+        self.ax_[0, 0].set_title(self.title, loc="left", fontsize="medium")
+        return self
+
+    def pulls(self, feature: int) -> FloatArray:
+        """Compute the pulls of the bins of one feature.
+
+        Parameters
+        ----------
+        feature : int
+            Position of the feature.
+
+        Returns
+        -------
+        pulls : ndarray of shape (n_bins,)
+            (data - mixture) / error; NaN where the error is zero.
+        """
+        error = self.errors[feature]
+        residual = self.counts[feature] - self.components[feature].sum(axis=0)
+        missing = np.full_like(residual, np.nan)
+        return np.divide(residual, error, out=missing, where=error > 0)
+
+    def _draw_main(self, ax: Any, j: int) -> None:
+        axis, unit = self.axes[j], self.axes[j].unit
+        base = np.zeros_like(axis.centre)
+        colors = class_colors(len(self.class_names), self.positive)
+        for c in self._stacking_order():
+            top = base + self.components[j][c] / unit
+            label = self._label(c)
+            ax.stairs(
+                top, axis.edges, baseline=base, fill=True, color=colors[c], label=label
+            )
+            base = top
+        ax.stairs(base, axis.edges, color=DATA_COLOR, linewidth=0.8)
+        ax.stairs(
+            self.nominal[j] / unit,
+            axis.edges,
+            color=DATA_COLOR,
+            linestyle=(0, (4, 2)),
+            linewidth=1.2,
+            label="before adapting",
+        )
+        ax.errorbar(
+            axis.centre,
+            self.counts[j] / unit,
+            yerr=self.errors[j] / unit,
+            fmt="o",
+            markersize=3.5,
+            linewidth=1,
+            color=DATA_COLOR,
+            label="data",
+        )
+        ax.set_xlim(axis.edges[0], axis.edges[-1])
+        ax.set_ylim(0, 1.45 * max(base.max(), (self.counts[j] / unit).max()))
+        ax.set_ylabel(f"events / {axis.unit_label}")
+
+    def _draw_pulls(self, ax: Any, j: int) -> None:
+        axis, pulls = self.axes[j], self.pulls(j)
+        ax.axhspan(-1, 1, color="0.9", linewidth=0)
+        ax.axhline(0, color="0.5", linewidth=0.8)
+        ax.plot(axis.centre, pulls, "o", markersize=3.5, color=DATA_COLOR)
+        limit = max(3.5, 1.15 * np.nanmax(np.abs(pulls), initial=0.0))
+        ax.set_ylim(-limit, limit)
+        ax.set_xlabel(axis.name)
+
+    def _stacking_order(self) -> list[int]:
+        """Backgrounds first, the signal on top."""
+        classes = range(len(self.class_names))
+        return [c for c in classes if c != self.positive] + [self.positive]
+
+    def _label(self, c: int) -> str:
+        role = "signal" if c == self.positive else "background"
+        name = self.class_names[c]
+        return role if name in {"0", "1", role} else f"{role} ({name})"
+
+
+_OUTSIDE_DATA = {"loc": "upper left", "ncols": 2}
+
+
+def _title(result: FractionResult, i: int) -> str:
+    """Measurement and goodness of fit in one line."""
+    title = rf"$\kappa$ = {result.kappa[i]:.4f} $\pm$ {result.std[i]:.4f}"
+    if result.kappa.size > 1:
+        title = f"{result.dataset[i]}:  {title}"
+    p_value = result.diagnostics.get("goodness_of_fit")
+    if p_value is not None and np.isfinite(p_value[i]):
+        title += f",  goodness of fit p = {p_value[i]:.2g}"
+    return title

@@ -1,0 +1,175 @@
+"""Templates before and after the data adapted them, for every class and feature."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm.plotting._panels import (
+    DATA_COLOR,
+    Axis,
+    class_colors,
+    dataset_index,
+    grid_of_axes,
+    project,
+    require_templates,
+)
+from sktamm.results import FractionResult
+
+__all__ = ["TemplatesDisplay"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class TemplatesDisplay:
+    """Band of the simulations, their average, and the adapted template.
+
+    One block of panels per class, one column per feature: densities above, below them
+    the ratio to the average simulation.
+
+    Attributes
+    ----------
+    axes : list of Axis
+        Name and bin edges of every feature.
+    simulated : list of list of ndarray of shape (n_simulations, n_bins)
+        Bin probabilities of the simulations, by feature and class.
+    nominal : list of ndarray of shape (n_classes, n_bins)
+        Bin probabilities of the average simulation, by feature.
+    adapted : list of ndarray of shape (n_classes, n_bins)
+        Bin probabilities adapted to the data, by feature.
+    class_names : list of str
+        Names of the classes.
+    positive : int
+        Index of the signal.
+    ax_ : ndarray of Axes, shape (2 * n_classes, n_features)
+        Density panels in even rows, ratio panels in odd rows; set by ``plot``.
+    figure_ : Figure
+        The figure; set by ``plot``.
+
+    Examples
+    --------
+    >>> from sktamm.plotting import TemplatesDisplay
+    >>> TemplatesDisplay.from_result(result).plot()  # doctest: +SKIP
+    """
+
+    axes: list[Axis]
+    simulated: list[list[FloatArray]]
+    nominal: list[FloatArray]
+    adapted: list[FloatArray]
+    class_names: list[str]
+    positive: int
+
+    ax_: Any = None
+    figure_: Any = None
+
+    @classmethod
+    def from_result(cls, result: FractionResult, dataset: int = 0) -> Self:
+        """Take the numbers of one dataset from a binned result.
+
+        Parameters
+        ----------
+        result : FractionResult
+            A result with templates.
+        dataset : int
+            Position of the dataset in the result.
+
+        Returns
+        -------
+        display : TemplatesDisplay
+            The display, not drawn yet.
+        """
+        templates = require_templates(result, cls.__name__)
+        i = dataset_index(result, dataset)
+        classes = range(len(result.classes))
+        simulated = project(templates, templates.simulated)
+        return cls(
+            axes=[axis for axis, _ in simulated],
+            simulated=[
+                [value[templates.source_class == c] for c in classes]
+                for _, value in simulated
+            ],
+            nominal=[value for _, value in project(templates, templates.nominal)],
+            adapted=[value for _, value in project(templates, templates.adapted[i])],
+            class_names=[str(name) for name in result.classes],
+            positive=int(np.flatnonzero(result.classes == result.pos_label)[0]),
+        )
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : Axes or array of Axes of shape (2 * n_classes, n_features), optional
+            Where to draw: one Axes is subdivided; by default a new figure.
+
+        Returns
+        -------
+        display : TemplatesDisplay
+            The same object, with ``ax_`` and ``figure_``.
+        """
+        self.figure_, self.ax_ = grid_of_axes(
+            ax, len(self.class_names), len(self.axes), block_size=(4.6, 3.6)
+        )
+        for c in range(len(self.class_names)):
+            for j in range(len(self.axes)):
+                self._draw_density(self.ax_[2 * c, j], c, j)
+                self._draw_ratio(self.ax_[2 * c + 1, j], c, j)
+            self.ax_[2 * c, 0].set_title(self._name(c), loc="left", fontsize="medium")
+            self.ax_[2 * c, 0].legend(
+                frameon=False, fontsize="small", loc="upper left", ncols=2
+            )
+        return self
+
+    def _draw_density(self, ax: Any, c: int, j: int) -> None:
+        width = self.axes[j].width
+        band = self._draw(ax, c, j, 1 / width)
+        top = max(band.max(), (self.adapted[j][c] / width).max())
+        ax.set_ylim(0, 1.4 * top)
+        ax.set_ylabel(f"density in {self.axes[j].name}")
+
+    def _draw_ratio(self, ax: Any, c: int, j: int) -> None:
+        nominal = self.nominal[j][c]
+        scale = np.divide(1, nominal, out=np.zeros_like(nominal), where=nominal > 0)
+        band = self._draw(ax, c, j, scale)
+        adapted = (self.adapted[j][c] * scale)[nominal > 0]
+        reach = np.abs(np.concatenate([band[:, nominal > 0].ravel(), adapted]) - 1)
+        limit = min(1.15 * reach.max(initial=0.02), 1.0)
+        ax.set_ylim(1 - limit, 1 + limit)
+        ax.set_xlabel(self.axes[j].name)
+        if j == 0:
+            ax.set_ylabel("ratio")
+
+    def _draw(self, ax: Any, c: int, j: int, scale: FloatArray) -> FloatArray:
+        """Draw bands and lines times ``scale``; return the outer band."""
+        edges = self.axes[j].edges
+        color = class_colors(len(self.class_names), self.positive)[c]
+        low, inner_low, inner_high, high = scale * np.quantile(
+            self.simulated[j][c], [0, 0.16, 0.84, 1], axis=0
+        )
+        for bottom, top, alpha, label in (
+            (low, high, 0.25, "all simulations"),
+            (inner_low, inner_high, 0.35, "central 68%"),
+        ):
+            ax.stairs(
+                top,
+                edges,
+                baseline=bottom,
+                fill=True,
+                color=color,
+                alpha=alpha,
+                linewidth=0,
+                label=label,
+            )
+        average, adapted = scale * self.nominal[j][c], scale * self.adapted[j][c]
+        style = {"baseline": None, "color": DATA_COLOR}
+        ax.stairs(average, edges, linestyle=(0, (4, 2)), label="average", **style)
+        ax.stairs(adapted, edges, linewidth=1.8, label="adapted", **style)
+        ax.set_xlim(edges[0], edges[-1])
+        return np.array([low, high])
+
+    def _name(self, c: int) -> str:
+        role = "signal" if c == self.positive else "background"
+        name = self.class_names[c]
+        return role if name in {"0", "1", role} else f"{role} ({name})"
