@@ -45,6 +45,7 @@ __all__ = [
 
 _WEAKEST_CONCENTRATION = 0.1
 _STRONGEST_CONCENTRATION = 1e6
+_LEAST_SPREAD = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,7 +270,8 @@ class ShrinkagePrior(BaseEstimator):
         coefficients = logs.T @ weighted
         inflation = (size - 1.0 + p) / size if self.tails == "student" else 1.0
         scale = inflation * (1.0 + 1.0 / size)
-        smooth = self._factor(coefficients) * np.sqrt(scale)
+        spread = coefficients * _without_noise(coefficients, features)
+        smooth = self._factor(spread) * np.sqrt(scale)
         columns = np.vstack([np.zeros((size, p)), smooth])
         if not self.span:
             return columns
@@ -445,6 +447,23 @@ def _compress(
     strength, rotation = np.linalg.eigh(values.T @ values)
     keep = strength > tolerance**2
     return directions @ rotation[:, keep][:, ::-1]
+
+
+def _without_noise(coefficients: FloatArray, features: Features) -> FloatArray:
+    """Share of the spread of every coefficient that is no statistical noise.
+
+    Finite templates spread the coefficients c_j = sum_i m_i psi_ji ln p_i by the
+    variance N_j = sum_i (m_i psi_ji)^2 v_i, which is no difference between simulations
+    and discounts the data already. The factor is sqrt(1 - N_j / S_j); at most half of
+    the variance S_j goes, since few simulations know neither well.
+    """
+    if features.relative_variance is None:
+        return np.ones(features.basis.shape[1])
+    weighted = features.reference_weight[:, None] * features.basis
+    noise = features.relative_variance.mean(axis=1) @ weighted**2
+    spread = (coefficients**2).sum(axis=0) / (len(coefficients) - 1.0)
+    share = noise / np.maximum(spread, np.finfo(float).tiny)
+    return np.sqrt(np.maximum(1.0 - share, _LEAST_SPREAD))
 
 
 def _significant(features: Features, rest: FloatArray, scale: float) -> FloatArray:
