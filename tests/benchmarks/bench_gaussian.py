@@ -1,13 +1,14 @@
 """Coverage, RMSE, bias, width and interval score of every cell on the Gaussian study.
 
-Usage: python tests/benchmarks/bench_gaussian.py [many] [few] [--sets 100] ...
+Usage: python tests/benchmarks/bench_gaussian.py [few] [many] [slow] [--sets 100] ...
 
 ``many``: 300 simulations, 10 x 10 bins, 5 000 + 50 000 events; topics and raw
 templates, every form, prior and inference. Truths: the published one (the 300
 simulations of the data file once with 300 pseudo-experiments, and fresh sets of 300
 simulations), and truths drawn from the simulations (10-fold: the truth takes part
 neither in the topics nor in the prior). ``few``: 4, 8 and 20 of the 300 simulations
-with raw components, both truths, with the variants of the shrinkage prior.
+with raw components, both truths, with the variants of the shrinkage prior. ``slow``:
+the cells of ``many`` with hundreds of weights, with a tenth of the experiments.
 
 Experiments that share simulations are correlated: errors come from the scatter of sets.
 No procedure sees the truth. Templates are multinomial samples of exact probabilities.
@@ -211,6 +212,8 @@ def table_cells():
                 linear = {"form": "linear", "prior": "dirichlet"}
                 cells[tag.format("linear dirichlet")] = common | linear
             for prior in ("ridge", "simulations", "shrinkage"):
+                if (components, prior) == ("raw", "ridge"):
+                    continue
                 cells[tag.format(f"exponential {prior}")] = common | {
                     "form": "exponential",
                     "prior": prior,
@@ -231,12 +234,17 @@ def table_cells():
 
 
 def slow_cells():
-    """Cells with 600 weights per fit, shown with a tenth of the experiments."""
+    """Cells with hundreds of weights per fit, shown with a tenth of experiments."""
     linear = {"components": "raw", "form": "linear", "prior": "dirichlet"}
     laplace = {"inference": BayesianInference("laplace")}
     return {
         "raw linear dirichlet bayesian (laplace)": linear | laplace,
         "raw linear dirichlet frequentist": linear | {"inference": "frequentist"},
+        "raw exponential ridge bayesian": {"prior": "ridge"},
+        "raw exponential ridge frequentist": {
+            "prior": "ridge",
+            "inference": "frequentist",
+        },
     }
 
 
@@ -270,38 +278,49 @@ def variant_cells():
 
 
 def run_many(options, simulations):
-    cells, slow = table_cells(), slow_cells()
+    run_table(table_cells(), options, simulations, 1.0)
+
+
+def run_slow(options, simulations):
+    run_table(slow_cells(), options, simulations, 0.1)
+
+
+def run_table(cells, options, simulations, share):
+    """Three tables of 300 simulations, with a share of the experiments."""
     start = time.time()
-    for name, group, share in (("", cells, 1.0), (" (slow cells)", slow, 0.1)):
-        n = int(300 * share)
-        jobs = [(simulations, [TRUTH], n, options.events, 0)]
-        print_table(
-            f"300 simulations of the data file, published truth, {n} experiments (one "
-            f"set: errors are those of the experiments alone){name}",
-            collect(group, jobs, 1),
-            by_set=False,
-            reference=PUBLISHED,
-        )
-        sets = int(options.sets * share)
-        jobs = [
-            (fresh_simulations(300, 1000 + i), [TRUTH], 3, options.events, i)
-            for i in range(sets)
-        ]
-        print_table(
-            f"300 fresh simulations, published truth, {sets} sets x 3 experiments"
-            f"{name}",
-            collect(group, jobs, options.n_jobs),
-            reference=PUBLISHED,
-        )
-        jobs = drawn_jobs(simulations, options.events)[: max(1, int(10 * share))]
-        found = collect(group, jobs, options.n_jobs)
-        print_table(
-            "270 simulations of the data file, truth one of the other 30 (10-fold), "
-            f"{30 * len(jobs)} truths{name}",
-            {key: values.reshape(-1, 1, 6) for key, values in found.items()},
-            reference=PUBLISHED,
-        )
-    print(f"\n{time.time() - start:.0f} s")
+    n = int(300 * share)
+    jobs = [({name: cell}, options, simulations, n) for name, cell in cells.items()]
+    outputs = Parallel(options.n_jobs)(delayed(one_cell)(*job) for job in jobs)
+    print_table(
+        f"300 simulations of the data file, published truth, {n} experiments (one set: "
+        "errors are those of the experiments alone)",
+        {name: out[name][None] for out in outputs for name in out},
+        by_set=False,
+        reference=PUBLISHED,
+    )
+    sets = int(options.sets * share)
+    jobs = [
+        (fresh_simulations(300, 1000 + i), [TRUTH], 3, options.events, i)
+        for i in range(sets)
+    ]
+    print_table(
+        f"300 fresh simulations, published truth, {sets} sets x 3 experiments",
+        collect(cells, jobs, options.n_jobs),
+        reference=PUBLISHED,
+    )
+    jobs = drawn_jobs(simulations, options.events)[: max(1, int(10 * share))]
+    found = collect(cells, jobs, options.n_jobs)
+    print_table(
+        "270 simulations of the data file, truth one of the other 30 (10-fold), "
+        f"{30 * len(jobs)} truths",
+        {key: values.reshape(-1, 1, 6) for key, values in found.items()},
+        reference=PUBLISHED,
+    )
+    print(f"\n{time.time() - start:.0f} s", flush=True)
+
+
+def one_cell(cell, options, simulations, n):
+    return one_set(cell, simulations, [TRUTH], n, options.events, 0)
 
 
 def drawn_jobs(simulations, events):
@@ -338,11 +357,14 @@ def run_few(options, simulations):
             )
 
 
+STUDIES = {"few": run_few, "many": run_many, "slow": run_slow}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     root = Path(__file__).resolve().parents[2]
     default = root.parent / "shared" / "data" / "gaussian_msds.npz"
-    parser.add_argument("studies", nargs="*", default=["few", "many"])
+    parser.add_argument("studies", nargs="*", default=["few", "many", "slow"])
     parser.add_argument("--data", type=Path, default=default)
     parser.add_argument("--sets", type=int, default=100)
     parser.add_argument("--sizes", type=int, nargs="+", default=[4, 8, 20])
@@ -353,7 +375,7 @@ def main():
     options = parser.parse_args()
     simulations = read_simulations(options.data)
     for study in options.studies:
-        {"few": run_few, "many": run_many}[study](options, simulations)
+        STUDIES[study](options, simulations)
 
 
 if __name__ == "__main__":
