@@ -53,6 +53,9 @@ class ClassDensity(Protocol):
     def curvature(self, at: Evaluation, row_weight: FloatArray) -> FloatArray:
         """Sum_i g_i d2 ln q_i / d params2, shape (n_fits, n_params, n_params)."""
 
+    def wall(self, at: Evaluation, row_weight: FloatArray) -> FloatArray | float:
+        """Curvature that scoring misses where the data push against a bound."""
+
     def weights(self, params: FloatArray) -> FloatArray:
         """Weights that a user reads: on the simplex, or coefficients of directions."""
 
@@ -121,6 +124,10 @@ class ExponentialDensity:
         covariance = (centred * at.share[:, :, None]).swapaxes(1, 2) @ centred
         return -row_weight.sum(axis=1)[:, None, None] * covariance
 
+    def wall(self, at: Evaluation, row_weight: FloatArray) -> FloatArray | float:
+        """Nothing: the directions have no bound."""
+        return 0.0
+
     def weights(self, params: FloatArray) -> FloatArray:
         """Coefficients of the whitened directions."""
         return params
@@ -180,6 +187,17 @@ class LinearDensity:
         index = np.arange(inner.shape[1])
         inner[:, index, index] += diagonal
         return self.contrast.T @ inner @ self.contrast
+
+    def wall(self, at: Evaluation, row_weight: FloatArray) -> FloatArray | float:
+        """V' diag(max(h, 0)) V with h_k = w_k (sum_i g_i - sum_i g_i r_ki / q_i).
+
+        The slope h of a weight that the data push to zero is its curvature as well, in
+        the logarithm of the weight; the square of the scores misses it.
+        """
+        drive = (row_weight / at.moment) @ self.ratio
+        total = row_weight.sum(axis=1, keepdims=True)
+        height = np.maximum(at.share * (total - drive), 0.0)
+        return (self.contrast.T * height[:, None, :]) @ self.contrast
 
     def weights(self, params: FloatArray) -> FloatArray:
         """Weights on the simplex."""

@@ -262,7 +262,7 @@ class MixtureModel:
         """Value, gradient and the positive semi-definite information of a scoring step.
 
         The information S' diag(a) S + Q drops the curvature of ln q, which vanishes on
-        average where the model describes the data.
+        average where the model describes the data, except at the walls of the simplex.
 
         Parameters
         ----------
@@ -284,6 +284,11 @@ class MixtureModel:
         scores = self._row_scores(state)
         information = _gram(scores, np.maximum(data.observed, 0.0))
         self._add_information(information, theta)
+        residual = self._residual(state, data)
+        for c, columns in enumerate(self.slices):
+            share = residual * state.fractions[:, c, None] * state.ratio[c]
+            wall = self.densities[c].wall(state.parts[c], share)
+            information[:, columns, columns] += wall
         gradient = self._gradient(state, theta, data)
         return self._value(state, theta, data), gradient, information
 
