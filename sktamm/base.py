@@ -1,7 +1,7 @@
 """The contracts between the two halves of the hourglass.
 
 Everything a measurement needs after events became numbers is one table of log density
-ratios (METHODS: one likelihood for all corners),
+ratios, for one likelihood whatever the components and forms (arXiv:2604.02219),
 
     log L(theta) = sum_i n_i ln sum_c f_c q_c(x_i),
 

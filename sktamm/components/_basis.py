@@ -80,6 +80,13 @@ class SplineBasis(BaseEstimator):
         Equidistant knots per coordinate, ends included.
     interaction_degree : int, default=2
         Largest total degree of the polynomial products between coordinates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktamm.components import SplineBasis
+    >>> SplineBasis(n_knots=4).evaluate(np.zeros((2, 1))).shape
+    (2, 8)
     """
 
     def __init__(self, n_knots: int = 5, interaction_degree: int = 2):
@@ -117,6 +124,13 @@ class NoBasis(BaseEstimator):
     """No smooth functions: the prior keeps to the span of the simulations.
 
     Their principal components under the reference are then the only directions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktamm.components import NoBasis
+    >>> NoBasis().evaluate(np.zeros((2, 1))).shape
+    (2, 0)
     """
 
     def evaluate(self, coordinates: FloatArray) -> FloatArray:

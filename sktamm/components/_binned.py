@@ -75,6 +75,14 @@ class TemplateComponents(BaseEstimator):
         Contents of the bins of every simulation.
     binning_ : Binning
         Bins.
+
+    Examples
+    --------
+    >>> from sktamm import TAMMRegressor
+    >>> from sktamm.components import TemplateComponents
+    >>> tamm = TAMMRegressor(TemplateComponents(bins=[10, 20], flow="bins"))
+    >>> tamm.get_params()["components__flow"]
+    'bins'
     """
 
     def __init__(
@@ -306,6 +314,13 @@ class TopicComponents(TemplateComponents):
     ----------
     topic_models_ : list of TopicModel or None
         Fitted model of every class; None where the raw templates were kept.
+
+    Examples
+    --------
+    >>> from sktamm import TAMMRegressor
+    >>> from sktamm.components import TopicComponents
+    >>> TAMMRegressor(TopicComponents(n_topics=10), form="linear").form
+    'linear'
     """
 
     def __init__(

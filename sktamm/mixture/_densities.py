@@ -1,6 +1,6 @@
 """Class densities as blends of components, with their derivatives.
 
-Two forms share one interface (METHODS: one likelihood for all corners),
+Two forms share one interface (arXiv:2604.02219 has both),
 
     linear       ln q(x) = ln sum_k w_k r_k(x),        w = softmax(V u)
     exponential  ln q(x) = o(x) + d(x).z - ln Z(z),    Z = sum_j m_j exp(o_j + d_j.z)

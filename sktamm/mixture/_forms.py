@@ -74,7 +74,13 @@ class _Form(BaseEstimator):
 
 
 class LinearForm(_Form):
-    """Weighted sum of components: s(x) = sum_k w_k s_k(x), w on the simplex."""
+    """Weighted sum of components: s(x) = sum_k w_k s_k(x), w on the simplex.
+
+    Examples
+    --------
+    >>> from sktamm.mixture import DirichletPrior, LinearForm
+    >>> LinearForm().check(DirichletPrior())
+    """
 
     needs = "weight_penalty"
     priors = "'dirichlet'"
@@ -93,7 +99,13 @@ class LinearForm(_Form):
 
 
 class ExponentialForm(_Form):
-    """Weighted product of components: s(x) = exp(sum_k w_k ln s_k(x)) / Z."""
+    """Weighted product of components: s(x) = exp(sum_k w_k ln s_k(x)) / Z.
+
+    Examples
+    --------
+    >>> from sktamm.mixture import ExponentialForm, ShrinkagePrior
+    >>> ExponentialForm().check(ShrinkagePrior())
+    """
 
     needs = "expand"
     priors = "'ridge', 'simulations' or 'shrinkage'"

@@ -161,6 +161,14 @@ class RidgePrior(_SpanPrior):
     -----
     The sandwich leaves this prior out of the score covariance, as published: it is a
     regulariser, not knowledge (arXiv:2604.02219).
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.mixture import RidgePrior
+    >>> tamm = BinnedTopicTAMM(prior=RidgePrior(strength=2.0))
+    >>> tamm.get_params()["prior__strength"]
+    2.0
     """
 
     informative = False
@@ -181,6 +189,13 @@ class SimulationsPrior(_SpanPrior):
     strength : float, default=1.0
         Factor on the prior precision; one takes the spread of the simulations at face
         value, including the error of their mean.
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.mixture import SimulationsPrior
+    >>> BinnedTopicTAMM(prior=SimulationsPrior()).prior
+    SimulationsPrior()
     """
 
     def __init__(self, strength: float = 1.0):
@@ -204,6 +219,13 @@ class ShrinkagePrior(BaseEstimator):
         predictive: Student t with K degrees of freedom) or is ignored.
     span : bool, default=True
         Keep what the smooth basis leaves of every simulation among the directions.
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.mixture import ShrinkagePrior
+    >>> BinnedTopicTAMM(prior=ShrinkagePrior(tails="gaussian")).prior.span
+    True
     """
 
     informative = True
@@ -300,6 +322,16 @@ class DirichletPrior(BaseEstimator):
         Parameter of every weight. One is uniform on the simplex (published).
         "simulations" takes the mean topic shares of the simulations, with the strength
         that gives the blends the variance of the simulations.
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.mixture import DirichletPrior
+    >>> tamm = BinnedTopicTAMM(
+    ...     components="topics", form="linear", prior=DirichletPrior("simulations")
+    ... )
+    >>> tamm.prior.concentration
+    'simulations'
     """
 
     informative = True
