@@ -30,6 +30,7 @@ __all__ = ["main"]
 
 _ESTIMATORS = {"binned": BinnedTopicTAMM}
 _LEVELS = [0.683, 0.954]
+_PICTURES = (".png", ".pdf", ".svg")
 _STEPS = ("read simulations", "read target", "fit templates", "infer", "write")
 
 
@@ -158,8 +159,15 @@ def _read_targets(options: argparse.Namespace, features: list[str]) -> pd.DataFr
         return frames[0]
     if options.dataset is None:
         options.dataset = "file"
-        pairs = zip(frames, options.target, strict=True)
-        frames = [frame.assign(file=path.name) for frame, path in pairs]
+        names = [path.name for path in options.target]
+        if len(set(names)) < len(names):
+            names = [str(path) for path in options.target]
+        if len(set(names)) < len(names):
+            raise InvalidInputError(
+                f"--target must name different files, got {' '.join(names)}."
+            )
+        pairs = zip(frames, names, strict=True)
+        frames = [frame.assign(file=name) for frame, name in pairs]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -224,6 +232,10 @@ def _label(text: str | None) -> Any:
 def _check_outputs(options: argparse.Namespace) -> None:
     """Refuse an output that cannot be written before the work, not after it."""
     for path in (options.output, options.plot):
+        if path is not None and path.is_dir():
+            raise InvalidInputError(
+                f"An output must be a file, but {path} is a folder."
+            )
         if path is not None and not path.parent.is_dir():
             raise InvalidInputError(
                 f"The folder of {path.name} must exist, but {path.parent} does not."
@@ -231,6 +243,11 @@ def _check_outputs(options: argparse.Namespace) -> None:
     if options.plot is not None and importlib.util.find_spec("matplotlib") is None:
         raise InvalidInputError(
             "--plot needs matplotlib: pip install 'sktamm[plot]', or leave it out."
+        )
+    if options.plot is not None and options.plot.suffix.lower() not in _PICTURES:
+        raise InvalidInputError(
+            f"--plot must end with one of {', '.join(_PICTURES)}, got "
+            f"{options.plot.name}."
         )
 
 
@@ -281,7 +298,7 @@ def _report(result: FractionResult) -> str:
     rows["error"] = frame["std"].map("{:.4f}".format)
     for level in result.levels:
         ends = zip(frame[f"lower_{level:g}"], frame[f"upper_{level:g}"], strict=True)
-        rows[f"{level:.1%} interval"] = [
+        rows[f"{100 * level:g}% interval"] = [
             f"[{low:.4f}, {high:.4f}]" for low, high in ends
         ]
     rows["fit p-value"] = frame["goodness_of_fit"].map("{:.2g}".format)

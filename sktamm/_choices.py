@@ -1,6 +1,7 @@
 """Names of the four choices of the method, and checks of small arguments."""
 
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sktamm.mixture import (
     SimulationsPrior,
 )
 
-__all__ = ["check_level", "check_levels", "choose", "seed_sequence"]
+__all__ = ["check_level", "check_levels", "choose", "name_of", "seed_sequence"]
 
 _CHOICES: Mapping[str, Mapping[str, Any]] = {
     "components": {"raw": TemplateComponents, "topics": TopicComponents},
@@ -53,25 +54,36 @@ def choose(name: str, value: Any) -> Any:
     choice : BaseEstimator
         A new object.
     """
-    if not isinstance(value, str):
-        return clone(value)
     known = _CHOICES[name]
-    if value not in known:
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return clone(value)
+    if not isinstance(value, str) or value not in known:
         raise IncompatibleChoiceError(
             f"{name} must be one of {sorted(known)} or an object, got {value!r}."
         )
     return known[value]()
 
 
+def name_of(name: str, choice: Any) -> str:
+    """Name a user types for a choice, or the class of an object of his own."""
+    for word, known in _CHOICES[name].items():
+        if type(choice) is known:
+            return word
+    return type(choice).__name__
+
+
 def check_level(level: Any) -> None:
     """Refuse a level that is not a number between 0 and 1."""
-    if not (np.isscalar(level) and 0.0 < float(level) < 1.0):  # type: ignore[arg-type]
+    if not (isinstance(level, Real) and 0.0 < float(level) < 1.0):
         raise InvalidInputError(f"level must be between 0 and 1, got {level!r}.")
 
 
 def check_levels(levels: Any) -> FloatArray:
     """Levels as an array, all between 0 and 1."""
-    values = np.atleast_1d(np.asarray(levels, dtype=float))
+    try:
+        values = np.atleast_1d(np.asarray(levels, dtype=float))
+    except (TypeError, ValueError):
+        values = np.zeros(0)
     if values.ndim != 1 or values.size == 0 or not ((values > 0) & (values < 1)).all():
         raise InvalidInputError(
             f"levels must be one or more numbers between 0 and 1, got {levels!r}."
@@ -83,7 +95,11 @@ def seed_sequence(random_state: Any) -> np.random.SeedSequence:
     """Seed sequence of a scikit-learn random state."""
     if random_state is None:
         return np.random.SeedSequence()
-    if isinstance(random_state, (int, np.integer)):
+    if isinstance(random_state, Integral):
+        if int(random_state) < 0:
+            raise InvalidInputError(
+                f"random_state must not be negative, got {random_state!r}."
+            )
         return np.random.SeedSequence(int(random_state))
     state = check_random_state(random_state)
     return np.random.SeedSequence(state.randint(0, 2**31 - 1, size=4).tolist())

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._choices import check_level, check_levels, choose, seed_sequence
+from sktamm._choices import check_level, check_levels, choose, name_of, seed_sequence
 from sktamm._numerics import FloatArray, interval_score, project_to_simplex
 from sktamm._report import make_result, warn_about
 from sktamm._truth import owner, true_fraction
@@ -175,6 +175,9 @@ class TAMMRegressor(BaseEstimator):
             If the choices of the method do not go together.
         """
         check_level(self.level)
+        seed_sequence(self.random_state)
+        if self.n_jobs == 0:
+            raise InvalidInputError("n_jobs must be None or a number but 0, got 0.")
         self._form_, self._prior_, self._inference_ = self._make_choices()
         if is_histogram(X):
             sources = self._read_histograms(X, y, simulation, sample_weight)
@@ -239,10 +242,12 @@ class TAMMRegressor(BaseEstimator):
         return form, prior, inference
 
     def _warn_single(self, source_class: NDArray) -> None:
-        if np.bincount(source_class).max() == 1:
+        single = self.classes_[np.bincount(source_class) == 1]
+        if single.size:
+            names = ", ".join(str(name) for name in single)
             warnings.warn(
-                "Every class has one simulation, so no template can adapt to the data: "
-                "this is the classical template fit, right only if the simulation is.",
+                f"Of class {names} there is one simulation, as in the classical "
+                "template fit: it cannot adapt; the interval is right only if it is.",
                 SingleSimulationWarning,
                 stacklevel=3,
             )
@@ -282,7 +287,7 @@ class TAMMRegressor(BaseEstimator):
         interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
             Lower and upper ends, for one level or several; only if asked.
         """
-        levels = None if return_interval is None else np.atleast_1d(return_interval)
+        levels = None if return_interval is None else check_levels(return_interval)
         result = self.infer(
             X, dataset=dataset, sample_weight=sample_weight, levels=levels
         )
@@ -479,10 +484,10 @@ class TAMMRegressor(BaseEstimator):
 
     def _describe(self) -> dict[str, str]:
         return {
-            "components": type(self.components_).__name__,
-            "form": type(self._form_).__name__,
-            "prior": type(self._prior_).__name__,
-            "inference": type(self._inference_).__name__,
+            "components": name_of("components", self.components_),
+            "form": name_of("form", self._form_),
+            "prior": name_of("prior", self._prior_),
+            "inference": name_of("inference", self._inference_),
             "interval": str(self._inference_.interval),
             "simulations": str(self.simulations_.size),
             "paired": str(self.paired_),

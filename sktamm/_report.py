@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray, effective_size
 from sktamm.base import ComponentTable
-from sktamm.exceptions import ConvergenceWarning, SamplingWarning, SpanWarning
+from sktamm.exceptions import (
+    ConvergenceWarning,
+    RangeWarning,
+    SamplingWarning,
+    SpanWarning,
+)
 from sktamm.inference._base import Answer
 from sktamm.mixture import MixtureModel
 from sktamm.results import AdaptedTemplates, FractionResult, Profile
@@ -22,6 +27,8 @@ _FLAGS = {
     "singular": lambda d: d["singular"],
     "at_boundary": lambda d: d["at_boundary"],
     "bad_fit": lambda d: d["goodness_of_fit"] < _BAD_FIT,
+    "strained": lambda d: d["prior_tension"] < _BAD_FIT,
+    "out_of_range": lambda d: d["out_of_range"],
     "poor_sampling": lambda d: d.get("poor_sampling", np.zeros_like(d["singular"])),
 }
 
@@ -67,6 +74,10 @@ def make_result(
         Everything about the signal fractions.
     """
     total = table.row_weight.sum(axis=1)
+    beyond = table.out_of_range
+    if beyond is None:
+        beyond = np.zeros(total.size, dtype=bool)
+    diagnostics = {**answer.diagnostics, "out_of_range": beyond}
     return FractionResult(
         dataset=dataset,
         classes=classes,
@@ -79,8 +90,8 @@ def make_result(
         weights=model.weights(answer.theta),
         n_events=total,
         n_effective=effective_size(total, table.row_variance.sum(axis=1)),
-        diagnostics=answer.diagnostics,
-        flags=_flags(answer),
+        diagnostics=diagnostics,
+        flags=_flags(diagnostics, answer.kappa.size),
         method=method,
         draws=answer.draws,
         profile=Profile(answer.curve_kappa, answer.curve_log_density),
@@ -88,11 +99,13 @@ def make_result(
     )
 
 
-def _flags(answer: Answer) -> tuple[tuple[str, ...], ...]:
-    raised = {name: rule(answer.diagnostics) for name, rule in _FLAGS.items()}
+def _flags(
+    diagnostics: Mapping[str, NDArray], n_datasets: int
+) -> tuple[tuple[str, ...], ...]:
+    raised = {name: rule(diagnostics) for name, rule in _FLAGS.items()}
     return tuple(
         tuple(name for name, values in raised.items() if values[i])
-        for i in range(answer.kappa.size)
+        for i in range(n_datasets)
     )
 
 
@@ -110,11 +123,21 @@ def warn_about(result: FractionResult) -> None:
     if count["poor_sampling"]:
         warnings.warn(
             f"The chains of {count['poor_sampling']} of {total} datasets have R-hat "
-            "above 1.01 or fewer than 400 effective draws; raise n_draws.",
+            "above 1.01 or fewer effective draws than min_ess; raise max_draws.",
             SamplingWarning,
             stacklevel=3,
         )
-    worst = float(np.min(result.diagnostics["goodness_of_fit"]))
+    if count["out_of_range"]:
+        warnings.warn(
+            f"{count['out_of_range']} of {total} datasets hold more events beyond the "
+            "bin edges than the simulations; check units and missing values, or choose "
+            "range and flow.",
+            RangeWarning,
+            stacklevel=3,
+        )
+    tension = result.diagnostics["prior_tension"]
+    fit = result.diagnostics["goodness_of_fit"]
+    worst = float(np.min(np.minimum(fit, tension)))
     if worst < _BAD_FIT / total:
         warnings.warn(
             "The adapted mixture does not describe the data (smallest p-value "

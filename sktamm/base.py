@@ -92,6 +92,8 @@ class ComponentTable:
         is not known or negligible.
     binned : bool
         Whether rows are bins, so that reference rows and rows coincide.
+    out_of_range : ndarray of bool, shape (n_datasets,), or None
+        Whether a dataset holds more events beyond the edges than the simulations do.
     """
 
     log_ratio: FloatArray
@@ -107,6 +109,7 @@ class ComponentTable:
     reference_basis: FloatArray
     relative_variance: FloatArray | None
     binned: bool
+    out_of_range: NDArray[np.bool_] | None = None
 
     @property
     def n_datasets(self) -> int:

@@ -7,6 +7,7 @@ __all__ = [
     "EmptyBinWarning",
     "IncompatibleChoiceError",
     "InvalidInputError",
+    "RangeWarning",
     "SamplingWarning",
     "SingleSimulationWarning",
     "SktammWarning",
@@ -24,7 +25,11 @@ class EmptyBinWarning(SktammWarning):
 
 
 class SingleSimulationWarning(SktammWarning):
-    """A class has one simulation, so nothing can adapt: the classical template fit."""
+    """A class has one simulation, so nothing of it can adapt: the classical fit."""
+
+
+class RangeWarning(SktammWarning):
+    """The target holds more events beyond the bin edges than the simulations do."""
 
 
 class SpanWarning(SktammWarning):

@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import uuid
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -288,7 +289,7 @@ def _reader(path: Path) -> Reader:
     if name.endswith((".parquet", ".pq")):
         return _read_parquet
     raise InvalidInputError(
-        f"{path.name} must end with .csv, .csv.gz, .parquet or .pq to say what it is."
+        f"{path} must end with .csv, .csv.gz, .parquet or .pq to say what it is."
     )
 
 
@@ -307,8 +308,11 @@ def _read_csv(
     try:
         available = list(pd.read_csv(path, nrows=0).columns)
         wanted = _present(columns, available)
-        events = pd.read_csv(path, usecols=wanted, low_memory=False)
-    except (ValueError, OSError) as error:
+        with warnings.catch_warnings():
+            # Rows longer than the header would otherwise lose or shift columns.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            events = pd.read_csv(path, index_col=False, low_memory=False)
+    except (ValueError, OSError, pd.errors.ParserWarning) as error:
         raise _unreadable(path, "CSV", error) from error
     return available, events if wanted is None else events[wanted]
 

@@ -101,8 +101,9 @@ class FractionResult:
         Effective number of events, (sum w)^2 / sum w^2.
     diagnostics : mapping of str to ndarray of shape (n_datasets,)
         Named diagnostics: "converged", "at_boundary", "singular", "n_iterations",
-        "goodness_of_fit" (p-value), and for draws "r_hat", "ess_bulk", "ess_tail",
-        "n_divergent".
+        "goodness_of_fit" (p-value of the rows), "prior_tension" (p-value of the blend
+        under its prior), "out_of_range", and for draws "r_hat", "ess_bulk", "ess_tail",
+        "n_divergent", "poor_sampling".
     flags : tuple of tuple of str
         For each dataset the names of the problems found; empty when healthy.
     method : mapping of str to str

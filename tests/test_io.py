@@ -90,3 +90,11 @@ def test_the_document_has_one_entry_per_dataset(result):
     document = result_to_json(result)
     assert [d["dataset"] for d in document["datasets"]] == ["a", "b"]
     assert document["provenance"] is None
+
+
+@pytest.mark.parametrize("text", ["a,b\n9,0.1,0.2\n9,0.3,0.4\n", "a,b\n1,2\n1,2,3,4\n"])
+def test_rows_longer_than_the_header_are_refused(tmp_path, text):
+    path = tmp_path / "shift.csv"
+    path.write_text(text)
+    with pytest.raises(InvalidInputError, match="not readable as CSV"):
+        read_events(path, ["a"])

@@ -60,7 +60,7 @@ def test_a_measurement_is_printed_and_written(files, tmp_path, capsys):
     more = ("--output", str(output), "--level", "0.5", "0.9", "--inference")
     assert run(files, *more, "frequentist") == 0
     printed = capsys.readouterr()
-    assert "50.0% interval" in printed.out
+    assert "50% interval" in printed.out
     assert "done" in printed.err  # the bar
     document = json.loads(output.read_text())
     (dataset,) = document["datasets"]
@@ -178,3 +178,25 @@ def test_wrong_arguments_are_one_line(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["infer", "--bins", "many"])
     assert "sktamm: error:" in refusal(capsys, stop.value.code)
+
+
+def test_files_of_one_name_stay_apart(files, tmp_path, capsys):
+    other = tmp_path / "other" / "data.csv"
+    other.parent.mkdir()
+    other.write_text(files[1].read_text())
+    assert run(files, str(other), "--quiet") == 0
+    assert capsys.readouterr().out.count("data.csv") == 2
+    assert "different files" in refusal(capsys, run(files, str(files[1]), "--quiet"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--plot", "picture.foo"), ".png"),
+        (("--output", "."), "folder"),
+        (("--jobs", "0"), "n_jobs"),
+        (("--seed", "-1"), "random_state"),
+    ],
+)
+def test_bad_outputs_and_numbers_are_refused(files, capsys, words, message):
+    assert message in refusal(capsys, run(files, "--quiet", *words))

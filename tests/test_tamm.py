@@ -18,6 +18,7 @@ from sktamm.exceptions import (
     ConvergenceWarning,
     IncompatibleChoiceError,
     InvalidInputError,
+    RangeWarning,
     SingleSimulationWarning,
     SpanWarning,
 )
@@ -91,7 +92,7 @@ def test_one_simulation_is_the_ordinary_mixture_fit(form):
     X, y, _ = _simulate(1, 200_000, spread=0.0)
     components = TemplateComponents(EDGES, smooth=False)
     tamm = TAMMRegressor(components, form, inference="frequentist")
-    with pytest.warns(SingleSimulationWarning, match="classical template fit"):
+    with pytest.warns(SingleSimulationWarning, match="classical template "):
         tamm.fit(X, y)
     target = _target([0.7, 0.3], 1000)[0]
     result = tamm.infer(target)
@@ -450,7 +451,8 @@ def test_pure_samples_stay_in_bounds(simulated, inference, kappa):
 def test_one_class_may_have_one_simulation(simulated, corner, few):
     X, y, simulation = simulated
     keep = (y != few) | (simulation == 0)
-    tamm = _tamm(**corner).fit(X[keep], y[keep], simulation=simulation[keep])
+    with pytest.warns(SingleSimulationWarning, match=f"Of class {few} "):
+        tamm = _tamm(**corner).fit(X[keep], y[keep], simulation=simulation[keep])
     kappa, std = tamm.predict(_target([0.6, 0.4], 5000)[0], return_std=True)
     assert abs(kappa[0] - 0.4) < 5 * std[0]
     assert not tamm.paired_
@@ -478,3 +480,44 @@ def test_levels_lie_between_zero_and_one(simulated, fitted, level):
         _tamm(level=level).fit(X, y, simulation=simulation)
     with pytest.raises(InvalidInputError, match="levels"):
         fitted.predict(X[:10], return_interval=level)
+
+
+def test_events_beyond_the_edges_are_reported(fitted):
+    """Clipped outliers, which a fit could mistake for signal, are named."""
+    target = _target([0.7, 0.3], 5000)[0]
+    assert "out_of_range" not in fitted.infer(target).flags[0]
+    target[-100:] = 1e6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SpanWarning)
+        with pytest.warns(RangeWarning, match="beyond the bin edges"):
+            result = fitted.infer(target)
+    assert "out_of_range" in result.flags[0]
+
+
+def test_a_strained_blend_is_reported(fitted):
+    """A signal that no simulation resembles fits, but far out in its prior."""
+    result = fitted.infer(_target([0.7, 0.3], 5000)[0])
+    assert result.diagnostics["prior_tension"][0] > 1e-3
+    rng = np.random.default_rng(7)
+    narrow = np.concatenate([rng.normal(0.0, 0.1, 3000), rng.normal(3.0, 0.1, 2000)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        with pytest.warns(SpanWarning):
+            result = fitted.infer(narrow[:, None])
+    assert result.diagnostics["prior_tension"][0] < 1e-3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_pure_background_has_sane_errors_without_bounds(seed):
+    """The likelihood may rise up to a wall below zero, where it has no curvature."""
+    rng = np.random.default_rng(seed)
+    X = np.concatenate([rng.normal(0, 1, 20_000), rng.normal(1.2, 1, 20_000)])[:, None]
+    tamm = BinnedTopicTAMM(inference="frequentist")
+    with pytest.warns(SingleSimulationWarning):
+        tamm.fit(X, np.repeat([0, 1], 20_000))
+    result = tamm.infer(rng.normal(0, 1, (2000, 1)))
+    low, high = result.interval[0, :, 0]
+    assert "not_converged" not in result.flags[0]
+    assert low <= result.kappa[0] <= high
+    assert 0.005 < result.std[0] < 0.15
+    assert high - low < 0.3

@@ -7,6 +7,7 @@ reference weight p_ref and the log ratio ln(p_k / p_ref) for component k.
 import builtins
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -45,6 +46,7 @@ _BASES = {
     "principal": NoBasis,
 }
 _LARGEST_RELATIVE_VARIANCE = 1.0
+_SHARE_BEYOND = 1e-3
 
 
 class TemplateComponents(BaseEstimator):
@@ -75,6 +77,8 @@ class TemplateComponents(BaseEstimator):
         Contents of the bins of every simulation.
     binning_ : Binning
         Bins.
+    beyond_ : float
+        Share of the simulated events beyond the edges.
 
     Examples
     --------
@@ -116,10 +120,13 @@ class TemplateComponents(BaseEstimator):
         self : TemplateComponents
             Fitted component model.
         """
+        self.beyond_ = 0.0
         if isinstance(events, SimulatedEvents):
             binning = make_binning(
                 events.X, events.weight, self.bins, self.strategy, self.range, self.flow
             )
+            if self.range is not None or not isinstance(self.bins, Integral):
+                self.beyond_ = float(binning.beyond(events.X).mean())
             events = fill_templates(events, binning)
         self.templates_ = _in_canonical_order(events)
         self.binning_ = events.binning
@@ -212,7 +219,27 @@ class TemplateComponents(BaseEstimator):
             reference_basis=self.basis_,
             relative_variance=self._errors(self.relative_variance_),
             binned=True,
+            out_of_range=self._out_of_range(target),
         )
+
+    def _out_of_range(
+        self, target: TargetEvents | tuple[FloatArray, FloatArray]
+    ) -> NDArray[np.bool_] | None:
+        """Whether more events are beyond the edges than five sigmas above simulation.
+
+        Automatic edges end at the most extreme simulated event, so one event in a
+        thousand of the target is allowed beyond them.
+        """
+        if not isinstance(target, TargetEvents):
+            return None
+        beyond = self.binning_.beyond(target.X)
+        if target.counts is None:
+            number, total = np.array([beyond.sum()]), np.array([beyond.size])
+        else:
+            number = target.counts.T @ beyond.astype(float)
+            total = np.asarray(target.counts.sum(axis=0)).ravel()
+        expected = (self.beyond_ + _SHARE_BEYOND) * total
+        return number > expected + 5.0 * np.sqrt(expected + 1.0)
 
     def adapted(
         self, table: ComponentTable, density: FloatArray, names: tuple[str, ...]
@@ -340,9 +367,9 @@ class TopicComponents(TemplateComponents):
         self.topic_model = topic_model
 
     def _fit_components(self, probability: FloatArray, variance: FloatArray) -> None:
-        if self.n_topics < 1:
+        if not (isinstance(self.n_topics, Integral) and int(self.n_topics) >= 1):
             raise IncompatibleChoiceError(
-                f"n_topics must be at least 1, got {self.n_topics!r}."
+                f"n_topics must be a whole number of at least 1, got {self.n_topics!r}."
             )
         parts = [
             self._fit_class(c, probability, variance)

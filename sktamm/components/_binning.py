@@ -87,6 +87,27 @@ class Binning:
             index[block] = self._index_block(X[block])
         return index
 
+    def beyond(self, X: FloatArray) -> NDArray[np.bool_]:
+        """Whether every event lies beyond the edges in some feature.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_events, n_features)
+            Finite features.
+
+        Returns
+        -------
+        beyond : ndarray of bool, shape (n_events,)
+            Such events go where ``flow`` says.
+        """
+        low = np.array([edges[0] for edges in self.edges])
+        high = np.array([edges[-1] for edges in self.edges])
+        beyond = np.empty(len(X), dtype=np.bool_)
+        for block in event_blocks(len(X)):
+            part = X[block]
+            beyond[block] = ((part < low) | (part > high)).any(axis=1)
+        return beyond
+
     def _index_block(self, X: FloatArray) -> IntArray:
         index = np.zeros(len(X), dtype=np.intp)
         outside = np.zeros(len(X), dtype=np.bool_)
@@ -267,6 +288,11 @@ def _find_range(
                 f"constant at {low:g}."
             )
         return low, high
+    if np.ndim(limits) != 1 or len(limits) != 2:
+        raise InvalidInputError(
+            "range must hold one pair (low, high) or None for each feature, got "
+            f"{limits!r} for column {column}."
+        )
     low, high = limits
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise InvalidInputError(

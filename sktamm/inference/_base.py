@@ -75,6 +75,8 @@ class Fit:
         Kappa of the joint maximum.
     at_kappa : ndarray of bool, shape (n_fits,)
         Whether the last fit converged, be it at a given kappa.
+    local : ndarray of shape (n_fits, n_params)
+        Parameters at which the errors are taken.
     """
 
     optimum: Optimum
@@ -83,6 +85,7 @@ class Fit:
     singular: np.ndarray
     mode: FloatArray
     at_kappa: np.ndarray
+    local: FloatArray
 
 
 class InferenceBase(BaseEstimator):
@@ -163,7 +166,7 @@ class InferenceBase(BaseEstimator):
         first = maximise(model, start, data.rows, fixed=blends, max_iter=self.max_iter)
         data = discounted(table, datasets, model, first.theta)
         optimum = maximise(model, first.theta, data.rows, max_iter=self.max_iter)
-        fit = _local(model, optimum, data)
+        fit = self._off_the_wall(model, _local(model, optimum, data))
         bounded = np.clip(fit.mode, *bounds)
         beyond = bounded != fit.mode
         if not beyond.any():
@@ -174,6 +177,28 @@ class InferenceBase(BaseEstimator):
             inside,
             optimum=replace(inside.optimum, converged=converged),
             mode=bounded,
+        )
+
+    def _off_the_wall(self, model: MixtureModel, fit: Fit) -> Fit:
+        """Errors of fits that end where the density of some row vanishes.
+
+        Beyond 0 or 1 the likelihood may rise up to a wall, where no derivative
+        vanishes: the estimate stays, its errors are those at the nearest bound.
+        """
+        kappa = fit.optimum.theta[:, 0]
+        wall = ~fit.optimum.converged & ((kappa < 0.0) | (kappa > 1.0))
+        if not wall.any():
+            return fit
+        inside = self._fit_at(model, fit, np.clip(kappa, 0.0, 1.0))
+        wall &= inside.at_kappa
+        column = wall[:, None, None]
+        optimum = replace(fit.optimum, converged=fit.optimum.converged | wall)
+        return replace(
+            fit,
+            optimum=optimum,
+            covariance=np.where(column, inside.covariance, fit.covariance),
+            singular=fit.singular & ~wall,
+            local=np.where(wall[:, None], inside.local, fit.local),
         )
 
     def _fit_at(self, model: MixtureModel, fit: Fit, kappa: FloatArray) -> Fit:
@@ -210,6 +235,7 @@ class InferenceBase(BaseEstimator):
             "singular": fit.singular,
             "at_boundary": near,
             "goodness_of_fit": _goodness_of_fit(model, fit),
+            "prior_tension": model.prior_tension(fit.optimum.theta),
         }
 
 
@@ -224,7 +250,13 @@ def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
         precision[index] = information + 1e-9 * np.eye(model.n_params)
     covariance = np.asarray(np.linalg.inv(precision), float)
     return Fit(
-        optimum, data, covariance, singular, optimum.theta[:, 0], optimum.converged
+        optimum=optimum,
+        data=data,
+        covariance=covariance,
+        singular=singular,
+        mode=optimum.theta[:, 0],
+        at_kappa=optimum.converged,
+        local=optimum.theta,
     )
 
 

@@ -6,12 +6,14 @@ of a grid and is exact up to the shape of their conditional posterior, which is 
 normal in the exponential form; ``hmc`` samples everything.
 """
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
+from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._base import (
     Answer,
     Fit,
@@ -101,6 +103,14 @@ class BayesianInference(InferenceBase):
         check_one_of("interval", self.interval, ("equal_tailed", "shortest"))
         for name in ("n_chains", "n_warmup", "n_draws", "max_draws"):
             check_positive_integer(name, getattr(self, name))
+        if not (isinstance(self.min_ess, Real) and float(self.min_ess) > 0):
+            raise IncompatibleChoiceError(
+                f"min_ess must be a positive number, got {self.min_ess!r}."
+            )
+        if self.n_draws < 4:
+            raise IncompatibleChoiceError(
+                f"n_draws must be at least 4 to compare halves, got {self.n_draws!r}."
+            )
         self._check_batches()
 
     def _infer_batch(

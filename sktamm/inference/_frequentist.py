@@ -101,10 +101,10 @@ class FrequentistInference(InferenceBase):
         row = fit.covariance[:, 0]
         if self.covariance == "hessian":
             return row[:, 0]
-        scores = model.row_scores(fit.optimum.theta)
+        scores = model.row_scores(fit.local)
         pull = np.einsum("bip,bp->bi", scores, row)
         variance = np.einsum("bi,bi->b", fit.data.variance, pull**2)
         if informative:
-            prior = model.prior_information(fit.optimum.theta)
+            prior = model.prior_information(fit.local)
             variance += np.einsum("bp,bpq,bq->b", row, prior, row)
         return variance

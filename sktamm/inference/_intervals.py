@@ -151,4 +151,6 @@ def ratio_intervals(
         ends = values[top] - drops[i]
         out[i, 0] = np.interp(ends, values[: top + 1], grid[: top + 1])
         out[i, 1] = np.interp(ends, values[top:][::-1], grid[top:][::-1])
+    np.minimum(out[:, 0], centre[:, None], out=out[:, 0])
+    np.maximum(out[:, 1], centre[:, None], out=out[:, 1])
     return out

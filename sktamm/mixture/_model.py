@@ -208,6 +208,26 @@ class MixtureModel:
             total += block.penalty.value(inner[:, block.columns])
         return total
 
+    def prior_tension(self, theta: FloatArray) -> FloatArray:
+        """P-value of the blend under its prior, the smallest of the classes.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_fits, n_params)
+            Parameters.
+
+        Returns
+        -------
+        p_value : ndarray of shape (n_fits,)
+            Corrected for the number of classes.
+        """
+        inner = theta[:, self.n_fractions :]
+        values = [
+            block.penalty.tail_probability(inner[:, block.columns])
+            for block in self.blocks
+        ]
+        return np.minimum(1.0, len(values) * np.min(values, axis=0))
+
     def _residual(self, state: _State, data: RowData) -> FloatArray:
         """a_i - e_i p_i, the weight of d ln p_i in the gradient."""
         if data.expected is None:

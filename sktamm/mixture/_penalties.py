@@ -12,10 +12,17 @@ alpha_k rather than alpha_k - 1 is the Jacobian of the log-ratio coordinates.
 from typing import Protocol
 
 import numpy as np
+from scipy import stats
 
 from sktamm._numerics import FloatArray, contrast_basis, softmax
 
-__all__ = ["DirichletPenalty", "GaussianPenalty", "Penalty", "StudentPenalty"]
+__all__ = [
+    "DirichletPenalty",
+    "GaussianPenalty",
+    "Penalty",
+    "RidgePenalty",
+    "StudentPenalty",
+]
 
 
 class Penalty(Protocol):
@@ -32,6 +39,9 @@ class Penalty(Protocol):
 
     def information(self, params: FloatArray) -> FloatArray:
         """Positive semi-definite stand-in for minus the Hessian."""
+
+    def tail_probability(self, params: FloatArray) -> FloatArray:
+        """Prior probability of parameters farther from the centre, (n_fits,)."""
 
 
 class GaussianPenalty:
@@ -57,6 +67,12 @@ class GaussianPenalty:
         """-Qz."""
         return -params @ self.precision
 
+    def tail_probability(self, params: FloatArray) -> FloatArray:
+        """Of z'Qz, which is chi2 distributed."""
+        if params.shape[1] == 0:
+            return np.ones(params.shape[0])
+        return stats.chi2.sf(self._norm(params), params.shape[1])
+
     def hessian(self, params: FloatArray) -> FloatArray:
         """-Q."""
         return -self.information(params)
@@ -65,6 +81,20 @@ class GaussianPenalty:
         """The precision."""
         shape = (params.shape[0], *self.precision.shape)
         return np.broadcast_to(self.precision, shape)
+
+
+class RidgePenalty(GaussianPenalty):
+    """Gaussian regulariser, which makes no claim about likely parameters.
+
+    Parameters
+    ----------
+    precision : ndarray of shape (n_params, n_params)
+        Inverse covariance.
+    """
+
+    def tail_probability(self, params: FloatArray) -> FloatArray:
+        """One: nothing is unlikely."""
+        return np.ones(params.shape[0])
 
 
 class StudentPenalty(GaussianPenalty):
@@ -95,6 +125,13 @@ class StudentPenalty(GaussianPenalty):
     def gradient(self, params: FloatArray) -> FloatArray:
         """-Qz (nu + r)/(nu + z'Qz)."""
         return -self._shrink(params) * (params @ self.precision)
+
+    def tail_probability(self, params: FloatArray) -> FloatArray:
+        """Of z'Qz / r, which is F distributed with r and nu degrees."""
+        size = params.shape[1]
+        if size == 0:
+            return np.ones(params.shape[0])
+        return stats.f.sf(self._norm(params) / size, size, self.degrees)
 
     def hessian(self, params: FloatArray) -> FloatArray:
         """Derivative of the gradient; not everywhere negative definite."""
@@ -134,6 +171,10 @@ class DirichletPenalty:
         """V'(alpha - A w), A = sum alpha."""
         total = self.concentration.sum()
         return (self.concentration - total * self._weights(params)) @ self.contrast
+
+    def tail_probability(self, params: FloatArray) -> FloatArray:
+        """One: no weights on the simplex are far from it."""
+        return np.ones(params.shape[0])
 
     def hessian(self, params: FloatArray) -> FloatArray:
         """-A V'(diag(w) - w w')V."""

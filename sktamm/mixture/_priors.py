@@ -26,12 +26,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray, contrast_basis
-from sktamm.base import ComponentTable, Simulations
+from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.mixture._features import Features, class_features
 from sktamm.mixture._penalties import (
     DirichletPenalty,
     GaussianPenalty,
     Penalty,
+    RidgePenalty,
     StudentPenalty,
 )
 
@@ -46,53 +48,6 @@ __all__ = [
 _WEAKEST_CONCENTRATION = 0.1
 _STRONGEST_CONCENTRATION = 1e6
 _LEAST_SPREAD = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Functions on the rows: log densities of a class, then the smooth basis.
-
-    Attributes
-    ----------
-    rows : ndarray of shape (n_rows, n_features)
-        Values at the rows of the target.
-    reference : ndarray of shape (n_reference, n_features)
-        Values at the reference rows; the same array when rows are bins.
-    reference_weight : ndarray of shape (n_reference,)
-        Probabilities of the reference rows.
-    n_densities : int
-        Number of log densities.
-    relative_variance : ndarray of shape (n_rows, n_densities) or None
-        Squared relative statistical errors of the densities.
-    """
-
-    rows: FloatArray
-    reference: FloatArray
-    reference_weight: FloatArray
-    n_densities: int
-    relative_variance: FloatArray | None
-
-    @property
-    def n_features(self) -> int:
-        """Number of functions."""
-        return self.reference.shape[1]
-
-    @property
-    def basis(self) -> FloatArray:
-        """Smooth functions at the reference rows."""
-        return self.reference[:, self.n_densities :]
-
-    def mean_density(self) -> FloatArray:
-        """Coefficients of the mean log density."""
-        mean = np.zeros(self.n_features)
-        mean[: self.n_densities] = 1.0 / self.n_densities
-        return mean
-
-    def weighted(self, coefficients: FloatArray) -> FloatArray:
-        """Centred functions at the reference rows, times the root of their weight."""
-        values = self.reference @ coefficients
-        weight = self.reference_weight[:, None]
-        return np.sqrt(weight) * (values - (weight * values).sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +78,7 @@ class _SpanPrior(BaseEstimator):
 
     informative = True
     spans = "simulations"
+    penalty: type[GaussianPenalty] = GaussianPenalty
 
     def expand(self, table: ComponentTable, class_index: int) -> Expansion:
         """Offset, directions and penalty of one class.
@@ -145,7 +101,7 @@ class _SpanPrior(BaseEstimator):
         directions = np.zeros((features.n_features, size - 1))
         directions[:size] = contrast_basis(size) * self._amplitude(size)
         directions = _compress(features, directions)
-        penalty = GaussianPenalty(np.eye(directions.shape[1]))
+        penalty = self.penalty(np.eye(directions.shape[1]))
         return Expansion(features, features.mean_density(), directions, penalty)
 
 
@@ -173,6 +129,7 @@ class RidgePrior(_SpanPrior):
 
     informative = False
     spans = "components"
+    penalty = RidgePenalty
 
     def __init__(self, strength: float = 1.0):
         self.strength = strength
@@ -368,7 +325,7 @@ def _covariance_factor(size: int) -> float:
 
 
 def _check_strength(strength: float) -> None:
-    if not strength > 0:
+    if not (isinstance(strength, Real) and float(strength) > 0):
         raise IncompatibleChoiceError(f"strength must be positive, got {strength!r}.")
 
 
@@ -424,44 +381,6 @@ def _as_positive(concentration: Any) -> float:
 def _is_permutation(weights: FloatArray) -> bool:
     square = weights.shape[0] == weights.shape[1]
     return square and bool(np.all(np.sort(weights, axis=1)[:, :-1] == 0.0))
-
-
-def class_features(table: ComponentTable, class_index: int, spans: str) -> Features:
-    """Functions that the log density of a class may be made of.
-
-    Parameters
-    ----------
-    table : ComponentTable
-        Components, simulations and basis.
-    class_index : int
-        Class.
-    spans : {"components", "simulations"}
-        Whether the log densities are those of the components or of the simulations as
-        the components describe them; the same for raw components.
-
-    Returns
-    -------
-    features : Features
-        Log densities followed by the basis.
-    """
-    source: ComponentTable | Simulations = table.simulations
-    columns = table.simulations.of_class(class_index)
-    if spans == "components":
-        source, columns = table, table.components_of(class_index)
-    variance = source.relative_variance
-    reference = np.hstack(
-        [source.reference_log_ratio[:, columns], table.reference_basis]
-    )
-    rows = reference
-    if not table.binned:
-        rows = np.hstack([source.log_ratio[:, columns], table.basis])
-    return Features(
-        rows=rows,
-        reference=reference,
-        reference_weight=table.reference_weight,
-        n_densities=columns.size,
-        relative_variance=None if variance is None else variance[:, columns],
-    )
 
 
 def _compress(
