@@ -277,8 +277,14 @@ def variant_cells():
     return cells
 
 
+def chosen_cells(cells, words):
+    """Cells whose name starts with one of the words; all without words."""
+    return {n: c for n, c in cells.items() if n.startswith(tuple(words) or "")}
+
+
 def run_many(options, simulations):
-    run_table(table_cells(), options, simulations, 1.0)
+    cells = chosen_cells(table_cells(), options.only)
+    run_table(cells, options, simulations, 1.0)
 
 
 def run_slow(options, simulations):
@@ -296,7 +302,7 @@ def run_table(cells, options, simulations, share):
         "errors are those of the experiments alone)",
         {name: out[name][None] for out in outputs for name in out},
         by_set=False,
-        reference=PUBLISHED,
+        reference=options.published,
     )
     sets = int(options.sets * share)
     jobs = [
@@ -306,7 +312,7 @@ def run_table(cells, options, simulations, share):
     print_table(
         f"300 fresh simulations, published truth, {sets} sets x 3 experiments",
         collect(cells, jobs, options.n_jobs),
-        reference=PUBLISHED,
+        reference=options.published,
     )
     jobs = drawn_jobs(simulations, options.events)[: max(1, int(10 * share))]
     found = collect(cells, jobs, options.n_jobs)
@@ -314,7 +320,7 @@ def run_table(cells, options, simulations, share):
         "270 simulations of the data file, truth one of the other 30 (10-fold), "
         f"{30 * len(jobs)} truths",
         {key: values.reshape(-1, 1, 6) for key, values in found.items()},
-        reference=PUBLISHED,
+        reference=options.published,
     )
     print(f"\n{time.time() - start:.0f} s", flush=True)
 
@@ -335,7 +341,7 @@ def drawn_jobs(simulations, events):
 
 
 def run_few(options, simulations):
-    cells = variant_cells()
+    cells = chosen_cells(variant_cells(), options.only)
     for size in options.sizes:
         for drawn in (False, True):
             start = time.time()
@@ -372,6 +378,8 @@ def main():
         "--events", type=int, default=1_000_000, help="per simulation and class"
     )
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--only", nargs="+", default=[], help="beginnings of names")
+    parser.add_argument("--published", default=PUBLISHED, help="cell to compare with")
     options = parser.parse_args()
     simulations = read_simulations(options.data)
     for study in options.studies:
