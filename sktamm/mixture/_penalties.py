@@ -84,13 +84,7 @@ class GaussianPenalty:
 
 
 class RidgePenalty(GaussianPenalty):
-    """Gaussian regulariser, which makes no claim about likely parameters.
-
-    Parameters
-    ----------
-    precision : ndarray of shape (n_params, n_params)
-        Inverse covariance.
-    """
+    """Gaussian regulariser, which makes no claim about likely parameters."""
 
     def tail_probability(self, params: FloatArray) -> FloatArray:
         """One: nothing is unlikely."""
