@@ -314,11 +314,11 @@ def run_table(cells, options, simulations, share):
         collect(cells, jobs, options.n_jobs),
         reference=options.published,
     )
-    jobs = drawn_jobs(simulations, options.events)[: max(1, int(10 * share))]
+    jobs = drawn_jobs(simulations, options.events, int(30 * share))
     found = collect(cells, jobs, options.n_jobs)
     print_table(
         "270 simulations of the data file, truth one of the other 30 (10-fold), "
-        f"{30 * len(jobs)} truths",
+        f"{int(30 * share) * len(jobs)} truths",
         {key: values.reshape(-1, 1, 6) for key, values in found.items()},
         reference=options.published,
     )
@@ -329,13 +329,13 @@ def one_cell(cell, options, simulations, n):
     return one_set(cell, simulations, [TRUTH], n, options.events, 0)
 
 
-def drawn_jobs(simulations, events):
-    """Ten folds: the simulations of a fold are the truths of one experiment each."""
+def drawn_jobs(simulations, events, n_truths):
+    """Ten folds: simulations of a fold are the truths of one experiment each."""
     folds = np.array_split(np.random.default_rng(5).permutation(300), 10)
     jobs = []
     for i, fold in enumerate(folds):
         rest = np.setdiff1d(np.arange(300), fold)
-        truths = [tuple(side[k] for side in simulations) for k in fold]
+        truths = [tuple(side[k] for side in simulations) for k in fold[:n_truths]]
         jobs.append((tuple(s[rest] for s in simulations), truths, 1, events, i))
     return jobs
 
