@@ -223,6 +223,13 @@ def table_cells():
         "form": "linear",
         "prior": DirichletPrior("simulations"),
     }
+    shortest = BayesianInference(interval="shortest")
+    cells["topics linear dirichlet bayesian, shortest"] = {
+        "components": "topics",
+        "form": "linear",
+        "inference": shortest,
+    }
+    cells["raw exponential shrinkage bayesian, shortest"] = {"inference": shortest}
     cells["topics (LDA without denoising) linear dirichlet bayesian"] = {
         "components": TopicComponents(
             20, smooth=False, topic_model=TopicModel(denoise=False, max_iter=150)
