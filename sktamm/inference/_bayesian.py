@@ -35,7 +35,7 @@ __all__ = ["BayesianInference"]
 
 
 class BayesianInference(InferenceBase):
-    """Posterior mean with an equal-tailed or shortest interval.
+    """Posterior mean with a shortest or equal-tailed interval.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class BayesianInference(InferenceBase):
         How the posterior is computed. "auto" is "laplace" for the exponential form with
         two classes and "hmc" otherwise; "laplace" lets fractions other than kappa leave
         the simplex.
-    interval : {"equal_tailed", "shortest"}, default="equal_tailed"
+    interval : {"equal_tailed", "shortest"}, default="shortest"
         Kind of interval.
     n_chains : int, default=12
         Chains per dataset.
@@ -78,7 +78,7 @@ class BayesianInference(InferenceBase):
     def __init__(
         self,
         method: str = "auto",
-        interval: str = "equal_tailed",
+        interval: str = "shortest",
         n_chains: int = 12,
         n_warmup: int = 100,
         n_draws: int = 80,

@@ -273,8 +273,8 @@ def variant_cells():
         "shrinkage, Gaussian tails": {"prior": shrinkage(tails="gaussian")},
         "shrinkage, isotropic target": {"prior": shrinkage(target="isotropic")},
         "shrinkage, without the span": {"prior": shrinkage(span=False)},
-        "shrinkage, shortest interval": {
-            "inference": BayesianInference(interval="shortest")
+        "shrinkage, equal-tailed interval": {
+            "inference": BayesianInference(interval="equal_tailed")
         },
         "shrinkage frequentist": {"inference": "frequentist"},
         "simulations": {"prior": "simulations"},
