@@ -1,10 +1,10 @@
 """Studies with known truth."""
 
-from sktamm.datasets._gaussian import (
+from sktamm.datasets._gaussian import GaussianStudy, make_gaussian_study
+from sktamm.datasets._gaussian_density import gaussian_log_density
+from sktamm.datasets._gaussian_parameters import (
     GaussianParameters,
-    GaussianStudy,
     draw_gaussian_parameters,
-    make_gaussian_study,
 )
 from sktamm.datasets._truncated_normal import (
     bin_probabilities,
@@ -16,6 +16,7 @@ __all__ = [
     "GaussianStudy",
     "bin_probabilities",
     "draw_gaussian_parameters",
+    "gaussian_log_density",
     "make_gaussian_study",
     "truncated_normal_sample",
 ]

@@ -16,6 +16,9 @@ __all__ = ["bin_probabilities", "check_covariances", "truncated_normal_sample"]
 
 FloatArray = NDArray[np.float64]
 
+# Of every feature of the Gaussian study.
+WINDOW = (-2.0, 2.0)
+
 _MAX_BATCH = 1_000_000
 _MAX_DRAWS_WITHOUT_EVENT = 10_000_000
 _MAX_NODES = 4_000_000

@@ -140,7 +140,17 @@ def test_target_may_be_a_simulation_or_anything_else():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_features": 3}, "n_features must be 2"),
+        ({"n_features": 0}, "n_features must be an integer from 1 to 20; got 0"),
+        ({"n_features": 21}, "n_features must be an integer from 1 to 20; got 21"),
+        ({"n_features": 2.0}, "n_features must be an integer from 1 to 20; got 2.0"),
+        (
+            {"n_features": 4, "parameters": draw_gaussian_parameters(2)},
+            "parameters must have n_features=4 features; got 2",
+        ),
+        (
+            {"target": draw_gaussian_parameters(1, n_features=3)},
+            "target must have n_features=2 features; got 3",
+        ),
         ({"n_events": 0}, "n_events must be an integer of at least 1"),
         ({"n_signal": -1}, "n_signal must be"),
         ({"n_signal": 0, "n_background": 0}, "n_signal \\+ n_background must be"),
@@ -171,6 +181,133 @@ def test_parameters_refuse_wrong_shapes():
         GaussianParameters(
             np.zeros((1, 2)), np.eye(2)[None], np.zeros((1, 3)), np.eye(2)[None]
         )
+
+
+def test_parameters_refuse_covariances_between_pairs():
+    wrong = np.eye(4)
+    wrong[1, 2] = wrong[2, 1] = 0.1
+    with pytest.raises(InvalidInputError, match="signal_covariances must be block"):
+        GaussianParameters(
+            np.zeros((1, 4)), wrong[None], np.zeros((1, 4)), np.eye(4)[None]
+        )
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (0, 2), (1, 0)])
+def test_parameters_refuse_missing_axes(shape):
+    empty = np.zeros(shape)
+    with pytest.raises(InvalidInputError, match="signal_means must have the shape"):
+        GaussianParameters(empty, np.eye(2)[None], empty, np.eye(2)[None])
+
+
+@pytest.mark.parametrize("n_features", [1, 3, 20])
+def test_any_number_of_features(n_features):
+    study = make_gaussian_study(2, 30, 10, 20, n_features=n_features, random_state=0)
+    assert study.X.shape == (120, n_features)
+    assert study.X_target.shape == (30, n_features)
+    np.testing.assert_array_equal(study.window, [[-2, 2]] * n_features)
+    assert study.feature_names == tuple(f"x{i}" for i in range(n_features))
+    assert study.parameters.n_features == n_features
+    assert study.parameters.signal_covariances.shape == (2, n_features, n_features)
+    assert np.abs(study.X).max() <= 2
+
+
+def test_further_pairs_differ_by_a_fifth():
+    truth = make_gaussian_study(1, 1, n_features=5).target_parameters
+    pair = [[1.4, 0.08], [0.08, 1.4]]
+    expected = np.zeros((5, 5))
+    expected[:2, :2], expected[2:4, 2:4] = [[3, 0.4], [0.4, 3]], pair
+    expected[4, 4] = 1.4
+    np.testing.assert_array_equal(truth.signal_means, np.zeros((1, 5)))
+    np.testing.assert_array_equal(truth.signal_covariances[0], np.eye(5))
+    np.testing.assert_allclose(truth.background_means, [[0, 1, 0, 0.2, 0.2]])
+    np.testing.assert_allclose(truth.background_covariances[0], expected)
+
+
+def test_one_feature_is_the_second_published_one():
+    truth = make_gaussian_study(1, 1, n_features=1).target_parameters
+    assert truth.signal_means == [[0]]
+    assert truth.background_means == [[1]]
+    assert truth.background_covariances == [[[3]]]
+
+
+def test_more_features_leave_the_first_pairs_as_they_are():
+    two, six = (
+        make_gaussian_study(2, 50, 20, 30, n_features=d, random_state=4) for d in (2, 6)
+    )
+    np.testing.assert_array_equal(two.X, six.X[:, :2])
+    np.testing.assert_array_equal(two.X_target, six.X_target[:, :2])
+    np.testing.assert_array_equal(two.y_target, six.y_target)
+    five = draw_gaussian_parameters(2, 8, n_features=5)
+    full = draw_gaussian_parameters(300, 8, n_features=6)
+    kept = [0, 1, 2, 3, 5]
+    np.testing.assert_array_equal(
+        five.background_means, full.background_means[:2, kept]
+    )
+    np.testing.assert_array_equal(
+        five.signal_covariances, full.signal_covariances[:2][:, kept][:, :, kept]
+    )
+
+
+def test_published_study_is_pinned():
+    parameters = draw_gaussian_parameters(1, random_state=0)
+    np.testing.assert_allclose(
+        parameters.signal_means, [[0.08747037, -0.12386072]], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        parameters.background_covariances[0, 0], [2.65033508, 0.49337797], rtol=1e-6
+    )
+    study = make_gaussian_study(1, 1, 1, 1, random_state=0)
+    np.testing.assert_allclose(
+        [*study.X, *study.X_target],
+        [
+            [-0.15733594, -1.21612058],
+            [1.36389488, 0.02134181],
+            [1.64560542, -1.67836406],
+            [0.942099, -0.69849252],
+        ],
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "variance", "covariance", "offset"),
+    [("signal", [0, 0], 1.0, 0.0, -0.05), ("background", [0, 0.2], 1.4, 0.08, 0.05)],
+)
+def test_further_pairs_follow_half_of_the_recipe(
+    name, mean, variance, covariance, offset
+):
+    parameters = draw_gaussian_parameters(2000, random_state=0, n_features=4)
+    shift = getattr(parameters, f"{name}_means")[:, 2:] - mean
+    covariances = getattr(parameters, f"{name}_covariances")[:, 2:, 2:]
+    assert np.linalg.norm(shift, axis=1).min() > 0.05
+    np.testing.assert_array_equal(covariances[:, 0, 0], covariances[:, 1, 1])
+    assert np.abs(covariances[:, 0, 0] - variance).min() > 0.05
+    assert np.abs(covariances[:, 0, 1] - covariance).min() > 0.025
+    assert np.sign(shift[:, 1].mean()) == np.sign(offset)
+    # Half of the published spreads .112, .09, .158, .128.
+    np.testing.assert_allclose(
+        [*shift.std(0), covariances[:, 0, 0].std(), covariances[:, 0, 1].std()],
+        [0.056, 0.045, 0.079, 0.064],
+        atol=0.006,
+    )
+
+
+def test_pairs_and_their_parameters_are_independent():
+    means = draw_gaussian_parameters(2000, random_state=1, n_features=20).signal_means
+    between = np.corrcoef(means.T)[np.triu_indices(20, 1)]
+    assert np.abs(between).max() < 5 / np.sqrt(2000)
+    events = make_gaussian_study(1, 2000, n_features=20, random_state=0).X[2000:]
+    correlation = np.corrcoef(events.T)
+    pair = np.arange(20) // 2
+    assert np.abs(correlation[pair[:, None] != pair]).max() < 5 / np.sqrt(2000)
+
+
+def test_twenty_features_take_seconds():
+    start = time.perf_counter()
+    study = make_gaussian_study(10, 10_000, n_features=20, random_state=0)
+    elapsed = time.perf_counter() - start
+    assert study.X.shape == (200_000, 20)
+    assert elapsed < 10  # 0.5 s on a free core; room for loaded machines
 
 
 def test_sample_of_an_unreachable_window_is_refused():
