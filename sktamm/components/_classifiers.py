@@ -1,0 +1,173 @@
+"""What every user of a classifier here asks of it: probabilities, weights, seeds."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import has_fit_parameter
+
+from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+
+__all__ = [
+    "accepts_sample_weight",
+    "check_accepts_weights",
+    "check_classifier",
+    "fit_classifier",
+    "fit_in_place",
+    "rows_of_classes",
+    "seeded",
+    "take_rows",
+]
+
+
+def check_classifier(classifier: Any) -> None:
+    """Refuse what cannot estimate class probabilities.
+
+    Parameters
+    ----------
+    classifier : object
+        A scikit-learn classifier, or a Pipeline that ends in one.
+
+    Raises
+    ------
+    IncompatibleChoiceError
+        If it has no ``fit`` or no ``predict_proba``.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sktamm.components._classifiers import check_classifier
+    >>> check_classifier(LogisticRegression())
+    """
+    for method in ("fit", "predict_proba"):
+        if isinstance(classifier, type) or not hasattr(classifier, method):
+            raise IncompatibleChoiceError(
+                f"classifier must be a scikit-learn classifier with the method "
+                f"{method}, got {_name(classifier)} without it."
+            )
+
+
+def accepts_sample_weight(classifier: Any) -> bool:
+    """Whether a classifier, or the last step of a Pipeline, takes event weights.
+
+    Parameters
+    ----------
+    classifier : object
+        A scikit-learn classifier, or a Pipeline that ends in one.
+
+    Returns
+    -------
+    accepts : bool
+        Whether its ``fit`` has the parameter ``sample_weight``.
+    """
+    return has_fit_parameter(_last_step(classifier), "sample_weight")
+
+
+def fit_classifier(
+    classifier: Any, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+) -> Any:
+    """Train a copy of a classifier; weights reach the last step of a Pipeline.
+
+    Parameters
+    ----------
+    classifier : object
+        A scikit-learn classifier, or a Pipeline that ends in one; left as it is.
+    X : array-like or data frame of shape (n_events, n_features)
+        Features.
+    y : array-like of shape (n_events,)
+        Labels.
+    sample_weight : array-like of shape (n_events,), optional
+        Event weights.
+
+    Returns
+    -------
+    fitted : object
+        The trained copy.
+
+    Raises
+    ------
+    IncompatibleChoiceError
+        If the classifier cannot estimate probabilities or takes no weights.
+    InvalidInputError
+        If the classifier refuses negative weights.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sktamm.components._classifiers import fit_classifier
+    >>> pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    >>> fitted = fit_classifier(pipeline, [[0.0], [1.0], [2.0]], [0, 1, 1], [1, 2, 1])
+    >>> fitted.predict([[2.0]])
+    array([1])
+    """
+    check_classifier(classifier)
+    fitted = clone(classifier)
+    if sample_weight is None:
+        return fitted.fit(X, y)
+    check_accepts_weights(classifier)
+    key = "sample_weight"
+    if isinstance(fitted, Pipeline):
+        key = f"{fitted.steps[-1][0]}__{key}"
+    return fit_in_place(fitted, X, y, **{key: sample_weight})
+
+
+def fit_in_place(classifier: Any, X: Any, y: ArrayLike, **fit_params: Any) -> Any:
+    """Fit, and say in one sentence when negative weights were the trouble."""
+    negative = any(np.min(value) < 0 for value in fit_params.values())
+    try:
+        # Weights are passed by the name of the step, whatever the user's routing is.
+        with config_context(enable_metadata_routing=False):
+            return classifier.fit(X, y, **fit_params)
+    except ValueError as error:
+        if not negative:
+            raise
+        raise InvalidInputError(
+            f"{_name(classifier)} refuses negative values of sample_weight; choose a "
+            f"classifier that takes them ({error})"
+        ) from error
+
+
+def check_accepts_weights(classifier: Any) -> None:
+    """Refuse event weights that the classifier would not see."""
+    if not accepts_sample_weight(classifier):
+        raise IncompatibleChoiceError(
+            f"sample_weight was given, but the fit of {_name(_last_step(classifier))} "
+            "takes no weights; choose another classifier."
+        )
+
+
+def _last_step(classifier: Any) -> Any:
+    while isinstance(classifier, Pipeline):
+        classifier = classifier.steps[-1][1]
+    return classifier
+
+
+def _name(classifier: Any) -> str:
+    kind = classifier if isinstance(classifier, type) else type(classifier)
+    return kind.__name__
+
+
+def seeded(classifier: Any, rng: np.random.RandomState) -> Any:
+    """Give every random_state of a classifier and its parts its own seed."""
+    names = sorted(classifier.get_params(deep=True))
+    states = [n for n in names if n == "random_state" or n.endswith("__random_state")]
+    seeds = rng.randint(np.iinfo(np.int32).max, size=len(states))
+    return classifier.set_params(**dict(zip(states, seeds.tolist(), strict=True)))
+
+
+def take_rows(X: Any, rows: NDArray) -> Any:
+    """Rows of an array or data frame, by number or mask."""
+    return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
+
+
+def rows_of_classes(
+    label: NDArray[np.intp], rng: np.random.RandomState
+) -> list[NDArray[np.intp]]:
+    """Row numbers of each class, in random order."""
+    order = rng.permutation(label.size)
+    return [order[label[order] == k] for k in range(int(label.max()) + 1)]

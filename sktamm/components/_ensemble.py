@@ -1,0 +1,345 @@
+"""Ensembles of one classifier: members that saw different events.
+
+Members see one training sample with Poisson(1) weights or in disjoint parts, so that
+they err differently. Their log probabilities are the functions that
+`sktamm.components._wifi` blends, and their spread shows what training cost.
+"""
+
+from typing import Any, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from sktamm._validation import read_weight
+from sktamm.components._classifiers import (
+    accepts_sample_weight,
+    check_accepts_weights,
+    check_classifier,
+    fit_classifier,
+    fit_in_place,
+    rows_of_classes,
+    seeded,
+    take_rows,
+)
+from sktamm.exceptions import InvalidInputError
+
+__all__ = ["ClassifierEnsemble", "check_classifier", "fit_classifier"]
+
+FloatArray = NDArray[np.float64]
+
+_RESAMPLES = ("bootstrap", "partition", "none")
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Members of one classifier, each trained on other events.
+
+    Parameters
+    ----------
+    classifier : object
+        A scikit-learn classifier with ``predict_proba``, or a Pipeline that ends in
+        one. One that has the parameter ``n_members`` and the method
+        ``predict_member_log_proba`` trains all members at once.
+    n_members : int, default=4
+        Number of members.
+    resample : {"bootstrap", "partition", "none"}, default="bootstrap"
+        Which events a member sees: all with Poisson(1) weights (rows drawn with
+        replacement within each class if the classifier takes no weights), one of
+        ``n_members`` disjoint random parts of each class, or all.
+    n_jobs : int or None, default=None
+        Members trained at the same time.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the resampling and of the members.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels.
+    members_ : list of classifiers
+        The trained members; a single one if it holds all members itself.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names, when ``X`` was a data frame with names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sktamm.components._ensemble import ClassifierEnsemble
+    >>> X, y = np.arange(20.0)[:, None], np.repeat([0, 1], 10)
+    >>> model = ClassifierEnsemble(LogisticRegression(), n_members=3, random_state=0)
+    >>> model.fit(X, y).predict_member_log_proba(X).shape
+    (3, 20, 2)
+    """
+
+    def __init__(
+        self,
+        classifier: Any,
+        n_members: int = 4,
+        *,
+        resample: str = "bootstrap",
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.classifier = classifier
+        self.n_members = n_members
+        self.resample = resample
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train the members.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_events, n_features)
+            Features.
+        y : array-like of shape (n_events,)
+            Labels.
+        sample_weight : array-like of shape (n_events,), optional
+            Event weights, negative ones if the classifier can take them.
+
+        Returns
+        -------
+        self : ClassifierEnsemble
+            The fitted ensemble.
+
+        Raises
+        ------
+        IncompatibleChoiceError
+            If the classifier has no ``predict_proba``, or weights are given and it
+            takes none.
+        InvalidInputError
+            If a parameter is out of range, a class has fewer events than parts, or
+            the classifier refuses negative weights.
+        """
+        self._check_parameters()
+        X, y = self._read(X, y)
+        weight = read_weight(sample_weight, len(y))
+        if weight is not None:
+            check_accepts_weights(self.classifier)
+        self.classes_, label = np.unique(y, return_inverse=True)
+        rng = check_random_state(self.random_state)
+        counts = self._draw_counts(label, rng)
+        if _trains_all_members(self.classifier):
+            self.members_ = [self._fit_together(X, y, weight, counts, rng)]
+        else:
+            self.members_ = self._fit_apart(X, y, weight, counts, rng)
+        return self
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Probabilities of the classes, the mean over the members.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_events, n_features)
+            Features.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_events, n_classes)
+            Rows sum to one.
+        """
+        check_is_fitted(self)
+        X = self._read_features(X, reset=False)
+        if _trains_all_members(self.classifier):
+            return self.members_[0].predict_proba(X)
+        probability = self.members_[0].predict_proba(X).astype(np.float64)
+        for member in self.members_[1:]:
+            probability += member.predict_proba(X)
+        return probability / len(self.members_)
+
+    def predict(self, X: Any) -> NDArray:
+        """Most probable class of each event.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_events, n_features)
+            Features.
+
+        Returns
+        -------
+        label : ndarray of shape (n_events,)
+            Labels.
+        """
+        probability = self.predict_proba(X)
+        return self.classes_[probability.argmax(axis=1)]
+
+    def predict_member_log_proba(self, X: Any) -> NDArray[np.float32]:
+        """Log probabilities of the classes by every member.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_events, n_features)
+            Features.
+
+        Returns
+        -------
+        log_probability : ndarray of float32, shape (n_members, n_events, n_classes)
+            Finite: a probability of zero counts as the smallest positive float32.
+        """
+        check_is_fitted(self)
+        X = self._read_features(X, reset=False)
+        if _trains_all_members(self.classifier):
+            log_probability = self.members_[0].predict_member_log_proba(X)
+            return np.maximum(log_probability, np.log(_TINY), dtype=np.float32)
+        rows = len(X), self.classes_.size
+        answer = np.empty((len(self.members_), *rows), dtype=np.float32)
+        for row, member in zip(answer, self.members_, strict=True):
+            np.log(
+                np.maximum(member.predict_proba(X), _TINY), out=row, casting="unsafe"
+            )
+        return answer
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        return tags
+
+    def _check_parameters(self) -> None:
+        check_classifier(self.classifier)
+        if not (isinstance(self.n_members, int | np.integer) and self.n_members >= 1):
+            raise InvalidInputError(
+                f"n_members must be a positive integer, got {self.n_members!r}."
+            )
+        if self.resample not in _RESAMPLES:
+            raise InvalidInputError(
+                f"resample must be one of {_RESAMPLES}, got {self.resample!r}."
+            )
+
+    def _read(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
+        if hasattr(X, "iloc"):  # a Pipeline may choose columns by their names
+            X, y = validate_data(self, X, y, skip_check_array=True)
+            y = column_or_1d(y)
+        else:
+            X, y = validate_data(self, X, y)
+        check_classification_targets(y)
+        return X, np.asarray(y)
+
+    def _read_features(self, X: Any, *, reset: bool) -> Any:
+        skip = hasattr(X, "iloc")
+        return validate_data(self, X, reset=reset, skip_check_array=skip)
+
+    def _draw_counts(
+        self, label: NDArray[np.intp], rng: np.random.RandomState
+    ) -> NDArray[np.int16] | None:
+        """How many times each member sees each event; None is once."""
+        if self.resample == "none":
+            return None
+        shape = int(self.n_members), label.size
+        if self.resample == "partition":
+            part = _split(label, shape[0], rng)
+            return (part == np.arange(shape[0])[:, None]).astype(np.int16)
+        if accepts_sample_weight(self.classifier):
+            counts = rng.poisson(1.0, shape).astype(np.int16)
+        else:
+            counts = np.array([_draw_rows(label, rng) for _ in range(shape[0])])
+        return _with_every_class(counts, label)
+
+    def _fit_together(
+        self,
+        X: Any,
+        y: NDArray,
+        weight: FloatArray | None,
+        counts: NDArray[np.int16] | None,
+        rng: np.random.RandomState,
+    ) -> Any:
+        classifier = seeded(clone(self.classifier), rng)
+        choices = {"n_members": self.n_members, "bootstrap": False}
+        known = classifier.get_params(deep=False)
+        classifier.set_params(**{k: v for k, v in choices.items() if k in known})
+        fit_params: dict[str, Any] = {} if weight is None else {"sample_weight": weight}
+        if counts is not None:
+            fit_params["member_weight"] = counts.astype(np.float32)
+        return fit_in_place(classifier, X, y, **fit_params)
+
+    def _fit_apart(
+        self,
+        X: Any,
+        y: NDArray,
+        weight: FloatArray | None,
+        counts: NDArray[np.int16] | None,
+        rng: np.random.RandomState,
+    ) -> list[Any]:
+        weighted = accepts_sample_weight(self.classifier)
+        members = [seeded(clone(self.classifier), rng) for _ in range(self.n_members)]
+        return Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_member)(
+                one, X, y, weight, None if counts is None else counts[i], weighted
+            )
+            for i, one in enumerate(members)
+        )
+
+
+def _fit_member(
+    classifier: Any,
+    X: Any,
+    y: NDArray,
+    weight: FloatArray | None,
+    counts: NDArray[np.int16] | None,
+    weighted: bool,
+) -> Any:
+    """Train on the events that ``counts`` holds, repeated or weighted by it."""
+    if counts is None:
+        return fit_classifier(classifier, X, y, weight)
+    if not weighted:
+        rows = np.repeat(np.arange(len(y)), counts)
+        return fit_classifier(classifier, take_rows(X, rows), y[rows])
+    rows = np.flatnonzero(counts)
+    if weight is None and counts.max() == 1:
+        return fit_classifier(classifier, take_rows(X, rows), y[rows])
+    w = counts[rows] * (1.0 if weight is None else weight[rows])
+    return fit_classifier(classifier, take_rows(X, rows), y[rows], w)
+
+
+def _trains_all_members(classifier: Any) -> bool:
+    return (
+        hasattr(classifier, "predict_member_log_proba")
+        and not isinstance(classifier, ClassifierEnsemble)
+        and "n_members" in classifier.get_params(deep=False)
+    )
+
+
+def _split(
+    label: NDArray[np.intp], n_parts: int, rng: np.random.RandomState
+) -> NDArray[np.intp]:
+    """Number of the part of each event; every class is dealt out evenly."""
+    smallest = int(np.bincount(label).min())
+    if smallest < n_parts:
+        raise InvalidInputError(
+            f"resample='partition' into n_members={n_parts} parts needs as many "
+            f"events of every class, got {smallest} in one of them "
+            f"(n_samples={label.size})."
+        )
+    part = np.empty(label.size, dtype=np.intp)
+    for rows in rows_of_classes(label, rng):
+        part[rows] = np.arange(rows.size) % n_parts
+    return part
+
+
+def _draw_rows(
+    label: NDArray[np.intp], rng: np.random.RandomState
+) -> NDArray[np.int16]:
+    """Counts of a bootstrap sample of rows within each class."""
+    counts = np.zeros(label.size, dtype=np.int16)
+    for rows in rows_of_classes(label, rng):
+        counts[rows] = np.bincount(
+            rng.randint(rows.size, size=rows.size), minlength=rows.size
+        )
+    return counts
+
+
+def _with_every_class(
+    counts: NDArray[np.int16], label: NDArray[np.intp]
+) -> NDArray[np.int16]:
+    """Let a member that drew no event of a small class see all of them."""
+    for row in counts:
+        total = np.bincount(label, row)
+        row[total[label] == 0] = 1
+    return counts

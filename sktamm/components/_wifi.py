@@ -1,0 +1,443 @@
+"""Weights of an ensemble of log density ratios, with their covariance: a convex fit.
+
+The log ratio of two densities is a blend of imperfect functions f_i (members trained on
+other events, and a constant), F = sum_i a_i f_i, and the weights minimise
+
+    L(a) = E_num[-F + e^-F - 1] + E_den[F + e^F - 1]
+
+on events that no member saw (arXiv:2506.00113). L is convex with its minimum at the
+true log ratio where that is a blend. The weights are an M-estimator, so their error is
+known (C = H^-1 B H^-1, B the covariance of the gradient), hence the pointwise variance
+f' C f of the log ratio and the error of whatever is computed from it.
+
+Ratios of several sources to one pooled reference share its events: their weights are
+correlated. Every event's influence on all weights gives the joint covariance.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from sktamm.exceptions import ConvergenceWarning, InvalidInputError
+
+__all__ = ["JointWeights", "RatioWeights", "fit_joint_weights", "fit_weights"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+_BLOCK = 1024  # rows; the terms of 20 sources with 4 members stay in the cache
+_MAX_ITER = 60
+_TOL = 1e-12  # of the loss; its statistical noise is n_terms / n_events
+# Members closer than this (relative, squared) count as one and the same function.
+_SINGULAR = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class RatioWeights:
+    """Weights of the terms of one log ratio.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_terms,)
+        Minimum of the loss.
+    covariance : ndarray of shape (n_terms, n_terms)
+        Sandwich covariance of the weights.
+    loss : float
+        Symmetrised MLC loss at the minimum.
+    rank : int
+        Number of directions that the events determine: n_terms unless members
+        coincide. Undetermined directions stay where they started and get no variance.
+    n_iterations : int
+        Newton steps.
+    converged : bool
+        Whether the fit reached its tolerance.
+    """
+
+    weights: FloatArray
+    covariance: FloatArray
+    loss: float
+    rank: int
+    n_iterations: int
+    converged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class JointWeights:
+    """Weights of the log ratios of several sources to their pooled reference.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_sources, n_terms)
+        Minima of the losses; the last term is the constant.
+    covariance : ndarray of shape (n_sources * n_terms, n_sources * n_terms)
+        Joint covariance in the order of ``weights.ravel()``.
+    loss : ndarray of shape (n_sources,)
+        Symmetrised MLC losses at the minima.
+    rank : ndarray of int, shape (n_sources,)
+        Number of directions that the events determine, as in `RatioWeights`.
+    n_iterations : int
+        Newton steps, taken for all sources at once.
+    converged : ndarray of bool, shape (n_sources,)
+        Whether each fit reached its tolerance.
+    """
+
+    weights: FloatArray
+    covariance: FloatArray
+    loss: FloatArray
+    rank: IntArray
+    n_iterations: int
+    converged: NDArray[np.bool_]
+
+
+def fit_weights(
+    numerator: ArrayLike,
+    denominator: ArrayLike,
+    numerator_weight: ArrayLike | None = None,
+    denominator_weight: ArrayLike | None = None,
+) -> RatioWeights:
+    """Weights of the terms of one log ratio from two samples.
+
+    Parameters
+    ----------
+    numerator : array-like of shape (n_numerator, n_terms)
+        Terms at the events of the numerator density: members, and a constant last.
+    denominator : array-like of shape (n_denominator, n_terms)
+        Terms at the events of the denominator density.
+    numerator_weight, denominator_weight : array-like of shape (n_events,), optional
+        Event weights, possibly negative; only their proportions matter.
+
+    Returns
+    -------
+    fit : RatioWeights
+        Weights and their covariance.
+
+    Raises
+    ------
+    InvalidInputError
+        If a sample is unusable, or negative weights make the loss lose its minimum.
+
+    References
+    ----------
+    Benevedes, Thaler, "Frequentist Uncertainties on Neural Density Ratios with wifi
+    Ensembles", arXiv:2506.00113.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktamm.components._wifi import fit_weights
+    >>> rng = np.random.default_rng(0)
+    >>> x, z = rng.normal(0.5, size=10_000), rng.normal(-0.5, size=10_000)
+    >>> terms = [np.column_stack([v, np.ones(v.size)]) for v in (x, z)]
+    >>> fit = fit_weights(*terms)  # exact: ln r = x
+    >>> bool(abs(fit.weights[0] - 1) < 3 * fit.covariance[0, 0] ** 0.5)
+    True
+    """
+    samples = [np.asarray(v, dtype=np.float64) for v in (numerator, denominator)]
+    if samples[0].ndim != 2 or samples[0].shape[1:] != samples[1].shape[1:]:
+        raise InvalidInputError(
+            "numerator and denominator must be arrays of shape (n_events, n_terms) "
+            f"with the same terms, got {samples[0].shape} and {samples[1].shape}."
+        )
+    above = _read_weight("numerator_weight", numerator_weight, len(samples[0]))
+    below = _read_weight("denominator_weight", denominator_weight, len(samples[1]))
+    sizes = [above.size, below.size]
+    rows = _Rows(
+        terms=np.concatenate(samples)[:, None, :],
+        constant=False,
+        source=np.zeros(sum(sizes), dtype=np.intp),
+        above=np.concatenate([above / above.sum(), np.zeros(below.size)]),
+        below=np.concatenate([np.zeros(above.size), below / below.sum()]),
+        stratum=np.repeat(np.arange(2), sizes),
+        block=_BLOCK,
+    )
+    n_terms = samples[0].shape[1]
+    fit = _minimise(rows, np.zeros((1, n_terms)))
+    return RatioWeights(
+        weights=fit.weights[0],
+        covariance=_sandwich(rows, fit),
+        loss=float(fit.at.loss[0]),
+        rank=int(fit.rank[0]),
+        n_iterations=fit.n_iterations,
+        converged=bool(fit.converged[0]),
+    )
+
+
+def fit_joint_weights(
+    members: ArrayLike,
+    source: ArrayLike,
+    row_weight: ArrayLike,
+    n_sources: int,
+    *,
+    block: int = _BLOCK,
+) -> JointWeights:
+    """Weights of the log ratios of all sources to the pooled reference.
+
+    The rows are the held-out events of all sources. The numerator of source k are its
+    own rows, the denominator of every source are all rows.
+
+    Parameters
+    ----------
+    members : array-like of shape (n_rows, n_sources, n_members)
+        ln[p_k / p_ref] at every row by every member; a constant term is added.
+    source : array-like of int, shape (n_rows,)
+        Index of the source each row was drawn from.
+    row_weight : array-like of shape (n_rows,)
+        Probability of every row under the reference, the mixture of the sources; sums
+        to one (it is normalised). Negative event weights are allowed.
+    n_sources : int
+        Number of sources.
+    block : int, default=1024
+        Rows worked on at a time.
+
+    Returns
+    -------
+    fit : JointWeights
+        Weights of every source and their joint covariance.
+
+    Raises
+    ------
+    InvalidInputError
+        If shapes disagree, a source has no positive sum of weights, or negative weights
+        make a loss lose its minimum.
+
+    References
+    ----------
+    Loss and the covariance of one ratio: arXiv:2506.00113. The joint covariance sums
+    the influences of the rows, stratified by source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktamm.components._wifi import fit_joint_weights
+    >>> rng = np.random.default_rng(0)
+    >>> source = np.repeat([0, 1], 5_000)
+    >>> x = rng.normal(np.array([-0.5, 0.5])[source])
+    >>> members = -np.logaddexp(0, np.array([1, -1]) * x[:, None]) + np.log(2)
+    >>> fit = fit_joint_weights(members[:, :, None], source, np.ones(10_000), 2)
+    >>> fit.weights.shape, fit.covariance.shape
+    ((2, 2), (4, 4))
+    """
+    terms = np.asarray(members)
+    if terms.ndim != 3 or terms.shape[1] != n_sources:
+        raise InvalidInputError(
+            "members must have the shape (n_rows, n_sources, n_members) with "
+            f"n_sources={n_sources}, got {terms.shape}."
+        )
+    index = _read_source(source, len(terms), n_sources)
+    below = _read_weight("row_weight", row_weight, len(terms))
+    below = below / below.sum()
+    total = np.bincount(index, below, minlength=n_sources)
+    bad = np.flatnonzero(~(total > 0))
+    if bad.size:
+        raise InvalidInputError(
+            "row_weight must have a positive sum in every source, got "
+            f"{total[bad[0]]:g} in source {bad[0]}."
+        )
+    rows = _Rows(terms, True, index, below / total[index], below, index, block)
+    start = np.full((n_sources, terms.shape[2] + 1), 1.0 / max(terms.shape[2], 1))
+    start[:, -1] = 0.0
+    fit = _minimise(rows, start)
+    return JointWeights(
+        weights=fit.weights,
+        covariance=_sandwich(rows, fit),
+        loss=fit.at.loss,
+        rank=fit.rank,
+        n_iterations=fit.n_iterations,
+        converged=fit.converged,
+    )
+
+
+class _Point(NamedTuple):
+    """Losses of all sources with their derivatives at given weights."""
+
+    loss: FloatArray  # (n_sources,)
+    gradient: FloatArray  # (n_sources, n_terms)
+    hessian: FloatArray  # (n_sources, n_terms, n_terms)
+
+
+class _Fit(NamedTuple):
+    weights: FloatArray
+    at: _Point
+    inverse: FloatArray  # of the Hessians
+    rank: IntArray
+    n_iterations: int
+    converged: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Events with their weights in the numerator of one source and all denominators."""
+
+    terms: NDArray  # (n_rows, n_sources, n_columns)
+    constant: bool  # whether to append a constant term
+    source: IntArray
+    above: FloatArray  # weight in the numerator of ``source``
+    below: FloatArray  # weight in the denominators
+    stratum: IntArray  # independent sample that the row belongs to
+    block: int
+
+    def blocks(self) -> Iterator[tuple[slice, FloatArray]]:
+        """Rows and their terms, shape (n_sources, n_terms, n_block)."""
+        n_rows, n_sources, n_terms = self.terms.shape
+        for start in range(0, n_rows, self.block):
+            part = slice(start, min(start + self.block, n_rows))
+            f = np.ones((n_sources, n_terms + self.constant, part.stop - start))
+            f[:, :n_terms] = self.terms[part].transpose(1, 2, 0)
+            yield part, f
+
+    def derivatives(
+        self, part: slice, log_ratio: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Loss (n_sources,) of some rows, d loss / dF and d^2 loss / dF^2 of each."""
+        source, above, below = self.source[part], self.above[part], self.below[part]
+        own = source, np.arange(source.size)
+        up, down = np.exp(log_ratio), np.exp(-log_ratio[own])
+        gain = above * (down - log_ratio[own] - 1.0)
+        loss = (log_ratio + up - 1.0) @ below
+        loss += np.bincount(source, gain, minlength=len(log_ratio))
+        curvature = below * up
+        slope = below + curvature
+        slope[own] -= above * (1.0 + down)
+        curvature[own] += above * down
+        return loss, slope, curvature
+
+
+def _evaluate(rows: _Rows, weights: FloatArray) -> _Point:
+    n_sources, n_terms = weights.shape
+    loss = np.zeros(n_sources)
+    gradient = np.zeros((n_sources, n_terms))
+    hessian = np.zeros((n_sources, n_terms, n_terms))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for part, f in rows.blocks():
+            log_ratio = (weights[:, None] @ f)[:, 0]
+            value, slope, curvature = rows.derivatives(part, log_ratio)
+            loss += value
+            gradient += (f @ slope[..., None])[..., 0]
+            hessian += (f * curvature[:, None]) @ f.transpose(0, 2, 1)
+    return _Point(loss, gradient, hessian)
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def _minimise(rows: _Rows, start: FloatArray) -> _Fit:
+    """Newton's method with backtracking, all sources at once."""
+    weights, at = start, _evaluate(rows, start)
+    if not all(np.isfinite(part).all() for part in at):
+        raise InvalidInputError("members must be finite log ratios below 700 in size.")
+    length = np.ones(len(start))
+    for n_iterations in range(_MAX_ITER + 1):
+        inverse, rank = _invert(at.hessian)
+        step = -(inverse @ at.gradient[..., None])[..., 0]
+        fall = -(at.gradient * step).sum(axis=1)
+        converged = fall <= 2.0 * _TOL
+        if converged.all() or n_iterations == _MAX_ITER:
+            break
+        trial = weights + length[:, None] * step
+        there = _evaluate(rows, trial)
+        better = there.loss <= at.loss - 1e-4 * length * fall + 1e-15
+        better &= ~converged
+        weights = np.where(better[:, None], trial, weights)
+        at = _Point(*(_choose(better, *pair) for pair in zip(there, at, strict=True)))
+        length = np.where(better | converged, 1.0, 0.5 * length)
+    if not converged.all():
+        message = f"the weights of {(~converged).sum()} log ratios did not converge."
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+    return _Fit(weights, at, inverse, rank, n_iterations, converged)
+
+
+def _choose(which: NDArray[np.bool_], new: Any, old: Any) -> Any:
+    return np.where(which.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+
+def _invert(hessian: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Pseudo-inverse in units of the terms' own sizes, and its rank."""
+    size = np.sqrt(np.maximum(np.einsum("kii->ki", hessian), 0.0))
+    size[size == 0] = 1.0
+    scale = size[:, :, None] * size[:, None]
+    values, vectors = np.linalg.eigh(hessian / scale)
+    if (values < -_SINGULAR).any():
+        source = int(np.argmin(values[:, 0]))
+        raise InvalidInputError(
+            "event weights must leave the loss of the log ratios convex, but negative "
+            f"weights bend it down for source {source}."
+        )
+    kept = values > _SINGULAR
+    reciprocal = np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
+    inverse = (vectors * reciprocal[:, None]) @ vectors.transpose(0, 2, 1)
+    return inverse / scale, kept.sum(axis=1)
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def _sandwich(rows: _Rows, fit: _Fit) -> FloatArray:
+    """H^-1 B H^-1 with B from the influences of the rows, stratified.
+
+    Weights of a stratum are normalised, so that influences are centred at the weighted
+    mean; n / (n - 1) makes the variance of unweighted events unbiased.
+    """
+    n_strata = int(rows.stratum.max()) + 1
+    mass = np.where(rows.above == 0, rows.below, rows.above)
+    total = np.bincount(rows.stratum, mass, minlength=n_strata)
+    number = np.bincount(rows.stratum, mass != 0, minlength=n_strata)
+    mean = np.zeros((n_strata, fit.weights.size))
+    for part, push in _pushes(rows, fit.weights):
+        mean += _indicator(rows.stratum[part], n_strata) @ push
+    mean /= total[:, None]
+    root = np.sqrt(number / np.maximum(number - 1, 1))
+    middle = np.zeros((fit.weights.size, fit.weights.size))
+    for part, push in _pushes(rows, fit.weights):
+        stratum = rows.stratum[part]
+        push -= mass[part, None] * mean[stratum]
+        push *= root[stratum, None]
+        middle += push.T @ push
+    n_sources, n_terms = fit.weights.shape
+    blocks = middle.reshape(n_sources, n_terms, n_sources, n_terms)
+    left = np.einsum("kab,kblc->kalc", fit.inverse, blocks)
+    both = np.einsum("kalc,lcd->kald", left, fit.inverse)
+    return both.reshape(middle.shape)
+
+
+def _pushes(rows: _Rows, weights: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
+    """Contribution of every row to the gradients, shape (n_block, n_weights)."""
+    for part, f in rows.blocks():
+        _, slope, _ = rows.derivatives(part, (weights[:, None] @ f)[:, 0])
+        yield part, (f * slope[:, None]).reshape(weights.size, -1).T
+
+
+def _indicator(stratum: IntArray, n_strata: int) -> sparse.csr_array:
+    ones, columns = np.ones(stratum.size), np.arange(stratum.size)
+    return sparse.csr_array((ones, (stratum, columns)), shape=(n_strata, stratum.size))
+
+
+def _read_weight(name: str, weight: ArrayLike | None, n_rows: int) -> FloatArray:
+    if weight is None:
+        return np.ones(n_rows)
+    values = np.asarray(weight, dtype=np.float64)
+    if values.shape != (n_rows,) or not np.isfinite(values).all():
+        raise InvalidInputError(
+            f"{name} must hold {n_rows} finite numbers, got shape {values.shape}."
+        )
+    if not values.sum() > 0:
+        raise InvalidInputError(
+            f"{name} must have a positive sum, got {values.sum():g}."
+        )
+    return values
+
+
+def _read_source(source: ArrayLike, n_rows: int, n_sources: int) -> IntArray:
+    index = np.asarray(source)
+    if index.shape != (n_rows,) or not np.issubdtype(index.dtype, np.integer):
+        raise InvalidInputError(
+            f"source must hold {n_rows} integers, got {index.dtype} of shape "
+            f"{index.shape}."
+        )
+    if n_rows == 0 or index.min() < 0 or index.max() >= n_sources:
+        raise InvalidInputError(
+            f"source must lie in 0 to {n_sources - 1} and have rows, got "
+            f"{np.unique(index)[:3]} ..."
+        )
+    return index.astype(np.intp)
