@@ -73,7 +73,7 @@ def make_result(
     result : FractionResult
         Everything about the signal fractions.
     """
-    total = table.row_weight.sum(axis=1)
+    total, squares = table.totals()
     beyond = table.out_of_range
     if beyond is None:
         beyond = np.zeros(total.size, dtype=bool)
@@ -89,7 +89,7 @@ def make_result(
         fractions=model.fractions(answer.theta),
         weights=model.weights(answer.theta),
         n_events=total,
-        n_effective=effective_size(total, table.row_variance.sum(axis=1)),
+        n_effective=effective_size(total, squares),
         diagnostics=diagnostics,
         flags=_flags(diagnostics, answer.kappa.size),
         method=method,
@@ -137,7 +137,7 @@ def warn_about(result: FractionResult) -> None:
         )
     tension = result.diagnostics["prior_tension"]
     fit = result.diagnostics["goodness_of_fit"]
-    worst = float(np.min(np.minimum(fit, tension)))
+    worst = float(np.fmin(fit, tension).min())
     if worst < _BAD_FIT / total:
         warnings.warn(
             "The adapted mixture does not describe the data (smallest p-value "

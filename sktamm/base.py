@@ -9,14 +9,42 @@ where ``q_c`` is a linear or exponential blend of the components of class ``c``.
 are bins or events; a pseudo-experiment is another vector of row weights ``n_i``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-__all__ = ["ComponentTable", "Simulations"]
+__all__ = ["ComponentTable", "RatioError", "Simulations"]
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RatioError:
+    """How wrong learned log ratios may be: random coefficients of known functions.
+
+    The true log ratio of component k is ``log_ratio_k + sum_t a_kt phi_kt`` up to its
+    normalisation, with coefficients a of mean zero.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_rows, n_components, n_terms)
+        Functions phi at the rows of the target, in single precision.
+    reference : ndarray of shape (n_reference, n_components, n_terms)
+        The same at the reference rows.
+    covariance : ndarray of shape (n_components * n_terms, n_components * n_terms)
+        Joint covariance of the coefficients, ordered by component, then term.
+    """
+
+    rows: NDArray[np.float32]
+    reference: NDArray[np.float32]
+    covariance: FloatArray
+
+    def take_rows(self, rows: NDArray[np.intp]) -> "RatioError":
+        """Functions at some of the rows."""
+        return replace(self, rows=self.rows[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +69,8 @@ class Simulations:
         source: a permutation for raw templates, the topic shares for topics.
     paired : bool
         Whether equal identifiers in different classes mean the same simulation.
+    error : RatioError or None
+        Error of learned log ratios; None when they are not learned.
     """
 
     log_ratio: FloatArray
@@ -50,10 +80,16 @@ class Simulations:
     source_id: NDArray
     weights: FloatArray
     paired: bool
+    error: RatioError | None = None
 
     def of_class(self, class_index: int) -> NDArray[np.intp]:
         """Column indices of the simulations of one class."""
         return np.flatnonzero(self.source_class == class_index)
+
+    def take_rows(self, rows: NDArray[np.intp]) -> "Simulations":
+        """Log densities at some of the rows."""
+        error = None if self.error is None else self.error.take_rows(rows)
+        return replace(self, log_ratio=self.log_ratio[rows], error=error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +101,10 @@ class ComponentTable:
     log_ratio : ndarray of shape (n_rows, n_components)
         ln[p_k(x_i) / p_ref(x_i)] of every component at every row of the target.
     row_weight : ndarray of shape (n_datasets, n_rows)
-        Sum of event weights of each dataset in each row (counts when unweighted).
+        Sum of event weights of each dataset in each row (counts when unweighted); a
+        sparse array when rows are events.
     row_variance : ndarray of shape (n_datasets, n_rows)
-        Sum of squared event weights, the variance of ``row_weight``.
+        Sum of squared event weights, the variance of ``row_weight``; sparse likewise.
     reference_log_ratio : ndarray of shape (n_reference, n_components)
         The same log ratios at the rows of the reference sample; the same array as
         ``log_ratio`` when rows are bins.
@@ -93,12 +130,18 @@ class ComponentTable:
     binned : bool
         Whether rows are bins, so that reference rows and rows coincide.
     out_of_range : ndarray of bool, shape (n_datasets,), or None
-        Whether a dataset holds more events beyond the edges than the simulations do.
+        Whether a dataset holds more events beyond the edges, or the support, of the
+        simulations than they do.
+    reference_source : ndarray of int, shape (n_reference,), or None
+        Source of every reference row when it is a simulated event: the strata of the
+        reference sample, whose finite size is an error of its own.
+    error : RatioError or None
+        Error of learned log ratios; None when they are not learned.
     """
 
     log_ratio: FloatArray
-    row_weight: FloatArray
-    row_variance: FloatArray
+    row_weight: Any
+    row_variance: Any
     reference_log_ratio: FloatArray
     reference_weight: FloatArray
     component_class: NDArray[np.intp]
@@ -110,6 +153,8 @@ class ComponentTable:
     relative_variance: FloatArray | None
     binned: bool
     out_of_range: NDArray[np.bool_] | None = None
+    reference_source: NDArray[np.intp] | None = None
+    error: RatioError | None = None
 
     @property
     def n_datasets(self) -> int:
@@ -119,3 +164,43 @@ class ComponentTable:
     def components_of(self, class_index: int) -> NDArray[np.intp]:
         """Column indices of the components of one class."""
         return np.flatnonzero(self.component_class == class_index)
+
+    def totals(self) -> tuple[FloatArray, FloatArray]:
+        """Sums of weights and of squared weights of every dataset."""
+        weight = np.asarray(self.row_weight.sum(axis=1), float).ravel()
+        variance = np.asarray(self.row_variance.sum(axis=1), float).ravel()
+        return weight, variance
+
+    def select(self, datasets: slice) -> tuple["ComponentTable", NDArray[np.intp]]:
+        """Some datasets alone, with the rows that hold any of their events.
+
+        Parameters
+        ----------
+        datasets : slice
+            Which datasets.
+
+        Returns
+        -------
+        table : ComponentTable
+            Table of these datasets with dense weights.
+        rows : ndarray of int
+            Rows that were kept, ascending.
+        """
+        weight, variance = self.row_weight[datasets], self.row_variance[datasets]
+        if not sparse.issparse(weight):
+            rows = np.flatnonzero((weight != 0).any(axis=0))
+            weight, variance = weight[:, rows], variance[:, rows]
+        else:
+            rows = np.unique(weight.indices)
+            weight = weight[:, rows].toarray()
+            variance = variance[:, rows].toarray()
+        table = replace(
+            self,
+            row_weight=weight,
+            row_variance=variance,
+            log_ratio=self.log_ratio[rows],
+            basis=self.basis[rows],
+            simulations=self.simulations.take_rows(rows),
+            error=None if self.error is None else self.error.take_rows(rows),
+        )
+        return table, rows.astype(np.intp)

@@ -20,7 +20,7 @@ from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._data import FitData, discounted, undiscounted
 from sktamm.inference._optimise import Optimum, maximise
-from sktamm.mixture import MixtureModel
+from sktamm.mixture import EventMixture, MixtureModel, extra_variance
 
 __all__ = ["Answer", "Fit", "InferenceBase", "check_one_of", "check_positive_integer"]
 
@@ -131,12 +131,14 @@ class InferenceBase(BaseEstimator):
         answer : Answer
             Estimates, intervals and diagnostics, dataset by dataset.
         """
-        size = self.batch_size
+        # unbinned datasets have rows of their own
+        size = self.batch_size if table.binned else 1
         starts = range(0, table.n_datasets, size)
         children = seed.spawn(table.n_datasets)
+        run = self._infer_batch if table.binned else self._infer_events
         with threadpool_limits(1, user_api="blas"):
             parts = Parallel(n_jobs=n_jobs, prefer="threads")(
-                delayed(self._infer_batch)(
+                delayed(run)(
                     table,
                     model,
                     levels,
@@ -148,6 +150,50 @@ class InferenceBase(BaseEstimator):
                 for start in starts
             )
         return _join(parts)
+
+    def _infer_events(
+        self,
+        table: ComponentTable,
+        model: Any,
+        levels: FloatArray,
+        datasets: slice,
+        seeds: list[Any],
+        **choices: bool,
+    ) -> Answer:
+        """Infer unbinned datasets at their own rows alone."""
+        part, rows = table.select(datasets)
+        every = slice(0, part.n_datasets)
+        own = model.take_rows(rows)
+        return self._infer_batch(part, own, levels, every, seeds, **choices)
+
+    def _infer_batch(
+        self,
+        table: ComponentTable,
+        model: MixtureModel,
+        levels: FloatArray,
+        datasets: slice,
+        seeds: list[Any],
+        *,
+        informative: bool,
+        bounded: bool,
+    ) -> Answer:
+        raise NotImplementedError
+
+    @staticmethod
+    def _extra_variance(
+        table: ComponentTable, model: MixtureModel, fit: Fit
+    ) -> tuple[FloatArray, dict[str, np.ndarray]]:
+        """Variance of kappa from what is not the target, and its diagnostics."""
+        if not isinstance(model, EventMixture):
+            return np.zeros(len(fit.mode)), {}
+        column = fit.covariance[:, :, 0]
+        reference, ratios = extra_variance(
+            model, fit.local, column, fit.data.rows, table
+        )
+        names = ("std_reference", "std_ratios", "reference_size")
+        size = model.reference_size(fit.local)
+        values = (np.sqrt(reference), np.sqrt(ratios), size)
+        return reference + ratios, dict(zip(names, values, strict=True))
 
     def _fit(
         self,

@@ -23,6 +23,7 @@ from sktamm.inference._base import (
 )
 from sktamm.inference._curve import kappa_curve
 from sktamm.inference._intervals import (
+    broadened,
     density_intervals,
     density_moments,
     draw_intervals,
@@ -40,9 +41,9 @@ class BayesianInference(InferenceBase):
     Parameters
     ----------
     method : {"auto", "laplace", "hmc"}, default="auto"
-        How the posterior is computed. "auto" is "laplace" for the exponential form with
-        two classes and "hmc" otherwise; "laplace" lets fractions other than kappa leave
-        the simplex.
+        How the posterior is computed. "auto" is "laplace" for the exponential form or
+        unbinned data with two classes, and "hmc" otherwise; "laplace" lets fractions
+        other than kappa leave the simplex.
     interval : {"equal_tailed", "shortest"}, default="shortest"
         Kind of interval.
     n_chains : int, default=12
@@ -127,13 +128,20 @@ class BayesianInference(InferenceBase):
         fit = self._fit(table, model, datasets, (0.0, 1.0))
         method = self.method
         if method == "auto":
-            normal = not model.is_linear and model.n_classes == 2
+            normal = not (model.is_linear and table.binned) and model.n_classes == 2
             method = "laplace" if normal else "hmc"
+        extra, split = self._extra_variance(table, model, fit)
         answer = self._laplace if method == "laplace" else self._sample
-        return answer(model, fit, levels, seeds)
+        return answer(model, fit, levels, seeds, extra, split)
 
     def _laplace(
-        self, model: MixtureModel, fit: Fit, levels: FloatArray, seeds: list[Any]
+        self,
+        model: MixtureModel,
+        fit: Fit,
+        levels: FloatArray,
+        seeds: list[Any],
+        extra: FloatArray,
+        split: dict[str, np.ndarray],
     ) -> Answer:
         curve = kappa_curve(
             model,
@@ -143,7 +151,7 @@ class BayesianInference(InferenceBase):
             (0.0, 1.0),
             "marginal",
         )
-        fine, log_density = curve.refine("marginal")
+        fine, log_density = broadened(*curve.refine("marginal"), extra)
         mean, std = density_moments(fine, log_density)
         interval = density_intervals(fine, log_density, levels, self.interval)
         fit = self._fit_at(model, fit, mean)
@@ -154,11 +162,17 @@ class BayesianInference(InferenceBase):
             theta=fit.optimum.theta,
             curve_kappa=fine[:, ::10],
             curve_log_density=log_density[:, ::10],
-            diagnostics=self._health(model, fit, std),
+            diagnostics=self._health(model, fit, std) | split,
         )
 
     def _sample(
-        self, model: MixtureModel, fit: Fit, levels: FloatArray, seeds: list[Any]
+        self,
+        model: MixtureModel,
+        fit: Fit,
+        levels: FloatArray,
+        seeds: list[Any],
+        extra: FloatArray,
+        split: dict[str, np.ndarray],
     ) -> Answer:
         start, covariance = from_theta(model, fit.optimum.theta, fit.covariance)
         posterior = sample_posterior(
@@ -174,7 +188,12 @@ class BayesianInference(InferenceBase):
             max_draws=self.max_draws,
             batch_size=len(seeds),
         )
-        kappa = [values[:, :, 0] for values in posterior.values]
+        kappa = [
+            _jittered(values[:, :, 0], variance, seed)
+            for values, variance, seed in zip(
+                posterior.values, extra, seeds, strict=True
+            )
+        ]
         mean = np.array([draws.mean() for draws in kappa])
         std = np.array([draws.std(ddof=1) for draws in kappa])
         ends = [draw_intervals(d.reshape(1, -1), levels, self.interval) for d in kappa]
@@ -188,7 +207,7 @@ class BayesianInference(InferenceBase):
             theta=fit.optimum.theta,
             curve_kappa=np.stack([curve[0] for curve in curves]),
             curve_log_density=np.stack([curve[1] for curve in curves]),
-            diagnostics=health | _chain_diagnostics(posterior),
+            diagnostics=health | _chain_diagnostics(posterior) | split,
             draws=tuple(kappa),
         )
 
@@ -201,6 +220,16 @@ def _chain_diagnostics(posterior: PosteriorDraws) -> dict[str, np.ndarray]:
         "n_divergent": posterior.n_divergent,
         "poor_sampling": ~posterior.converged,
     }
+
+
+def _jittered(draws: FloatArray, variance: float, seed: Any) -> FloatArray:
+    """Draws of kappa with the error of what is not the target, within [0, 1]."""
+    if variance == 0.0:
+        return draws
+    rng = np.random.default_rng(seed.spawn(1)[0])
+    moved = draws + np.sqrt(variance) * rng.standard_normal(draws.shape)
+    moved = np.abs(moved)  # reflected at the bounds
+    return np.where(moved > 1.0, 2.0 - moved, moved)
 
 
 def _histogram(draws: FloatArray, n_points: int = 61) -> tuple[FloatArray, FloatArray]:

@@ -142,9 +142,20 @@ def kappa_curve(
         high = np.where(short_high, np.minimum(high + 1.0, limits[1]), high)
     low, high = _worth(grid, values)
     fine = low + np.linspace(0.0, 1.0, _FINE) * (high - low)
+    start = _interpolated(grid, values, modes, fine)
+    return _evaluate(model, data, (centre, scale, bounds, fine), start)[0]
+
+
+def _interpolated(
+    grid: FloatArray, values: FloatArray, modes: FloatArray, fine: FloatArray
+) -> FloatArray:
+    """Starting points at a finer grid: modes interpolated, or those of the nearest."""
     nearest = np.abs(fine[:, :, None] - grid[:, None, :]).argmin(axis=2)
     start = np.take_along_axis(modes, nearest[:, :, None], axis=1)
-    return _evaluate(model, data, (centre, scale, bounds, fine), start)[0]
+    for i in np.flatnonzero(np.isfinite(values).all(axis=1)):
+        if (np.diff(grid[i]) > 0).all():
+            start[i] = CubicSpline(grid[i], modes[i])(fine[i])
+    return start
 
 
 def _evaluate(

@@ -80,7 +80,8 @@ class FrequentistInference(InferenceBase):
         )
         fine, log_profile = curve.refine("profile")
         kappa = fit.optimum.theta[:, 0]
-        variance = self._variance(model, fit, informative)
+        extra, split = self._extra_variance(table, model, fit)
+        variance = self._variance(model, fit, informative) + extra
         std = np.sqrt(variance)
         scale = variance / fit.covariance[:, 0, 0]
         if self.interval == "profile":
@@ -89,7 +90,7 @@ class FrequentistInference(InferenceBase):
         else:
             half = std[:, None] * normal_quantile(levels)
             interval = np.stack([kappa[:, None] - half, kappa[:, None] + half], axis=1)
-        diagnostics = self._health(model, fit, std)
+        diagnostics = self._health(model, fit, std) | split
         if bounded:
             interval = np.clip(interval, 0.0, 1.0)
         theta = fit.optimum.theta
@@ -101,8 +102,7 @@ class FrequentistInference(InferenceBase):
         row = fit.covariance[:, 0]
         if self.covariance == "hessian":
             return row[:, 0]
-        scores = model.row_scores(fit.local)
-        pull = np.einsum("bip,bp->bi", scores, row)
+        pull = model.score_along(fit.local, row)
         variance = np.einsum("bi,bi->b", fit.data.variance, pull**2)
         if informative:
             prior = model.prior_information(fit.local)

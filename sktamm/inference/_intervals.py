@@ -7,6 +7,7 @@ from sktamm._numerics import FloatArray
 from sktamm.inference._curve import outward_minimum
 
 __all__ = [
+    "broadened",
     "density_intervals",
     "density_moments",
     "draw_intervals",
@@ -18,6 +19,40 @@ __all__ = [
 def normal_quantile(levels: FloatArray) -> FloatArray:
     """Half-width of a central interval of a unit normal, e.g. 1 for 0.6827."""
     return special.ndtri(0.5 + 0.5 * np.asarray(levels, dtype=float))
+
+
+def broadened(
+    kappa: FloatArray, log_density: FloatArray, variance: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Convolve densities of kappa on [0, 1] with a normal error, reflected at the ends.
+
+    Parameters
+    ----------
+    kappa, log_density : ndarray of shape (n_fits, n_points)
+        Ascending grids and log densities.
+    variance : ndarray of shape (n_fits,)
+        Variance of the error; a density without one is returned as it is.
+
+    Returns
+    -------
+    kappa, log_density : ndarray of shape (n_fits, n_points)
+        Wider grids and densities, with maximum zero.
+    """
+    if not (variance > 0).any():
+        return kappa, log_density
+    kappa, log_density = kappa.copy(), log_density.copy()
+    for i in np.flatnonzero(variance > 0):
+        share = _cell_shares(kappa[i : i + 1], log_density[i : i + 1])[0]
+        width = np.sqrt(variance[i])
+        low, high = kappa[i, 0] - 5.0 * width, kappa[i, -1] + 5.0 * width
+        grid = np.linspace(max(low, 0.0), min(high, 1.0), kappa.shape[1])
+        density = np.zeros_like(grid)
+        for image in (kappa[i], -kappa[i], 2.0 - kappa[i]):
+            pull = (grid[:, None] - image) / width
+            density += np.exp(-0.5 * pull**2) @ share
+        kappa[i] = grid
+        log_density[i] = np.log(np.maximum(density / density.max(), 1e-300))
+    return kappa, log_density
 
 
 def density_moments(

@@ -106,8 +106,7 @@ def chunks(model: MixtureModel, data: RowData) -> list[np.ndarray]:
         Consecutive indices of the fits; at least one per part.
     """
     n_fits, n_rows = data.observed.shape
-    per_fit = model.n_params * (model.n_params + n_rows + model.reference_weight.size)
-    size = max(1, _LARGEST_ARRAY // max(per_fit, 1))
+    size = max(1, _LARGEST_ARRAY // max(model.entries_per_fit(n_rows), 1))
     return [np.arange(i, min(i + size, n_fits)) for i in range(0, n_fits, size)]
 
 
@@ -121,16 +120,15 @@ def _maximise(
 ) -> Optimum:
     theta = theta.copy()
     n_fits = theta.shape[0]
-    value = np.full(n_fits, -np.inf)
+    damping = np.full(n_fits, _FIRST_DAMPING)
     decrement = np.full(n_fits, np.inf)
     iterations = np.zeros(n_fits, dtype=int)
-    damping = np.full(n_fits, _FIRST_DAMPING)
+    value, gradient, information = model.step_terms(theta, data)
     active = np.arange(n_fits)
     for _ in range(max_iter):
-        subset = data.take(active)
-        terms = model.step_terms(theta[active], subset)
-        value[active] = terms[0]
-        step, promised = _scoring_step(terms[1], terms[2], damping[active], fixed)
+        step, promised = _scoring_step(
+            gradient[active], information[active], damping[active], fixed
+        )
         # what an undamped step would promise
         decrement[active] = promised * (1.0 + damping[active])
         iterations[active] += 1
@@ -139,11 +137,12 @@ def _maximise(
         if active.size == 0:
             break
         trial = theta[active] + step
-        risen = model.value(trial, data.take(active))
-        gain = (risen - value[active]) / promised
+        terms = model.step_terms(trial, data.take(active))
+        gain = (terms[0] - value[active]) / promised
         better = gain >= 0
-        theta[active[better]] = trial[better]
-        value[active[better]] = risen[better]
+        taken = active[better]
+        theta[taken], value[taken] = trial[better], terms[0][better]
+        gradient[taken], information[taken] = terms[1][better], terms[2][better]
         # a small gain means that the information is too small along the step
         damping[active] *= np.where(gain > 0.5, 0.1, np.where(gain > 0.25, 1.0, 10.0))
     return Optimum(theta, value, decrement, decrement <= tol, iterations)
@@ -153,7 +152,7 @@ def _scoring_step(
     gradient: FloatArray, information: FloatArray, damping: FloatArray, fixed: slice
 ) -> tuple[FloatArray, FloatArray]:
     """Damped step (G + lambda diag G)^-1 g and the rise g.step/2 it promises."""
-    gradient = gradient.copy()
+    gradient, information = gradient.copy(), information.copy()
     gradient[:, fixed] = 0.0
     information[:, fixed, :] = 0.0
     information[:, :, fixed] = 0.0

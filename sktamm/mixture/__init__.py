@@ -1,6 +1,7 @@
 """Forms, priors and the mixture: log posterior, gradient and Hessian."""
 
 from sktamm.mixture._forms import ExponentialForm, LinearForm
+from sktamm.mixture._events import EventMixture
 from sktamm.mixture._model import MixtureModel, RowData
 from sktamm.mixture._priors import (
     DirichletPrior,
@@ -8,9 +9,11 @@ from sktamm.mixture._priors import (
     ShrinkagePrior,
     SimulationsPrior,
 )
+from sktamm.mixture._sensitivity import extra_variance
 
 __all__ = [
     "DirichletPrior",
+    "EventMixture",
     "ExponentialForm",
     "LinearForm",
     "MixtureModel",
@@ -18,4 +21,5 @@ __all__ = [
     "RowData",
     "ShrinkagePrior",
     "SimulationsPrior",
+    "extra_variance",
 ]

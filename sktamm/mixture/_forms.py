@@ -17,6 +17,12 @@ from sktamm.mixture._densities import (
     ExponentialDensity,
     LinearDensity,
 )
+from sktamm.mixture._event_densities import (
+    EventDensity,
+    EventExponential,
+    EventLinear,
+)
+from sktamm.mixture._events import EventMixture
 from sktamm.mixture._model import Block, MixtureModel
 from sktamm.mixture._penalties import Penalty
 from sktamm.mixture._priors import Expansion
@@ -62,15 +68,30 @@ class _Form(BaseEstimator):
             Log posterior of fractions and blend parameters.
         """
         self.check(prior)
-        densities: list[ClassDensity] = []
+        make = self._class_density if table.binned else self._event_density
+        densities: list[Any] = []
         blocks: list[Block] = []
         start = 0
         for c in range(table.n_classes):
-            density, penalty = self._class_density(table, prior, c)
+            density, penalty = make(table, prior, c)
             densities.append(density)
             blocks.append(Block(start + np.arange(density.n_params), penalty))
             start += density.n_params
-        return MixtureModel(densities, blocks, table.positive, table.reference_weight)
+        parts = (densities, blocks, table.positive, table.reference_weight)
+        if table.binned:
+            return MixtureModel(*parts)
+        spans = getattr(prior, "spans", "components") == "simulations"
+        return EventMixture(*parts, spans_simulations=spans)
+
+    def _class_density(
+        self, table: ComponentTable, prior: Any, c: int
+    ) -> tuple[ClassDensity, Penalty]:
+        raise NotImplementedError
+
+    def _event_density(
+        self, table: ComponentTable, prior: Any, c: int
+    ) -> tuple[EventDensity, Penalty]:
+        raise NotImplementedError
 
 
 class LinearForm(_Form):
@@ -97,6 +118,16 @@ class LinearForm(_Form):
         )
         return density, prior.weight_penalty(table, c)
 
+    def _event_density(
+        self, table: ComponentTable, prior: Any, c: int
+    ) -> tuple[EventLinear, Penalty]:
+        columns = table.components_of(c)
+        density = EventLinear(
+            np.exp(table.log_ratio[:, columns]),
+            np.exp(table.reference_log_ratio[:, columns]),
+        )
+        return density, prior.weight_penalty(table, c)
+
 
 class ExponentialForm(_Form):
     """Weighted product of components: s(x) = exp(sum_k w_k ln s_k(x)) / Z.
@@ -116,19 +147,31 @@ class ExponentialForm(_Form):
     ) -> tuple[ExponentialDensity, Penalty]:
         expansion = prior.expand(table, c)
         features = expansion.features
-        reference_offset = features.reference @ expansion.offset
-        reference_directions = features.reference @ expansion.directions
-        offset, directions = reference_offset, reference_directions
-        if not table.binned:
-            offset = features.rows @ expansion.offset
-            directions = features.rows @ expansion.directions
+        offset = features.reference @ expansion.offset
+        directions = features.reference @ expansion.directions
         density = ExponentialDensity(
             offset,
             directions,
-            reference_offset,
-            reference_directions,
+            offset,
+            directions,
             table.reference_weight,
             _offset_variance(expansion),
+        )
+        return density, expansion.penalty
+
+    def _event_density(
+        self, table: ComponentTable, prior: Any, c: int
+    ) -> tuple[EventExponential, Penalty]:
+        expansion = prior.expand(table, c)
+        features = expansion.features
+        learned = slice(0, features.n_densities)
+        density = EventExponential(
+            features.rows @ expansion.offset,
+            features.rows @ expansion.directions,
+            features.reference @ expansion.offset,
+            features.reference @ expansion.directions,
+            table.reference_weight,
+            (expansion.offset[learned], expansion.directions[learned]),
         )
         return density, expansion.penalty
 

@@ -100,6 +100,11 @@ class MixtureModel:
         """Whether every class is a linear blend."""
         return all(density.is_linear for density in self.densities)
 
+    def entries_per_fit(self, n_rows: int) -> int:
+        """Numbers that one fit needs in memory at once."""
+        rows = n_rows + self.reference_weight.size
+        return self.n_params * (self.n_params + rows)
+
     def linear_parts(self) -> tuple[list[FloatArray], list[FloatArray]]:
         """Component ratios and Dirichlet concentrations of every class, if linear.
 
@@ -263,6 +268,10 @@ class MixtureModel:
     def row_scores(self, theta: FloatArray) -> FloatArray:
         """d ln p_i / d theta, shape (n_fits, n_rows, n_params)."""
         return self._row_scores(self._state(theta))
+
+    def score_along(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
+        """Derivative of ln p_i along one direction, shape (n_fits, n_rows)."""
+        return np.einsum("bip,bp->bi", self.row_scores(theta), direction)
 
     def _row_scores(self, state: _State) -> FloatArray:
         shape = (*state.density.shape, self.n_params)

@@ -1,0 +1,332 @@
+"""Class densities at events: what a blend contributes to sums over rows.
+
+The derivative of ln q at row i is an affine function of fixed features of the row,
+
+    d ln q_i / d params = A sigma_i phi_i + b,
+
+    exponential  phi = directions,        sigma = 1,    A = 1,           b = -E_q[d]
+    linear       phi = component ratios,  sigma = 1/q,  A = V' diag(w),  b = -V' w
+
+so gradients and Hessians need nothing but weighted sums of phi and phi phi', which are
+collected in blocks of rows. Moments under q are sums over the reference sample, whose
+rows are stored in single precision, when they are many, and summed in double.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray, contrast_basis, softmax
+
+__all__ = ["EventDensity", "EventExponential", "EventLinear", "Moments", "Sums"]
+
+_BLOCK_ENTRIES = 600_000
+_SMALLEST_BLOCK = 256
+_MANY_ROWS = 50_000
+
+
+def storage(n_rows: int) -> type:
+    """Type of the numbers stored for so many reference rows.
+
+    Rounding in single precision, 1e-7 of every term of a sum of many, stays far below
+    the statistical error of that sum.
+    """
+    return np.float32 if n_rows > _MANY_ROWS else np.float64
+
+
+def row_blocks(n_rows: int, entries_per_row: int) -> list[slice]:
+    """Slices of consecutive rows that bound the memory of one block.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    entries_per_row : int
+        Numbers that a row needs in the largest temporary array.
+
+    Returns
+    -------
+    blocks : list of slice
+        Together all rows.
+    """
+    size = max(_SMALLEST_BLOCK, _BLOCK_ENTRIES // max(entries_per_row, 1))
+    return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What the reference sample says about q at some parameters.
+
+    Attributes
+    ----------
+    params : ndarray of shape (n_fits, n_params)
+        Parameters.
+    log_z : ndarray of shape (n_fits,)
+        Log normalisation.
+    affine : ndarray of shape (n_fits, n_params)
+        The vector b.
+    linear : ndarray of shape (n_fits, n_params, n_features) or None
+        The matrix A; None for the identity.
+    covariance : ndarray of shape (n_fits, n_params, n_params) or None
+        Covariance of the directions under q; None where not asked for.
+    """
+
+    params: FloatArray
+    log_z: FloatArray
+    affine: FloatArray
+    linear: FloatArray | None = None
+    covariance: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Weighted sums over rows: of one, of sigma phi, and of their outer product."""
+
+    zeroth: FloatArray
+    first: FloatArray
+    other: FloatArray
+    second: FloatArray
+
+
+class EventDensity(Protocol):
+    """What the mixture of events needs from the density of one class."""
+
+    n_params: int
+    is_linear: bool
+    features: FloatArray
+    transposed: FloatArray
+
+    def moments(self, params: FloatArray, second: bool) -> Moments:
+        """Sums over the reference sample."""
+
+    def log_density(self, at: Moments, rows: slice) -> FloatArray:
+        """Ln q, shape (n_fits, n_block)."""
+
+    def scale(self, log_density: FloatArray) -> FloatArray | float:
+        """Sigma, shape (n_fits, n_block) or one."""
+
+    def own_curvature(
+        self, at: Moments, zeroth: FloatArray, first: FloatArray
+    ) -> FloatArray:
+        """Part of sum g (J J' + d2 ln q) that is no sum of phi phi'."""
+
+    def take_rows(self, rows: NDArray[np.intp]) -> "EventDensity":
+        """The same density at some of the rows."""
+
+    def reference_size(self, at: Moments, reference_weight: FloatArray) -> float:
+        """Effective number of reference rows under q, for one fit."""
+
+    def weights(self, params: FloatArray) -> FloatArray:
+        """Weights that a user reads."""
+
+
+class EventExponential:
+    """ln q = offset + directions . z - ln Z(z) at events.
+
+    Parameters
+    ----------
+    offset, directions : ndarray of shape (n_rows,), (n_rows, n_params)
+        Central log density and directions at the rows.
+    reference_offset, reference_directions : ndarray
+        The same at the reference rows; kept in single precision when many.
+    reference_weight : ndarray of shape (n_reference,)
+        Probabilities of the reference rows.
+    blend : tuple of ndarray of shape (n_densities,), (n_densities, n_params)
+        Coefficients of the learned log densities in the offset and the directions.
+    """
+
+    is_linear = False
+
+    def __init__(
+        self,
+        offset: FloatArray,
+        directions: FloatArray,
+        reference_offset: FloatArray,
+        reference_directions: FloatArray,
+        reference_weight: FloatArray,
+        blend: tuple[FloatArray, FloatArray],
+    ):
+        self.blend = blend
+        self.offset = offset
+        self.features = np.ascontiguousarray(directions)
+        self.transposed = np.ascontiguousarray(directions.T)
+        self.dtype = storage(reference_weight.size)
+        self.reference_offset = reference_offset.astype(self.dtype)
+        self.reference_features = np.ascontiguousarray(reference_directions, self.dtype)
+        self.reference_transposed = np.ascontiguousarray(self.reference_features.T)
+        self.reference_weight = reference_weight.astype(self.dtype)
+        self.n_params = directions.shape[1]
+        self._last: Moments | None = None
+
+    def take_rows(self, rows: NDArray[np.intp]) -> "EventExponential":
+        """The same density at some of the rows; the reference is shared."""
+        new = object.__new__(EventExponential)
+        new.__dict__.update(self.__dict__, _last=None)
+        new.offset = self.offset[rows]
+        new.features = self.features[rows]
+        new.transposed = np.ascontiguousarray(new.features.T)
+        return new
+
+    def moments(self, params: FloatArray, second: bool) -> Moments:
+        """Normalisation, mean and covariance of the directions under q.
+
+        Parameters
+        ----------
+        params : ndarray of shape (n_fits, n_params)
+            Amplitudes z.
+        second : bool
+            Whether the covariance is wanted too.
+
+        Returns
+        -------
+        moments : Moments
+            Sums over the reference sample in blocks, shifted by a running maximum.
+        """
+        last = self._last
+        if last is not None and np.array_equal(last.params, params):
+            if last.covariance is not None or not second:
+                return last
+        top, zeroth, first, products = self._reference_sums(params, second)
+        mean = first / zeroth[:, None]
+        covariance = None
+        if second:
+            covariance = products / zeroth[:, None, None]
+            covariance -= mean[:, :, None] * mean[:, None, :]
+        log_z = top + np.log(zeroth)
+        self._last = Moments(params.copy(), log_z, -mean, None, covariance)
+        return self._last
+
+    def _reference_sums(
+        self, params: FloatArray, second: bool
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        n_fits, p = params.shape
+        single = params.astype(self.dtype)
+        top = np.full(n_fits, -np.inf)
+        zeroth, first = np.zeros(n_fits), np.zeros((n_fits, p))
+        products = np.zeros((n_fits, p, p))
+        entries = n_fits * (p if second else 2)
+        for rows in row_blocks(self.reference_offset.size, entries):
+            values = single @ self.reference_transposed[:, rows]
+            values += self.reference_offset[rows]
+            new_top = np.maximum(top, values.max(axis=1))
+            shrink = np.exp(top - new_top)
+            values -= new_top.astype(self.dtype)[:, None]
+            np.exp(values, out=values)
+            values *= self.reference_weight[rows]
+            top = new_top.astype(self.dtype).astype(float)
+            features = self.reference_features[rows]
+            zeroth = zeroth * shrink + values.sum(axis=1, dtype=float)
+            first = first * shrink[:, None] + values @ features
+            if second:
+                weighted = self.reference_transposed[:, rows] * values[:, None, :]
+                products = products * shrink[:, None, None] + weighted @ features
+        return top, zeroth, first, products
+
+    def log_density(self, at: Moments, rows: slice) -> FloatArray:
+        """Offset + directions . z - ln Z."""
+        values = at.params @ self.transposed[:, rows]
+        values += self.offset[rows]
+        values -= at.log_z[:, None]
+        return values
+
+    def scale(self, log_density: FloatArray) -> FloatArray | float:
+        """One."""
+        return 1.0
+
+    def own_curvature(
+        self, at: Moments, zeroth: FloatArray, first: FloatArray
+    ) -> FloatArray:
+        """Minus the covariance of the directions under q, times the total weight."""
+        return -zeroth[:, None, None] * np.asarray(at.covariance)
+
+    def weights(self, params: FloatArray) -> FloatArray:
+        """Coefficients of the whitened directions."""
+        return params
+
+    def reference_size(self, at: Moments, reference_weight: FloatArray) -> float:
+        """Effective number of reference rows under q, for one fit."""
+        shares = self.reference_density(at, slice(None)) * reference_weight
+        return float(shares.sum() ** 2 / (shares**2).sum())
+
+    def reference_density(self, at: Moments, rows: slice) -> FloatArray:
+        """Normalised density q at reference rows of one fit, shape (n_block,)."""
+        values = at.params.astype(self.dtype) @ self.reference_transposed[:, rows]
+        values += self.reference_offset[rows]
+        return np.exp(values[0].astype(float) - at.log_z[0])
+
+
+class EventLinear:
+    """ln q = ln sum_k w_k r_k with w = softmax(V u), at events.
+
+    Parameters
+    ----------
+    ratio : ndarray of shape (n_rows, n_components)
+        Density ratios of the components to the reference.
+    reference_ratio : ndarray of shape (n_reference, n_components)
+        The same at the reference rows; only the error of a finite reference needs
+        them.
+    """
+
+    is_linear = True
+
+    def __init__(self, ratio: FloatArray, reference_ratio: FloatArray):
+        self.features = np.ascontiguousarray(ratio)
+        self.transposed = np.ascontiguousarray(ratio.T)
+        dtype = storage(len(reference_ratio))
+        self.reference_features = np.ascontiguousarray(reference_ratio, dtype)
+        self.contrast = contrast_basis(ratio.shape[1])
+        self.n_params = ratio.shape[1] - 1
+
+    @property
+    def ratio(self) -> FloatArray:
+        """Density ratios at the rows."""
+        return self.features
+
+    def take_rows(self, rows: NDArray[np.intp]) -> "EventLinear":
+        """The same density at some of the rows; the reference is shared."""
+        new = object.__new__(EventLinear)
+        new.__dict__.update(self.__dict__)
+        new.features = self.features[rows]
+        new.transposed = np.ascontiguousarray(new.features.T)
+        return new
+
+    def reference_size(self, at: Moments, reference_weight: FloatArray) -> float:
+        """Effective number of reference rows under q, for one fit."""
+        shares = self.reference_features @ self.weights(at.params)[0]
+        shares = shares * reference_weight
+        return float(shares.sum() ** 2 / (shares**2).sum())
+
+    def moments(self, params: FloatArray, second: bool) -> Moments:
+        """Weights and the affine map of the scores; normalised by construction."""
+        weights = self.weights(params)
+        linear = self.contrast.T * weights[:, None, :]
+        none = np.zeros(len(params))
+        return Moments(params, none, -(weights @ self.contrast), linear)
+
+    def log_density(self, at: Moments, rows: slice) -> FloatArray:
+        """Ln of the weighted sum of ratios."""
+        return np.log(self.weights(at.params) @ self.transposed[:, rows])
+
+    def scale(self, log_density: FloatArray) -> FloatArray | float:
+        """1 / q."""
+        return np.exp(-log_density)
+
+    def own_curvature(
+        self, at: Moments, zeroth: FloatArray, first: FloatArray
+    ) -> FloatArray:
+        """V' [diag(m) - m w' - w m' + 2 G w w' - G diag(w)] V, m = w * first."""
+        weights = self.weights(at.params)
+        shares = weights * first
+        total = zeroth[:, None]
+        cross = shares[:, :, None] * weights[:, None, :]
+        outer = weights[:, :, None] * weights[:, None, :]
+        inner = 2.0 * total[:, :, None] * outer - cross - cross.swapaxes(1, 2)
+        index = np.arange(inner.shape[1])
+        inner[:, index, index] += shares - total * weights
+        return self.contrast.T @ inner @ self.contrast
+
+    def weights(self, params: FloatArray) -> FloatArray:
+        """Weights on the simplex."""
+        return softmax(params @ self.contrast.T)

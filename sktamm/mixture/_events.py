@@ -1,0 +1,446 @@
+"""The mixture of unbinned data: the same log posterior, summed in blocks of events.
+
+    log L(theta) = sum_i [ a_i ln p_i - e_i p_i ] + ln prior,    p_i = sum_c f_c q_ci
+
+Memory grows with the block, not with events times parameters. With the share of class
+c at row i, s_c = f_c q_c / p, and J_c = d ln q_c / d z_c, the Hessian of the data term
+is
+
+    z_c, z_d    sum g (delta_cd (J J' + d2 ln q_c) s_c) - sum a s_c s_d J_c J_d'
+    f_j, z_c    sum (g sign_jc q_c / p - a D_j s_c) J_c,    D_j = (q_j - q_last) / p
+    f_j, f_k    - sum a D_j D_k
+
+where g = a - e p.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.mixture._event_densities import (
+    EventDensity,
+    Moments,
+    Sums,
+    row_blocks,
+)
+from sktamm.mixture._model import Block, MixtureModel, RowData
+
+__all__ = ["EventMixture"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Quantities of a block of rows; lists run over classes."""
+
+    observed: FloatArray
+    residual: FloatArray
+    density: FloatArray
+    ratio: list[FloatArray]
+    share: list[FloatArray]
+    scale: list[Any]
+
+
+class EventMixture(MixtureModel):
+    """Log posterior of fractions and blends for unbinned data, batched over fits.
+
+    Parameters
+    ----------
+    densities : sequence of EventDensity
+        One per class.
+    blocks : sequence of Block
+        Priors of the blend parameters.
+    positive : int
+        Index of the class whose fraction is kappa.
+    reference_weight : ndarray of shape (n_reference,)
+        Probabilities of the reference rows under p_ref.
+    spans_simulations : bool
+        Whether the densities are blends of the simulations or of the components.
+    """
+
+    def __init__(
+        self,
+        densities: Sequence[EventDensity],
+        blocks: Sequence[Block],
+        positive: int,
+        reference_weight: FloatArray,
+        spans_simulations: bool,
+    ):
+        parts: Any = densities
+        self.spans_simulations = spans_simulations
+        super().__init__(parts, blocks, positive, reference_weight)
+        self.events: list[EventDensity] = list(densities)
+        self.n_rows = self.events[0].features.shape[0]
+
+    def take_rows(self, rows: NDArray[np.intp]) -> "EventMixture":
+        """The same mixture at some of the rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Rows to keep.
+
+        Returns
+        -------
+        model : EventMixture
+            Shares the reference sample with this one.
+        """
+        densities = [density.take_rows(rows) for density in self.events]
+        positive = self.free_classes[0]
+        return EventMixture(
+            densities,
+            self.blocks,
+            positive,
+            self.reference_weight,
+            self.spans_simulations,
+        )
+
+    def entries_per_fit(self, n_rows: int) -> int:
+        """Numbers that one fit needs in memory at once, beyond the blocks."""
+        return self.n_params**2 + 4 * n_rows
+
+    # -------------------------------------------------------------------- at the rows
+    def class_log_density(self, theta: FloatArray) -> FloatArray:
+        """ln q_c at the rows, shape (n_fits, n_classes, n_rows)."""
+        out = np.empty((len(theta), self.n_classes, self.n_rows))
+        at = self._moments(theta, False)
+        for rows in self._blocks(len(theta)):
+            for c, density in enumerate(self.events):
+                out[:, c, rows] = density.log_density(at[c], rows)
+        return out
+
+    def row_density(self, theta: FloatArray) -> FloatArray:
+        """p at the rows relative to the reference, shape (n_fits, n_rows)."""
+        density = np.exp(self.class_log_density(theta))
+        return np.einsum("bc,bci->bi", self.fractions(theta), density)
+
+    def statistical_variance(self, theta: FloatArray) -> FloatArray:
+        """Zero: the errors of learned ratios are common to many rows."""
+        return np.zeros((len(theta), self.n_rows))
+
+    def row_scores(self, theta: FloatArray) -> FloatArray:
+        """d ln p_i / d theta, shape (n_fits, n_rows, n_params)."""
+        unit = np.eye(self.n_params)
+        columns = [
+            self.score_along(theta, np.tile(row, (len(theta), 1))) for row in unit
+        ]
+        return np.stack(columns, axis=2)
+
+    def score_along(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
+        """Derivative of ln p_i along one direction, shape (n_fits, n_rows)."""
+        drift, ratio = self.class_drift(theta, direction)
+        fractions = self.fractions(theta)
+        change = self.fraction_change(direction)
+        total = np.zeros_like(ratio[0])
+        for c, density_ratio in enumerate(ratio):
+            total += density_ratio * (
+                change[:, c, None] + fractions[:, c, None] * drift[c]
+            )
+        return total
+
+    def class_drift(
+        self, theta: FloatArray, direction: FloatArray
+    ) -> tuple[list[FloatArray], list[FloatArray]]:
+        """Derivatives of ln q_c along a direction, and q_c / p, at all rows.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_fits, n_params)
+            Parameters.
+        direction : ndarray of shape (n_fits, n_params)
+            Direction in the parameters.
+
+        Returns
+        -------
+        drift, ratio : list of ndarray of shape (n_fits, n_rows)
+            One per class.
+        """
+        at = self._moments(theta, False)
+        drift = [np.empty((len(theta), self.n_rows)) for _ in self.events]
+        ratio = [np.empty((len(theta), self.n_rows)) for _ in self.events]
+        data = RowData(np.zeros((len(theta), self.n_rows)))
+        for rows in self._blocks(len(theta)):
+            block = self._rows(theta, at, data, rows)
+            for c, density in enumerate(self.events):
+                along = direction[:, self.slices[c]]
+                slope = along if at[c].linear is None else _apply(at[c].linear, along)
+                drift[c][:, rows] = block.scale[c] * (
+                    slope @ density.transposed[:, rows]
+                )
+                drift[c][:, rows] += np.einsum("bp,bp->b", along, at[c].affine)[:, None]
+                ratio[c][:, rows] = block.ratio[c]
+        return drift, ratio
+
+    def fraction_change(self, direction: FloatArray) -> FloatArray:
+        """Change of all fractions along a direction, shape (n_fits, n_classes)."""
+        out = np.empty((len(direction), self.n_classes))
+        out[:, self.free_classes] = direction[:, : self.n_fractions]
+        out[:, self.dependent_class] = -direction[:, : self.n_fractions].sum(axis=1)
+        return out
+
+    def reference_size(self, theta: FloatArray) -> FloatArray:
+        """Smallest effective number of reference rows behind a class, (n_fits,).
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_fits, n_params)
+            Parameters.
+
+        Returns
+        -------
+        size : ndarray of shape (n_fits,)
+            (sum m q)^2 / sum (m q)^2 of the class where it is smallest.
+        """
+        sizes = np.empty((len(theta), self.n_classes))
+        for b in range(len(theta)):
+            at = self._moments(theta[b : b + 1], False)
+            for c, density in enumerate(self.events):
+                sizes[b, c] = density.reference_size(at[c], self.reference_weight)
+        return sizes.min(axis=1)
+
+    # ---------------------------------------------------------------- sums over rows
+    def log_likelihood(self, theta: FloatArray, data: RowData) -> FloatArray:
+        """The part of the data alone."""
+        return self._collect(theta, data, 0)[0]
+
+    def value(self, theta: FloatArray, data: RowData) -> FloatArray:
+        """Log posterior, shape (n_fits,); -inf where the density is not positive."""
+        return self.log_likelihood(theta, data) + self.log_prior(theta)
+
+    def value_and_gradient(
+        self, theta: FloatArray, data: RowData
+    ) -> tuple[FloatArray, FloatArray]:
+        """Log posterior (n_fits,) and its gradient (n_fits, n_params)."""
+        value, gradient, _ = self._collect(theta, data, 1)
+        self._add_prior_gradient(gradient, theta)
+        return value + self.log_prior(theta), gradient
+
+    def step_terms(
+        self, theta: FloatArray, data: RowData
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Value, gradient and a positive definite stand-in for minus the Hessian.
+
+        The Hessian itself where it is negative definite, which makes Newton steps; the
+        sum of the squared scores elsewhere.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_fits, n_params)
+            Parameters.
+        data : RowData
+            Data of the fits.
+
+        Returns
+        -------
+        value : ndarray of shape (n_fits,)
+            Log posterior.
+        gradient : ndarray of shape (n_fits, n_params)
+            Its gradient.
+        information : ndarray of shape (n_fits, n_params, n_params)
+            Positive definite.
+        """
+        value, gradient, hessian = self._collect(theta, data, 2)
+        self._add_prior_gradient(gradient, theta)
+        information = -hessian
+        self._add_information(information, theta)
+        bad = np.flatnonzero(~_positive_definite(information))
+        if bad.size:
+            subset = data.take(bad)
+            scores = -self._collect(theta[bad], subset, 2, scores_only=True)[2]
+            self._add_information(scores, theta[bad])
+            information[bad] = scores
+        return value + self.log_prior(theta), gradient, information
+
+    def hessian(self, theta: FloatArray, data: RowData) -> FloatArray:
+        """Exact Hessian of the log posterior, shape (n_fits, n_params, n_params)."""
+        out = self._collect(theta, data, 2)[2]
+        inner = theta[:, self.n_fractions :]
+        for block in self.blocks:
+            index = self.n_fractions + block.columns
+            part = block.penalty.hessian(inner[:, block.columns])
+            out[:, index[:, None], index] += part
+        return out
+
+    def class_moments(self, theta: FloatArray) -> list[Moments]:
+        """Sums over the reference sample, class by class."""
+        return self._moments(theta, False)
+
+    def _moments(self, theta: FloatArray, second: bool) -> list[Moments]:
+        return [
+            density.moments(theta[:, columns], second)
+            for density, columns in zip(self.events, self.slices, strict=True)
+        ]
+
+    def _blocks(self, n_fits: int) -> list[slice]:
+        widest = max(density.features.shape[1] for density in self.events)
+        return row_blocks(self.n_rows, n_fits * max(widest, 4))
+
+    def _rows(
+        self, theta: FloatArray, at: list[Moments], data: RowData, rows: slice
+    ) -> _Rows:
+        logs = [d.log_density(at[c], rows) for c, d in enumerate(self.events)]
+        scale = [d.scale(logs[c]) for c, d in enumerate(self.events)]
+        q = [np.exp(values, out=values) for values in logs]
+        fractions = self.fractions(theta)
+        p = np.zeros_like(q[0])
+        for c, values in enumerate(q):
+            p += fractions[:, c, None] * values
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for values in q:
+                np.divide(values, p, out=values)
+        observed = data.observed[:, rows]
+        residual = observed
+        if data.expected is not None:
+            residual = observed - data.expected[:, rows] * p
+        share = [fractions[:, c, None] * values for c, values in enumerate(q)]
+        return _Rows(observed, residual, p, q, share, scale)
+
+    def _collect(
+        self,
+        theta: FloatArray,
+        data: RowData,
+        order: int,
+        scores_only: bool = False,
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Value, gradient and Hessian of the data term, as far as the order asks."""
+        n_fits = len(theta)
+        at = self._moments(theta, order == 2)
+        value = np.zeros(n_fits)
+        gradient = np.zeros((n_fits, self.n_params))
+        hessian = np.zeros((n_fits, self.n_params, self.n_params))
+        inside = np.ones(n_fits, dtype=bool)
+        for rows in self._blocks(n_fits):
+            block = self._rows(theta, at, data, rows)
+            positive = block.density > 0
+            inside &= positive.all(axis=1)
+            log_p = np.log(np.where(positive, block.density, 1.0))
+            value += np.einsum("bi,bi->b", block.observed, log_p)
+            if data.expected is not None:
+                value -= np.einsum("bi,bi->b", data.expected[:, rows], block.density)
+            if order:
+                self._add_gradient(gradient, at, block, rows)
+            if order == 2:
+                self._add_hessian(hessian, at, block, rows, scores_only)
+        return np.where(inside, value, -np.inf), gradient, hessian
+
+    def _add_gradient(
+        self, out: FloatArray, at: list[Moments], block: _Rows, rows: slice
+    ) -> None:
+        last = block.ratio[self.dependent_class]
+        for j, c in enumerate(self.free_classes):
+            out[:, j] += np.einsum("bi,bi->b", block.residual, block.ratio[c] - last)
+        for c, columns in enumerate(self.slices):
+            weight = block.residual * block.share[c]
+            out[:, columns] += self._pull(c, at, block, weight, rows)
+
+    def _pull(
+        self,
+        c: int,
+        at: list[Moments],
+        block: _Rows,
+        weight: FloatArray,
+        rows: slice,
+    ) -> FloatArray:
+        """Sum_i W_i J_i, shape (n_fits, n_params)."""
+        first = (weight * block.scale[c]) @ self.events[c].features[rows]
+        return _pulled(at[c], weight.sum(axis=1), first)
+
+    def _add_hessian(
+        self,
+        out: FloatArray,
+        at: list[Moments],
+        block: _Rows,
+        rows: slice,
+        scores_only: bool,
+    ) -> None:
+        """Second derivatives; with ``scores_only`` the outer products of scores."""
+        observed = np.maximum(block.observed, 0.0) if scores_only else block.observed
+        last = block.ratio[self.dependent_class]
+        change = [block.ratio[c] - last for c in self.free_classes]
+        for j, slope in enumerate(change):
+            for k, other in enumerate(change):
+                out[:, j, k] -= np.einsum("bi,bi,bi->b", observed, slope, other)
+        for c, columns in enumerate(self.slices):
+            for j, slope in enumerate(change):
+                weight = -observed * slope * block.share[c]
+                sign = self._sign(j, c)
+                if sign and not scores_only:
+                    weight += sign * block.residual * block.ratio[c]
+                cross = self._pull(c, at, block, weight, rows)
+                out[:, columns, j] += cross
+                out[:, j, columns] += cross
+            own = None if scores_only else block.residual * block.share[c]
+            for d in range(c, self.n_classes):
+                part = self._pair(c, d, at, block, rows, observed, own)
+                out[:, columns, self.slices[d]] += part
+                if d != c:
+                    out[:, self.slices[d], columns] += part.swapaxes(1, 2)
+
+    def _sign(self, j: int, c: int) -> float:
+        free = self.free_classes[j]
+        return float(c == free) - float(c == self.dependent_class)
+
+    def _pair(
+        self,
+        c: int,
+        d: int,
+        at: list[Moments],
+        block: _Rows,
+        rows: slice,
+        observed: FloatArray,
+        own: FloatArray | None,
+    ) -> FloatArray:
+        """Hessian of a pair of classes: minus scores, plus the curvature of one."""
+        left, right = self.events[c], self.events[d]
+        weight = -observed * block.share[c] * block.share[d]
+        curved = own is not None and c == d
+        if curved and not left.is_linear:
+            weight += own
+        scaled = weight * block.scale[c]
+        both = scaled * block.scale[d]
+        sums = Sums(
+            zeroth=weight.sum(axis=1),
+            first=scaled @ left.features[rows],
+            other=(weight * block.scale[d]) @ right.features[rows],
+            second=(left.transposed[:, rows] * both[:, None, :])
+            @ right.features[rows],
+        )
+        out = _outer(at[c], at[d], sums)
+        if curved and own is not None:
+            first = (own * block.scale[c]) @ left.features[rows]
+            out = out + left.own_curvature(at[c], own.sum(axis=1), first)
+        return out
+
+
+def _apply(linear: FloatArray, along: FloatArray) -> FloatArray:
+    """A' u for every fit."""
+    return np.einsum("bp,bpm->bm", along, linear)
+
+
+def _pulled(at: Moments, zeroth: FloatArray, first: FloatArray) -> FloatArray:
+    """Sum W (A sigma phi + b)."""
+    moved = first if at.linear is None else np.einsum("bpm,bm->bp", at.linear, first)
+    return moved + zeroth[:, None] * at.affine
+
+
+def _outer(left: Moments, right: Moments, sums: Sums) -> FloatArray:
+    """Sum W (A sigma phi + b)(A' sigma' phi' + b')'."""
+    second, first, other = sums.second, sums.first, sums.other
+    if left.linear is not None:
+        second = left.linear @ second
+        first = np.einsum("bpm,bm->bp", left.linear, first)
+    if right.linear is not None:
+        second = second @ right.linear.swapaxes(1, 2)
+        other = np.einsum("bpm,bm->bp", right.linear, other)
+    tilted = other + sums.zeroth[:, None] * right.affine
+    out = second + first[:, :, None] * right.affine[:, None, :]
+    out += left.affine[:, :, None] * tilted[:, None, :]
+    return out
+
+
+def _positive_definite(matrices: FloatArray) -> NDArray[np.bool_]:
+    lowest = np.linalg.eigvalsh(matrices)[:, 0]
+    return lowest > 0.0

@@ -1,0 +1,245 @@
+"""How far kappa moves when the reference sample or the learned ratios move.
+
+With u = A^-1 e_kappa, a small change of anything moves the estimate by u . d(grad L).
+Write t_c = u . d ln(f_c q_c) / d theta at a row, rho_c for the share of class c, tau =
+sum_c rho_c t_c, and for each class
+
+    V_i = a_i rho_ci (t_ci - tau_i),    G = sum_i a_i rho_ci,    d = u_c . directions.
+
+A change e(x) of ln q_c before normalisation, and h(x) of the directions along u, move
+the estimate by
+
+    sum V_i e_i - (sum V) E_q[e] + sum a rho h - G (E_q[h] + Cov_q(d, e)),
+
+a change of the weight of reference row j by -q_j [sum V + G (d_j - E_q[d])] per unit.
+The first gives the published M of V_tot = V + A^-1 M C M' A^-1 (arXiv:2604.02219, left
+open there), the second the error of a finite reference sample.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.base import ComponentTable, RatioError
+from sktamm.mixture._event_densities import (
+    EventExponential,
+    EventLinear,
+    Moments,
+    row_blocks,
+)
+from sktamm.mixture._events import EventMixture
+from sktamm.mixture._model import RowData
+
+__all__ = ["extra_variance"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pull:
+    """Row weights of one fit: a, and per class f, df, rho, rho t and q / p."""
+
+    observed: FloatArray
+    fractions: FloatArray
+    change: FloatArray
+    share: list[FloatArray]
+    ratio: list[FloatArray]
+    slope: list[FloatArray]
+    total: FloatArray
+
+
+def extra_variance(
+    model: EventMixture,
+    theta: FloatArray,
+    direction: FloatArray,
+    data: RowData,
+    table: ComponentTable,
+) -> tuple[FloatArray, FloatArray]:
+    """Variances of kappa beyond that of the target.
+
+    Parameters
+    ----------
+    model : EventMixture
+        Mixture at the rows of the table.
+    theta : ndarray of shape (n_fits, n_params)
+        Fitted parameters.
+    direction : ndarray of shape (n_fits, n_params)
+        First column of the inverse of minus the Hessian.
+    data : RowData
+        Data of the fits.
+    table : ComponentTable
+        Table with the strata of the reference and the errors of the ratios.
+
+    Returns
+    -------
+    reference, ratios : ndarray of shape (n_fits,)
+        Variance from the finite reference sample, and from the learned ratios.
+    """
+    reference, ratios = np.zeros(len(theta)), np.zeros(len(theta))
+    for b in range(len(theta)):
+        one = slice(b, b + 1)
+        pull = _pull(model, theta[one], direction[one], data.take(np.array([b])))
+        at = model.class_moments(theta[one])
+        error = table.simulations.error if model.spans_simulations else table.error
+        influence = np.zeros(table.reference_weight.size)
+        terms = []
+        for c in range(model.n_classes):
+            columns = _columns(model, table, c)
+            along = direction[one, model.slices[c]][0]
+            own = None if error is None else _of_class(error, columns)
+            part = _class_influence(model, c, at[c], along, pull, own, table)
+            influence += part[0]
+            terms.append((columns, part[1]))
+        if table.reference_source is not None:
+            reference[b] = _stratified(influence, table)
+        if error is not None:
+            ratios[b] = _quadratic(error, terms)
+    return reference, ratios
+
+
+def _columns(model: EventMixture, table: ComponentTable, c: int) -> NDArray[np.intp]:
+    if model.spans_simulations:
+        return table.simulations.of_class(c)
+    return table.components_of(c)
+
+
+def _of_class(
+    error: RatioError, columns: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if columns.size == columns[-1] - columns[0] + 1:  # a view instead of a copy
+        part = slice(columns[0], columns[-1] + 1)
+        return error.rows[:, part], error.reference[:, part]
+    return error.rows[:, columns], error.reference[:, columns]
+
+
+def _pull(
+    model: EventMixture, theta: FloatArray, direction: FloatArray, data: RowData
+) -> _Pull:
+    drift, ratio = model.class_drift(theta, direction)
+    fractions = model.fractions(theta)[0]
+    change = model.fraction_change(direction)[0]
+    share = [f * r[0] for f, r in zip(fractions, ratio, strict=True)]
+    slope = [
+        ratio[c][0] * (change[c] + fractions[c] * drift[c][0])
+        for c in range(model.n_classes)
+    ]
+    total = np.sum(slope, axis=0)
+    ratios = [values[0] for values in ratio]
+    return _Pull(data.observed[0], fractions, change, share, ratios, slope, total)
+
+
+def _class_influence(
+    model: EventMixture,
+    c: int,
+    at: Moments,
+    along: FloatArray,
+    pull: _Pull,
+    error: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    table: ComponentTable,
+) -> tuple[FloatArray, FloatArray]:
+    density = model.events[c]
+    if isinstance(density, EventExponential):
+        drive = pull.observed * (pull.slope[c] - pull.share[c] * pull.total)
+        own = pull.observed * pull.share[c]
+        return _exponential(density, at, along, drive, own, error, table)
+    assert isinstance(density, EventLinear)
+    return _linear(density, c, at, along, pull, error, table)
+
+
+def _exponential(
+    density: EventExponential,
+    at: Moments,
+    along: FloatArray,
+    drive: FloatArray,
+    own: FloatArray,
+    error: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    table: ComponentTable,
+) -> tuple[FloatArray, FloatArray]:
+    """Influence of the reference rows, and of every (component, term)."""
+    q, d = _at_reference(density, at, along)
+    total, weight = drive.sum(), own.sum()
+    influence = -q * (total + weight * d)
+    if error is None:
+        return influence, np.zeros(0)
+    rows, reference = error
+    mass = table.reference_weight * q
+    mean = _weighted(mass, reference)
+    tilt = _weighted(mass * d, reference)
+    offset, directions = density.blend
+    beta = (offset + directions @ at.params[0])[:, None]
+    change = (directions @ along)[:, None]
+    moved = beta * (_weighted(drive, rows) - total * mean - weight * tilt)
+    moved += change * (_weighted(own, rows) - weight * mean)
+    return influence, moved
+
+
+def _at_reference(
+    density: EventExponential, at: Moments, along: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Density q and centred drift u.(d - E_q[d]) at the reference rows."""
+    n = density.reference_offset.size
+    q, d = np.empty(n), np.empty(n)
+    for rows in row_blocks(n, 8):
+        q[rows] = density.reference_density(at, rows)
+        d[rows] = density.reference_features[rows] @ along
+    return q, d + along @ at.affine[0]
+
+
+def _linear(
+    density: EventLinear,
+    c: int,
+    at: Moments,
+    along: FloatArray,
+    pull: _Pull,
+    error: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    table: ComponentTable,
+) -> tuple[FloatArray, FloatArray]:
+    """The same for components: a change of r_k acts on its own responsibility."""
+    weights = density.weights(at.params)[0]
+    step = density.contrast @ along
+    step -= weights @ step
+    # q_c / p times 1 / q_c: shares of components are w_k r_k f_c / p
+    base = pull.observed * pull.ratio[c] / (density.features @ weights)
+    first = base * (pull.change[c] - pull.fractions[c] * pull.total)
+    second = base * pull.fractions[c]
+    sums = weights * (first @ density.features + step * (second @ density.features))
+    influence = -(density.reference_features @ sums)
+    if error is None:
+        return influence, np.zeros(0)
+    rows, reference = error
+    moved = np.empty(rows.shape[1:])
+    for k in range(rows.shape[1]):
+        drive = weights[k] * density.features[:, k] * (first + step[k] * second)
+        mass = table.reference_weight * density.reference_features[:, k]
+        mass = mass / mass.sum()
+        moved[k] = drive @ rows[:, k] - sums[k] * (mass @ reference[:, k])
+    return influence, moved
+
+
+def _weighted(weight: FloatArray, values: NDArray[np.float32]) -> FloatArray:
+    """Sum_i weight_i values_i, shape (n_components, n_terms), in double precision."""
+    total = np.zeros(values.shape[1:])
+    for rows in row_blocks(len(values), int(np.prod(values.shape[1:]))):
+        block = values[rows].reshape(values[rows].shape[0], -1)
+        total += (weight[rows] @ block).reshape(total.shape)
+    return total
+
+
+def _stratified(influence: FloatArray, table: ComponentTable) -> float:
+    """Variance of sum_j m_j s_j when the rows of every source are a random sample."""
+    source, weight = table.reference_source, table.reference_weight
+    assert source is not None
+    mass = np.bincount(source, weight)
+    size = np.bincount(source)
+    mean = np.bincount(source, weight * influence) / np.where(mass > 0, mass, 1.0)
+    square = np.bincount(source, (weight * (influence - mean[source])) ** 2)
+    return float((square * size / np.maximum(size - 1, 1)).sum())
+
+
+def _quadratic(
+    error: RatioError, terms: list[tuple[NDArray[np.intp], FloatArray]]
+) -> float:
+    full = np.zeros(error.rows.shape[1:])
+    for columns, values in terms:
+        full[columns] = values
+    return float(full.ravel() @ error.covariance @ full.ravel())
