@@ -1,0 +1,404 @@
+"""What network classifiers and regressors share: checks, weights, splits, state.
+
+Features enter as z = (x - mean) / spread of the training rows, weights as w / mean(w),
+so that neither the units of the features nor those of the weights matter. The held-out
+rows are the same for all members; each member has weights of its own on the others.
+A fitted network is a list of plain arrays: it can be saved on one device and used on
+another one.
+"""
+
+from itertools import pairwise
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from sktamm._validation import read_weight
+from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+
+if TYPE_CHECKING:
+    from sktamm.components._torch import Moments, Options, Outcome
+
+__all__ = ["Given", "StackedMLP", "inverse", "weighted_moments"]
+
+FloatArray = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+_BLOCK_SIZE = 1 << 16  # rows that are standardised and predicted at a time
+_LEAST_PER_CLASS = 10  # rows; fewer are too few to hold some out
+_ALLOWED: dict[str, tuple[object, ...]] = {
+    "activation": ("leaky_relu", "relu", "tanh", "elu", "gelu"),
+    "schedule": ("one_cycle", "constant"),
+    "device": ("auto", "cpu", "cuda"),
+    "mixed_precision": ("auto", True, False),
+}
+
+
+class Given(NamedTuple):
+    """Rows to learn from, checked."""
+
+    X: NDArray[Any]  # (n_rows, n_features)
+    target: NDArray[Any]  # (n_rows,) class numbers or (n_rows, n_outputs) values
+    weight: FloatArray  # (n_rows,)
+    codes: IntArray | None  # (n_rows,) class numbers, None in regression
+    member_weight: FloatArray | None  # (n_members, n_rows)
+
+
+class StackedMLP(BaseEstimator):
+    """Checks, weights, splits and training that classifier and regressor share."""
+
+    _n_calls: int
+    _moments: "Moments | None"
+
+    # ------------------------------------------------------------------ parameters
+    def _check_parameters(self) -> None:
+        for name, allowed in _ALLOWED.items():
+            if getattr(self, name) not in allowed:
+                _refuse(name, f"one of {allowed}", getattr(self, name))
+        for name in ("n_members", "max_epochs", "patience"):
+            if not _is_count(getattr(self, name)):
+                _refuse(name, "a positive integer", getattr(self, name))
+        widths = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object))
+        if not all(_is_count(width) for width in widths):
+            _refuse("hidden_layer_sizes", "positive integers", self.hidden_layer_sizes)
+        if not 0 < self.learning_rate < np.inf:
+            _refuse("learning_rate", "positive and finite", self.learning_rate)
+        if not 0 <= self.weight_decay < np.inf:
+            _refuse("weight_decay", "finite and not negative", self.weight_decay)
+        if not 0 < self.validation_fraction < 1:
+            _refuse("validation_fraction", "between 0 and 1", self.validation_fraction)
+        if self.batch_size != "auto" and not _is_count(self.batch_size):
+            _refuse("batch_size", "'auto' or a positive integer", self.batch_size)
+
+    def _device(self, *, training: bool) -> str:
+        """The device to use; a prediction falls back to the CPU."""
+        if self.device == "cpu":
+            return "cpu"
+        from sktamm.components import _torch
+
+        found = _torch.has_cuda()
+        if self.device == "cuda" and training and not found:
+            _refuse("device", "'auto' or 'cpu' where there is no CUDA device", "cuda")
+        return "cuda" if found else "cpu"
+
+    # --------------------------------------------------------------------- training
+    def _train(self, rows: Given, *, resume: bool, one_pass: bool) -> Self:
+        """Train on all rows but the held-out ones; ``resume`` from the fitted weights.
+
+        The n-th call of a resumed training has random numbers of its own.
+        """
+        self._n_calls = self._n_calls + 1 if resume else 0
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        streams = np.random.SeedSequence([seed, self._n_calls]).spawn(3)
+        training, held_out = self._split(rows, streams[0], one_pass)
+        weight = self._event_weights(rows, streams[1], held_out)
+        if held_out is not None and not _splits(rows, weight, training, held_out):
+            training, held_out = np.arange(len(rows.X)), None
+            weight = self._event_weights(rows, streams[1], held_out)
+        mean = weight[training].mean(axis=0)
+        if resume:
+            self._check_resumed()
+        else:
+            seen = np.zeros(len(rows.X))
+            seen[training] = rows.weight[training]
+            self._standardise(rows, seen)
+            self._initialise(rows, streams[2])
+        self._store(
+            self._optimise(rows, weight / mean, training, held_out, one_pass, seed)
+        )
+        return self
+
+    def _split(
+        self, rows: Given, stream: np.random.SeedSequence, one_pass: bool
+    ) -> tuple[IntArray, IntArray | None]:
+        """Row numbers to train on and to hold out, the latter None where too few."""
+        everything = np.arange(len(rows.X))
+        codes = rows.codes
+        counts = np.unique(
+            np.zeros_like(everything) if codes is None else codes, return_counts=True
+        )[1]
+        n_held_out = round(self.validation_fraction * len(everything))
+        room = len(counts) <= n_held_out <= len(everything) - len(counts)
+        enough = counts.min() >= _LEAST_PER_CLASS and room
+        if one_pass or not self.early_stopping or not enough:
+            return everything, None
+        training, held_out = train_test_split(
+            everything,
+            test_size=n_held_out,
+            stratify=codes,
+            random_state=int(stream.generate_state(1)[0]),
+        )
+        return np.sort(training), np.sort(held_out)
+
+    def _event_weights(
+        self,
+        rows: Given,
+        stream: np.random.SeedSequence,
+        held_out: IntArray | None,
+    ) -> FloatArray:
+        """Weights of shape (n_rows, n_members); held-out rows are not resampled."""
+        base = rows.weight[:, None]
+        if rows.member_weight is not None:
+            return base * rows.member_weight.T
+        if self.n_members == 1 or not self.bootstrap:
+            return np.repeat(base, self.n_members, axis=1)
+        members = stream.spawn(self.n_members)
+        draws = [np.random.default_rng(m).poisson(1.0, len(base)) for m in members]
+        weight = base * np.stack(draws, axis=1)
+        if held_out is not None:
+            weight[held_out] = base[held_out]
+        # A class of few rows may be lost to a member: it keeps the plain weights then.
+        codes = np.zeros(len(base), np.int64) if rows.codes is None else rows.codes
+        for m, totals in enumerate(_class_totals(weight, codes)):
+            lost = (totals <= 0)[codes]
+            weight[lost, m] = base[lost, 0]
+        return weight
+
+    def _standardise(self, rows: Given, weight: FloatArray) -> None:
+        """Learn the weighted mean and spread of the features; constants become 0."""
+        self._centre, spread = weighted_moments(rows.X, weight)
+        self._inverse_spread = inverse(spread)
+
+    def _standardised(self, X: NDArray[Any]) -> Float32Array:
+        z = np.empty(X.shape, dtype=np.float32)
+        for start in range(0, len(X), _BLOCK_SIZE):
+            block = slice(start, start + _BLOCK_SIZE)
+            z[block] = (X[block] - self._centre) * self._inverse_spread
+        return z
+
+    def _initialise(self, rows: Given, stream: np.random.SeedSequence) -> None:
+        """Uniform weights of variance 1 / fan_in; each member has its own stream."""
+        hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=np.int64))
+        self._sizes = (rows.X.shape[1], *hidden.tolist(), self._n_outputs)
+        self.coefs_, self.intercepts_, self._moments = [], [], None
+        members = [np.random.default_rng(m) for m in stream.spawn(self.n_members)]
+        for fan_in, fan_out in pairwise(self._sizes):
+            size, limit = (fan_in + 1, fan_out), 1 / np.sqrt(fan_in)
+            draws = np.stack([rng.uniform(-limit, limit, size) for rng in members])
+            self.coefs_.append(draws[:, 1:].astype(np.float32))
+            self.intercepts_.append(draws[:, 0].astype(np.float32))
+
+    def _optimise(
+        self,
+        rows: Given,
+        weight: FloatArray,
+        training: IntArray,
+        held_out: IntArray | None,
+        one_pass: bool,
+        seed: int,
+    ) -> "Outcome":
+        from sktamm.components import _torch
+
+        return _torch.train(
+            self._packed(),
+            _torch.Rows(
+                self._standardised(rows.X),
+                self._network_target(rows.target),
+                weight.astype(np.float32),
+            ),
+            training,
+            held_out,
+            self._options(len(training), one_pass, seed + self._n_calls),
+            self._moments if one_pass else None,
+        )
+
+    def _options(self, n_rows: int, one_pass: bool, seed: int) -> "Options":
+        from sktamm.components import _torch
+
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            batch_size = int(np.clip(n_rows // 100, 32, 4096))
+        device = self._device(training=True)
+        mixed = device == "cuda" if self.mixed_precision == "auto" else False
+        return _torch.Options(
+            sizes=self._sizes,
+            activation=self.activation,
+            loss=self._loss,
+            learning_rate=float(self.learning_rate),
+            schedule="constant" if one_pass else self.schedule,
+            batch_size=batch_size,
+            max_epochs=1 if one_pass else self.max_epochs,
+            patience=self.patience,
+            weight_decay=float(self.weight_decay),
+            device=device,
+            mixed_precision=mixed or self.mixed_precision is True,
+            progress=bool(self.progress) and not one_pass,
+            seed=seed,
+        )
+
+    def _store(self, outcome: "Outcome") -> None:
+        if not np.isfinite(outcome.parameters).all():
+            message = (
+                "learning_rate must be small enough for the loss to stay finite, "
+                f"got {self.learning_rate!r} and a loss of {outcome.loss[-1]}."
+            )
+            raise IncompatibleChoiceError(message)
+        self.coefs_, self.intercepts_ = _unpacked(outcome.parameters, self._sizes)
+        self._moments = outcome.moments
+        self.loss_curve_ = outcome.loss
+        self.validation_loss_curve_ = outcome.validation_loss
+        self.best_epoch_ = outcome.best_epoch
+        self.n_epochs_ = len(outcome.loss)
+        self.device_ = self._device(training=True)
+
+    def _packed(self) -> Float32Array:
+        """Weights of all layers in one array of shape (n_members, n_parameters)."""
+        layers = zip(self.coefs_, self.intercepts_, strict=True)
+        flat = [part.reshape(len(part), -1) for layer in layers for part in layer]
+        return np.concatenate(flat, axis=1)
+
+    def _check_resumed(self) -> None:
+        """Refuse to go on with a network of another shape."""
+        hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=np.int64))
+        now = (self.n_members, *hidden.tolist(), self._n_outputs)
+        fitted = (len(self.coefs_[0]), *self._sizes[1:])
+        if now != fitted:
+            message = (
+                "n_members, hidden_layer_sizes and the outputs must stay the same to "
+                f"resume a training, got {now} after {fitted}."
+            )
+            raise IncompatibleChoiceError(message)
+
+    # ------------------------------------------------------------------- prediction
+    def _member_outputs(self, X: NDArray[Any], *, log_softmax: bool) -> Float32Array:
+        """Outputs of shape (n_members, n_rows, n_outputs)."""
+        from sktamm.components import _torch
+
+        return _torch.outputs(
+            self._packed(),
+            self._standardised(X),
+            self._sizes,
+            self.activation,
+            self._device(training=False),
+            log_softmax=log_softmax,
+        )
+
+    def _read(self, X: Any, y: Any = None, *, reset: bool, **checks: Any) -> Any:
+        both = {} if y is None and not reset else {"y": y}
+        dtype = (np.float64, np.float32)
+        return validate_data(self, X, dtype=dtype, reset=reset, **both, **checks)
+
+    def _given(
+        self,
+        X: NDArray[Any],
+        target: NDArray[Any],
+        codes: IntArray | None,
+        sample_weight: ArrayLike | None,
+        member_weight: ArrayLike | None,
+    ) -> Given:
+        """Bring rows and weights together; refuse weights that sum to nothing."""
+        weight = read_weight(sample_weight, len(X))
+        weight = np.ones(len(X)) if weight is None else weight
+        members = self._read_member_weight(member_weight, len(X))
+        _check_totals("sample_weight", weight[:, None], codes)
+        if members is not None:
+            _check_totals("member_weight", (members * weight).T, codes)
+        return Given(X, target, weight, codes, members)
+
+    def _read_member_weight(
+        self, member_weight: ArrayLike | None, n_rows: int
+    ) -> FloatArray | None:
+        if member_weight is None:
+            return None
+        members = np.asarray(member_weight, dtype=np.float64)
+        shape = (self.n_members, n_rows)
+        if members.shape != shape or not np.isfinite(members).all():
+            rule = f"finite and of shape (n_members, n_samples) = {shape}"
+            raise InvalidInputError(
+                f"member_weight must be {rule}, got shape {members.shape}."
+            )
+        return members
+
+
+def weighted_moments(
+    values: NDArray[Any], weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Weighted mean and standard deviation of each column.
+
+    Negative weights can make a variance negative; such a column takes that of the
+    plain rows with any weight.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows, n_columns)
+        Values.
+    weight : ndarray of shape (n_rows,)
+        Weights with a positive sum.
+
+    Returns
+    -------
+    mean, spread : ndarray of shape (n_columns,)
+        Moments; the spread of a constant column is zero.
+    """
+    # Differences from a row: no rounding error makes a constant vary.
+    origin = values[np.argmax(weight != 0)].astype(np.float64)
+    moved = values - origin
+    shift = weight @ moved / weight.sum()
+    squares = np.square(moved - shift)
+    variance = weight @ squares / weight.sum()
+    plain = (weight != 0) @ squares / np.count_nonzero(weight)
+    return origin + shift, np.sqrt(np.where(variance > 0, variance, plain))
+
+
+def inverse(spread: FloatArray) -> FloatArray:
+    """Return 1 / spread, and zero for a constant."""
+    return np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
+
+
+def _check_totals(name: str, weight: FloatArray, codes: IntArray | None) -> None:
+    """Refuse weights of shape (n_rows, n_members) that leave a class without events."""
+    for m, totals in enumerate(_class_totals(weight, codes)):
+        bad = np.flatnonzero(~(totals > 0))
+        if len(bad):
+            where = "" if codes is None else f" in class number {bad[0]}"
+            member = f" of member {m}" if name == "member_weight" else ""
+            raise InvalidInputError(
+                f"{name} must have a sum above zero{where}"
+                f"{member}, got {totals[bad[0]]:g}."
+            )
+
+
+def _splits(
+    rows: Given, weight: FloatArray, training: IntArray, held_out: IntArray
+) -> bool:
+    """Whether the weights of both parts, negative ones included, can be used."""
+    codes = None if rows.codes is None else rows.codes[training]
+    learnable = (_class_totals(weight[training], codes) > 0).all()
+    return bool(learnable and (weight[held_out].sum(axis=0) > 0).all())
+
+
+def _class_totals(weight: FloatArray, codes: IntArray | None) -> FloatArray:
+    """Sum of the weights per member and class that occurs."""
+    if codes is None:
+        return weight.sum(axis=0)[:, None]
+    totals = [np.bincount(codes, weights=column) for column in weight.T]
+    absent = np.bincount(codes) == 0
+    return np.where(absent, np.inf, np.stack(totals))
+
+
+def _unpacked(
+    flat: Float32Array, sizes: tuple[int, ...]
+) -> tuple[list[Float32Array], list[Float32Array]]:
+    """Split an array of shape (n_members, n_parameters) into the layers."""
+    coefs, intercepts, start = [], [], 0
+    for fan_in, fan_out in pairwise(sizes):
+        middle, stop = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
+        coefs.append(flat[:, start:middle].reshape(-1, fan_in, fan_out).copy())
+        intercepts.append(flat[:, middle:stop].copy())
+        start = stop
+    return coefs, intercepts
+
+
+def _is_count(value: object) -> bool:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    return whole and int(value) > 0  # type: ignore[call-overload]
+
+
+def _refuse(name: str, rule: str, value: object) -> None:
+    raise IncompatibleChoiceError(f"{name} must be {rule}, got {value!r}.")

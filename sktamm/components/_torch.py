@@ -1,0 +1,376 @@
+"""Many small networks trained as one: stacked layers, shared minibatches.
+
+Layer l of all members m is one batched matrix product
+
+    z_lm = a(z_(l-1)m) W_lm + b_lm,  W_l of shape (n_members, fan_in, fan_out),
+
+so an ensemble costs hardly more calls than one network. The weights of all layers are
+views of one tensor of shape (n_members, n_parameters): the optimiser, the snapshot of
+the best weights and the way in and out are one operation each. The objective is
+
+    L = sum_m sum_i w_im loss(z_m(x_i), y_i) / n_batch,
+
+whose members share no parameter: their gradients, and the steps of Adam (Kingma and Ba
+2015; decoupled weight decay of Loshchilov and Hutter 2019), are those of networks that
+are trained alone. The learning rate of "one_cycle" rises and falls once over the
+training (Smith 2018). All rows stay in the memory of the device.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "Moments",
+    "Options",
+    "Outcome",
+    "Rows",
+    "has_cuda",
+    "outputs",
+    "train",
+]
+
+Float32Array = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+# State of Adam: number of steps, first and second moment of the gradient.
+Moments = tuple[float, Float32Array, Float32Array]
+
+_SLOPE = 0.2  # of the leaky ReLU below zero
+_WARM_UP = 0.2  # share of the steps in which the learning rate of one cycle rises
+_FIRST_RATE = 0.04  # learning rate of the first step, in units of the largest
+_BLOCK_SIZE = 1 << 14  # rows of one forward pass without gradients
+
+
+class Rows(NamedTuple):
+    """What a network learns from; arrays here, tensors on the device in training."""
+
+    features: Any  # (n_rows, n_features) float32, standardised
+    target: Any  # (n_rows,) int64 or (n_rows, n_outputs) float32
+    weight: Any  # (n_rows, n_members) float32 of mean one
+
+    def take(self, index: Tensor) -> "Rows":
+        """Return the rows of a minibatch."""
+        return Rows(*(column.index_select(0, index) for column in self))
+
+
+class Options(NamedTuple):
+    """How a network learns."""
+
+    sizes: tuple[int, ...]  # n_features, hidden layers, n_outputs
+    activation: str
+    loss: str
+    learning_rate: float
+    schedule: str
+    batch_size: int
+    max_epochs: int
+    patience: int
+    weight_decay: float
+    device: str
+    mixed_precision: bool
+    progress: bool
+    seed: int
+
+
+class Outcome(NamedTuple):
+    """What was learned; plain arrays, so that it can be saved and read anywhere."""
+
+    parameters: Float32Array  # (n_members, n_parameters)
+    loss: NDArray[np.float64]  # (n_epochs, n_members)
+    validation_loss: NDArray[np.float64] | None
+    best_epoch: IntArray  # (n_members,)
+    moments: Moments
+
+
+def has_cuda() -> bool:
+    """Whether a CUDA device can be used."""
+    return torch.cuda.is_available()
+
+
+def train(
+    parameters: Float32Array,
+    rows: Rows,
+    training: IntArray,
+    validation: IntArray | None,
+    options: Options,
+    moments: Moments | None = None,
+) -> Outcome:
+    """Minimise the weighted loss of every member on the training rows.
+
+    Parameters
+    ----------
+    parameters : ndarray of shape (n_members, n_parameters)
+        Where the members start; per layer the weights in C order, then the biases.
+    rows : Rows
+        Arrays of all rows.
+    training, validation : ndarray of int64
+        Row numbers; without validation rows all epochs run and the last weights count.
+    options : Options
+        How to train.
+    moments : tuple or None
+        State of the optimiser of an earlier call.
+
+    Returns
+    -------
+    outcome : Outcome
+        Weights of the best epoch of each member, and the history.
+    """
+    data = Rows(*(torch.from_numpy(column).to(options.device) for column in rows))
+    leaf = torch.from_numpy(parameters.copy()).to(options.device).requires_grad_()
+    optimiser = _optimiser(leaf, options, moments)
+    generator = torch.Generator().manual_seed(options.seed)
+    best = _Best(leaf, options.patience)
+    n_batches = max(1, round(len(training) / options.batch_size))
+    rates = _rates(options, n_batches * options.max_epochs)
+    index = torch.from_numpy(training)
+    held_out = None if validation is None else _held_out(data, validation)
+    losses: list[Tensor] = []
+    history: list[Tensor] = []
+    for epoch in _epochs(options):
+        order = index[torch.randperm(len(index), generator=generator)]
+        batches = order.to(options.device).tensor_split(n_batches)
+        step = slice(epoch * n_batches, (epoch + 1) * n_batches)
+        pairs = zip(batches, rates[step], strict=True)
+        losses.append(_one_epoch(leaf, data, pairs, optimiser, options))
+        if held_out is None:
+            best.take_last(leaf, epoch)
+            continue
+        history.append(_mean_loss(leaf, held_out, options))
+        best.update(leaf, history[-1], epoch)
+        if best.finished:
+            break
+    return Outcome(
+        best.parameters.cpu().numpy(),
+        torch.stack(losses).cpu().double().numpy(),
+        torch.stack(history).cpu().numpy() if history else None,
+        best.epoch.cpu().numpy(),
+        _moments(leaf, optimiser),
+    )
+
+
+def outputs(
+    parameters: Float32Array,
+    features: Float32Array,
+    sizes: tuple[int, ...],
+    activation: str,
+    device: str,
+    *,
+    log_softmax: bool = False,
+) -> Float32Array:
+    """Last layer of every member at every row.
+
+    Parameters
+    ----------
+    parameters : ndarray of shape (n_members, n_parameters)
+        Weights.
+    features : ndarray of shape (n_rows, n_features)
+        Standardised features.
+    sizes : tuple of int
+        Widths of all layers, from the features to the outputs.
+    activation : str
+        One of ``ACTIVATIONS``.
+    device : str
+        Where to compute.
+    log_softmax : bool, default=False
+        Return normalised log probabilities.
+
+    Returns
+    -------
+    outputs : ndarray of shape (n_members, n_rows, n_outputs)
+        In single precision.
+    """
+    stack = torch.from_numpy(parameters).to(device)
+    result = np.empty((len(parameters), len(features), sizes[-1]), dtype=np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(features), _BLOCK_SIZE):
+            block = slice(start, start + _BLOCK_SIZE)
+            z = _forward(
+                stack, torch.from_numpy(features[block]).to(device), sizes, activation
+            )
+            z = functional.log_softmax(z, dim=-1) if log_softmax else z
+            result[:, block] = z.cpu().numpy()
+    return result
+
+
+def _forward(
+    parameters: Tensor, features: Tensor, sizes: tuple[int, ...], activation: str
+) -> Tensor:
+    """Outputs of shape (n_members, n_rows, n_outputs)."""
+    function = ACTIVATIONS[activation]
+    n_members, last = len(parameters), len(sizes) - 2
+    z = features.expand(n_members, -1, -1)
+    lengths = [s for a, b in pairwise(sizes) for s in (a * b, b)]
+    pieces = parameters.split(lengths, dim=1)
+    for layer, shape in enumerate(pairwise(sizes)):
+        weight = pieces[2 * layer].view(n_members, *shape)
+        bias = pieces[2 * layer + 1].unsqueeze(1)
+        z = torch.baddbmm(bias, z, weight)
+        if layer < last:
+            z = function(z)
+    return z
+
+
+def _one_epoch(
+    leaf: Tensor,
+    data: Rows,
+    batches: Iterable[tuple[Tensor, float]],
+    optimiser: torch.optim.Optimizer,
+    options: Options,
+) -> Tensor:
+    """Take one step per batch; return the mean loss of each member on the way."""
+    total, weight = torch.zeros((2, len(leaf)), device=leaf.device)
+    for index, rate in batches:
+        batch = data.take(index)
+        optimiser.param_groups[0]["lr"] = rate
+        optimiser.zero_grad()
+        sums = _loss_sums(leaf, batch, options)
+        (sums.sum() / len(index)).backward()
+        optimiser.step()
+        total += sums.detach()
+        weight += batch.weight.sum(dim=0)
+    return total / weight
+
+
+def _loss_sums(parameters: Tensor, batch: Rows, options: Options) -> Tensor:
+    """Weighted sum of the losses of the rows, for each member."""
+    with torch.autocast(
+        parameters.device.type, torch.bfloat16, enabled=options.mixed_precision
+    ):
+        z = _forward(parameters, batch.features, options.sizes, options.activation)
+    losses = LOSSES[options.loss](z.float(), batch.target)
+    return (losses * batch.weight.t()).sum(dim=1)
+
+
+def _held_out(data: Rows, validation: IntArray) -> Rows:
+    return data.take(torch.from_numpy(validation).to(data.features.device))
+
+
+def _mean_loss(parameters: Tensor, data: Rows, options: Options) -> Tensor:
+    """Weighted mean of the losses of the rows, for each member, in full precision."""
+    options = options._replace(mixed_precision=False)
+    total = torch.zeros(len(parameters), dtype=torch.float64, device=parameters.device)
+    with torch.no_grad():
+        for start in range(0, len(data.features), _BLOCK_SIZE):
+            block = Rows(*(column[start : start + _BLOCK_SIZE] for column in data))
+            total += _loss_sums(parameters, block, options)
+    return total / data.weight.sum(dim=0, dtype=torch.float64)
+
+
+class _Best:
+    """The weights of each member at its smallest validation loss so far."""
+
+    def __init__(self, leaf: Tensor, patience: int) -> None:
+        self.parameters = leaf.detach().clone()
+        self.loss = torch.full((len(leaf),), math.inf, dtype=torch.float64)
+        self.loss = self.loss.to(leaf.device)
+        self.epoch = torch.zeros(len(leaf), dtype=torch.int64, device=leaf.device)
+        self.stopped = torch.zeros(len(leaf), dtype=torch.bool, device=leaf.device)
+        self.patience = patience
+
+    @property
+    def finished(self) -> bool:
+        """Whether every member has run out of patience."""
+        return bool(self.stopped.all())
+
+    def update(self, leaf: Tensor, loss: Tensor, epoch: int) -> None:
+        """Take over the members that improved; a member that stopped stays as it is."""
+        better = (loss < self.loss) & ~self.stopped
+        self.loss = torch.where(better, loss, self.loss)
+        self.epoch[better] = epoch
+        self.parameters = torch.where(better[:, None], leaf.detach(), self.parameters)
+        self.stopped |= epoch - self.epoch >= self.patience
+
+    def take_last(self, leaf: Tensor, epoch: int) -> None:
+        """Take over all members: without validation the last weights count."""
+        self.parameters = leaf.detach()
+        self.epoch[:] = epoch
+
+
+def _optimiser(
+    leaf: Tensor,
+    options: Options,
+    moments: Moments | None,
+) -> torch.optim.Optimizer:
+    optimiser = torch.optim.AdamW(
+        [leaf], lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+    )
+    if moments is not None:
+        n_steps, first, second = moments
+        optimiser.state[leaf] = {
+            "step": torch.tensor(n_steps, dtype=torch.float32, device=leaf.device),
+            "exp_avg": torch.from_numpy(first.copy()).to(leaf.device),
+            "exp_avg_sq": torch.from_numpy(second.copy()).to(leaf.device),
+        }
+    return optimiser
+
+
+def _moments(leaf: Tensor, optimiser: torch.optim.Optimizer) -> Moments:
+    state = optimiser.state[leaf]
+    first, second = (state[name].cpu().numpy() for name in ("exp_avg", "exp_avg_sq"))
+    return float(state["step"]), first, second
+
+
+def _rates(options: Options, n_steps: int) -> list[float]:
+    """Learning rate of every step: constant, or up a line and down half a cosine."""
+    if options.schedule == "constant":
+        return [options.learning_rate] * n_steps
+    position = (np.arange(n_steps) + 0.5) / n_steps
+    rise = _FIRST_RATE + (1 - _FIRST_RATE) * position / _WARM_UP
+    fall = 0.5 + 0.5 * np.cos(np.pi * (position - _WARM_UP) / (1 - _WARM_UP))
+    rates = options.learning_rate * np.where(position < _WARM_UP, rise, fall)
+    return rates.tolist()
+
+
+def _epochs(options: Options) -> Iterable[int]:
+    epochs = range(options.max_epochs)
+    if not options.progress:
+        return epochs
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return epochs
+    return tqdm(epochs, desc="epochs")
+
+
+def _cross_entropy(z: Tensor, target: Tensor) -> Tensor:
+    index = target.expand(len(z), -1).unsqueeze(-1)
+    return -functional.log_softmax(z, dim=-1).gather(2, index).squeeze(-1)
+
+
+def _squared_error(z: Tensor, target: Tensor) -> Tensor:
+    return (z - target).square().mean(dim=-1)
+
+
+def _huber(z: Tensor, target: Tensor) -> Tensor:
+    losses = functional.huber_loss(z, target.expand_as(z), reduction="none")
+    return losses.mean(dim=-1)
+
+
+def _poisson(z: Tensor, target: Tensor) -> Tensor:
+    return (z.exp() - target * z).mean(dim=-1)
+
+
+# In place where the gradient needs the output only: no second array is filled.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "leaky_relu": lambda z: functional.leaky_relu_(z, _SLOPE),
+    "relu": torch.relu_,
+    "tanh": torch.tanh_,
+    "elu": functional.elu_,
+    "gelu": functional.gelu,
+}
+
+# Loss of shape (n_members, n_rows) from the outputs and the target.
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": _cross_entropy,
+    "squared_error": _squared_error,
+    "huber": _huber,
+    "poisson": _poisson,
+}
