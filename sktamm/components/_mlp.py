@@ -16,7 +16,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -24,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from sktamm.components._mlp_regressor import TorchMLPRegressor
 from sktamm.components._stacked import Given, StackedMLP
-from sktamm.exceptions import InvalidInputError
+from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 __all__ = ["TorchMLPClassifier", "TorchMLPRegressor"]
 
@@ -237,6 +236,9 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
             A parameter is out of its range, or the training diverged.
         """
         self._check_parameters()
+        if isinstance(self.class_weight, str):
+            rule = "class_weight must be a dict or None for parts of the data"
+            raise IncompatibleChoiceError(f"{rule}, got {self.class_weight!r}.")
         resume = hasattr(self, "coefs_")
         features, y = self._read(X, y, reset=not resume)
         labels = _labels(y)
@@ -274,8 +276,12 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
         log_proba : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``; finite also where a probability is tiny.
         """
-        log_proba = self.predict_member_log_proba(X)
-        return logsumexp(log_proba, axis=0) - np.log(len(log_proba))
+        check_is_fitted(self)
+        from sktamm.components import _torch
+
+        z = self._standardised(self._read(X, reset=False))
+        device = self._device(training=False)
+        return _torch.mean_log_softmax(self._network(), z, device)
 
     def predict_proba(self, X: ArrayLike) -> FloatArray:
         """Mean of the probabilities of the members.
@@ -321,14 +327,15 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
         sample_weight: ArrayLike | None,
         member_weight: ArrayLike | None,
     ) -> Given:
-        codes = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
+        n_classes = len(self.classes_)
+        codes = np.searchsorted(self.classes_, y).clip(max=n_classes - 1)
         unknown = np.flatnonzero(self.classes_[codes] != y)
         if len(unknown):
             raise InvalidInputError(
                 f"y must hold the classes {self.classes_}, got {y[unknown[0]]!r}."
             )
         codes = codes.astype(np.int64)
-        given = self._given(X, codes, codes, sample_weight, member_weight)
+        given = self._given(X, codes, n_classes, codes, sample_weight, member_weight)
         if self.class_weight is None:
             return given
         factors = compute_class_weight(
@@ -338,10 +345,6 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
             sample_weight=given.weight,
         )
         return given._replace(weight=given.weight * factors[codes])
-
-    @property
-    def _n_outputs(self) -> int:
-        return len(self.classes_)
 
     def _network_target(self, target: NDArray[Any]) -> NDArray[Any]:
         return target

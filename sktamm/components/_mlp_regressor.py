@@ -232,7 +232,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
             In the units of the targets.
         """
         check_is_fitted(self)
-        z = self._member_outputs(self._read(X, reset=False), log_softmax=False)
+        z = self._member_outputs(self._read(X, reset=False))
         z = np.exp(z) if self.loss == "poisson" else z
         values = self._target_centre + self._target_spread * z
         return values[..., 0] if self._one_target else values
@@ -283,21 +283,25 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         self._check_parameters()
         checks = {"multi_output": True, "y_numeric": True}
         features, y = self._read(X, y, reset=not resume, **checks)
-        target = np.asarray(y, dtype=np.float64).reshape(len(features), -1)
+        target = np.asarray(y, dtype=np.float64)
         if self.loss == "poisson" and (target < 0).any():
             message = f"y must not be negative for loss='poisson', got {target.min()}."
             raise InvalidInputError(message)
-        self._one_target, self._n_outputs = np.ndim(y) == 1, target.shape[1]
-        return self._given(features, target, None, sample_weight, member_weight)
+        n_outputs = 1 if target.ndim == 1 else target.shape[1]
+        weights = sample_weight, member_weight
+        return self._given(features, target, n_outputs, None, *weights)
 
     def _standardise(self, rows: Given, weight: FloatArray) -> None:
         super()._standardise(rows, weight)
-        centre, spread = weighted_moments(rows.target, weight)
+        self._one_target = rows.target.ndim == 1
+        target = rows.target.reshape(len(weight), -1)
+        centre, spread = weighted_moments(target, weight)
         if self.loss == "poisson":
             centre, spread = np.zeros_like(centre), np.maximum(centre, 0.0)
         self._target_centre, self._target_spread = centre, spread
 
     def _network_target(self, target: NDArray[Any]) -> NDArray[Any]:
+        target = target.reshape(len(target), -1)
         z = (target - self._target_centre) * inverse(self._target_spread)
         return z.astype(np.float32)
 

@@ -22,7 +22,7 @@ from sktamm._validation import read_weight
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 if TYPE_CHECKING:
-    from sktamm.components._torch import Moments, Options, Outcome
+    from sktamm.components._torch import Moments, Network, Options, Outcome, Rows
 
 __all__ = ["Given", "StackedMLP", "inverse", "weighted_moments"]
 
@@ -30,7 +30,7 @@ FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-_BLOCK_SIZE = 1 << 16  # rows that are standardised and predicted at a time
+_BLOCK_SIZE = 1 << 16  # rows that are standardised at a time
 _LEAST_PER_CLASS = 10  # rows; fewer are too few to hold some out
 _ALLOWED: dict[str, tuple[object, ...]] = {
     "activation": ("leaky_relu", "relu", "tanh", "elu", "gelu"),
@@ -46,6 +46,7 @@ class Given(NamedTuple):
     X: NDArray[Any]  # (n_rows, n_features)
     target: NDArray[Any]  # (n_rows,) class numbers or (n_rows, n_outputs) values
     weight: FloatArray  # (n_rows,)
+    n_outputs: int
     codes: IntArray | None  # (n_rows,) class numbers, None in regression
     member_weight: FloatArray | None  # (n_members, n_rows)
 
@@ -75,6 +76,7 @@ class StackedMLP(BaseEstimator):
             _refuse("validation_fraction", "between 0 and 1", self.validation_fraction)
         if self.batch_size != "auto" and not _is_count(self.batch_size):
             _refuse("batch_size", "'auto' or a positive integer", self.batch_size)
+        self._device(training=True)
 
     def _device(self, *, training: bool) -> str:
         """The device to use; a prediction falls back to the CPU."""
@@ -93,25 +95,25 @@ class StackedMLP(BaseEstimator):
 
         The n-th call of a resumed training has random numbers of its own.
         """
+        if resume:
+            self._check_resumed(rows)
         self._n_calls = self._n_calls + 1 if resume else 0
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        streams = np.random.SeedSequence([seed, self._n_calls]).spawn(3)
+        streams = np.random.SeedSequence([seed, self._n_calls]).spawn(4)
         training, held_out = self._split(rows, streams[0], one_pass)
         weight = self._event_weights(rows, streams[1], held_out)
         if held_out is not None and not _splits(rows, weight, training, held_out):
             training, held_out = np.arange(len(rows.X)), None
             weight = self._event_weights(rows, streams[1], held_out)
-        mean = weight[training].mean(axis=0)
-        if resume:
-            self._check_resumed()
-        else:
+        weight /= weight[training].mean(axis=0, dtype=np.float64)
+        if not resume:
             seen = np.zeros(len(rows.X))
             seen[training] = rows.weight[training]
             self._standardise(rows, seen)
             self._initialise(rows, streams[2])
-        self._store(
-            self._optimise(rows, weight / mean, training, held_out, one_pass, seed)
-        )
+        parts = self._arrays(rows, weight), training, held_out
+        options = self._options(len(training), one_pass, streams[3])
+        self._store(self._optimise(parts, options, one_pass))
         return self
 
     def _split(
@@ -120,9 +122,8 @@ class StackedMLP(BaseEstimator):
         """Row numbers to train on and to hold out, the latter None where too few."""
         everything = np.arange(len(rows.X))
         codes = rows.codes
-        counts = np.unique(
-            np.zeros_like(everything) if codes is None else codes, return_counts=True
-        )[1]
+        counts = np.array([len(everything)]) if codes is None else np.bincount(codes)
+        counts = counts[counts > 0]
         n_held_out = round(self.validation_fraction * len(everything))
         room = len(counts) <= n_held_out <= len(everything) - len(counts)
         enough = counts.min() >= _LEAST_PER_CLASS and room
@@ -141,23 +142,27 @@ class StackedMLP(BaseEstimator):
         rows: Given,
         stream: np.random.SeedSequence,
         held_out: IntArray | None,
-    ) -> FloatArray:
-        """Weights of shape (n_rows, n_members); held-out rows are not resampled."""
-        base = rows.weight[:, None]
+    ) -> Float32Array:
+        """Weights of shape (n_rows, n_members), with one column if all are equal.
+
+        Held-out rows are not resampled.
+        """
+        base = rows.weight
+        if rows.member_weight is None and (self.n_members == 1 or not self.bootstrap):
+            return base[:, None].astype(np.float32)
+        weight = np.empty((len(base), self.n_members), dtype=np.float32)
         if rows.member_weight is not None:
-            return base * rows.member_weight.T
-        if self.n_members == 1 or not self.bootstrap:
-            return np.repeat(base, self.n_members, axis=1)
-        members = stream.spawn(self.n_members)
-        draws = [np.random.default_rng(m).poisson(1.0, len(base)) for m in members]
-        weight = base * np.stack(draws, axis=1)
+            return np.multiply(base[:, None], rows.member_weight.T, out=weight)
+        for m, member in enumerate(stream.spawn(self.n_members)):
+            draws = np.random.default_rng(member).poisson(1.0, len(base))
+            weight[:, m] = base * draws
         if held_out is not None:
-            weight[held_out] = base[held_out]
+            weight[held_out] = base[held_out, None]
         # A class of few rows may be lost to a member: it keeps the plain weights then.
         codes = np.zeros(len(base), np.int64) if rows.codes is None else rows.codes
         for m, totals in enumerate(_class_totals(weight, codes)):
             lost = (totals <= 0)[codes]
-            weight[lost, m] = base[lost, 0]
+            weight[lost, m] = base[lost]
         return weight
 
     def _standardise(self, rows: Given, weight: FloatArray) -> None:
@@ -175,7 +180,8 @@ class StackedMLP(BaseEstimator):
     def _initialise(self, rows: Given, stream: np.random.SeedSequence) -> None:
         """Uniform weights of variance 1 / fan_in; each member has its own stream."""
         hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=np.int64))
-        self._sizes = (rows.X.shape[1], *hidden.tolist(), self._n_outputs)
+        self._sizes = (rows.X.shape[1], *hidden.tolist(), rows.n_outputs)
+        self._function = self.activation
         self.coefs_, self.intercepts_, self._moments = [], [], None
         members = [np.random.default_rng(m) for m in stream.spawn(self.n_members)]
         for fan_in, fan_out in pairwise(self._sizes):
@@ -184,31 +190,26 @@ class StackedMLP(BaseEstimator):
             self.coefs_.append(draws[:, 1:].astype(np.float32))
             self.intercepts_.append(draws[:, 0].astype(np.float32))
 
+    def _arrays(self, rows: Given, weight: Float32Array) -> "Rows":
+        from sktamm.components import _torch
+
+        target = self._network_target(rows.target)
+        return _torch.Rows(self._standardised(rows.X), target, weight)
+
     def _optimise(
         self,
-        rows: Given,
-        weight: FloatArray,
-        training: IntArray,
-        held_out: IntArray | None,
+        parts: "tuple[Rows, IntArray, IntArray | None]",
+        options: "Options",
         one_pass: bool,
-        seed: int,
     ) -> "Outcome":
         from sktamm.components import _torch
 
-        return _torch.train(
-            self._packed(),
-            _torch.Rows(
-                self._standardised(rows.X),
-                self._network_target(rows.target),
-                weight.astype(np.float32),
-            ),
-            training,
-            held_out,
-            self._options(len(training), one_pass, seed + self._n_calls),
-            self._moments if one_pass else None,
-        )
+        moments = self._moments if one_pass else None
+        return _torch.train(self._packed(), *parts, options, moments)
 
-    def _options(self, n_rows: int, one_pass: bool, seed: int) -> "Options":
+    def _options(
+        self, n_rows: int, one_pass: bool, stream: np.random.SeedSequence
+    ) -> "Options":
         from sktamm.components import _torch
 
         batch_size = self.batch_size
@@ -218,7 +219,7 @@ class StackedMLP(BaseEstimator):
         mixed = device == "cuda" if self.mixed_precision == "auto" else False
         return _torch.Options(
             sizes=self._sizes,
-            activation=self.activation,
+            activation=self._function,
             loss=self._loss,
             learning_rate=float(self.learning_rate),
             schedule="constant" if one_pass else self.schedule,
@@ -229,7 +230,7 @@ class StackedMLP(BaseEstimator):
             device=device,
             mixed_precision=mixed or self.mixed_precision is True,
             progress=bool(self.progress) and not one_pass,
-            seed=seed,
+            seed=int(stream.generate_state(1)[0]),
         )
 
     def _store(self, outcome: "Outcome") -> None:
@@ -253,10 +254,10 @@ class StackedMLP(BaseEstimator):
         flat = [part.reshape(len(part), -1) for layer in layers for part in layer]
         return np.concatenate(flat, axis=1)
 
-    def _check_resumed(self) -> None:
+    def _check_resumed(self, rows: Given) -> None:
         """Refuse to go on with a network of another shape."""
         hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=np.int64))
-        now = (self.n_members, *hidden.tolist(), self._n_outputs)
+        now = (self.n_members, *hidden.tolist(), rows.n_outputs)
         fitted = (len(self.coefs_[0]), *self._sizes[1:])
         if now != fitted:
             message = (
@@ -266,18 +267,21 @@ class StackedMLP(BaseEstimator):
             raise IncompatibleChoiceError(message)
 
     # ------------------------------------------------------------------- prediction
-    def _member_outputs(self, X: NDArray[Any], *, log_softmax: bool) -> Float32Array:
+    def _member_outputs(
+        self, X: NDArray[Any], *, log_softmax: bool = False
+    ) -> Float32Array:
         """Outputs of shape (n_members, n_rows, n_outputs)."""
         from sktamm.components import _torch
 
-        return _torch.outputs(
-            self._packed(),
-            self._standardised(X),
-            self._sizes,
-            self.activation,
-            self._device(training=False),
-            log_softmax=log_softmax,
+        z, device = self._standardised(X), self._device(training=False)
+        return _torch.member_outputs(
+            self._network(), z, device, log_softmax=log_softmax
         )
+
+    def _network(self) -> "Network":
+        from sktamm.components import _torch
+
+        return _torch.Network(self._packed(), self._sizes, self._function)
 
     def _read(self, X: Any, y: Any = None, *, reset: bool, **checks: Any) -> Any:
         both = {} if y is None and not reset else {"y": y}
@@ -288,6 +292,7 @@ class StackedMLP(BaseEstimator):
         self,
         X: NDArray[Any],
         target: NDArray[Any],
+        n_outputs: int,
         codes: IntArray | None,
         sample_weight: ArrayLike | None,
         member_weight: ArrayLike | None,
@@ -296,10 +301,11 @@ class StackedMLP(BaseEstimator):
         weight = read_weight(sample_weight, len(X))
         weight = np.ones(len(X)) if weight is None else weight
         members = self._read_member_weight(member_weight, len(X))
-        _check_totals("sample_weight", weight[:, None], codes)
+        labels = getattr(self, "classes_", None)
+        _check_totals("sample_weight", weight[:, None], codes, labels)
         if members is not None:
-            _check_totals("member_weight", (members * weight).T, codes)
-        return Given(X, target, weight, codes, members)
+            _check_totals("member_weight", (members * weight).T, codes, labels)
+        return Given(X, target, weight, n_outputs, codes, members)
 
     def _read_member_weight(
         self, member_weight: ArrayLike | None, n_rows: int
@@ -351,12 +357,14 @@ def inverse(spread: FloatArray) -> FloatArray:
     return np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
 
 
-def _check_totals(name: str, weight: FloatArray, codes: IntArray | None) -> None:
+def _check_totals(
+    name: str, weight: FloatArray, codes: IntArray | None, labels: NDArray[Any] | None
+) -> None:
     """Refuse weights of shape (n_rows, n_members) that leave a class without events."""
     for m, totals in enumerate(_class_totals(weight, codes)):
         bad = np.flatnonzero(~(totals > 0))
         if len(bad):
-            where = "" if codes is None else f" in class number {bad[0]}"
+            where = "" if labels is None else f" in class {labels[bad[0]]}"
             member = f" of member {m}" if name == "member_weight" else ""
             raise InvalidInputError(
                 f"{name} must have a sum above zero{where}"
@@ -365,7 +373,7 @@ def _check_totals(name: str, weight: FloatArray, codes: IntArray | None) -> None
 
 
 def _splits(
-    rows: Given, weight: FloatArray, training: IntArray, held_out: IntArray
+    rows: Given, weight: Float32Array, training: IntArray, held_out: IntArray
 ) -> bool:
     """Whether the weights of both parts, negative ones included, can be used."""
     codes = None if rows.codes is None else rows.codes[training]
@@ -373,10 +381,10 @@ def _splits(
     return bool(learnable and (weight[held_out].sum(axis=0) > 0).all())
 
 
-def _class_totals(weight: FloatArray, codes: IntArray | None) -> FloatArray:
+def _class_totals(weight: NDArray[Any], codes: IntArray | None) -> FloatArray:
     """Sum of the weights per member and class that occurs."""
     if codes is None:
-        return weight.sum(axis=0)[:, None]
+        return weight.sum(axis=0, dtype=np.float64)[:, None]
     totals = [np.bincount(codes, weights=column) for column in weight.T]
     absent = np.bincount(codes) == 0
     return np.where(absent, np.inf, np.stack(totals))

@@ -17,7 +17,7 @@ training (Smith 2018). All rows stay in the memory of the device.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -31,11 +31,13 @@ __all__ = [
     "ACTIVATIONS",
     "LOSSES",
     "Moments",
+    "Network",
     "Options",
     "Outcome",
     "Rows",
     "has_cuda",
-    "outputs",
+    "mean_log_softmax",
+    "member_outputs",
     "train",
 ]
 
@@ -60,6 +62,14 @@ class Rows(NamedTuple):
     def take(self, index: Tensor) -> "Rows":
         """Return the rows of a minibatch."""
         return Rows(*(column.index_select(0, index) for column in self))
+
+
+class Network(NamedTuple):
+    """A fitted stack of networks."""
+
+    parameters: Float32Array  # (n_members, n_parameters)
+    sizes: tuple[int, ...]  # n_features, hidden layers, n_outputs
+    activation: str
 
 
 class Options(NamedTuple):
@@ -156,27 +166,17 @@ def train(
     )
 
 
-def outputs(
-    parameters: Float32Array,
-    features: Float32Array,
-    sizes: tuple[int, ...],
-    activation: str,
-    device: str,
-    *,
-    log_softmax: bool = False,
+def member_outputs(
+    network: Network, features: Float32Array, device: str, *, log_softmax: bool = False
 ) -> Float32Array:
     """Last layer of every member at every row.
 
     Parameters
     ----------
-    parameters : ndarray of shape (n_members, n_parameters)
-        Weights.
+    network : Network
+        Weights and shape.
     features : ndarray of shape (n_rows, n_features)
         Standardised features.
-    sizes : tuple of int
-        Widths of all layers, from the features to the outputs.
-    activation : str
-        One of ``ACTIVATIONS``.
     device : str
         Where to compute.
     log_softmax : bool, default=False
@@ -187,17 +187,52 @@ def outputs(
     outputs : ndarray of shape (n_members, n_rows, n_outputs)
         In single precision.
     """
-    stack = torch.from_numpy(parameters).to(device)
-    result = np.empty((len(parameters), len(features), sizes[-1]), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(features), _BLOCK_SIZE):
-            block = slice(start, start + _BLOCK_SIZE)
-            z = _forward(
-                stack, torch.from_numpy(features[block]).to(device), sizes, activation
-            )
-            z = functional.log_softmax(z, dim=-1) if log_softmax else z
-            result[:, block] = z.cpu().numpy()
+    shape = (len(network.parameters), len(features), network.sizes[-1])
+    result = np.empty(shape, dtype=np.float32)
+    for block, z in _blocks(network, features, device):
+        z = functional.log_softmax(z, dim=-1) if log_softmax else z
+        result[:, block] = z.cpu().numpy()
     return result
+
+
+def mean_log_softmax(
+    network: Network, features: Float32Array, device: str
+) -> NDArray[np.float64]:
+    """Logarithm of the mean over the members of the probabilities.
+
+    Parameters
+    ----------
+    network : Network
+        Weights and shape.
+    features : ndarray of shape (n_rows, n_features)
+        Standardised features.
+    device : str
+        Where to compute.
+
+    Returns
+    -------
+    log_proba : ndarray of shape (n_rows, n_outputs)
+        Normalised log probabilities.
+    """
+    result = np.empty((len(features), network.sizes[-1]))
+    for block, z in _blocks(network, features, device):
+        log_proba = functional.log_softmax(z, dim=-1).double()
+        mean = log_proba.logsumexp(dim=0) - math.log(len(z))
+        result[block] = mean.cpu().numpy()
+    return result
+
+
+def _blocks(
+    network: Network, features: Float32Array, device: str
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield blocks of rows with the outputs of shape (n_members, n_rows, n_outputs)."""
+    parameters = torch.from_numpy(network.parameters).to(device)
+    for start in range(0, len(features), _BLOCK_SIZE):
+        block = slice(start, start + _BLOCK_SIZE)
+        x = torch.from_numpy(features[block]).to(device)
+        with torch.inference_mode():
+            z = _forward(parameters, x, network.sizes, network.activation)
+        yield block, z
 
 
 def _forward(

@@ -368,6 +368,8 @@ def test_partial_fit_needs_the_classes_once(events):
     assert model.score(X, y) > 0.6
     with pytest.raises(InvalidInputError, match="y must hold the classes"):
         model.partial_fit(X, y + 1)
+    with pytest.raises(IncompatibleChoiceError, match="class_weight must be a dict"):
+        model.set_params(class_weight="balanced").partial_fit(X, y)
 
 
 def test_partial_fit_of_the_regressor(curve):
@@ -376,6 +378,9 @@ def test_partial_fit_of_the_regressor(curve):
     for _ in range(30):
         model.partial_fit(X, y[:, 0])
     assert model.score(X, y[:, 0]) > 0.98
+    with pytest.raises(IncompatibleChoiceError, match="outputs must stay the same"):
+        model.partial_fit(X, y)
+    assert model.predict(X).shape == (900,)
 
 
 def test_data_frames_keep_their_names(events):
@@ -431,13 +436,13 @@ def test_loss_of_another_kind(curve):
 def test_weights_without_a_positive_sum(events):
     X, y = events
     weight = np.where(y == 1, -1.0, 1.0)
-    with pytest.raises(InvalidInputError, match="above zero in class number 1"):
+    with pytest.raises(InvalidInputError, match="above zero in class 1"):
         _classifier().fit(X, y, weight)
     with pytest.raises(InvalidInputError, match="sample_weight must have a sum"):
         _regressor().fit(X, y, -np.ones(900))
     members = np.ones((2, 900))
     members[1, y == 2] = 0
-    with pytest.raises(InvalidInputError, match="class number 2 of member 1"):
+    with pytest.raises(InvalidInputError, match="class 2 of member 1"):
         _classifier(n_members=2).fit(X, y, member_weight=members)
     with pytest.raises(InvalidInputError, match="member_weight must be finite"):
         _classifier().fit(X, y, member_weight=members)
