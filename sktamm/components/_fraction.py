@@ -1,13 +1,23 @@
 """Fraction of one density in a sample of two, from their ratio and its error.
 
-With r = p_1 / p_0 the sample's density is p_0 [kappa r + 1 - kappa]. The errors of the
-weights of an ensemble, ln r = sum_i a_i f_i with covariance C, shift the score of kappa
-and widen its interval (arXiv:2506.00113),
+With r = p_1 / p_0 the density of the sample is p_0 D, D = kappa r + 1 - kappa. The
+ratio is a blend ln r = F = sum_i a_i f_i whose weights have covariance C and bias b
+(arXiv:2506.00113). Their errors move the score of kappa by A_i = sum r f_i / D^2 per
+unit of a_i, which widens the interval,
 
-    sigma^2 = s^2 (1 + s^2 A' C A),  A_i = sum r f_i / (kappa r + 1 - kappa)^2.
+    sigma^2 = s^2 (1 + s^2 A' C A),    s^-2 = sum (r - 1)^2 / D^2,
+
+and their noise flattens the likelihood: noise in r dilutes kappa towards 1/2. With
+v = f' C f and m = f' b the expectation of what noise adds is known and subtracted,
+
+    ln L* = sum_x [ln D - v/2 d^2 ln D / dF^2 - m d ln D / dF]
+          = sum_x [ln D - v/2 kappa (1 - kappa) r / D^2 - m kappa r / D]
+
+(the corrected score of Nakamura 1990), and s^-2 becomes the curvature of ln L*.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,9 +26,30 @@ from scipy.optimize import brentq
 from sktamm._validation import read_weight
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["FractionEstimate", "estimate_fraction", "fraction_interval"]
+__all__ = ["FractionEstimate", "RatioError", "estimate_fraction", "fraction_interval"]
 
 FloatArray = NDArray[np.float64]
+
+_MAX_ITER = 50
+_MAX_WIDTHS = 30  # how far the ends of an interval are looked for, in standard errors
+
+
+class RatioError(NamedTuple):
+    """What is known of the error of a log ratio F = sum_i a_i f_i.
+
+    Attributes
+    ----------
+    terms : ndarray of shape (n_events, n_terms)
+        Terms f at the events of the sample.
+    covariance : ndarray of shape (n_terms, n_terms)
+        Covariance C of the weights.
+    bias : ndarray of shape (n_terms,)
+        Bias b of the weights.
+    """
+
+    terms: FloatArray
+    covariance: FloatArray
+    bias: FloatArray
 
 
 class FractionEstimate(NamedTuple):
@@ -33,31 +64,30 @@ class FractionEstimate(NamedTuple):
     statistical_std : float
         Standard error from the sample alone.
     information : float
-        Curvature of the log likelihood, sum w (r - 1)^2 / (kappa r + 1 - kappa)^2.
+        Curvature of the log likelihood at its maximum.
+    corrected : bool
+        Whether the noise of the ratio was removed from the likelihood.
     """
 
     kappa: float
     std: float
     statistical_std: float
     information: float
+    corrected: bool
 
 
 def estimate_fraction(
     log_ratio: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
-    terms: ArrayLike | None = None,
-    covariance: ArrayLike | None = None,
+    error: RatioError | None = None,
+    correct: bool = True,
 ) -> FractionEstimate:
     """Fraction of the numerator in a sample of both, by maximum likelihood.
 
-    The density is p_den [kappa r + 1 - kappa]; kappa may leave [0, 1] while it stays
-    positive at every event. Errors of the weights of ln r = sum_i a_i f_i move the
-    score by A_i = sum w r f_i / (kappa r + 1 - kappa)^2 per unit of a_i, so
-
-        sigma^2 = s^2 + A' C A / I^2,    I = sum w (r - 1)^2 / (kappa r + 1 - kappa)^2,
-
-    with s^2 = 1 / I for events without weights.
+    kappa may leave [0, 1] while the density stays positive at every event. Where the
+    noise of the ratio is so large that the corrected likelihood has no maximum, the
+    plain one is used.
 
     Parameters
     ----------
@@ -65,10 +95,11 @@ def estimate_fraction(
         ln r at the events of the sample.
     sample_weight : array-like of shape (n_events,), optional
         Event weights.
-    terms : array-like of shape (n_events, n_terms), optional
-        Terms f of the log ratio; with ``covariance`` the error is propagated.
-    covariance : array-like of shape (n_terms, n_terms), optional
-        Covariance C of the weights of the terms.
+    error : RatioError, optional
+        Error of the log ratio, to be propagated and corrected for.
+    correct : bool, default=True
+        Whether to remove the noise of the ratio from the likelihood; False only widens
+        the interval, as published.
 
     Returns
     -------
@@ -82,30 +113,34 @@ def estimate_fraction(
 
     References
     ----------
-    arXiv:2506.00113.
+    arXiv:2506.00113; Nakamura, Biometrika 77 (1990) 127.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktamm.components._fraction import estimate_fraction
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(rng.choice([-0.5, 0.5], size=10_000, p=[0.7, 0.3]))
+    >>> estimate = estimate_fraction(x)  # exact: ln r = x
+    >>> bool(abs(estimate.kappa - 0.3) < 3 * estimate.std)
+    True
     """
-    ratio = np.exp(np.asarray(log_ratio, dtype=np.float64))
-    w = _weight(sample_weight, ratio.size)
-    low, high = _fraction_range(ratio)
-    pull = ratio - 1.0
-
-    def score(kappa: float) -> float:
-        return float(w @ (pull / (1.0 + kappa * pull)))
-
-    if not score(low) > 0 > score(high):
-        raise InvalidInputError(
-            "the likelihood of the fraction has no maximum: sample_weight must be "
-            f"positive where log_ratio is extreme, got a smallest weight {w.min():g}."
-        )
-    kappa = float(brentq(score, low, high, xtol=1e-12))
-    share = pull / (1.0 + kappa * pull)
-    information = float(w @ share**2)
-    variance = statistical = float(w**2 @ share**2) / information**2
-    if terms is not None and covariance is not None:
-        slope = (w * ratio / (1.0 + kappa * pull) ** 2) @ np.asarray(terms)
-        variance += float(slope @ np.asarray(covariance) @ slope) / information**2
+    plain = _Likelihood.of(log_ratio, sample_weight, None)
+    kappa = _maximum(plain)
+    model, corrected = plain, False
+    if error is not None and correct:
+        careful = _Likelihood.of(log_ratio, sample_weight, error)
+        moved = _climb(careful, kappa)
+        if moved is not None:
+            model, kappa, corrected = careful, moved, True
+    information = model.information(kappa)
+    statistical = model.score_variance(kappa) / information**2
+    variance = statistical
+    if error is not None:
+        push = (model.weight * model.ratio / model.density(kappa) ** 2) @ error.terms
+        variance += float(push @ error.covariance @ push) / information**2
     return FractionEstimate(
-        kappa, float(np.sqrt(variance)), float(np.sqrt(statistical)), information
+        kappa, float(variance**0.5), float(statistical**0.5), information, corrected
     )
 
 
@@ -114,6 +149,8 @@ def fraction_interval(
     estimate: FractionEstimate,
     z: float,
     sample_weight: ArrayLike | None = None,
+    *,
+    error: RatioError | None = None,
 ) -> tuple[float, float]:
     """Profile-likelihood interval, the statistic divided by the inflated variance.
 
@@ -122,44 +159,127 @@ def fraction_interval(
     log_ratio : array-like of shape (n_events,)
         ln r at the events of the sample.
     estimate : FractionEstimate
-        Answer of `estimate_fraction`.
+        Answer of `estimate_fraction` to the same arguments.
     z : float
         Number of standard deviations.
     sample_weight : array-like of shape (n_events,), optional
         Event weights.
+    error : RatioError, optional
+        Error of the log ratio.
 
     Returns
     -------
     lower, upper : float
-        Where 2 [ln L(hat) - ln L(kappa)] = z^2 sigma^2 I.
+        Where 2 [ln L(hat) - ln L(kappa)] = z^2 sigma^2 / s^2; the end of the range of
+        positive densities where that is nearer.
     """
-    pull = np.expm1(np.asarray(log_ratio, dtype=np.float64))
-    w = _weight(sample_weight, pull.size)
-    allowed = 0.5 * z**2 * estimate.std**2 * estimate.information
-    best = w @ np.log1p(estimate.kappa * pull)
+    known = error if estimate.corrected else None
+    model = _Likelihood.of(log_ratio, sample_weight, known)
+    fall = 0.5 * z**2 * estimate.std**2 * estimate.information
+    target = model.value(estimate.kappa) - fall
+    ends = []
+    for side, limit in zip((-1, 1), model.range(), strict=True):
+        inner = outer = estimate.kappa
+        for _ in range(_MAX_WIDTHS):
+            inner, outer = outer, outer + side * estimate.std
+            outer = side * min(side * outer, side * limit)
+            if outer == limit or model.value(outer) < target:
+                break
+        if model.value(outer) < target:
+            outer = brentq(lambda k: model.value(k) - target, inner, outer)
+        ends.append(float(outer))
+    return ends[0], ends[1]
 
-    def excess(kappa: float) -> float:
-        return float(best - w @ np.log1p(kappa * pull) - allowed)
 
-    ends = [
-        brentq(excess, estimate.kappa, end, xtol=1e-10) if excess(end) > 0 else end
-        for end in _fraction_range(pull + 1.0)
-    ]
-    return float(ends[0]), float(ends[1])
+@dataclass(frozen=True, eq=False)
+class _Likelihood:
+    """ln L*, or ln L where variance and bias of the log ratio are zero."""
+
+    ratio: FloatArray
+    weight: FloatArray
+    half_variance: FloatArray | float
+    bias: FloatArray | float
+
+    @classmethod
+    def of(
+        cls,
+        log_ratio: ArrayLike,
+        sample_weight: ArrayLike | None,
+        error: RatioError | None,
+    ) -> Self:
+        ratio = np.exp(np.asarray(log_ratio, dtype=np.float64))
+        weight = read_weight(sample_weight, ratio.size)
+        weight = np.ones(ratio.size) if weight is None else weight
+        if error is None:
+            return cls(ratio, weight, 0.0, 0.0)
+        f, covariance = error.terms, error.covariance
+        variance = np.einsum("ni,ni->n", f @ covariance, f)
+        return cls(ratio, weight, 0.5 * variance, f @ error.bias)
+
+    def density(self, kappa: float) -> FloatArray:
+        return 1.0 + kappa * (self.ratio - 1.0)
+
+    def value(self, kappa: float) -> float:
+        r, d = self.ratio, self.density(kappa)
+        noise = self.half_variance * (kappa * (1.0 - kappa)) * r / d**2
+        return float(self.weight @ (np.log(d) - noise - self.bias * kappa * r / d))
+
+    def _scores(self, kappa: float) -> FloatArray:
+        r, d = self.ratio, self.density(kappa)
+        noise = self.half_variance * r * (1.0 - kappa - kappa * r) / d**3
+        return (r - 1.0) / d - noise - self.bias * r / d**2
+
+    def score(self, kappa: float) -> float:
+        return float(self.weight @ self._scores(kappa))
+
+    def score_variance(self, kappa: float) -> float:
+        scores = self._scores(kappa)
+        mean = self.weight @ scores / self.weight.sum()
+        return float(self.weight**2 @ (scores - mean) ** 2)
+
+    def information(self, kappa: float) -> float:
+        """Minus the derivative of the score."""
+        r, d = self.ratio, self.density(kappa)
+        bend = -(1.0 + r) / d**3 - 3.0 * (1.0 - kappa - kappa * r) * (r - 1.0) / d**4
+        slope = -2.0 * r * (r - 1.0) / d**3
+        noise = self.half_variance * r * bend + self.bias * slope
+        return float(self.weight @ (((r - 1.0) / d) ** 2 + noise))
+
+    def range(self) -> tuple[float, float]:
+        """Ends of the fractions that keep the density positive at every event."""
+        smallest, largest = float(self.ratio.min()), float(self.ratio.max())
+        if not smallest < 1.0 < largest < np.inf:
+            raise InvalidInputError(
+                "the sample does not tell the two densities apart: their ratio must "
+                f"lie on both sides of 1, got {smallest:g} to {largest:g}."
+            )
+        inside = 1.0 - 1e-9
+        return -inside / (largest - 1.0), inside / (1.0 - smallest)
 
 
-def _fraction_range(ratio: FloatArray) -> tuple[float, float]:
-    """Open ends of the fractions that keep the density positive at every event."""
-    smallest, largest = float(ratio.min()), float(ratio.max())
-    if not smallest < 1.0 < largest < np.inf:
+def _maximum(model: _Likelihood) -> float:
+    """Maximum of the plain likelihood, which is concave for positive weights."""
+    low, high = model.range()
+    if not model.score(low) > 0 > model.score(high):
         raise InvalidInputError(
-            "the sample does not tell the two densities apart: their ratio must lie on "
-            f"both sides of 1, got {smallest:g} to {largest:g}."
+            "the likelihood of the fraction has no maximum: sample_weight must be "
+            "positive where the ratio is extreme, got a smallest weight "
+            f"{model.weight.min():g}."
         )
-    inside = 1.0 - 1e-9
-    return -inside / (largest - 1.0), inside / (1.0 - smallest)
+    return float(brentq(model.score, low, high, xtol=1e-12))
 
 
-def _weight(sample_weight: ArrayLike | None, n_events: int) -> FloatArray:
-    weight = read_weight(sample_weight, n_events)
-    return np.ones(n_events) if weight is None else weight
+def _climb(model: _Likelihood, kappa: float) -> float | None:
+    """Nearby maximum of the corrected likelihood by Newton's method, if it has one."""
+    low, high = model.range()
+    for _ in range(_MAX_ITER):
+        information = model.information(kappa)
+        if information <= 0:
+            return None
+        step = model.score(kappa) / information
+        kappa += step
+        if not low < kappa < high:
+            return None
+        if step**2 * information < 1e-16:
+            return kappa
+    return None

@@ -48,6 +48,9 @@ class RatioWeights:
         Minimum of the loss.
     covariance : ndarray of shape (n_terms, n_terms)
         Sandwich covariance of the weights.
+    bias : ndarray of shape (n_terms,)
+        Expectation of the weights minus their true values, to first order in
+        1 / n_events; not subtracted from ``weights``.
     loss : float
         Symmetrised MLC loss at the minimum.
     rank : int
@@ -61,6 +64,7 @@ class RatioWeights:
 
     weights: FloatArray
     covariance: FloatArray
+    bias: FloatArray
     loss: float
     rank: int
     n_iterations: int
@@ -158,9 +162,11 @@ def fit_weights(
     )
     n_terms = samples[0].shape[1]
     fit = _minimise(rows, np.zeros((1, n_terms)))
+    covariance = _sandwich(rows, fit)
     return RatioWeights(
         weights=fit.weights[0],
-        covariance=_sandwich(rows, fit),
+        covariance=covariance,
+        bias=_bias(rows, fit, covariance),
         loss=float(fit.at.loss[0]),
         rank=int(fit.rank[0]),
         n_iterations=fit.n_iterations,
@@ -399,6 +405,26 @@ def _sandwich(rows: _Rows, fit: _Fit) -> FloatArray:
     left = np.einsum("kab,kblc->kalc", fit.inverse, blocks)
     both = np.einsum("kalc,lcd->kald", left, fit.inverse)
     return both.reshape(middle.shape)
+
+
+def _bias(rows: _Rows, fit: _Fit, covariance: FloatArray) -> FloatArray:
+    """Second-order bias of the weights of one ratio (Cox and Snell 1968).
+
+    From 0 = g + H d + T[d, d] / 2 with noisy g and H, and d = -H^-1 g to first order:
+    E[d] = H^-1 { E[(H - EH) H^-1 g] - T[C] / 2 }.
+    """
+    f, inverse = rows.terms[:, 0], fit.inverse[0]
+    log_ratio = f @ fit.weights[0]
+    _, slope, curvature = rows.derivatives(slice(None), log_ratio[None])
+    third = rows.below * np.exp(log_ratio) - rows.above * np.exp(-log_ratio)
+    push = f * slope[0][:, None]
+    for stratum in range(2):
+        own = rows.stratum == stratum
+        mass = (rows.above + rows.below)[own]
+        push[own] -= mass[:, None] / mass.sum() * push[own].sum(axis=0)
+    noise = curvature[0] * np.einsum("ni,ij,nj->n", f, inverse, push)
+    spread = third * np.einsum("ni,ij,nj->n", f, covariance, f)
+    return inverse @ ((noise - 0.5 * spread) @ f)
 
 
 def _pushes(rows: _Rows, weights: FloatArray) -> Iterator[tuple[slice, FloatArray]]:

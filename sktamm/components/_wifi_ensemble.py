@@ -23,6 +23,7 @@ from sktamm.components._classifiers import rows_of_classes, take_rows
 from sktamm.components._ensemble import ClassifierEnsemble
 from sktamm.components._fraction import (
     FractionEstimate,
+    RatioError,
     estimate_fraction,
     fraction_interval,
 )
@@ -66,6 +67,8 @@ class WifiEnsemble(BaseEstimator):
         Weights of the members' log ratios; the last one belongs to the constant.
     covariance_ : ndarray of shape (n_members + 1, n_members + 1)
         Covariance of the weights.
+    bias_ : ndarray of shape (n_members + 1,)
+        Bias of the weights to first order in one over the number of events.
     loss_ : float
         Symmetrised MLC loss on the held-out events.
     n_features_in_ : int
@@ -200,6 +203,7 @@ class WifiEnsemble(BaseEstimator):
         *,
         sample_weight: ArrayLike | None = None,
         propagate: bool = True,
+        correct: bool = True,
         interval: str = "wald",
     ) -> FractionResult:
         """Fraction of the numerator class in a sample of both classes.
@@ -214,6 +218,9 @@ class WifiEnsemble(BaseEstimator):
             Event weights of the target.
         propagate : bool, default=True
             Whether the error of the ratio's weights widens the error of the fraction.
+        correct : bool, default=True
+            Whether the noise of the ratio, which dilutes the fraction towards 1/2, is
+            removed from the likelihood too; False is the published recipe.
         interval : {"wald", "profile"}, default="wald"
             kappa +- z sigma, or the profile likelihood with its statistic divided by
             the factor of the variance.
@@ -233,17 +240,18 @@ class WifiEnsemble(BaseEstimator):
         terms = self._terms(X_target)
         log_ratio = terms @ self.weights_
         weight = read_weight(sample_weight, log_ratio.size)
-        known = {"terms": terms, "covariance": self.covariance_} if propagate else {}
-        estimate = estimate_fraction(log_ratio, weight, **known)
+        error = RatioError(terms, self.covariance_, self.bias_) if propagate else None
+        estimate = estimate_fraction(log_ratio, weight, error=error, correct=correct)
         if interval == "wald":
-            ends = [
-                (estimate.kappa - z * estimate.std, estimate.kappa + z * estimate.std)
-                for z in quantiles
-            ]
+            half = quantiles * estimate.std
+            ends = np.array([estimate.kappa - half, estimate.kappa + half])
         else:
-            ends = [
-                fraction_interval(log_ratio, estimate, z, weight) for z in quantiles
-            ]
+            ends = np.transpose(
+                [
+                    fraction_interval(log_ratio, estimate, z, weight, error=error)
+                    for z in quantiles
+                ]
+            )
         choices = {
             "interval": interval,
             "ratio error": "propagated" if propagate else "ignored",
@@ -289,6 +297,7 @@ class WifiEnsemble(BaseEstimator):
         parts = [None if weight is None else weight[label == k] for k in (1, 0)]
         fit = fit_weights(terms[label == 1], terms[label == 0], *parts)
         self.weights_, self.covariance_ = fit.weights, fit.covariance
+        self.bias_ = fit.bias
         self.loss_, self.converged_ = fit.loss, fit.converged
 
     def _terms(self, X: Any) -> FloatArray:
@@ -302,7 +311,7 @@ class WifiEnsemble(BaseEstimator):
         self,
         estimate: FractionEstimate,
         levels: tuple[float, ...],
-        ends: list[tuple[float, float]],
+        ends: FloatArray,
         n_events: int,
         weight: FloatArray | None,
         choices: dict[str, str],
@@ -316,7 +325,7 @@ class WifiEnsemble(BaseEstimator):
             kappa=kappa,
             std=np.array([estimate.std]),
             levels=np.asarray(levels, dtype=float),
-            interval=np.array(ends).T[None],
+            interval=ends[None],
             fractions=np.column_stack([1.0 - kappa, kappa]),
             weights=(),
             n_events=np.array([w.sum()]),
