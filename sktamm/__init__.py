@@ -4,8 +4,15 @@ Template-adapted mixture models (arXiv:2604.02219) as scikit-learn estimators.
 """
 
 from sktamm.results import FractionResult
-from sktamm.tamm import BinnedTopicTAMM, TAMMRegressor, infer
+from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor, infer
 
-__all__ = ["BinnedTopicTAMM", "FractionResult", "TAMMRegressor", "__version__", "infer"]
+__all__ = [
+    "BinnedTopicTAMM",
+    "FractionResult",
+    "NeuralRatioTAMM",
+    "TAMMRegressor",
+    "__version__",
+    "infer",
+]
 
 __version__ = "0.1.0"

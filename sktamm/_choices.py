@@ -9,7 +9,12 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from sktamm._numerics import FloatArray
-from sktamm.components import TemplateComponents, TopicComponents
+from sktamm.components import (
+    RatioComponents,
+    RatioTopicComponents,
+    TemplateComponents,
+    TopicComponents,
+)
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.inference import BayesianInference, FrequentistInference
 from sktamm.mixture import (
@@ -24,7 +29,12 @@ from sktamm.mixture import (
 __all__ = ["check_level", "check_levels", "choose", "name_of", "seed_sequence"]
 
 _CHOICES: Mapping[str, Mapping[str, Any]] = {
-    "components": {"raw": TemplateComponents, "topics": TopicComponents},
+    "components": {
+        "raw": TemplateComponents,
+        "topics": TopicComponents,
+        "ratios": RatioComponents,
+        "ratio_topics": RatioTopicComponents,
+    },
     "form": {"linear": LinearForm, "exponential": ExponentialForm},
     "prior": {
         "dirichlet": DirichletPrior,

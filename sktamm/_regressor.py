@@ -44,8 +44,10 @@ class TAMMRegressor(BaseEstimator):
 
     Parameters
     ----------
-    components : {"raw", "topics"} or component model, default="raw"
-        What blends: every simulation, or a few topics per class.
+    components : {"raw", "topics", "ratios", "ratio_topics"} or component model, \
+            default="raw"
+        What blends: every simulation or a few topics per class, binned, or the same
+        unbinned from learned density ratios.
     form : {"linear", "exponential"} or form, default="exponential"
         Weighted sum or weighted product of the components.
     prior : {"auto", "dirichlet", "ridge", "simulations", "shrinkage"} or prior, \
@@ -467,7 +469,6 @@ class TAMMRegressor(BaseEstimator):
         features = getattr(self, "feature_names_in_", None)
         if features is None:
             features = [f"x{j}" for j in range(self.n_features_in_)]
-        density = np.exp(model.class_log_density(answer.theta))
         return make_result(
             table,
             model,
@@ -478,7 +479,9 @@ class TAMMRegressor(BaseEstimator):
             levels=levels,
             method=self._describe(),
             templates=self.components_.adapted(
-                table, density, tuple(str(name) for name in features)
+                table,
+                lambda: np.exp(model.class_log_density(answer.theta)),
+                tuple(str(name) for name in features),
             ),
         )
 

@@ -6,11 +6,14 @@ with other arguments.
 
 from typing import Any
 
+from sktamm._choices import choose
 from sktamm._regressor import TAMMRegressor
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.results import FractionResult
 
-__all__ = ["BinnedTopicTAMM", "TAMMRegressor", "infer"]
+__all__ = ["BinnedTopicTAMM", "NeuralRatioTAMM", "TAMMRegressor", "infer"]
+
+_UNBINNED = {"raw": "ratios", "topics": "ratio_topics"}
 
 
 class BinnedTopicTAMM(TAMMRegressor):
@@ -128,6 +131,156 @@ class BinnedTopicTAMM(TAMMRegressor):
             known = components.get_params(deep=False)
             components.set_params(**{n: getattr(self, n) for n in names if n in known})
         return components
+
+
+class NeuralRatioTAMM(TAMMRegressor):
+    """Signal fraction of unbinned data from learned density ratios.
+
+    `TAMMRegressor` with events as its rows: one classifier over all simulations gives
+    every log density ratio at once.
+
+    Parameters
+    ----------
+    classifier : {"mlp", "lightgbm", "logistic"} or classifier, default="mlp"
+        What learns the ratios: a stacked ensemble of perceptrons, boosted trees, a
+        quadratic logistic regression, or any scikit-learn classifier or Pipeline with
+        ``predict_proba``.
+    form : {"linear", "exponential"} or form, default="exponential"
+        Weighted sum or weighted product of the components.
+    prior : {"auto", "dirichlet", "ridge", "simulations", "shrinkage"} or prior, \
+            default="auto"
+        Prior of the blend; "auto" is "dirichlet" (linear) or "shrinkage" (exponential).
+    inference : {"bayesian", "frequentist"} or inference, default="bayesian"
+        Statistics.
+    components : {"raw", "topics"} or component model, default="raw"
+        What blends: every simulation, or a few topics per class.
+    n_topics : int, default=20
+        Topics per class for ``components="topics"``.
+    n_members : int, default=4
+        Members of the ensemble.
+    ensemble : {"mean", "wifi"}, default="mean"
+        How members are blended; see `DensityRatio`.
+    resample : {"bootstrap", "partition", "none"}, default="bootstrap"
+        Which training events a member sees.
+    holdout : float, default=0.25
+        Largest share of every source that is kept from the classifier.
+    cv : int or None, default=None
+        Folds of cross-fitting instead of the split.
+    calibration : {"temperature", "isotonic"} or None, default=None
+        Calibration of the ratios on held-out events.
+    n_reference : int, default=200_000
+        Largest number of reference rows.
+    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
+        Smooth functions of the function-space prior.
+    max_functions : int, default=40
+        Largest number of these functions.
+    propagate : bool, default=True
+        Propagate the error of the ratios into the interval.
+    progress : bool, default=False
+        Show the progress of the training, for "mlp".
+    pos_label : label, default=None
+        The class whose fraction is kappa; None is the last of the sorted classes.
+    paired : bool or "auto", default="auto"
+        Whether equal simulation ids in different classes mean the same simulation.
+    level : float, default=0.683
+        Level of the interval that ``score`` judges.
+    bounded : bool, default=False
+        Confine frequentist estimates and intervals to [0, 1].
+    n_jobs : int, default=None
+        Threads that share the datasets; the numbers do not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seed of everything random.
+
+    See Also
+    --------
+    TAMMRegressor : The general estimator, which documents attributes and methods.
+
+    Notes
+    -----
+    The published setting, frequentist neural estimation, is ``prior="ridge",
+    inference="frequentist", ensemble="wifi"``.
+
+    References
+    ----------
+    Alvarez, Benevedes, Szewc, Thaler, "Many Wrongs Make a Right", arXiv:2604.02219.
+
+    Examples
+    --------
+    >>> from sktamm import NeuralRatioTAMM
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=1)
+    >>> tamm = NeuralRatioTAMM("logistic", random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> kappa, interval = tamm.predict(study.X_target, return_interval=0.954)
+    >>> bool(interval[0, 0] < study.kappa < interval[0, 1])
+    True
+    """
+
+    def __init__(
+        self,
+        classifier: Any = "mlp",
+        form: Any = "exponential",
+        prior: Any = "auto",
+        inference: Any = "bayesian",
+        *,
+        components: Any = "raw",
+        n_topics: int = 20,
+        n_members: int = 4,
+        ensemble: str = "mean",
+        resample: str = "bootstrap",
+        holdout: float = 0.25,
+        cv: int | None = None,
+        calibration: str | None = None,
+        n_reference: int = 200_000,
+        basis: Any = "polynomial",
+        max_functions: int = 40,
+        propagate: bool = True,
+        progress: bool = False,
+        pos_label: Any = None,
+        paired: Any = "auto",
+        level: float = 0.683,
+        bounded: bool = False,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ):
+        super().__init__(
+            components,
+            form,
+            prior,
+            inference,
+            pos_label=pos_label,
+            paired=paired,
+            level=level,
+            bounded=bounded,
+            n_jobs=n_jobs,
+            random_state=random_state,
+        )
+        self.classifier = classifier
+        self.n_topics = n_topics
+        self.n_members = n_members
+        self.ensemble = ensemble
+        self.resample = resample
+        self.holdout = holdout
+        self.cv = cv
+        self.calibration = calibration
+        self.n_reference = n_reference
+        self.basis = basis
+        self.max_functions = max_functions
+        self.propagate = propagate
+        self.progress = progress
+
+    def _make_components(self) -> Any:
+        if not isinstance(self.components, str):
+            return choose("components", self.components)
+        if self.components not in _UNBINNED:
+            raise IncompatibleChoiceError(
+                f"components must be one of {sorted(_UNBINNED)} or an object, got "
+                f"{self.components!r}."
+            )
+        components = choose("components", _UNBINNED[self.components])
+        known = set(components.get_params(deep=False)) - {"n_jobs"}
+        own = set(self.get_params(deep=False))
+        return components.set_params(**{n: getattr(self, n) for n in known & own})
 
 
 def infer(estimator: Any, X: Any, **keywords: Any) -> FractionResult:

@@ -1,14 +1,29 @@
-"""Simulations become components: templates, topics, smooth functions."""
+"""Simulations become components: templates, learned ratios, topics, smooth functions."""
 
 from sktamm.components._basis import NoBasis, PolynomialBasis, SplineBasis
 from sktamm.components._binned import TemplateComponents, TopicComponents
+from sktamm.components._density_ratio import DensityRatio
+from sktamm.components._ensemble import ClassifierEnsemble
+from sktamm.components._lightgbm import LightGBMRatioClassifier
+from sktamm.components._mlp import TorchMLPClassifier
+from sktamm.components._mlp_regressor import TorchMLPRegressor
 from sktamm.components._topics import TopicModel
+from sktamm.components._unbinned import RatioComponents, RatioTopicComponents
+from sktamm.components._wifi_ensemble import WifiEnsemble
 
 __all__ = [
+    "ClassifierEnsemble",
+    "DensityRatio",
+    "LightGBMRatioClassifier",
     "NoBasis",
     "PolynomialBasis",
+    "RatioComponents",
+    "RatioTopicComponents",
     "SplineBasis",
     "TemplateComponents",
     "TopicComponents",
     "TopicModel",
+    "TorchMLPClassifier",
+    "TorchMLPRegressor",
+    "WifiEnsemble",
 ]

@@ -9,6 +9,7 @@ so that the coefficients of a log density are E_ref[psi_j ln p].
 """
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import BSpline
@@ -17,7 +18,15 @@ from sklearn.base import BaseEstimator
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import IncompatibleChoiceError
 
-__all__ = ["NoBasis", "PolynomialBasis", "SplineBasis", "orthonormalise"]
+__all__ = [
+    "NoBasis",
+    "OrthonormalMap",
+    "PolynomialBasis",
+    "SplineBasis",
+    "multi_orders",
+    "orthonormal_map",
+    "orthonormalise",
+]
 
 _RANK_TOLERANCE = 1e-6
 
@@ -62,13 +71,7 @@ class PolynomialBasis(BaseEstimator):
             np.polynomial.legendre.legvander(column, self.degree)
             for column in coordinates.T
         ]
-        orders = range(self.degree + 1)
-        chosen = [
-            order
-            for order in itertools.product(orders, repeat=len(tables))
-            if 0 < sum(order) <= self.degree
-        ]
-        return _products(tables, sorted(chosen, key=sum))
+        return _products(tables, multi_orders(len(tables), self.degree))
 
 
 class SplineBasis(BaseEstimator):
@@ -149,12 +152,35 @@ class NoBasis(BaseEstimator):
         return np.zeros((coordinates.shape[0], 0))
 
 
+def multi_orders(n_coordinates: int, degree: int) -> list[tuple[int, ...]]:
+    """Orders of the products up to a total degree, the constant left out.
+
+    Parameters
+    ----------
+    n_coordinates : int
+        Number of coordinates.
+    degree : int
+        Largest total degree.
+
+    Returns
+    -------
+    orders : list of tuple of int
+        By total degree, then lexicographically.
+    """
+    orders = []
+    for total in range(1, degree + 1):
+        chosen = itertools.combinations_with_replacement(range(n_coordinates), total)
+        counts = [tuple(map(c.count, range(n_coordinates))) for c in chosen]
+        orders += sorted(counts)
+    return orders
+
+
 def _products(tables: list[FloatArray], orders: list[tuple[int, ...]]) -> FloatArray:
     """Products over coordinates of the columns named by every multi-order."""
-    columns = [
-        np.prod([t[:, o] for t, o in zip(tables, order, strict=True)], axis=0)
-        for order in orders
-    ]
+    columns = []
+    for order in orders:
+        factors = [t[:, o] for t, o in zip(tables, order, strict=True) if o]
+        columns.append(np.prod(factors, axis=0))
     return np.column_stack(columns)
 
 
@@ -177,14 +203,57 @@ def orthonormalise(
     basis, reference_basis : ndarray of shape (n_rows, n_basis), (n_reference, n_basis)
         Functions in their given order; those that depend on earlier ones are left out.
     """
+    mapped = orthonormal_map(reference_values, reference_weight)
+    return mapped.apply(values), mapped.apply(reference_values)
+
+
+@dataclass(frozen=True, eq=False)
+class OrthonormalMap:
+    """Linear map that makes functions orthonormal under a reference.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_functions,)
+        Means under the reference.
+    kept : list of int
+        Functions that do not depend on earlier ones.
+    matrix : ndarray of shape (n_basis, n_basis)
+        Map of the centred functions that are kept.
+    """
+
+    mean: FloatArray
+    kept: list[int]
+    matrix: FloatArray
+
+    def apply(self, values: FloatArray) -> FloatArray:
+        """Orthonormal functions from values of shape (n_rows, n_functions)."""
+        return (values - self.mean)[:, self.kept] @ self.matrix
+
+
+def orthonormal_map(
+    reference_values: FloatArray, reference_weight: FloatArray
+) -> OrthonormalMap:
+    """Learn the map from functions at the reference rows.
+
+    Parameters
+    ----------
+    reference_values : ndarray of shape (n_reference, n_functions)
+        Functions at the reference rows.
+    reference_weight : ndarray of shape (n_reference,)
+        Probabilities of the reference rows.
+
+    Returns
+    -------
+    mapped : OrthonormalMap
+        The map.
+    """
     mean = reference_weight @ reference_values
-    centred, centred_rows = reference_values - mean, values - mean
-    root = np.sqrt(reference_weight)[:, None]
+    centred = reference_values - mean
+    root = np.sqrt(np.maximum(reference_weight, 0.0))[:, None]
     kept = _independent(root * centred, np.linalg.norm(root * reference_values, axis=0))
     triangle = np.linalg.qr(root * centred[:, kept], mode="r")
     triangle *= np.sign(np.diag(triangle))[:, None]
-    inverse = np.linalg.inv(triangle)
-    return centred_rows[:, kept] @ inverse, centred[:, kept] @ inverse
+    return OrthonormalMap(mean, kept, np.linalg.inv(triangle))
 
 
 def _independent(matrix: FloatArray, sizes: FloatArray) -> list[int]:

@@ -6,7 +6,7 @@ reference weight p_ref and the log ratio ln(p_k / p_ref) for component k.
 
 import builtins
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -242,7 +242,10 @@ class TemplateComponents(BaseEstimator):
         return number > expected + 5.0 * np.sqrt(expected + 1.0)
 
     def adapted(
-        self, table: ComponentTable, density: FloatArray, names: tuple[str, ...]
+        self,
+        table: ComponentTable,
+        density: Callable[[], FloatArray],
+        names: tuple[str, ...],
     ) -> AdaptedTemplates:
         """Templates before and after the data adapted them, for a result.
 
@@ -250,8 +253,9 @@ class TemplateComponents(BaseEstimator):
         ----------
         table : ComponentTable
             Table that was fitted.
-        density : ndarray of shape (n_datasets, n_classes, n_bins)
-            Adapted densities relative to the reference.
+        density : callable
+            Gives the adapted densities relative to the reference, an ndarray of shape
+            (n_datasets, n_classes, n_bins).
         names : tuple of str
             Names of the features.
 
@@ -275,7 +279,7 @@ class TemplateComponents(BaseEstimator):
             nominal=np.array(nominal),
             simulated=self.probability_,
             source_class=source_class,
-            adapted=density * self.reference_weight_,
+            adapted=density() * self.reference_weight_,
         )
 
     def _errors(self, variance: FloatArray) -> FloatArray | None:

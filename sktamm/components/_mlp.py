@@ -55,11 +55,12 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
     validation_fraction : float, default=0.1
         Share of the rows, in every class, that is held out for early stopping.
     early_stopping : bool, default=True
-        Hold rows out, stop when no member improves on them any more, and restore the
-        best weights of each member. With fewer than ten rows in a class, or too few
-        held-out rows, the training quietly does without.
+        Hold rows out, stop when every member gets worse on them, and restore the best
+        weights of each member: of the last epoch whose loss exceeds the least one by
+        no more than the standard error of the difference. With fewer than ten rows in
+        a class, or too few held-out rows, the training quietly does without.
     patience : int, default=10
-        Epochs without improvement after which a member stops.
+        Number of epochs with a larger loss than that after which a member stops.
     weight_decay : float, default=0.0
         Decoupled weight decay, in units of the learning rate.
     class_weight : dict, "balanced" or None, default=None
@@ -261,7 +262,8 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
             In single precision, in the order of ``classes_``.
         """
         check_is_fitted(self)
-        return self._member_outputs(self._read(X, reset=False), log_softmax=True)
+        features = self._read(X, reset=False)
+        return self._member_outputs(features, np.float32, log_softmax=True)
 
     def predict_log_proba(self, X: ArrayLike) -> FloatArray:
         """Logarithm of the mean probability of the members.

@@ -49,11 +49,12 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
     validation_fraction : float, default=0.1
         Share of the rows that is held out for early stopping.
     early_stopping : bool, default=True
-        Hold rows out, stop when no member improves on them any more, and restore the
-        best weights of each member; with fewer than ten rows the training quietly
-        does without.
+        Hold rows out, stop when every member gets worse on them, and restore the best
+        weights of each member: of the last epoch whose loss exceeds the least one by
+        no more than the standard error of the difference. With fewer than ten rows the
+        training quietly does without.
     patience : int, default=10
-        Epochs without improvement after which a member stops.
+        Number of epochs with a larger loss than that after which a member stops.
     weight_decay : float, default=0.0
         Decoupled weight decay, in units of the learning rate.
     warm_start : bool, default=False
@@ -232,7 +233,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
             In the units of the targets.
         """
         check_is_fitted(self)
-        z = self._member_outputs(self._read(X, reset=False))
+        z = self._member_outputs(self._read(X, reset=False), np.float64)
         z = np.exp(z) if self.loss == "poisson" else z
         values = self._target_centre + self._target_spread * z
         return values[..., 0] if self._one_target else values

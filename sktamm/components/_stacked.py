@@ -234,10 +234,11 @@ class StackedMLP(BaseEstimator):
         )
 
     def _store(self, outcome: "Outcome") -> None:
-        if not np.isfinite(outcome.parameters).all():
+        loss = outcome.loss[outcome.best_epoch, np.arange(outcome.loss.shape[1])]
+        if not (np.isfinite(loss).all() and np.isfinite(outcome.parameters).all()):
             message = (
                 "learning_rate must be small enough for the loss to stay finite, "
-                f"got {self.learning_rate!r} and a loss of {outcome.loss[-1]}."
+                f"got {self.learning_rate!r} and losses of {loss}."
             )
             raise IncompatibleChoiceError(message)
         self.coefs_, self.intercepts_ = _unpacked(outcome.parameters, self._sizes)
@@ -268,14 +269,14 @@ class StackedMLP(BaseEstimator):
 
     # ------------------------------------------------------------------- prediction
     def _member_outputs(
-        self, X: NDArray[Any], *, log_softmax: bool = False
-    ) -> Float32Array:
+        self, X: NDArray[Any], dtype: type[np.floating], *, log_softmax: bool = False
+    ) -> NDArray[Any]:
         """Outputs of shape (n_members, n_rows, n_outputs)."""
         from sktamm.components import _torch
 
-        z, device = self._standardised(X), self._device(training=False)
+        place = self._standardised(X), self._device(training=False)
         return _torch.member_outputs(
-            self._network(), z, device, log_softmax=log_softmax
+            self._network(), *place, dtype, log_softmax=log_softmax
         )
 
     def _network(self) -> "Network":

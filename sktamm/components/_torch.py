@@ -137,11 +137,11 @@ def train(
     leaf = torch.from_numpy(parameters.copy()).to(options.device).requires_grad_()
     optimiser = _optimiser(leaf, options, moments)
     generator = torch.Generator().manual_seed(options.seed)
-    best = _Best(leaf, options.patience)
     n_batches = max(1, round(len(training) / options.batch_size))
     rates = _rates(options, n_batches * options.max_epochs)
     index = torch.from_numpy(training)
     held_out = None if validation is None else _held_out(data, validation)
+    best = _Best(leaf, options.patience, held_out)
     losses: list[Tensor] = []
     history: list[Tensor] = []
     for epoch in _epochs(options):
@@ -153,8 +153,7 @@ def train(
         if held_out is None:
             best.take_last(leaf, epoch)
             continue
-        history.append(_mean_loss(leaf, held_out, options))
-        best.update(leaf, history[-1], epoch)
+        history.append(best.update(leaf, _losses(leaf, held_out, options), epoch))
         if best.finished:
             break
     return Outcome(
@@ -167,8 +166,13 @@ def train(
 
 
 def member_outputs(
-    network: Network, features: Float32Array, device: str, *, log_softmax: bool = False
-) -> Float32Array:
+    network: Network,
+    features: Float32Array,
+    device: str,
+    dtype: type[np.floating],
+    *,
+    log_softmax: bool = False,
+) -> NDArray[Any]:
     """Last layer of every member at every row.
 
     Parameters
@@ -179,17 +183,20 @@ def member_outputs(
         Standardised features.
     device : str
         Where to compute.
+    dtype : type
+        Precision, float32 or float64.
     log_softmax : bool, default=False
         Return normalised log probabilities.
 
     Returns
     -------
     outputs : ndarray of shape (n_members, n_rows, n_outputs)
-        In single precision.
+        In the given precision.
     """
     shape = (len(network.parameters), len(features), network.sizes[-1])
-    result = np.empty(shape, dtype=np.float32)
-    for block, z in _blocks(network, features, device):
+    result = np.empty(shape, dtype=dtype)
+    dtype_there = torch.float64 if dtype == np.float64 else torch.float32
+    for block, z in _blocks(network, features, device, dtype_there):
         z = functional.log_softmax(z, dim=-1) if log_softmax else z
         result[:, block] = z.cpu().numpy()
     return result
@@ -199,6 +206,8 @@ def mean_log_softmax(
     network: Network, features: Float32Array, device: str
 ) -> NDArray[np.float64]:
     """Logarithm of the mean over the members of the probabilities.
+
+    In double precision, so that a row does not depend on the others of its block.
 
     Parameters
     ----------
@@ -215,21 +224,21 @@ def mean_log_softmax(
         Normalised log probabilities.
     """
     result = np.empty((len(features), network.sizes[-1]))
-    for block, z in _blocks(network, features, device):
-        log_proba = functional.log_softmax(z, dim=-1).double()
+    for block, z in _blocks(network, features, device, torch.float64):
+        log_proba = functional.log_softmax(z, dim=-1)
         mean = log_proba.logsumexp(dim=0) - math.log(len(z))
         result[block] = mean.cpu().numpy()
     return result
 
 
 def _blocks(
-    network: Network, features: Float32Array, device: str
+    network: Network, features: Float32Array, device: str, dtype: torch.dtype
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield blocks of rows with the outputs of shape (n_members, n_rows, n_outputs)."""
-    parameters = torch.from_numpy(network.parameters).to(device)
+    parameters = torch.from_numpy(network.parameters).to(device, dtype)
     for start in range(0, len(features), _BLOCK_SIZE):
         block = slice(start, start + _BLOCK_SIZE)
-        x = torch.from_numpy(features[block]).to(device)
+        x = torch.from_numpy(features[block]).to(device, dtype)
         with torch.inference_mode():
             z = _forward(parameters, x, network.sizes, network.activation)
         yield block, z
@@ -266,7 +275,7 @@ def _one_epoch(
         batch = data.take(index)
         optimiser.param_groups[0]["lr"] = rate
         optimiser.zero_grad()
-        sums = _loss_sums(leaf, batch, options)
+        sums = (_row_losses(leaf, batch, options) * batch.weight.t()).sum(dim=1)
         (sums.sum() / len(index)).backward()
         optimiser.step()
         total += sums.detach()
@@ -274,54 +283,73 @@ def _one_epoch(
     return total / weight
 
 
-def _loss_sums(parameters: Tensor, batch: Rows, options: Options) -> Tensor:
-    """Weighted sum of the losses of the rows, for each member."""
+def _row_losses(parameters: Tensor, batch: Rows, options: Options) -> Tensor:
+    """Losses of shape (n_members, n_rows), without the weights."""
     with torch.autocast(
         parameters.device.type, torch.bfloat16, enabled=options.mixed_precision
     ):
         z = _forward(parameters, batch.features, options.sizes, options.activation)
-    losses = LOSSES[options.loss](z.float(), batch.target)
-    return (losses * batch.weight.t()).sum(dim=1)
+    return LOSSES[options.loss](z.float(), batch.target)
 
 
 def _held_out(data: Rows, validation: IntArray) -> Rows:
     return data.take(torch.from_numpy(validation).to(data.features.device))
 
 
-def _mean_loss(parameters: Tensor, data: Rows, options: Options) -> Tensor:
-    """Weighted mean of the losses of the rows, for each member, in full precision."""
+def _losses(parameters: Tensor, data: Rows, options: Options) -> Tensor:
+    """Losses of shape (n_members, n_rows) of many rows, in full precision."""
     options = options._replace(mixed_precision=False)
-    total = torch.zeros(len(parameters), dtype=torch.float64, device=parameters.device)
+    blocks = []
     with torch.no_grad():
         for start in range(0, len(data.features), _BLOCK_SIZE):
             block = Rows(*(column[start : start + _BLOCK_SIZE] for column in data))
-            total += _loss_sums(parameters, block, options)
-    return total / data.weight.sum(dim=0, dtype=torch.float64)
+            blocks.append(_row_losses(parameters, block, options))
+    return torch.cat(blocks, dim=1)
 
 
 class _Best:
-    """The weights of each member at its smallest validation loss so far."""
+    """The weights of each member at the best of its epochs so far.
 
-    def __init__(self, leaf: Tensor, patience: int) -> None:
+    Many epochs have the same validation loss within its statistical error, and the
+    least of them is often an early one with noisy weights: the best epoch is the last
+    whose loss does not exceed the least one by more than the standard error of the
+    difference on the same events (the rule of one standard error; Breiman et al. 1984).
+    """
+
+    def __init__(self, leaf: Tensor, patience: int, held_out: Rows | None) -> None:
+        n_members, device = len(leaf), leaf.device
         self.parameters = leaf.detach().clone()
-        self.loss = torch.full((len(leaf),), math.inf, dtype=torch.float64)
-        self.loss = self.loss.to(leaf.device)
-        self.epoch = torch.zeros(len(leaf), dtype=torch.int64, device=leaf.device)
-        self.stopped = torch.zeros(len(leaf), dtype=torch.bool, device=leaf.device)
+        self.least = torch.full((n_members,), math.inf, device=device).double()
+        self.epoch = torch.zeros(n_members, dtype=torch.int64, device=device)
+        self.stopped = torch.zeros(n_members, dtype=torch.bool, device=device)
         self.patience = patience
+        if held_out is not None:
+            share = held_out.weight.t().expand(n_members, -1).double()
+            self.share = (share / share.sum(dim=1, keepdim=True)).float()
+            self.losses = torch.zeros_like(self.share)  # of the rows, in the least one
 
     @property
     def finished(self) -> bool:
         """Whether every member has run out of patience."""
         return bool(self.stopped.all())
 
-    def update(self, leaf: Tensor, loss: Tensor, epoch: int) -> None:
-        """Take over the members that improved; a member that stopped stays as it is."""
-        better = (loss < self.loss) & ~self.stopped
-        self.loss = torch.where(better, loss, self.loss)
-        self.epoch[better] = epoch
-        self.parameters = torch.where(better[:, None], leaf.detach(), self.parameters)
+    def update(self, leaf: Tensor, losses: Tensor, epoch: int) -> Tensor:
+        """Take over the members that are as good as ever; return the mean losses.
+
+        A member that stopped stays as it is.
+        """
+        mean = (self.share * losses).sum(dim=1, dtype=torch.float64)
+        excess = (losses - self.losses) * self.share
+        excess -= self.share * excess.sum(dim=1, keepdim=True)
+        error = excess.square().sum(dim=1).sqrt()
+        less = (mean < self.least) & ~self.stopped
+        good = (less | (mean <= self.least + error)) & ~self.stopped
+        self.least = torch.where(less, mean, self.least)
+        self.losses = torch.where(less[:, None], losses, self.losses)
+        self.parameters = torch.where(good[:, None], leaf.detach(), self.parameters)
+        self.epoch[good] = epoch
         self.stopped |= epoch - self.epoch >= self.patience
+        return mean
 
     def take_last(self, leaf: Tensor, epoch: int) -> None:
         """Take over all members: without validation the last weights count."""

@@ -174,6 +174,8 @@ def fit_weights(
     )
 
 
+# Matrices as small as these gain nothing from threads.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def fit_joint_weights(
     members: ArrayLike,
     source: ArrayLike,
@@ -329,7 +331,6 @@ def _evaluate(rows: _Rows, weights: FloatArray) -> _Point:
     return _Point(loss, gradient, hessian)
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")
 def _minimise(rows: _Rows, start: FloatArray) -> _Fit:
     """Newton's method with backtracking, all sources at once."""
     weights, at = start, _evaluate(rows, start)
@@ -378,7 +379,6 @@ def _invert(hessian: FloatArray) -> tuple[FloatArray, IntArray]:
     return inverse / scale, kept.sum(axis=1)
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")
 def _sandwich(rows: _Rows, fit: _Fit) -> FloatArray:
     """H^-1 B H^-1 with B from the influences of the rows, stratified.
 

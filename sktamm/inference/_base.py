@@ -18,7 +18,9 @@ from threadpoolctl import threadpool_limits
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.inference._curve import KappaCurve, kappa_curve
 from sktamm.inference._data import FitData, discounted, undiscounted
+from sktamm.inference._march import event_curve
 from sktamm.inference._optimise import Optimum, maximise
 from sktamm.mixture import EventMixture, MixtureModel, extra_variance
 
@@ -180,6 +182,16 @@ class InferenceBase(BaseEstimator):
         raise NotImplementedError
 
     @staticmethod
+    def _curve(
+        model: MixtureModel, fit: Fit, bounds: tuple[float, float], which: str
+    ) -> KappaCurve:
+        """Profile and marginal of every fit."""
+        theta, rows = fit.optimum.theta, fit.data.rows
+        if isinstance(model, EventMixture):
+            return event_curve(model, rows, theta, fit.covariance, bounds, which)
+        return kappa_curve(model, rows, theta, fit.covariance, bounds, which)
+
+    @staticmethod
     def _extra_variance(
         table: ComponentTable, model: MixtureModel, fit: Fit
     ) -> tuple[FloatArray, dict[str, np.ndarray]]:
@@ -310,8 +322,11 @@ def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:
     """P-value of Pearson's chi2 of the rows, with effective degrees of freedom.
 
     The parameters take tr(A^-1 (A - Q)) degrees, which a prior Q makes fewer than their
-    number. Only rows with an expected content of one or more count.
+    number. Only rows with an expected content of one or more count. Not a number for
+    unbinned data, whose rows expect nothing of their own.
     """
+    if isinstance(model, EventMixture):
+        return np.full(len(fit.mode), np.nan)
     theta, rows = fit.optimum.theta, fit.data.rows
     information = model.step_terms(theta, rows)[2]
     prior = model.prior_information(theta)

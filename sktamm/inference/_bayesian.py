@@ -21,7 +21,6 @@ from sktamm.inference._base import (
     check_one_of,
     check_positive_integer,
 )
-from sktamm.inference._curve import kappa_curve
 from sktamm.inference._intervals import (
     broadened,
     density_intervals,
@@ -143,14 +142,7 @@ class BayesianInference(InferenceBase):
         extra: FloatArray,
         split: dict[str, np.ndarray],
     ) -> Answer:
-        curve = kappa_curve(
-            model,
-            fit.data.rows,
-            fit.optimum.theta,
-            fit.covariance,
-            (0.0, 1.0),
-            "marginal",
-        )
+        curve = self._curve(model, fit, (0.0, 1.0), "marginal")
         fine, log_density = broadened(*curve.refine("marginal"), extra)
         mean, std = density_moments(fine, log_density)
         interval = density_intervals(fine, log_density, levels, self.interval)

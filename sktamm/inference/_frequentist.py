@@ -16,7 +16,6 @@ import numpy as np
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
 from sktamm.inference._base import Answer, Fit, InferenceBase, check_one_of
-from sktamm.inference._curve import kappa_curve
 from sktamm.inference._intervals import normal_quantile, ratio_intervals
 from sktamm.mixture import MixtureModel
 
@@ -75,9 +74,7 @@ class FrequentistInference(InferenceBase):
     ) -> Answer:
         bounds = (0.0, 1.0) if bounded else (-np.inf, np.inf)
         fit = self._fit(table, model, datasets, bounds)
-        curve = kappa_curve(
-            model, fit.data.rows, fit.optimum.theta, fit.covariance, bounds, "profile"
-        )
+        curve = self._curve(model, fit, bounds, "profile")
         fine, log_profile = curve.refine("profile")
         kappa = fit.optimum.theta[:, 0]
         extra, split = self._extra_variance(table, model, fit)

@@ -19,6 +19,7 @@ _NONE = slice(0, 0)
 _LARGEST_ARRAY = 8_000_000
 _FIRST_DAMPING = 1e-4
 _LARGEST_DAMPING = 1e12
+_SHARE_OF_ROUNDING = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,8 @@ class Optimum:
         Whether the decrement fell below the tolerance.
     n_iterations : ndarray of int, shape (n_fits,)
         Iterations used.
+    information : ndarray of shape (n_fits, n_params, n_params)
+        Stand-in for minus the Hessian of the last step.
     """
 
     theta: FloatArray
@@ -44,6 +47,7 @@ class Optimum:
     decrement: FloatArray
     converged: np.ndarray
     n_iterations: np.ndarray
+    information: FloatArray
 
 
 def maximise(
@@ -87,6 +91,7 @@ def maximise(
         decrement=np.concatenate([part.decrement for part in parts]),
         converged=np.concatenate([part.converged for part in parts]),
         n_iterations=np.concatenate([part.n_iterations for part in parts]),
+        information=np.concatenate([part.information for part in parts]),
     )
 
 
@@ -124,6 +129,8 @@ def _maximise(
     decrement = np.full(n_fits, np.inf)
     iterations = np.zeros(n_fits, dtype=int)
     value, gradient, information = model.step_terms(theta, data)
+    rounding = model.rounding(data)
+    tol = max(tol, _SHARE_OF_ROUNDING * rounding)
     active = np.arange(n_fits)
     for _ in range(max_iter):
         step, promised = _scoring_step(
@@ -138,14 +145,15 @@ def _maximise(
             break
         trial = theta[active] + step
         terms = model.step_terms(trial, data.take(active))
-        gain = (terms[0] - value[active]) / promised
+        gain = (terms[0] - value[active] + rounding) / promised
         better = gain >= 0
         taken = active[better]
         theta[taken], value[taken] = trial[better], terms[0][better]
         gradient[taken], information[taken] = terms[1][better], terms[2][better]
         # a small gain means that the information is too small along the step
         damping[active] *= np.where(gain > 0.5, 0.1, np.where(gain > 0.25, 1.0, 10.0))
-    return Optimum(theta, value, decrement, decrement <= tol, iterations)
+    converged = decrement <= tol
+    return Optimum(theta, value, decrement, converged, iterations, information)
 
 
 def _scoring_step(

@@ -95,6 +95,7 @@ class EventDensity(Protocol):
 
     n_params: int
     is_linear: bool
+    exact: bool
     features: FloatArray
     transposed: FloatArray
 
@@ -158,6 +159,7 @@ class EventExponential:
         self.reference_transposed = np.ascontiguousarray(self.reference_features.T)
         self.reference_weight = reference_weight.astype(self.dtype)
         self.n_params = directions.shape[1]
+        self.exact = self.dtype is np.float64
         self._last: Moments | None = None
 
     def take_rows(self, rows: NDArray[np.intp]) -> "EventExponential":
@@ -202,14 +204,12 @@ class EventExponential:
         self, params: FloatArray, second: bool
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         n_fits, p = params.shape
-        single = params.astype(self.dtype)
         top = np.full(n_fits, -np.inf)
         zeroth, first = np.zeros(n_fits), np.zeros((n_fits, p))
         products = np.zeros((n_fits, p, p))
         entries = n_fits * (p if second else 2)
         for rows in row_blocks(self.reference_offset.size, entries):
-            values = single @ self.reference_transposed[:, rows]
-            values += self.reference_offset[rows]
+            values = self._at_reference(params, rows)
             new_top = np.maximum(top, values.max(axis=1))
             shrink = np.exp(top - new_top)
             values -= new_top.astype(self.dtype)[:, None]
@@ -223,6 +223,20 @@ class EventExponential:
                 weighted = self.reference_transposed[:, rows] * values[:, None, :]
                 products = products * shrink[:, None, None] + weighted @ features
         return top, zeroth, first, products
+
+    def _at_reference(self, params: FloatArray, rows: slice) -> NDArray:
+        """Offset + directions . z at reference rows.
+
+        What rounding takes from z would move all rows together and is added back; what
+        it takes from the rows averages out.
+        """
+        rounded = params.astype(self.dtype)
+        features = self.reference_transposed[:, rows]
+        values = rounded @ features
+        if self.dtype is np.float32:
+            values += (params - rounded).astype(self.dtype) @ features
+        values += self.reference_offset[rows]
+        return values
 
     def log_density(self, at: Moments, rows: slice) -> FloatArray:
         """Offset + directions . z - ln Z."""
@@ -252,8 +266,7 @@ class EventExponential:
 
     def reference_density(self, at: Moments, rows: slice) -> FloatArray:
         """Normalised density q at reference rows of one fit, shape (n_block,)."""
-        values = at.params.astype(self.dtype) @ self.reference_transposed[:, rows]
-        values += self.reference_offset[rows]
+        values = self._at_reference(at.params, rows)
         return np.exp(values[0].astype(float) - at.log_z[0])
 
 
@@ -270,6 +283,7 @@ class EventLinear:
     """
 
     is_linear = True
+    exact = True
 
     def __init__(self, ratio: FloatArray, reference_ratio: FloatArray):
         self.features = np.ascontiguousarray(ratio)

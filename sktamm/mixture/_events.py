@@ -31,6 +31,8 @@ from sktamm.mixture._model import Block, MixtureModel, RowData
 
 __all__ = ["EventMixture"]
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
@@ -101,6 +103,12 @@ class EventMixture(MixtureModel):
     def entries_per_fit(self, n_rows: int) -> int:
         """Numbers that one fit needs in memory at once, beyond the blocks."""
         return self.n_params**2 + 4 * n_rows
+
+    def rounding(self, data: RowData) -> float:
+        """Noise of the log posterior from numbers stored in single precision."""
+        if all(density.exact for density in self.events):
+            return 0.0
+        return _ROUNDING * float(np.abs(data.observed).sum(axis=1).max(initial=0.0))
 
     # -------------------------------------------------------------------- at the rows
     def class_log_density(self, theta: FloatArray) -> FloatArray:
@@ -256,7 +264,11 @@ class EventMixture(MixtureModel):
 
     def hessian(self, theta: FloatArray, data: RowData) -> FloatArray:
         """Exact Hessian of the log posterior, shape (n_fits, n_params, n_params)."""
-        out = self._collect(theta, data, 2)[2]
+        return self._collect(theta, data, 2)[2] + self.prior_hessian(theta)
+
+    def prior_hessian(self, theta: FloatArray) -> FloatArray:
+        """Hessian of the log prior, shape (n_fits, n_params, n_params)."""
+        out = np.zeros((len(theta), self.n_params, self.n_params))
         inner = theta[:, self.n_fractions :]
         for block in self.blocks:
             index = self.n_fractions + block.columns

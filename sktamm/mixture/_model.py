@@ -105,6 +105,10 @@ class MixtureModel:
         rows = n_rows + self.reference_weight.size
         return self.n_params * (self.n_params + rows)
 
+    def rounding(self, data: RowData) -> float:
+        """Noise of the log posterior from numbers stored in single precision."""
+        return 0.0
+
     def linear_parts(self) -> tuple[list[FloatArray], list[FloatArray]]:
         """Component ratios and Dirichlet concentrations of every class, if linear.
 

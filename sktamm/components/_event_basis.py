@@ -1,0 +1,147 @@
+"""Smooth functions of events for the function-space prior.
+
+Every feature is made symmetric by a Yeo-Johnson transformation and scaled so that
+[-1, 1] holds all but the tails; the functions are polynomials of these coordinates. Of
+many candidates those by which the simulations differ most are kept: in the prior the
+size of a direction is the spread of the simulations along it, so the others would stay
+near zero anyway.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.preprocessing import PowerTransformer
+
+from sktamm._numerics import FloatArray
+from sktamm.components._basis import (
+    NoBasis,
+    PolynomialBasis,
+    SplineBasis,
+    orthonormal_map,
+)
+from sktamm.exceptions import IncompatibleChoiceError
+
+__all__ = ["EventBasis"]
+
+_SAMPLE = 20_000
+_TAIL = 1e-3
+_CANDIDATES = 300
+_BASES: dict[str, Any] = {
+    "polynomial": None,
+    "spline": SplineBasis,
+    "principal": NoBasis,
+}
+
+
+class EventBasis:
+    """Smooth functions, orthonormal under the reference.
+
+    Parameters
+    ----------
+    basis : {"polynomial", "spline", "principal"} or object
+        Functions of the coordinates: polynomials of the third degree (second or first
+        where those are too many), splines, none, or an object with ``evaluate``.
+    max_functions : int
+        Largest number of functions kept.
+    """
+
+    def __init__(self, basis: Any, max_functions: int):
+        self.basis = basis
+        self.max_functions = max_functions
+
+    def fit(
+        self,
+        X: FloatArray,
+        weight: FloatArray,
+        log_ratio: FloatArray,
+        source_class: np.ndarray,
+    ) -> FloatArray:
+        """Learn coordinates and functions from the reference rows.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_reference, n_features)
+            Reference rows.
+        weight : ndarray of shape (n_reference,)
+            Their probabilities.
+        log_ratio : ndarray of shape (n_reference, n_sources)
+            Log ratios of the simulations there.
+        source_class : ndarray of int, shape (n_sources,)
+            Class of every simulation.
+
+        Returns
+        -------
+        values : ndarray of shape (n_reference, n_basis)
+            Functions at the reference rows.
+        """
+        stride = max(1, len(X) // _SAMPLE)
+        self._fit_coordinates(X[::stride])
+        self.functions_ = self._make(X.shape[1])
+        values = self.functions_.evaluate(self._coordinates(X))
+        self.chosen_ = np.arange(values.shape[1])
+        if values.shape[1] > self.max_functions:
+            part = (values[::stride], weight[::stride], log_ratio[::stride])
+            self.chosen_ = _most_different(*part, source_class, self.max_functions)
+        self.map_ = orthonormal_map(values[:, self.chosen_], weight)
+        return self.map_.apply(values[:, self.chosen_])
+
+    def evaluate(self, X: FloatArray) -> FloatArray:
+        """Functions at events, shape (n_rows, n_basis)."""
+        values = self.functions_.evaluate(self._coordinates(X))
+        return self.map_.apply(values[:, self.chosen_])
+
+    def _fit_coordinates(self, X: FloatArray) -> None:
+        self.constant_ = np.ptp(X, axis=0) == 0
+        self.power_ = PowerTransformer()
+        with warnings.catch_warnings():  # of extreme exponents, which are harmless here
+            warnings.simplefilter("ignore")
+            values = self.power_.fit_transform(np.where(self.constant_, 0.0, X))
+        ends = np.quantile(values, [_TAIL, 1.0 - _TAIL], axis=0)
+        self.middle_ = ends.mean(axis=0)
+        half = 0.5 * np.ptp(ends, axis=0)
+        self.half_ = np.where(half > 0, half, 1.0)
+
+    def _coordinates(self, X: FloatArray) -> FloatArray:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = self.power_.transform(np.where(self.constant_, 0.0, X))
+        return np.clip((values - self.middle_) / self.half_, -1.0, 1.0)
+
+    def _make(self, n_features: int) -> Any:
+        if not isinstance(self.basis, str):
+            return self.basis
+        if self.basis not in _BASES:
+            raise IncompatibleChoiceError(
+                f"basis must be one of {sorted(_BASES)} or an object with the method "
+                f"'evaluate', got {self.basis!r}."
+            )
+        if self.basis != "polynomial":
+            return _BASES[self.basis]()
+        d = n_features
+        cubic = (d + 1) * (d + 2) * (d + 3) // 6 - 1
+        quadratic = (d + 1) * (d + 2) // 2 - 1
+        if cubic <= _CANDIDATES:
+            return PolynomialBasis(3)
+        return PolynomialBasis(2 if quadratic <= _CANDIDATES else 1)
+
+
+def _most_different(
+    values: FloatArray,
+    weight: FloatArray,
+    log_ratio: FloatArray,
+    source_class: np.ndarray,
+    size: int,
+) -> np.ndarray:
+    """Columns in which the simulations of a class differ most, in their order."""
+    weight = weight / weight.sum()
+    centred = values - weight @ values
+    scale = np.sqrt(weight @ centred**2)
+    centred = centred / np.where(scale > 0, scale, 1.0)
+    spread = np.zeros(values.shape[1])
+    for c in np.unique(source_class):
+        logs = log_ratio[:, source_class == c]
+        logs = logs - logs.mean(axis=1, keepdims=True)
+        coefficients = (weight[:, None] * centred).T @ logs
+        spread += (coefficients**2).sum(axis=1)
+    return np.sort(np.argsort(-spread, kind="stable")[:size])

@@ -1,0 +1,337 @@
+"""Training and held-out events of density ratios, in an order that knows no names.
+
+Events are sorted by content and sources by class and content, so that neither the order
+of the events nor the names of the simulations change a fitted ratio.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from sklearn.base import clone
+
+from sktamm._numerics import FloatArray
+from sktamm.events import SimulatedEvents
+from sktamm.exceptions import InvalidInputError
+
+__all__ = [
+    "HeldOut",
+    "RatioSample",
+    "canonical",
+    "cross_fit",
+    "hold_out",
+    "log_ratios",
+    "relative_to_mixture",
+]
+
+_FEWEST = 2
+_GOLDEN = 0.6180339887498949
+Trained = tuple[Any, FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class RatioSample:
+    """Simulated events in canonical order.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_events, n_features)
+        Features.
+    source : ndarray of int, shape (n_events,)
+        Source of every event; ascending.
+    weight : ndarray of shape (n_events,) or None
+        Event weights; None when all are equal.
+    source_class : ndarray of int, shape (n_sources,)
+        Class of every source; ascending.
+    source_id : ndarray of shape (n_sources,)
+        Simulation id of every source.
+    name : callable
+        Name of a source for messages.
+    """
+
+    X: FloatArray
+    source: NDArray[np.intp]
+    weight: FloatArray | None
+    source_class: NDArray[np.intp]
+    source_id: NDArray
+    name: Any
+
+    @property
+    def n_sources(self) -> int:
+        """Number of sources."""
+        return self.source_class.size
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Events that the classifier has not seen, and what its members say of them.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        Features.
+    source : ndarray of int, shape (n_rows,)
+        Source of every row.
+    weight : ndarray of shape (n_rows,)
+        Event weights of a pool; probabilities under the equal mixture otherwise.
+    members : ndarray of shape (n_rows, n_sources, n_members)
+        Log ratios of the members to the equal mixture.
+    """
+
+    X: FloatArray
+    source: NDArray[np.intp]
+    weight: FloatArray
+    members: NDArray[np.float32]
+
+    def balanced(self, n_sources: int) -> FloatArray:
+        """Probabilities of the rows under the equal mixture of the sources."""
+        total = np.bincount(self.source, self.weight, minlength=n_sources)
+        weight = self.weight / total[self.source]
+        return np.asarray(weight / n_sources)
+
+    def take_sources(self, sources: NDArray[np.intp]) -> "HeldOut":
+        """Events and ratios of some sources, relative to their own mixture."""
+        number = np.full(self.members.shape[1], -1)
+        number[sources] = np.arange(sources.size)
+        rows = number[self.source] >= 0
+        if rows.all() and sources.size == number.size:
+            return replace(self, weight=self.balanced(sources.size))
+        members = relative_to_mixture(self.members[rows][:, sources])
+        source = number[self.source[rows]].astype(np.intp)
+        part = HeldOut(self.X[rows], source, self.weight[rows], members)
+        return replace(part, weight=part.balanced(sources.size))
+
+
+def canonical(events: SimulatedEvents) -> RatioSample:
+    """Sort events and sources by content.
+
+    Parameters
+    ----------
+    events : SimulatedEvents
+        Labelled events.
+
+    Returns
+    -------
+    sample : RatioSample
+        The same events; equal weights are left out.
+    """
+    weight = events.weight
+    if weight is not None and (weight == weight[0]).all():
+        weight = None
+    key = np.zeros(len(events.X))
+    for j, column in enumerate(events.X.T):
+        key += column * (1.0 + (j * _GOLDEN) % 1.0)
+    keys = (key, events.source) if weight is None else (weight, key, events.source)
+    order = np.lexsort(keys)
+    source = events.source[order]
+    means = np.array(
+        [
+            np.append(part.mean(), part.size)
+            for part in np.split(key[order], np.flatnonzero(np.diff(source)) + 1)
+        ]
+    )
+    ranking = np.lexsort((means[:, 1], means[:, 0], events.source_class))
+    rank = np.argsort(ranking)
+    by_source = np.argsort(rank[source], kind="stable")
+    order = order[by_source]
+    return RatioSample(
+        X=events.X[order],
+        source=rank[events.source[order]].astype(np.intp),
+        weight=None if weight is None else weight[order],
+        source_class=events.source_class[ranking],
+        source_id=events.source_id[ranking],
+        name=lambda k: events.name_of(ranking[k]),
+    )
+
+
+def hold_out(
+    sample: RatioSample,
+    model: Any,
+    share: float,
+    largest: int,
+    rng: np.random.RandomState,
+) -> tuple[list[Trained], HeldOut]:
+    """Train on most events of every source; the others are held out.
+
+    Parameters
+    ----------
+    sample : RatioSample
+        Events.
+    model : ClassifierEnsemble
+        Untrained ensemble.
+    share : float
+        Largest share of a source that is held out.
+    largest : int
+        Largest number of held-out rows of a source.
+    rng : numpy.random.RandomState
+        Randomness.
+
+    Returns
+    -------
+    models : list of one (ensemble, shares of the sources) pair
+        Trained ensemble.
+    held : HeldOut
+        Events it has not seen.
+
+    Raises
+    ------
+    InvalidInputError
+        If a source has fewer events than the split needs.
+    """
+    held = np.zeros(len(sample.source), dtype=bool)
+    for k, rows in enumerate(_rows_of_sources(sample)):
+        size = min(max(int(np.ceil(share * rows.size)), _FEWEST), largest)
+        if rows.size - size < _FEWEST:
+            raise InvalidInputError(
+                f"Every source needs at least {2 * _FEWEST} events to hold out a share "
+                f"of {share:g}, but {sample.name(k)} has n_samples = {rows.size}."
+            )
+        held[rng.permutation(rows)[:size]] = True
+    trained = _train(sample, model, ~held, rng)
+    return [trained], _held_out(sample, np.flatnonzero(held), [trained], None)
+
+
+def cross_fit(
+    sample: RatioSample,
+    model: Any,
+    n_folds: int,
+    largest: int,
+    rng: np.random.RandomState,
+) -> tuple[list[Trained], HeldOut]:
+    """Train once per fold; every event is held out by the fold that left it out.
+
+    Parameters
+    ----------
+    sample : RatioSample
+        Events.
+    model : ClassifierEnsemble
+        Untrained ensemble.
+    n_folds : int
+        Number of folds.
+    largest : int
+        Largest number of held-out rows of a source.
+    rng : numpy.random.RandomState
+        Randomness.
+
+    Returns
+    -------
+    models : list of (ensemble, shares of the sources) pairs
+        One per fold.
+    held : HeldOut
+        Events with the ratios of the fold that has not seen them.
+
+    Raises
+    ------
+    InvalidInputError
+        If a source has fewer events than folds.
+    """
+    fold = np.empty(len(sample.source), dtype=np.intp)
+    kept = []
+    for k, rows in enumerate(_rows_of_sources(sample)):
+        if rows.size < max(n_folds, 2 * _FEWEST):
+            raise InvalidInputError(
+                f"Every source needs at least {max(n_folds, 2 * _FEWEST)} events for "
+                f"cv={n_folds}, since no fold may lack a class, but {sample.name(k)} "
+                f"has n_samples = {rows.size}."
+            )
+        order = rng.permutation(rows)
+        fold[order] = np.arange(rows.size) % n_folds
+        kept.append(order[:largest])
+    models = [_train(sample, model, fold != f, rng) for f in range(n_folds)]
+    rows = np.sort(np.concatenate(kept))
+    return models, _held_out(sample, rows, models, fold[rows])
+
+
+def _rows_of_sources(sample: RatioSample) -> list[NDArray[np.intp]]:
+    ends = np.flatnonzero(np.diff(sample.source)) + 1
+    return np.split(np.arange(len(sample.source)), ends)
+
+
+def _train(
+    sample: RatioSample,
+    model: Any,
+    rows: NDArray[np.bool_],
+    rng: np.random.RandomState,
+) -> Trained:
+    """Train on some rows; shares of the sources in the training sample."""
+    weight = None if sample.weight is None else sample.weight[rows]
+    source = sample.source[rows]
+    total = np.bincount(source, weight, minlength=sample.n_sources).astype(float)
+    bad = np.flatnonzero(~(total > 0))
+    if bad.size:
+        raise InvalidInputError(
+            "The training events of every source need a positive sum of weights, but "
+            f"{sample.name(bad[0])} has {total[bad[0]]:g}."
+        )
+    trained = clone(model).set_params(random_state=rng.randint(2**31 - 1))
+    trained.fit(sample.X[rows], source, weight)
+    return trained, total / total.sum()
+
+
+def _held_out(
+    sample: RatioSample,
+    rows: NDArray[np.intp],
+    models: list[Trained],
+    fold: NDArray[np.intp] | None,
+) -> HeldOut:
+    every = np.arange(sample.n_sources)
+    X, source = sample.X[rows], sample.source[rows]
+    weight = np.ones(rows.size) if sample.weight is None else sample.weight[rows]
+    total = np.bincount(source, weight, minlength=sample.n_sources)
+    bad = np.flatnonzero(~(total > 0))
+    if bad.size:
+        raise InvalidInputError(
+            "The held-out events of every source need a positive sum of weights, but "
+            f"{sample.name(bad[0])} has {total[bad[0]]:g}."
+        )
+    if fold is None:
+        members = _in_blocks(models[0], X, every)
+        return HeldOut(X, source, weight, members)
+    parts = [_in_blocks(m, X[fold == f], every) for f, m in enumerate(models)]
+    members = np.empty((rows.size, *parts[0].shape[1:]), np.float32)
+    for f, part in enumerate(parts):
+        members[fold == f] = part
+    return HeldOut(X, source, weight, members)
+
+
+def _in_blocks(
+    trained: Trained, X: FloatArray, sources: NDArray[np.intp], block: int = 65_536
+) -> NDArray[np.float32]:
+    parts = [
+        log_ratios(trained[0], X[i : i + block], trained[1], sources)
+        for i in range(0, len(X), block)
+    ]
+    return np.concatenate(parts)
+
+
+def log_ratios(
+    model: Any, X: FloatArray, shares: FloatArray, sources: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Log ratios of every member to the equal mixture of some sources.
+
+    Parameters
+    ----------
+    model : ClassifierEnsemble
+        Trained ensemble.
+    X : ndarray of shape (n_rows, n_features)
+        Events.
+    shares : ndarray of shape (n_pool,)
+        Shares of the sources in the training sample.
+    sources : ndarray of int, shape (n_sources,)
+        Sources to keep.
+
+    Returns
+    -------
+    log_ratio : ndarray of shape (n_rows, n_sources, n_members)
+        In single precision.
+    """
+    logs = np.moveaxis(model.predict_member_log_proba(X), 0, -1)[:, sources]
+    return relative_to_mixture(logs - np.log(shares[sources])[:, None])
+
+
+def relative_to_mixture(logs: NDArray) -> NDArray[np.float32]:
+    """Subtract the log of the mean density of the sources."""
+    mixture = logsumexp(logs, axis=1, keepdims=True) - np.log(logs.shape[1])
+    return np.asarray(logs - mixture, dtype=np.float32)

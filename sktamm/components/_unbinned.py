@@ -1,0 +1,475 @@
+"""Unbinned component models: rows are events, components are learned density ratios.
+
+The reference sample are held-out simulated events in the equal mixture of all sources;
+the log ratios at its rows and at those of the target are all that the mixture needs.
+"""
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator
+
+from sktamm._numerics import FloatArray
+from sktamm.base import ComponentTable, RatioError, Simulations
+from sktamm.components._density_ratio import DensityRatio
+from sktamm.components._event_basis import EventBasis
+from sktamm.components._ratio_topics import error_modes, fit_topics
+from sktamm.events import SimulatedEvents, TargetEvents, accumulate
+from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+
+__all__ = ["RatioComponents", "RatioTopicComponents"]
+
+_SHARE_BEYOND = 1e-3
+Described = tuple[FloatArray, FloatArray, RatioError | None]
+
+
+class RatioComponents(BaseEstimator):
+    """Every simulation is a component, known by its learned density ratio ("raw").
+
+    Parameters
+    ----------
+    classifier : {"mlp", "lightgbm", "logistic"} or classifier, default="mlp"
+        What learns the ratios; see `DensityRatio`.
+    n_members : int, default=4
+        Members of the ensemble.
+    ensemble : {"mean", "wifi"}, default="mean"
+        How members are blended.
+    resample : {"bootstrap", "partition", "none"}, default="bootstrap"
+        Which training events a member sees.
+    holdout : float, default=0.25
+        Largest share of every source kept for the reference sample.
+    cv : int or None, default=None
+        Folds of cross-fitting instead of the split.
+    calibration : {"temperature", "isotonic"} or None, default=None
+        Calibration of the ratios.
+    n_reference : int, default=200_000
+        Largest number of reference rows.
+    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
+        Smooth functions of the function-space prior.
+    max_functions : int, default=40
+        Largest number of these functions.
+    propagate : bool, default=True
+        Propagate the error of the ratios into the interval of kappa.
+    n_jobs : int or None, default=None
+        Members trained at the same time.
+    progress : bool, default=False
+        Show the progress of the training, for "mlp".
+    random_state : int, RandomState instance or None, default=None
+        Seed of split and training.
+
+    Attributes
+    ----------
+    ratio_ : DensityRatio
+        Fitted ratios.
+
+    Examples
+    --------
+    >>> from sktamm import TAMMRegressor
+    >>> from sktamm.components import RatioComponents
+    >>> tamm = TAMMRegressor(RatioComponents("logistic", cv=3), form="linear")
+    >>> tamm.get_params()["components__cv"]
+    3
+    """
+
+    def __init__(
+        self,
+        classifier: Any = "mlp",
+        n_members: int = 4,
+        ensemble: str = "mean",
+        resample: str = "bootstrap",
+        holdout: float = 0.25,
+        cv: int | None = None,
+        calibration: str | None = None,
+        n_reference: int = 200_000,
+        basis: Any = "polynomial",
+        max_functions: int = 40,
+        propagate: bool = True,
+        n_jobs: int | None = None,
+        progress: bool = False,
+        random_state: Any = None,
+    ):
+        self.classifier = classifier
+        self.n_members = n_members
+        self.ensemble = ensemble
+        self.resample = resample
+        self.holdout = holdout
+        self.cv = cv
+        self.calibration = calibration
+        self.n_reference = n_reference
+        self.basis = basis
+        self.max_functions = max_functions
+        self.propagate = propagate
+        self.n_jobs = n_jobs
+        self.progress = progress
+        self.random_state = random_state
+
+    def fit(self, events: SimulatedEvents) -> Self:
+        """Learn the ratios.
+
+        Parameters
+        ----------
+        events : SimulatedEvents
+            Labelled events; histograms have none.
+
+        Returns
+        -------
+        self : RatioComponents
+            Fitted component model.
+        """
+        if not isinstance(events, SimulatedEvents):
+            raise IncompatibleChoiceError(
+                "Unbinned components need events, got histograms; use binned "
+                "components, such as those of BinnedTopicTAMM."
+            )
+        if not int(self.max_functions) >= 1:
+            raise IncompatibleChoiceError(
+                f"max_functions must be at least 1, got {self.max_functions!r}."
+            )
+        names = set(DensityRatio().get_params()) & set(self.get_params())
+        settings = {name: getattr(self, name) for name in names}
+        self.ratio_ = DensityRatio(**settings).fit_events(events)
+        self.positive_, self.paired_ = events.positive, events.paired
+        self.range_ = np.stack([events.X.min(axis=0), events.X.max(axis=0)])
+        self._finish()
+        return self
+
+    def take(self, simulations: ArrayLike) -> Self:
+        """The same ratios for some of the simulations, without training.
+
+        Parameters
+        ----------
+        simulations : array-like
+            Ids to keep.
+
+        Returns
+        -------
+        components : RatioComponents
+            Fitted component model of the remaining simulations.
+        """
+        part = copy.copy(self)
+        part.ratio_ = self.ratio_.take(simulations)
+        part._finish()
+        return part
+
+    def _finish(self) -> None:
+        """Basis, components and extremes of the ratios on the reference."""
+        ratio = self.ratio_
+        logs = ratio.reference_log_ratio_
+        self.extremes_ = np.stack([logs.min(axis=0), logs.max(axis=0)])
+        self.basis_ = EventBasis(self.basis, int(self.max_functions))
+        self.reference_basis_ = self.basis_.fit(
+            ratio.reference_.X, ratio.reference_weight_, logs, ratio.source_class_
+        )
+        self._fit_components()
+
+    def _fit_components(self) -> None:
+        self.component_class_ = self.ratio_.source_class_
+        self.source_weights_ = np.eye(self.component_class_.size)
+
+    def rows(self, X: FloatArray) -> NDArray[np.intp]:
+        """Row of the table of every event: its own.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_events, n_features)
+            Finite features.
+
+        Returns
+        -------
+        index : ndarray of int, shape (n_events,)
+            0, 1, 2, ...
+        """
+        return np.arange(len(X))
+
+    def table(self, target: TargetEvents) -> ComponentTable:
+        """Log ratios at the events of the target and at the reference rows.
+
+        Parameters
+        ----------
+        target : TargetEvents
+            Events of all datasets.
+
+        Returns
+        -------
+        table : ComponentTable
+            The waist of the hourglass.
+        """
+        if not isinstance(target, TargetEvents):
+            raise InvalidInputError(
+                "X must hold events for unbinned components, got histograms."
+            )
+        ratio = self.ratio_
+        members = ratio.predict_members(target.X)
+        log_ratio = ratio.blend_.log_ratio(members)
+        error = None
+        if self.propagate:
+            error = ratio.blend_.error(members, ratio.reference_.members)
+        components, described = self._describe(log_ratio, error)
+        weight, variance = _contents(target)
+        simulations = Simulations(
+            log_ratio=described[0],
+            reference_log_ratio=described[1],
+            relative_variance=None,
+            source_class=ratio.source_class_,
+            source_id=ratio.source_id_,
+            weights=self.source_weights_,
+            paired=self.paired_,
+            error=described[2],
+        )
+        return ComponentTable(
+            log_ratio=components[0],
+            row_weight=weight,
+            row_variance=variance,
+            reference_log_ratio=components[1],
+            reference_weight=ratio.reference_weight_,
+            component_class=self.component_class_,
+            n_classes=ratio.classes_.size,
+            positive=self.positive_,
+            simulations=simulations,
+            basis=self.basis_.evaluate(target.X),
+            reference_basis=self.reference_basis_,
+            relative_variance=None,
+            binned=False,
+            out_of_range=self._out_of_range(target, log_ratio),
+            reference_source=ratio.reference_.source,
+            error=components[2],
+        )
+
+    def _describe(
+        self, log_ratio: FloatArray, error: RatioError | None
+    ) -> tuple[Described, Described]:
+        """Components, and simulations as they describe them: rows, reference, error."""
+        described = (log_ratio, self.ratio_.reference_log_ratio_, error)
+        return described, described
+
+    def _out_of_range(
+        self, target: TargetEvents, log_ratio: FloatArray
+    ) -> NDArray[np.bool_]:
+        """Whether events leave the support: features or ratios beyond all simulated.
+
+        One event in a thousand is allowed beyond, with five sigmas.
+        """
+        low, high = self.range_
+        beyond = ((target.X < low) | (target.X > high)).any(axis=1)
+        low, high = self.extremes_
+        beyond |= (log_ratio > high + 1.0).any(axis=1)
+        beyond |= (log_ratio < low - 1.0).any(axis=1)
+        if target.counts is None:
+            number, total = np.array([beyond.sum()]), np.array([beyond.size])
+        else:
+            number = target.counts.T @ beyond.astype(float)
+            total = np.asarray(target.counts.sum(axis=0)).ravel()
+        expected = _SHARE_BEYOND * total
+        return number > expected + 5.0 * np.sqrt(expected + 1.0)
+
+    def adapted(self, table: ComponentTable, density: Any, names: Any) -> None:
+        """No templates: densities at events are in ``predict_proba``.
+
+        Parameters
+        ----------
+        table : ComponentTable
+            Table that was fitted.
+        density : callable
+            Adapted densities.
+        names : tuple of str
+            Names of the features.
+        """
+
+
+class RatioTopicComponents(RatioComponents):
+    """A few non-negative topics per class stand for many learned densities.
+
+    The density ratios of the simulations of a class at the reference rows are factorised,
+    r_k(x) = sum_t g_kt t(x) with g, t >= 0.
+
+    Parameters
+    ----------
+    n_topics : int, default=20
+        Topics per class; a class with no more simulations keeps its raw densities.
+    classifier : {"mlp", "lightgbm", "logistic"} or classifier, default="mlp"
+        What learns the ratios; see `DensityRatio`.
+    n_members : int, default=4
+        Members of the ensemble.
+    ensemble : {"mean", "wifi"}, default="mean"
+        How members are blended.
+    resample : {"bootstrap", "partition", "none"}, default="bootstrap"
+        Which training events a member sees.
+    holdout : float, default=0.25
+        Largest share of every source kept for the reference sample.
+    cv : int or None, default=None
+        Folds of cross-fitting instead of the split.
+    calibration : {"temperature", "isotonic"} or None, default=None
+        Calibration of the ratios.
+    n_reference : int, default=200_000
+        Largest number of reference rows.
+    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
+        Smooth functions of the function-space prior.
+    max_functions : int, default=40
+        Largest number of these functions.
+    propagate : bool, default=True
+        Propagate the error of the ratios into the interval of kappa.
+    n_jobs : int or None, default=None
+        Members trained at the same time.
+    progress : bool, default=False
+        Show the progress of the training, for "mlp".
+    random_state : int, RandomState instance or None, default=None
+        Seed of split and training.
+
+    Examples
+    --------
+    >>> from sktamm import TAMMRegressor
+    >>> from sktamm.components import RatioTopicComponents
+    >>> tamm = TAMMRegressor(RatioTopicComponents(5, "logistic"), form="linear")
+    >>> tamm.components.n_topics
+    5
+    """
+
+    def __init__(
+        self,
+        n_topics: int = 20,
+        classifier: Any = "mlp",
+        n_members: int = 4,
+        ensemble: str = "mean",
+        resample: str = "bootstrap",
+        holdout: float = 0.25,
+        cv: int | None = None,
+        calibration: str | None = None,
+        n_reference: int = 200_000,
+        basis: Any = "polynomial",
+        max_functions: int = 40,
+        propagate: bool = True,
+        n_jobs: int | None = None,
+        progress: bool = False,
+        random_state: Any = None,
+    ):
+        super().__init__(
+            classifier,
+            n_members,
+            ensemble,
+            resample,
+            holdout,
+            cv,
+            calibration,
+            n_reference,
+            basis,
+            max_functions,
+            propagate,
+            n_jobs,
+            progress,
+            random_state,
+        )
+        self.n_topics = n_topics
+
+    def _fit_components(self) -> None:
+        if not int(self.n_topics) >= 1:
+            raise IncompatibleChoiceError(
+                f"n_topics must be a whole number of at least 1, got {self.n_topics!r}."
+            )
+        ratio = self.ratio_
+        self.topics_ = [
+            fit_topics(
+                ratio.reference_log_ratio_[:, ratio.source_class_ == c],
+                ratio.reference_weight_,
+                int(self.n_topics),
+                seed=c,
+            )
+            for c in range(ratio.classes_.size)
+        ]
+        sizes = [model.shares.shape[1] for model in self.topics_]
+        self.component_class_ = np.repeat(np.arange(len(sizes)), sizes)
+        self.source_weights_ = np.zeros((ratio.source_class_.size, sum(sizes)))
+        for c, model in enumerate(self.topics_):
+            block = np.ix_(ratio.source_class_ == c, self.component_class_ == c)
+            self.source_weights_[block] = model.shares
+        raw = self._log_topics(ratio.reference_log_ratio_)
+        self.topic_shift_ = np.log(ratio.reference_weight_ @ np.exp(raw))
+        self.reference_components_ = raw - self.topic_shift_
+
+    def _log_topics(self, log_ratio: FloatArray) -> FloatArray:
+        parts = [
+            model.log_topics(log_ratio[:, self.ratio_.source_class_ == c])
+            for c, model in enumerate(self.topics_)
+        ]
+        return np.hstack(parts)
+
+    def _describe(
+        self, log_ratio: FloatArray, error: RatioError | None
+    ) -> tuple[Described, Described]:
+        topics = self._log_topics(log_ratio) - self.topic_shift_
+        reference = self.reference_components_
+        blends = [
+            np.log(np.exp(logs) @ self.source_weights_.T)
+            for logs in (topics, reference)
+        ]
+        if error is None:
+            return (topics, reference, None), (blends[0], blends[1], None)
+        logs = (log_ratio, self.ratio_.reference_log_ratio_)
+        changes = [
+            self._change(log, topic, mode)
+            for log, topic, mode in zip(
+                logs, (topics, reference), error_modes(error), strict=True
+            )
+        ]
+        moved = [
+            _blend_change(topic, blend, change, self.source_weights_)
+            for topic, blend, change in zip(
+                (topics, reference), blends, changes, strict=True
+            )
+        ]
+        return (
+            (topics, reference, _independent(*changes)),
+            (blends[0], blends[1], _independent(*moved)),
+        )
+
+    def _change(
+        self, log_ratio: FloatArray, topics: FloatArray, modes: NDArray
+    ) -> NDArray[np.float32]:
+        """Change of all log topics along every mode, (n_rows, n_topics, n_modes)."""
+        out = np.empty((*topics.shape, modes.shape[2]), dtype=np.float32)
+        for c, model in enumerate(self.topics_):
+            source = self.ratio_.source_class_ == c
+            topic = self.component_class_ == c
+            for m in range(modes.shape[2]):
+                out[:, topic, m] = model.change(
+                    log_ratio[:, source], topics[:, topic], modes[:, source, m]
+                )
+        return out
+
+
+def _blend_change(
+    topics: FloatArray,
+    blends: FloatArray,
+    change: NDArray[np.float32],
+    shares: FloatArray,
+) -> NDArray[np.float32]:
+    """Change of the log of blends of topics along every mode."""
+    density = np.exp(topics)
+    parts = [
+        (density * change[:, :, m]) @ shares.T / np.exp(blends)
+        for m in range(change.shape[2])
+    ]
+    return np.stack(parts, axis=2).astype(np.float32)
+
+
+def _independent(
+    rows: NDArray[np.float32], reference: NDArray[np.float32]
+) -> RatioError:
+    """Error of modes that are common to all components and independent."""
+    n_components, n_modes = rows.shape[1:]
+    common = np.ones((n_components, n_components))
+    return RatioError(rows, reference, np.kron(common, np.eye(n_modes)))
+
+
+def _contents(target: TargetEvents) -> tuple[Any, Any]:
+    """Sums of weights and of squared weights, one row per event; sparse if many."""
+    n_events = len(target.X)
+    if target.counts is None:
+        return accumulate(None, n_events, target)
+    counts = sparse.csr_array(target.counts).T.tocsr().astype(float)
+    if target.weight is None:
+        return counts, counts
+    scale = sparse.diags_array(target.weight)
+    return (counts @ scale).tocsr(), (counts @ scale @ scale).tocsr()

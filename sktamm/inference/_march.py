@@ -1,0 +1,204 @@
+"""Curves of kappa for unbinned data: a march from the maximum to both sides.
+
+Every point costs a pass over all events, so points are placed one after the other, each
+maximised from a start that the points before it predict, until the curve has fallen far
+enough or kappa meets a bound.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from sktamm._numerics import FloatArray
+from sktamm.inference._curve import KappaCurve
+from sktamm.inference._optimise import maximise
+from sktamm.mixture import EventMixture, RowData
+
+__all__ = ["event_curve"]
+
+_STEP = 0.4
+_DEPTH = 12.0
+_POINTS = 25
+_LONGEST = 30
+_TOL = 1e-4
+_SMALLEST_SCALE = 1e-5
+
+
+@dataclass(eq=False)
+class _Side:
+    """Points met on the way to one side, the maximum first."""
+
+    sign: float
+    limit: float
+    position: list[float] = field(default_factory=list)
+    theta: list[FloatArray] = field(default_factory=list)
+    profile: list[float] = field(default_factory=list)
+    marginal: list[float] = field(default_factory=list)
+    done: bool = False
+
+    def next_position(self) -> float:
+        """The next t: a step further, or the bound if that is near."""
+        step = self.position[-1] + self.sign * _STEP
+        near = abs(self.limit - self.position[-1]) < 1.5 * _STEP
+        return self.limit if near else step
+
+    def predict(self, kappa: FloatArray, new: float, slope: FloatArray) -> FloatArray:
+        """Start at a new kappa, from up to three points by Newton's polynomial."""
+        points = self.theta[-3:]
+        known = kappa[-3:]
+        if len(points) == 1:
+            return points[0] + (new - known[0]) * slope
+        first = (points[-1] - points[-2]) / (known[-1] - known[-2])
+        out = points[-1] + (new - known[-1]) * first
+        if len(points) == 3:
+            before = (points[1] - points[0]) / (known[1] - known[0])
+            second = (first - before) / (known[2] - known[0])
+            out = out + (new - known[2]) * (new - known[1]) * second
+        return out
+
+    def add(
+        self, position: float, theta: FloatArray, profile: float, marginal: float
+    ) -> None:
+        """Remember a point."""
+        self.position.append(position)
+        self.theta.append(theta)
+        self.profile.append(profile)
+        self.marginal.append(marginal)
+
+
+def event_curve(
+    model: EventMixture,
+    data: RowData,
+    theta: FloatArray,
+    covariance: FloatArray,
+    bounds: tuple[float, float],
+    which: str,
+) -> KappaCurve:
+    """Evaluate profile and marginal where they matter.
+
+    Parameters
+    ----------
+    model : EventMixture
+        Log posterior.
+    data : RowData
+        Data of the fits.
+    theta : ndarray of shape (n_fits, n_params)
+        Joint maximum; kappa is the first parameter.
+    covariance : ndarray of shape (n_fits, n_params, n_params)
+        Inverse of minus the Hessian at the maximum.
+    bounds : tuple of float
+        Allowed range of kappa.
+    which : {"profile", "marginal"}
+        The curve that decides where the march ends.
+
+    Returns
+    -------
+    curve : KappaCurve
+        Curves down to about twelve units below their maximum, or to the bounds.
+    """
+    rows = range(len(theta))
+    parts = [
+        _march(model, data.take(np.array([b])), theta[b], covariance[b], bounds, which)
+        for b in rows
+    ]
+    centre = theta[:, :1]
+    scale = np.sqrt(np.maximum(covariance[:, :1, 0], _SMALLEST_SCALE**2))
+    position, profile, marginal = (np.stack(arrays) for arrays in zip(*parts))
+    return KappaCurve(centre, scale, bounds, position, profile, marginal)
+
+
+def _march(
+    model: EventMixture,
+    data: RowData,
+    theta: FloatArray,
+    covariance: FloatArray,
+    bounds: tuple[float, float],
+    which: str,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Positions, profile and marginal of one fit on an equidistant grid."""
+    centre = theta[0]
+    scale = np.sqrt(max(covariance[0, 0], _SMALLEST_SCALE**2))
+    slope = covariance[:, 0] / max(covariance[0, 0], 1e-300)
+    low, high = (float(np.arcsinh((b - centre) / scale)) for b in bounds)
+    start = _points(model, data, theta[None])
+    sides = [_Side(-1.0, low), _Side(1.0, high)]
+    for side in sides:
+        side.add(0.0, start[0][0], start[1][0], start[2][0])
+        side.done = abs(side.limit) < 1e-9
+    for _ in range(_LONGEST):
+        going = [side for side in sides if not side.done]
+        if not going:
+            break
+        _advance(model, data, going, centre, scale, slope)
+        top = max(max(getattr(side, which)) for side in sides)
+        for side in going:
+            at_bound = side.position[-1] == side.limit
+            deep = getattr(side, which)[-1] < top - _DEPTH
+            side.done = side.done or at_bound or deep
+    return _on_grid(sides)
+
+
+def _points(
+    model: EventMixture, data: RowData, theta: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Conditional maxima from some starts, their values and log determinants."""
+    repeated = data.take(np.zeros(len(theta), dtype=int))
+    found = maximise(model, theta, repeated, fixed=slice(0, 1), tol=_TOL)
+    eta = slice(1, None)
+    prior = model.prior_hessian(found.theta) + model.prior_information(found.theta)
+    precision = (found.information - prior)[:, eta, eta]
+    sign, log_det = np.linalg.slogdet(precision)
+    for i in np.flatnonzero(sign <= 0):
+        log_det[i] = np.linalg.slogdet(found.information[i, eta, eta])[1]
+    return found.theta, found.value, found.value - 0.5 * log_det
+
+
+def _advance(
+    model: EventMixture,
+    data: RowData,
+    sides: list[_Side],
+    centre: float,
+    scale: float,
+    slope: FloatArray,
+) -> None:
+    """Add one point to every side; a side that has no feasible start is done."""
+    positions, starts, moving = [], [], []
+    for side in sides:
+        new = side.next_position()
+        kappa = centre + scale * np.sinh(np.array(side.position))
+        value = float(centre + scale * np.sinh(new))
+        guess = side.predict(kappa, value, slope)
+        for candidate in (guess, side.theta[-1]):
+            trial = candidate.copy()
+            trial[0] = value
+            if np.isfinite(model.value(trial[None], data)[0]):
+                positions.append(new)
+                starts.append(trial)
+                moving.append(side)
+                break
+        else:
+            side.done = True
+    if not moving:
+        return
+    theta, profile, marginal = _points(model, data, np.stack(starts))
+    for i, side in enumerate(moving):
+        side.add(positions[i], theta[i], float(profile[i]), float(marginal[i]))
+
+
+def _on_grid(sides: list[_Side]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Both sides together, interpolated to an equidistant grid."""
+    left, right = sides
+    position = np.array(left.position[:0:-1] + right.position)
+    grid = np.linspace(position[0], position[-1], _POINTS)
+    out = [grid]
+    for which in ("profile", "marginal"):
+        values = np.array(
+            getattr(left, which)[:0:-1] + getattr(right, which), dtype=float
+        )
+        if values.size > 1:
+            values = CubicSpline(position, values)(grid)
+        else:
+            values = np.full(_POINTS, values[0])
+        out.append(values)
+    return out[0], out[1], out[2]
