@@ -106,7 +106,8 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
     >>> from sktamm.components._mlp import TorchMLPClassifier
     >>> X = np.linspace(-1, 1, 400).reshape(-1, 1)
     >>> y = (X[:, 0] > 0).astype(int)
-    >>> model = TorchMLPClassifier((8,), n_members=3, random_state=0).fit(X, y)
+    >>> model = TorchMLPClassifier((8,), n_members=3, max_epochs=4, random_state=0)
+    >>> model = model.set_params(learning_rate=0.1, batch_size=90).fit(X, y)
     >>> model.predict([[-0.9], [0.9]])
     array([0, 1])
     >>> model.predict_member_log_proba(X).shape
