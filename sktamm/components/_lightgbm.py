@@ -30,8 +30,8 @@ FloatArray = NDArray[np.float64]
 class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
     """Gradient-boosted trees whose probabilities make good density ratios.
 
-    Training is reproducible: the same data and seed give the same trees, whatever the
-    number of threads.
+    Training is reproducible: the same data, seed and number of threads give the same
+    numbers bit for bit, other numbers of threads the same up to rounding.
 
     Parameters
     ----------

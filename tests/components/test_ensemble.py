@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -162,7 +163,8 @@ def test_members_train_together_where_the_classifier_can(samples, resample):
 
 def test_the_number_of_jobs_does_not_matter(samples):
     X, y = samples
-    one, two = (ensemble(n_jobs=n).fit(X, y).predict_proba(X) for n in (1, 2))
+    with parallel_config(backend="threading"):
+        one, two = (ensemble(n_jobs=n).fit(X, y).predict_proba(X) for n in (1, 2))
     np.testing.assert_array_equal(one, two)
 
 

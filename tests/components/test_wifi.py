@@ -14,7 +14,7 @@ from sktamm.components._fraction import (
 from sktamm.components._wifi import fit_joint_weights, fit_weights
 from sktamm.exceptions import InvalidInputError
 
-N_REPEATS = 400
+N_REPEATS = 250
 
 
 def terms(x):
@@ -135,7 +135,7 @@ def test_covariance_is_the_scatter_of_repeated_experiments(rng, weighted):
 
 def test_bias_is_the_mean_deviation_of_small_experiments(rng):
     limit = fit_weights(*two_samples(rng, 400_000, 400_000)).weights
-    fits = [fit_weights(*two_samples(rng, 120, 120)) for _ in range(1500)]
+    fits = [fit_weights(*two_samples(rng, 100, 100)) for _ in range(800)]
     draws = np.array([fit.weights for fit in fits])
     shift = draws.mean(axis=0) - limit
     sigma = draws.std(axis=0) / np.sqrt(len(draws))
