@@ -46,8 +46,9 @@ class WifiEnsemble(BaseEstimator):
     ----------
     classifier : "mlp" or object, default="mlp"
         Members: a small neural network, or any classifier with ``predict_proba``.
-    n_members : int, default=16
-        Number of members.
+    n_members : int, default=4
+        Number of members, 16 as published. Every member adds a weight, and its noise
+        dilutes fractions; see `infer_fraction`.
     resample : {"bootstrap", "partition", "none"}, default="bootstrap"
         Which training events a member sees, as in `ClassifierEnsemble`.
     holdout : float, default=0.5
@@ -96,7 +97,7 @@ class WifiEnsemble(BaseEstimator):
     def __init__(
         self,
         classifier: Any = "mlp",
-        n_members: int = 16,
+        n_members: int = 4,
         *,
         resample: str = "bootstrap",
         holdout: float = 0.5,
@@ -235,6 +236,14 @@ class WifiEnsemble(BaseEstimator):
         ------
         InvalidInputError
             If ``interval`` or a level is unknown, or the likelihood has no maximum.
+
+        Notes
+        -----
+        On the Gaussian study of arXiv:2506.00113 (10 000 events per class, half of them
+        for the weights) 68.3 % intervals of 16 members cover 46 +- 2 % without
+        propagation, 61 +- 2 % with it as published, because kappa near 0 is biased
+        up by 0.7 standard errors, and 73 +- 2 % corrected; 4 members cover
+        67 +- 2 %, in intervals a seventh shorter than those of 16.
         """
         quantiles = _quantiles(levels, interval)
         terms = self._terms(X_target)
