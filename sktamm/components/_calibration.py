@@ -1,6 +1,7 @@
 """Calibration and closure of density ratios on events the classifier has not seen.
 
-Temperature: ln r -> t ln r, renormalised, with the t that separates the sources best.
+Temperature: ln r -> t ln r - ln mean exp(t ln r), with the t that separates the
+sources best.
 Isotonic: r_k -> E[ n_sources 1(event is of source k) | r_k ], which is the ratio itself
 where it is calibrated. Closure: the pooled events reweighted by r_k against those of
 source k, which are part of the pool, bin by bin.
@@ -22,7 +23,7 @@ from sktamm.exceptions import IncompatibleChoiceError
 
 __all__ = ["Calibration", "check_calibration", "closure_table", "fit_calibration"]
 
-_KINDS = (None, "temperature", "isotonic")
+_KINDS = (None, "moments", "temperature", "isotonic")
 _BINS = 10
 
 
@@ -57,7 +58,7 @@ class Calibration:
             return np.log(np.column_stack(columns)) - self.shift
         if self.slope == 1.0:
             return log_ratio
-        return self.slope * log_ratio - self.shift
+        return _tempered(log_ratio, self.slope) - self.shift
 
 
 def check_calibration(kind: object) -> None:
@@ -113,8 +114,15 @@ def _temperature(log_ratio: FloatArray, held: HeldOut) -> Calibration:
 
     found = minimize_scalar(loss, bounds=(0.2, 5.0), method="bounded")
     slope = float(found.x)
-    shift = np.log(held.weight @ np.exp(slope * log_ratio))
+    shift = np.log(held.weight @ np.exp(_tempered(log_ratio, slope)))
     return Calibration(slope=slope, shift=shift)
+
+
+def _tempered(log_ratio: FloatArray, slope: float) -> FloatArray:
+    """Log ratios times a slope, relative to the mean density of their sources."""
+    values = slope * log_ratio
+    mixture = logsumexp(values, axis=1, keepdims=True) - np.log(values.shape[1])
+    return np.asarray(values - mixture)
 
 
 def closure_table(
