@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-__all__ = ["ComponentTable", "RatioError", "Simulations"]
+__all__ = ["ComponentTable", "RatioError", "ReferenceSample", "Simulations"]
 
 FloatArray = NDArray[np.float64]
 
@@ -25,8 +25,8 @@ FloatArray = NDArray[np.float64]
 class RatioError:
     """How wrong learned log ratios may be: random coefficients of known functions.
 
-    The true log ratio of component k is ``log_ratio_k + sum_t a_kt phi_kt`` up to its
-    normalisation, with coefficients a of mean zero.
+    The true log ratio of component k is ``log_ratio_k + sum_t a_kt phi_kt + sum_j b_kj
+    psi_j`` up to its normalisation, with coefficients a and b of mean zero.
 
     Attributes
     ----------
@@ -35,16 +35,44 @@ class RatioError:
     reference : ndarray of shape (n_reference, n_components, n_terms)
         The same at the reference rows.
     covariance : ndarray of shape (n_components * n_terms, n_components * n_terms)
-        Joint covariance of the coefficients, ordered by component, then term.
+        Joint covariance of a, ordered by component, then term.
+    smooth_rows : ndarray of shape (n_rows, n_functions)
+        Functions psi, common to all components, at the rows of the target.
+    smooth_reference : ndarray of shape (n_reference, n_functions)
+        The same at the reference rows.
+    smooth_covariance : ndarray of shape (n_components, n_functions, n_functions)
+        Covariance of b of every component; independent between components.
     """
 
     rows: NDArray[np.float32]
     reference: NDArray[np.float32]
     covariance: FloatArray
+    smooth_rows: FloatArray
+    smooth_reference: FloatArray
+    smooth_covariance: FloatArray
 
     def take_rows(self, rows: NDArray[np.intp]) -> "RatioError":
         """Functions at some of the rows."""
-        return replace(self, rows=self.rows[rows])
+        return replace(self, rows=self.rows[rows], smooth_rows=self.smooth_rows[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceSample:
+    """Where the reference rows come from, for the error of their finite number.
+
+    Attributes
+    ----------
+    source : ndarray of int, shape (n_reference,)
+        Source of every reference row; rows of a source are a random sample of it.
+    control : ndarray of shape (n_reference, n_functions)
+        Functions whose reference means are known from more events than these rows.
+    covariance : ndarray of shape (n_functions, n_functions)
+        Covariance of those means.
+    """
+
+    source: NDArray[np.intp]
+    control: FloatArray
+    covariance: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +160,9 @@ class ComponentTable:
     out_of_range : ndarray of bool, shape (n_datasets,), or None
         Whether a dataset holds more events beyond the edges, or the support, of the
         simulations than they do.
-    reference_source : ndarray of int, shape (n_reference,), or None
-        Source of every reference row when it is a simulated event: the strata of the
-        reference sample, whose finite size is an error of its own.
+    reference_sample : ReferenceSample or None
+        Origin of the reference rows when they are simulated events, whose finite number
+        is an error of its own.
     error : RatioError or None
         Error of learned log ratios; None when they are not learned.
     """
@@ -153,7 +181,7 @@ class ComponentTable:
     relative_variance: FloatArray | None
     binned: bool
     out_of_range: NDArray[np.bool_] | None = None
-    reference_source: NDArray[np.intp] | None = None
+    reference_sample: ReferenceSample | None = None
     error: RatioError | None = None
 
     @property

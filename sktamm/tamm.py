@@ -4,7 +4,11 @@ Presets stand for the corners of the method (arXiv:2604.02219); each is `TAMMReg
 with other arguments.
 """
 
-from typing import Any
+import copy
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from sktamm._choices import choose
 from sktamm._regressor import TAMMRegressor
@@ -166,8 +170,9 @@ class NeuralRatioTAMM(TAMMRegressor):
         Largest share of every source that is kept from the classifier.
     cv : int or None, default=None
         Folds of cross-fitting instead of the split.
-    calibration : {"temperature", "isotonic"} or None, default=None
-        Calibration of the ratios on held-out events.
+    calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
+        Calibration of the ratios; "moments" makes every ratio reproduce the smooth
+        moments of its simulation.
     n_reference : int, default=200_000
         Largest number of reference rows.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
@@ -230,7 +235,7 @@ class NeuralRatioTAMM(TAMMRegressor):
         resample: str = "bootstrap",
         holdout: float = 0.25,
         cv: int | None = None,
-        calibration: str | None = None,
+        calibration: str | None = "moments",
         n_reference: int = 200_000,
         basis: Any = "polynomial",
         max_functions: int = 40,
@@ -268,6 +273,40 @@ class NeuralRatioTAMM(TAMMRegressor):
         self.max_functions = max_functions
         self.propagate = propagate
         self.progress = progress
+
+    def take(self, simulations: Any) -> Self:
+        """The fitted estimator with some of its simulations, without training.
+
+        The one classifier over all simulations knows the ratios of any of them; the
+        reference becomes their equal mixture.
+
+        Parameters
+        ----------
+        simulations : array-like
+            Ids to keep, in every class that has them.
+
+        Returns
+        -------
+        part : NeuralRatioTAMM
+            Fitted estimator; form, prior and inference follow the parameters as they
+            are now.
+
+        Examples
+        --------
+        >>> from sktamm import NeuralRatioTAMM
+        >>> from sktamm.datasets import make_gaussian_study
+        >>> study = make_gaussian_study(n_simulations=4, n_events=500, random_state=1)
+        >>> tamm = NeuralRatioTAMM("logistic", random_state=0)
+        >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+        >>> tamm.take([0, 1, 3]).simulations_
+        array([0, 1, 3])
+        """
+        check_is_fitted(self)
+        part = copy.copy(self)
+        part._form_, part._prior_, part._inference_ = self._make_choices()
+        part.components_ = self.components_.take(simulations)
+        part.simulations_ = np.unique(part.components_.ratio_.source_id_)
+        return part
 
     def _make_components(self) -> Any:
         if not isinstance(self.components, str):

@@ -1,4 +1,4 @@
-"""Simulations become components: templates, learned ratios, topics, smooth functions."""
+"""Simulations become components: templates, learned ratios, topics."""
 
 from sktamm.components._basis import NoBasis, PolynomialBasis, SplineBasis
 from sktamm.components._binned import TemplateComponents, TopicComponents

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm.base import RatioError
 from sktamm.components._calibration import Calibration, fit_calibration
 from sktamm.components._ratio_sample import HeldOut
 from sktamm.components._wifi import fit_joint_weights
@@ -36,9 +35,9 @@ class Blend:
         ln E_ref[exp F], before calibration.
     calibration : Calibration
         What follows the normalisation.
-    covariance : ndarray or None
-        Covariance of the coefficients of `RatioError`; None for a single member, whose
-        error nothing shows.
+    covariance : ndarray of shape (n_sources * n_terms, n_sources * n_terms)
+        Covariance of the coefficients of `RatioError`; empty for a single averaged
+        member, whose error nothing shows.
     centred : bool
         Whether the functions of the error are deviations from the mean.
     """
@@ -46,7 +45,7 @@ class Blend:
     weights: FloatArray
     log_norm: FloatArray
     calibration: Calibration
-    covariance: FloatArray | None
+    covariance: FloatArray
     centred: bool
 
     def log_ratio(self, members: NDArray[np.float32]) -> FloatArray:
@@ -54,27 +53,13 @@ class Blend:
         values = np.einsum("nki,ki->nk", members, self.weights, dtype=float)
         return self.calibration.apply(values - self.log_norm)
 
-    def error(
-        self, rows: NDArray[np.float32], reference: NDArray[np.float32]
-    ) -> RatioError | None:
-        """Error of the ratios at rows and reference rows.
-
-        Parameters
-        ----------
-        rows, reference : ndarray of shape (n, n_sources, n_members)
-            Members at the rows of the target and of the reference.
-
-        Returns
-        -------
-        error : RatioError or None
-            None for a single averaged member.
-        """
-        if self.covariance is None:
-            return None
+    def deviations(self, members: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Functions of the error, shape (n_rows, n_sources, n_terms)."""
+        if self.covariance.size == 0:
+            return members[:, :, :0]
         if self.centred:
-            rows = rows - rows.mean(axis=2, keepdims=True)
-            reference = reference - reference.mean(axis=2, keepdims=True)
-        return RatioError(rows, reference, self.covariance)
+            return members - members.mean(axis=2, keepdims=True)
+        return members
 
 
 def fit_blend(
@@ -100,7 +85,7 @@ def fit_blend(
     """
     n_sources, n_members = held.members.shape[1:]
     weights = np.full((n_sources, n_members), 1.0 / n_members)
-    covariance = None
+    covariance = np.zeros((0, 0))
     if kind == "wifi":
         fit = fit_joint_weights(held.members, held.source, held.weight, n_sources)
         weights = fit.weights[:, :-1]
@@ -109,9 +94,7 @@ def fit_blend(
     elif n_members > 1:
         size = 1.0 / (n_members - 1.0)
         scale = size if shared_sample else size / n_members
-        covariance = np.kron(
-            np.ones((n_sources, n_sources)), scale * np.eye(n_members)
-        )
+        covariance = np.kron(np.ones((n_sources, n_sources)), scale * np.eye(n_members))
     values = np.einsum("nki,ki->nk", held.members, weights, dtype=float)
     top = values.max(axis=0)
     log_norm = top + np.log(held.weight @ np.exp(values - top))

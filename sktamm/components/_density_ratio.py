@@ -25,13 +25,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import get_feature_names
-from sktamm.components._blend import Blend, fit_blend
+from sktamm.base import RatioError
 from sktamm.components._calibration import check_calibration, closure_table
-from sktamm.components._classifiers import check_classifier
 from sktamm.components._ensemble import ClassifierEnsemble
+from sktamm.components._moments import Coordinates, Moments, SmoothFunctions
+from sktamm.components._named import make_classifier
+from sktamm.components._ratio_reference import CONTROL, RatioReference, fit_reference
 from sktamm.components._ratio_sample import (
     HeldOut,
-    RatioSample,
     canonical,
     cross_fit,
     hold_out,
@@ -40,9 +41,8 @@ from sktamm.components._ratio_sample import (
 from sktamm.events import SimulatedEvents, read_simulations, read_sources, read_target
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
-__all__ = ["DensityRatio", "make_classifier"]
+__all__ = ["DensityRatio"]
 
-_NAMES = ("lightgbm", "logistic", "mlp")
 _BLOCK = 65_536
 
 
@@ -68,8 +68,9 @@ class DensityRatio(BaseEstimator):
     cv : int or None, default=None
         Number of folds of cross-fitting instead: every event is trained on and, by the
         fold that has not seen it, held out.
-    calibration : {"temperature", "isotonic"} or None, default=None
-        Calibration of the ratios on held-out events.
+    calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
+        "moments" tilts every ratio so that it reproduces the smooth moments of its
+        simulation; the others calibrate on held-out events.
     n_reference : int, default=200_000
         Largest number of reference rows of all sources together.
     n_jobs : int or None, default=None
@@ -120,7 +121,7 @@ class DensityRatio(BaseEstimator):
         resample: str = "bootstrap",
         holdout: float = 0.25,
         cv: int | None = None,
-        calibration: str | None = None,
+        calibration: str | None = "moments",
         n_reference: int = 200_000,
         n_jobs: int | None = None,
         progress: bool = False,
@@ -208,6 +209,11 @@ class DensityRatio(BaseEstimator):
         self.n_features_in_ = events.X.shape[1]
         self.classes_ = events.classes
         self.pool_class_, self.pool_id_ = sample.source_class, sample.source_id
+        self.coordinates_ = Coordinates().fit(sample.X)
+        functions = SmoothFunctions(self.coordinates_, *CONTROL)
+        self.pool_moments_ = Moments.of(
+            functions, sample.X, sample.source, sample.weight
+        )
         self._set_sources(pool, np.arange(sample.n_sources))
         return self
 
@@ -245,15 +251,17 @@ class DensityRatio(BaseEstimator):
         self.pool_, self.sources_ = pool, sources
         self.source_class_ = self.pool_class_[sources]
         self.source_id_ = self.pool_id_[sources]
-        self.reference_ = pool.take_sources(sources)
-        self.reference_weight_ = self.reference_.weight
-        self.blend_: Blend = fit_blend(
-            self.reference_,
+        self.moments_ = self.pool_moments_.take(sources)
+        self.frame_: RatioReference = fit_reference(
+            pool.take_sources(sources),
+            self.moments_,
             self.ensemble,
             self.calibration,
             shared_sample=self.resample == "bootstrap",
         )
-        self.reference_log_ratio_ = self.blend_.log_ratio(self.reference_.members)
+        self.reference_ = self.frame_.rows
+        self.reference_weight_ = self.reference_.weight
+        self.reference_log_ratio_ = self.frame_.log_ratio
         self.closure_ = self._closure(self.reference_, self.reference_log_ratio_)
 
     def take(self, simulations: ArrayLike) -> "DensityRatio":
@@ -295,7 +303,27 @@ class DensityRatio(BaseEstimator):
         log_ratio : ndarray of shape (n_events, n_components)
             Columns follow ``source_class_`` and ``source_id_``.
         """
-        return self.blend_.log_ratio(self.predict_members(X))
+        return self.frame_.blend.log_ratio(self.predict_members(X))
+
+    def predict_with_error(self, X: Any) -> tuple[FloatArray, RatioError]:
+        """Log ratios at events, and what training and finite samples leave unknown.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Events.
+
+        Returns
+        -------
+        log_ratio : ndarray of shape (n_events, n_components)
+            As `predict_log_ratio` gives it.
+        error : RatioError
+            Random coefficients of known functions, at the events and at the reference
+            rows, with their covariance.
+        """
+        members = self.predict_members(X)
+        log_ratio = self.frame_.blend.log_ratio(members)
+        return log_ratio, self.frame_.error(self._read_features(X), members)
 
     def predict_members(self, X: Any) -> NDArray[np.float32]:
         """Log ratios of every member of the ensemble.
@@ -308,7 +336,7 @@ class DensityRatio(BaseEstimator):
         Returns
         -------
         members : ndarray of shape (n_events, n_components, n_members)
-            Before blending, normalisation and calibration.
+            Before blending and normalisation.
         """
         check_is_fitted(self)
         X = self._read_features(X)
@@ -319,7 +347,7 @@ class DensityRatio(BaseEstimator):
             for model, shares in self.models_:
                 out[rows] += log_ratios(model, X[rows], shares, self.sources_)
         out /= len(self.models_)
-        return out
+        return self.frame_.tilted(X, out)
 
     def score(
         self,
@@ -428,50 +456,3 @@ class DensityRatio(BaseEstimator):
         members = np.zeros((len(X), 0, 0), np.float32)
         held = HeldOut(X, column[given.source], weight, members)
         return replace(held, weight=held.balanced(self.sources_.size))
-
-
-def make_classifier(classifier: Any, progress: bool = False) -> Any:
-    """Classifier of a name, or the one given after a check.
-
-    Parameters
-    ----------
-    classifier : {"mlp", "lightgbm", "logistic"} or classifier
-        Name or object.
-    progress : bool, default=False
-        Whether a network shows its progress.
-
-    Returns
-    -------
-    classifier : object
-        Scikit-learn classifier with ``predict_proba``.
-    """
-    if not isinstance(classifier, str):
-        check_classifier(classifier)
-        return classifier
-    if classifier not in _NAMES:
-        raise IncompatibleChoiceError(
-            f"classifier must be one of {_NAMES} or a scikit-learn classifier, got "
-            f"{classifier!r}."
-        )
-    if classifier == "mlp":
-        from sktamm.components._mlp import TorchMLPClassifier
-
-        return TorchMLPClassifier(progress=progress)
-    if classifier == "lightgbm":
-        from sktamm.components._lightgbm import LightGBMRatioClassifier
-
-        return LightGBMRatioClassifier()
-    return _quadratic_logistic()
-
-
-def _quadratic_logistic() -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
-
-    return make_pipeline(
-        StandardScaler(),
-        PolynomialFeatures(2, include_bias=False),
-        StandardScaler(),
-        LogisticRegression(C=100.0, max_iter=1000),
-    )

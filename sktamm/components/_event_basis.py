@@ -1,17 +1,14 @@
 """Smooth functions of events for the function-space prior.
 
-Every feature is made symmetric by a Yeo-Johnson transformation and scaled so that
-[-1, 1] holds all but the tails; the functions are polynomials of these coordinates. Of
-many candidates those by which the simulations differ most are kept: in the prior the
-size of a direction is the spread of the simulations along it, so the others would stay
-near zero anyway.
+The functions are polynomials, or splines, of the coordinates of
+`sktamm.components._moments`. Of many candidates those by which the simulations differ
+most are kept: in the prior the size of a direction is the spread of the simulations
+along it, so the others would stay near zero anyway.
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.preprocessing import PowerTransformer
 
 from sktamm._numerics import FloatArray
 from sktamm.components._basis import (
@@ -20,12 +17,12 @@ from sktamm.components._basis import (
     SplineBasis,
     orthonormal_map,
 )
+from sktamm.components._moments import Coordinates
 from sktamm.exceptions import IncompatibleChoiceError
 
 __all__ = ["EventBasis"]
 
 _SAMPLE = 20_000
-_TAIL = 1e-3
 _CANDIDATES = 300
 _BASES: dict[str, Any] = {
     "polynomial": None,
@@ -44,9 +41,12 @@ class EventBasis:
         where those are too many), splines, none, or an object with ``evaluate``.
     max_functions : int
         Largest number of functions kept.
+    coordinates : Coordinates
+        Fitted coordinates of the features.
     """
 
-    def __init__(self, basis: Any, max_functions: int):
+    def __init__(self, basis: Any, max_functions: int, coordinates: Coordinates):
+        self.coordinates = coordinates
         self.basis = basis
         self.max_functions = max_functions
 
@@ -76,9 +76,8 @@ class EventBasis:
             Functions at the reference rows.
         """
         stride = max(1, len(X) // _SAMPLE)
-        self._fit_coordinates(X[::stride])
         self.functions_ = self._make(X.shape[1])
-        values = self.functions_.evaluate(self._coordinates(X))
+        values = self.functions_.evaluate(self.coordinates.transform(X))
         self.chosen_ = np.arange(values.shape[1])
         if values.shape[1] > self.max_functions:
             part = (values[::stride], weight[::stride], log_ratio[::stride])
@@ -88,25 +87,8 @@ class EventBasis:
 
     def evaluate(self, X: FloatArray) -> FloatArray:
         """Functions at events, shape (n_rows, n_basis)."""
-        values = self.functions_.evaluate(self._coordinates(X))
+        values = self.functions_.evaluate(self.coordinates.transform(X))
         return self.map_.apply(values[:, self.chosen_])
-
-    def _fit_coordinates(self, X: FloatArray) -> None:
-        self.constant_ = np.ptp(X, axis=0) == 0
-        self.power_ = PowerTransformer()
-        with warnings.catch_warnings():  # of extreme exponents, which are harmless here
-            warnings.simplefilter("ignore")
-            values = self.power_.fit_transform(np.where(self.constant_, 0.0, X))
-        ends = np.quantile(values, [_TAIL, 1.0 - _TAIL], axis=0)
-        self.middle_ = ends.mean(axis=0)
-        half = 0.5 * np.ptp(ends, axis=0)
-        self.half_ = np.where(half > 0, half, 1.0)
-
-    def _coordinates(self, X: FloatArray) -> FloatArray:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = self.power_.transform(np.where(self.constant_, 0.0, X))
-        return np.clip((values - self.middle_) / self.half_, -1.0, 1.0)
 
     def _make(self, n_features: int) -> Any:
         if not isinstance(self.basis, str):

@@ -17,11 +17,11 @@ from sklearn.decomposition import NMF
 from sktamm._numerics import FloatArray
 from sktamm.base import RatioError
 
-__all__ = ["RatioTopics", "error_modes", "fit_topics"]
+__all__ = ["RatioTopics", "common_modes", "error_modes", "fit_topics"]
 
 _FLOOR = 1e-2
 _ROWS = 20_000
-_MODES = 16
+_MODES = 24
 _MAX_ITER = 400
 
 
@@ -124,26 +124,58 @@ def fit_topics(
 
 
 def error_modes(error: RatioError) -> tuple[NDArray, NDArray]:
-    """Independent unit modes of an error of log ratios, at rows and reference rows.
+    """Independent modes whose sum has the covariance of an error of log ratios.
+
+    Random draws of the coefficients, each over the root of their number: a Monte Carlo
+    stand-in that survives any map of the ratios.
 
     Parameters
     ----------
     error : RatioError
-        Functions and the covariance of their coefficients.
+        Functions and the covariances of their coefficients.
 
     Returns
     -------
     rows, reference : ndarray of shape (n, n_components, n_modes)
-        Changes of the log ratios by one standard deviation of every mode; the sixteen
-        largest.
+        Changes of the log ratios.
     """
-    shape = error.rows.shape[1:]
-    size = np.sqrt(np.mean(error.reference**2, axis=0, dtype=float)).ravel()
-    scaled = error.covariance * size * size[:, None]
-    values, vectors = np.linalg.eigh(scaled)
-    top = np.argsort(values)[::-1][:_MODES]
-    top = top[values[top] > 1e-12 * values.max()]
-    modes = vectors[:, top] * np.sqrt(values[top]) / np.maximum(size, 1e-30)[:, None]
-    modes = modes.reshape(*shape, -1).astype(np.float32)
-    rows = np.einsum("nki,kim->nkm", error.rows, modes)
-    return rows, np.einsum("nki,kim->nkm", error.reference, modes)
+    rng = np.random.default_rng(0)
+    n_components, n_terms = error.rows.shape[1:]
+    members = _draws(error.covariance[None], rng).reshape(n_components, n_terms, _MODES)
+    smooth = _draws(error.smooth_covariance, rng)
+    rows = np.einsum("nki,kim->nkm", error.rows, members)
+    rows += np.einsum("nj,kjm->nkm", error.smooth_rows, smooth, optimize=True)
+    reference = np.einsum("nki,kim->nkm", error.reference, members)
+    reference += np.einsum("nj,kjm->nkm", error.smooth_reference, smooth, optimize=True)
+    return rows, reference
+
+
+def _draws(covariance: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Normal draws over the root of their number, shape (..., n, n_modes)."""
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    shape = (*covariance.shape[:-1], _MODES)
+    return root @ rng.standard_normal(shape) / np.sqrt(_MODES)
+
+
+def common_modes(
+    rows: NDArray[np.float32], reference: NDArray[np.float32]
+) -> RatioError:
+    """Error of independent modes that are common to all components.
+
+    Parameters
+    ----------
+    rows, reference : ndarray of shape (n, n_components, n_modes)
+        Changes by every mode.
+
+    Returns
+    -------
+    error : RatioError
+        Without smooth functions.
+    """
+    n_components, n_modes = rows.shape[1:]
+    covariance = np.kron(np.ones((n_components, n_components)), np.eye(n_modes))
+    none = np.zeros((n_components, 0, 0))
+    return RatioError(
+        rows, reference, covariance, rows[:, 0, :0], reference[:, 0, :0], none
+    )

@@ -16,7 +16,7 @@ from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable, RatioError, Simulations
 from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._event_basis import EventBasis
-from sktamm.components._ratio_topics import error_modes, fit_topics
+from sktamm.components._ratio_topics import common_modes, error_modes, fit_topics
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
@@ -43,7 +43,7 @@ class RatioComponents(BaseEstimator):
         Largest share of every source kept for the reference sample.
     cv : int or None, default=None
         Folds of cross-fitting instead of the split.
-    calibration : {"temperature", "isotonic"} or None, default=None
+    calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
         Calibration of the ratios.
     n_reference : int, default=200_000
         Largest number of reference rows.
@@ -82,7 +82,7 @@ class RatioComponents(BaseEstimator):
         resample: str = "bootstrap",
         holdout: float = 0.25,
         cv: int | None = None,
-        calibration: str | None = None,
+        calibration: str | None = "moments",
         n_reference: int = 200_000,
         basis: Any = "polynomial",
         max_functions: int = 40,
@@ -159,7 +159,9 @@ class RatioComponents(BaseEstimator):
         ratio = self.ratio_
         logs = ratio.reference_log_ratio_
         self.extremes_ = np.stack([logs.min(axis=0), logs.max(axis=0)])
-        self.basis_ = EventBasis(self.basis, int(self.max_functions))
+        self.basis_ = EventBasis(
+            self.basis, int(self.max_functions), ratio.coordinates_
+        )
         self.reference_basis_ = self.basis_.fit(
             ratio.reference_.X, ratio.reference_weight_, logs, ratio.source_class_
         )
@@ -202,11 +204,11 @@ class RatioComponents(BaseEstimator):
                 "X must hold events for unbinned components, got histograms."
             )
         ratio = self.ratio_
-        members = ratio.predict_members(target.X)
-        log_ratio = ratio.blend_.log_ratio(members)
         error = None
         if self.propagate:
-            error = ratio.blend_.error(members, ratio.reference_.members)
+            log_ratio, error = ratio.predict_with_error(target.X)
+        else:
+            log_ratio = ratio.predict_log_ratio(target.X)
         components, described = self._describe(log_ratio, error)
         weight, variance = _contents(target)
         simulations = Simulations(
@@ -234,7 +236,7 @@ class RatioComponents(BaseEstimator):
             relative_variance=None,
             binned=False,
             out_of_range=self._out_of_range(target, log_ratio),
-            reference_source=ratio.reference_.source,
+            reference_sample=ratio.frame_.sample,
             error=components[2],
         )
 
@@ -253,7 +255,7 @@ class RatioComponents(BaseEstimator):
         One event in a thousand is allowed beyond, with five sigmas.
         """
         low, high = self.range_
-        beyond = ((target.X < low) | (target.X > high)).any(axis=1)
+        beyond = ((low > target.X) | (high < target.X)).any(axis=1)
         low, high = self.extremes_
         beyond |= (log_ratio > high + 1.0).any(axis=1)
         beyond |= (log_ratio < low - 1.0).any(axis=1)
@@ -282,8 +284,8 @@ class RatioComponents(BaseEstimator):
 class RatioTopicComponents(RatioComponents):
     """A few non-negative topics per class stand for many learned densities.
 
-    The density ratios of the simulations of a class at the reference rows are factorised,
-    r_k(x) = sum_t g_kt t(x) with g, t >= 0.
+    The density ratios of the simulations of a class are factorised at the reference
+    rows, r_k(x) = sum_t g_kt t(x) with g, t >= 0.
 
     Parameters
     ----------
@@ -301,7 +303,7 @@ class RatioTopicComponents(RatioComponents):
         Largest share of every source kept for the reference sample.
     cv : int or None, default=None
         Folds of cross-fitting instead of the split.
-    calibration : {"temperature", "isotonic"} or None, default=None
+    calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
         Calibration of the ratios.
     n_reference : int, default=200_000
         Largest number of reference rows.
@@ -336,7 +338,7 @@ class RatioTopicComponents(RatioComponents):
         resample: str = "bootstrap",
         holdout: float = 0.25,
         cv: int | None = None,
-        calibration: str | None = None,
+        calibration: str | None = "moments",
         n_reference: int = 200_000,
         basis: Any = "polynomial",
         max_functions: int = 40,
@@ -407,21 +409,19 @@ class RatioTopicComponents(RatioComponents):
         if error is None:
             return (topics, reference, None), (blends[0], blends[1], None)
         logs = (log_ratio, self.ratio_.reference_log_ratio_)
+        both = (topics, reference)
+        modes = error_modes(error)
         changes = [
             self._change(log, topic, mode)
-            for log, topic, mode in zip(
-                logs, (topics, reference), error_modes(error), strict=True
-            )
+            for log, topic, mode in zip(logs, both, modes, strict=True)
         ]
         moved = [
             _blend_change(topic, blend, change, self.source_weights_)
-            for topic, blend, change in zip(
-                (topics, reference), blends, changes, strict=True
-            )
+            for topic, blend, change in zip(both, blends, changes, strict=True)
         ]
         return (
-            (topics, reference, _independent(*changes)),
-            (blends[0], blends[1], _independent(*moved)),
+            (topics, reference, common_modes(*changes)),
+            (blends[0], blends[1], common_modes(*moved)),
         )
 
     def _change(
@@ -452,15 +452,6 @@ def _blend_change(
         for m in range(change.shape[2])
     ]
     return np.stack(parts, axis=2).astype(np.float32)
-
-
-def _independent(
-    rows: NDArray[np.float32], reference: NDArray[np.float32]
-) -> RatioError:
-    """Error of modes that are common to all components and independent."""
-    n_components, n_modes = rows.shape[1:]
-    common = np.ones((n_components, n_components))
-    return RatioError(rows, reference, np.kron(common, np.eye(n_modes)))
 
 
 def _contents(target: TargetEvents) -> tuple[Any, Any]:

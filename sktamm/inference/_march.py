@@ -104,7 +104,9 @@ def event_curve(
     ]
     centre = theta[:, :1]
     scale = np.sqrt(np.maximum(covariance[:, :1, 0], _SMALLEST_SCALE**2))
-    position, profile, marginal = (np.stack(arrays) for arrays in zip(*parts))
+    position, profile, marginal = (
+        np.stack(arrays) for arrays in zip(*parts, strict=True)
+    )
     return KappaCurve(centre, scale, bounds, position, profile, marginal)
 
 

@@ -1,7 +1,7 @@
 """Forms, priors and the mixture: log posterior, gradient and Hessian."""
 
-from sktamm.mixture._forms import ExponentialForm, LinearForm
 from sktamm.mixture._events import EventMixture
+from sktamm.mixture._forms import ExponentialForm, LinearForm
 from sktamm.mixture._model import MixtureModel, RowData
 from sktamm.mixture._priors import (
     DirichletPrior,

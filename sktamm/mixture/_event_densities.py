@@ -187,9 +187,9 @@ class EventExponential:
             Sums over the reference sample in blocks, shifted by a running maximum.
         """
         last = self._last
-        if last is not None and np.array_equal(last.params, params):
-            if last.covariance is not None or not second:
-                return last
+        known = last is not None and np.array_equal(last.params, params)
+        if last is not None and known and (last.covariance is not None or not second):
+            return last
         top, zeroth, first, products = self._reference_sums(params, second)
         mean = first / zeroth[:, None]
         covariance = None

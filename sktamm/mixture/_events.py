@@ -417,8 +417,7 @@ class EventMixture(MixtureModel):
             zeroth=weight.sum(axis=1),
             first=scaled @ left.features[rows],
             other=(weight * block.scale[d]) @ right.features[rows],
-            second=(left.transposed[:, rows] * both[:, None, :])
-            @ right.features[rows],
+            second=(left.transposed[:, rows] * both[:, None, :]) @ right.features[rows],
         )
         out = _outer(at[c], at[d], sums)
         if curved and own is not None:

@@ -17,6 +17,7 @@ open there), the second the error of a finite reference sample.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,19 +83,52 @@ def extra_variance(
         at = model.class_moments(theta[one])
         error = table.simulations.error if model.spans_simulations else table.error
         influence = np.zeros(table.reference_weight.size)
-        terms = []
+        moved = None if error is None else _Moved.zeros(error)
         for c in range(model.n_classes):
             columns = _columns(model, table, c)
             along = direction[one, model.slices[c]][0]
-            own = None if error is None else _of_class(error, columns)
-            part = _class_influence(model, c, at[c], along, pull, own, table)
+            terms = None if error is None else _terms(error, columns)
+            part = _class_influence(model, c, at[c], along, pull, terms, table)
             influence += part[0]
-            terms.append((columns, part[1]))
-        if table.reference_source is not None:
+            if moved is not None:
+                moved.members[columns], moved.smooth[columns] = part[1]
+        if table.reference_sample is not None:
             reference[b] = _stratified(influence, table)
-        if error is not None:
-            ratios[b] = _quadratic(error, terms)
+        if moved is not None and error is not None:
+            ratios[b] = moved.variance(error)
     return reference, ratios
+
+
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """Change of kappa per unit of every coefficient of the error."""
+
+    members: FloatArray
+    smooth: FloatArray
+
+    @classmethod
+    def zeros(cls, error: RatioError) -> "_Moved":
+        n_components = error.rows.shape[1]
+        smooth = (n_components, error.smooth_rows.shape[1])
+        return cls(np.zeros(error.rows.shape[1:]), np.zeros(smooth))
+
+    def variance(self, error: RatioError) -> float:
+        flat = self.members.ravel()
+        total = flat @ error.covariance @ flat
+        total += np.einsum(
+            "ki,kij,kj->", self.smooth, error.smooth_covariance, self.smooth
+        )
+        return float(total)
+
+
+@dataclass(frozen=True, eq=False)
+class _Terms:
+    """Functions of the error of one class at rows and reference rows."""
+
+    rows: NDArray[np.float32]
+    reference: NDArray[np.float32]
+    smooth_rows: FloatArray
+    smooth_reference: FloatArray
 
 
 def _columns(model: EventMixture, table: ComponentTable, c: int) -> NDArray[np.intp]:
@@ -103,13 +137,16 @@ def _columns(model: EventMixture, table: ComponentTable, c: int) -> NDArray[np.i
     return table.components_of(c)
 
 
-def _of_class(
-    error: RatioError, columns: NDArray[np.intp]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _terms(error: RatioError, columns: NDArray[np.intp]) -> _Terms:
+    part: slice | NDArray[np.intp] = columns
     if columns.size == columns[-1] - columns[0] + 1:  # a view instead of a copy
         part = slice(columns[0], columns[-1] + 1)
-        return error.rows[:, part], error.reference[:, part]
-    return error.rows[:, columns], error.reference[:, columns]
+    return _Terms(
+        error.rows[:, part],
+        error.reference[:, part],
+        error.smooth_rows,
+        error.smooth_reference,
+    )
 
 
 def _pull(
@@ -134,9 +171,9 @@ def _class_influence(
     at: Moments,
     along: FloatArray,
     pull: _Pull,
-    error: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    error: _Terms | None,
     table: ComponentTable,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, Any]:
     density = model.events[c]
     if isinstance(density, EventExponential):
         drive = pull.observed * (pull.slope[c] - pull.share[c] * pull.total)
@@ -152,24 +189,28 @@ def _exponential(
     along: FloatArray,
     drive: FloatArray,
     own: FloatArray,
-    error: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    error: _Terms | None,
     table: ComponentTable,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, Any]:
     """Influence of the reference rows, and of every (component, term)."""
     q, d = _at_reference(density, at, along)
     total, weight = drive.sum(), own.sum()
     influence = -q * (total + weight * d)
     if error is None:
-        return influence, np.zeros(0)
-    rows, reference = error
+        return influence, None
     mass = table.reference_weight * q
-    mean = _weighted(mass, reference)
-    tilt = _weighted(mass * d, reference)
     offset, directions = density.blend
-    beta = (offset + directions @ at.params[0])[:, None]
-    change = (directions @ along)[:, None]
-    moved = beta * (_weighted(drive, rows) - total * mean - weight * tilt)
-    moved += change * (_weighted(own, rows) - weight * mean)
+    beta = offset + directions @ at.params[0]
+    change = directions @ along
+    moved = []
+    for rows, reference in (
+        (error.rows, error.reference),
+        (error.smooth_rows[:, None], error.smooth_reference[:, None]),
+    ):
+        mean, tilted = _weighted(mass, reference), _weighted(mass * d, reference)
+        by_offset = _weighted(drive, rows) - total * mean - weight * tilted
+        by_change = _weighted(own, rows) - weight * mean
+        moved.append(beta[:, None] * by_offset + change[:, None] * by_change)
     return influence, moved
 
 
@@ -191,9 +232,9 @@ def _linear(
     at: Moments,
     along: FloatArray,
     pull: _Pull,
-    error: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    error: _Terms | None,
     table: ComponentTable,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, Any]:
     """The same for components: a change of r_k acts on its own responsibility."""
     weights = density.weights(at.params)[0]
     step = density.contrast @ along
@@ -205,41 +246,49 @@ def _linear(
     sums = weights * (first @ density.features + step * (second @ density.features))
     influence = -(density.reference_features @ sums)
     if error is None:
-        return influence, np.zeros(0)
-    rows, reference = error
-    moved = np.empty(rows.shape[1:])
-    for k in range(rows.shape[1]):
+        return influence, None
+    members = np.empty(error.rows.shape[1:])
+    smooth = np.empty((len(weights), error.smooth_rows.shape[1]))
+    for k in range(len(weights)):
         drive = weights[k] * density.features[:, k] * (first + step[k] * second)
         mass = table.reference_weight * density.reference_features[:, k]
-        mass = mass / mass.sum()
-        moved[k] = drive @ rows[:, k] - sums[k] * (mass @ reference[:, k])
-    return influence, moved
+        mass = sums[k] * mass / mass.sum()
+        members[k] = drive @ error.rows[:, k] - mass @ error.reference[:, k]
+        smooth[k] = drive @ error.smooth_rows - mass @ error.smooth_reference
+    return influence, (members, smooth)
 
 
-def _weighted(weight: FloatArray, values: NDArray[np.float32]) -> FloatArray:
+def _weighted(weight: FloatArray, values: NDArray) -> FloatArray:
     """Sum_i weight_i values_i, shape (n_components, n_terms), in double precision."""
     total = np.zeros(values.shape[1:])
-    for rows in row_blocks(len(values), int(np.prod(values.shape[1:]))):
+    if not total.size:
+        return total
+    for rows in row_blocks(len(values), total.size):
         block = values[rows].reshape(values[rows].shape[0], -1)
         total += (weight[rows] @ block).reshape(total.shape)
     return total
 
 
 def _stratified(influence: FloatArray, table: ComponentTable) -> float:
-    """Variance of sum_j m_j s_j when the rows of every source are a random sample."""
-    source, weight = table.reference_source, table.reference_weight
-    assert source is not None
+    """Variance of sum_j m_j s_j when the rows of every source are a random sample.
+
+    The part of s that is a combination of the control functions does not feel these
+    rows but the larger sample behind the means of the functions.
+    """
+    sample, weight = table.reference_sample, table.reference_weight
+    assert sample is not None
+    source = sample.source
+    known = 0.0
+    if sample.control.shape[1]:
+        centred = sample.control - weight @ sample.control
+        weighted = weight[:, None] * centred
+        gram = weighted.T @ centred
+        gram += 1e-9 * np.trace(gram) / len(gram) * np.eye(len(gram))
+        slope = np.linalg.solve(gram, weighted.T @ influence)
+        influence = influence - centred @ slope
+        known = float(slope @ sample.covariance @ slope)
     mass = np.bincount(source, weight)
     size = np.bincount(source)
     mean = np.bincount(source, weight * influence) / np.where(mass > 0, mass, 1.0)
     square = np.bincount(source, (weight * (influence - mean[source])) ** 2)
-    return float((square * size / np.maximum(size - 1, 1)).sum())
-
-
-def _quadratic(
-    error: RatioError, terms: list[tuple[NDArray[np.intp], FloatArray]]
-) -> float:
-    full = np.zeros(error.rows.shape[1:])
-    for columns, values in terms:
-        full[columns] = values
-    return float(full.ravel() @ error.covariance @ full.ravel())
+    return known + float((square * size / np.maximum(size - 1, 1)).sum())

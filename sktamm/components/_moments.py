@@ -1,0 +1,310 @@
+"""Smooth moments of the simulations: what is known without any classifier.
+
+The means of smooth functions psi over the events of a simulation are plain averages
+over all of its events. Two things are made to agree with them:
+
+* the reference sample, a small part of all events: its weights become
+  m_j (1 + lambda . psi_j) so that E_ref[psi] = mean_k E_k[psi] (calibration of survey
+  weights, Deville and Sarndal 1992);
+* the learned ratios: r_k becomes r_k exp(lambda_k . psi) / Z so that E_ref[r_k psi] =
+  E_k[psi], which leaves in the smooth directions of ln r_k nothing but the statistical
+  error of the simulation, with covariance Cov_k(psi)^-1 / n_k.
+"""
+
+import itertools
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import PowerTransformer
+
+from sktamm._numerics import FloatArray
+from sktamm.components._basis import multi_orders
+
+__all__ = ["Coordinates", "Moments", "SmoothFunctions", "rake", "tilt"]
+
+_SAMPLE = 20_000
+_TAIL = 1e-3
+_BLOCK = 65_536
+_ROWS_PER_FUNCTION = 20
+_LARGEST_CHANGE = 0.5
+_NEWTON_STEPS = 4
+_RIDGE = 1e-6
+
+
+class Coordinates:
+    """Features made symmetric and scaled so that [-1, 1] holds all but the tails.
+
+    A Yeo-Johnson transformation of every feature, then a linear map, cut at the ends.
+    """
+
+    def fit(self, X: FloatArray) -> "Coordinates":
+        """Learn the transformation from events.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_events, n_features)
+            Events.
+
+        Returns
+        -------
+        self : Coordinates
+            Fitted transformation.
+        """
+        X = X[:: max(1, len(X) // _SAMPLE)]
+        self.constant_ = np.ptp(X, axis=0) == 0
+        self.power_ = PowerTransformer()
+        with warnings.catch_warnings():  # of extreme exponents, harmless here
+            warnings.simplefilter("ignore")
+            values = self.power_.fit_transform(np.where(self.constant_, 0.0, X))
+        ends = np.quantile(values, [_TAIL, 1.0 - _TAIL], axis=0)
+        self.middle_ = ends.mean(axis=0)
+        half = 0.5 * np.ptp(ends, axis=0)
+        self.half_ = np.where(half > 0, half, 1.0)
+        return self
+
+    def transform(self, X: FloatArray) -> FloatArray:
+        """Coordinates of events, shape (n_events, n_features)."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values = self.power_.transform(np.where(self.constant_, 0.0, X))
+        return np.clip((values - self.middle_) / self.half_, -1.0, 1.0)
+
+
+class SmoothFunctions:
+    """Legendre products of coordinates, of the highest degree that is not too many.
+
+    Parameters
+    ----------
+    coordinates : Coordinates
+        Fitted coordinates.
+    degree : int
+        Largest total degree.
+    limit : int
+        Largest number of functions; where the second degree has more, only powers of
+        single coordinates are used.
+    """
+
+    def __init__(self, coordinates: Coordinates, degree: int, limit: int):
+        self.coordinates = coordinates
+        d = coordinates.half_.size
+        for total in range(degree, 1, -1):
+            orders = multi_orders(d, total) if _number(d, total) <= limit else None
+            if orders is not None:
+                break
+        else:
+            power = max(1, min(degree, limit // d))
+            orders = _single_orders(d, power)
+        self.orders = orders
+
+    @property
+    def size(self) -> int:
+        """Number of functions."""
+        return len(self.orders)
+
+    def evaluate(self, X: FloatArray) -> FloatArray:
+        """Values at events, shape (n_events, n_functions)."""
+        u = self.coordinates.transform(X)
+        highest = max(max(order) for order in self.orders)
+        tables = [np.polynomial.legendre.legvander(column, highest) for column in u.T]
+        out = np.ones((len(X), self.size))
+        for j, order in enumerate(self.orders):
+            for table, power in zip(tables, order, strict=True):
+                if power:
+                    out[:, j] *= table[:, power]
+        return out
+
+
+def _number(d: int, degree: int) -> int:
+    """Number of monomials of d variables up to a total degree, without the constant."""
+    total = 1
+    for i in range(degree):
+        total = total * (d + degree - i) // (i + 1)
+    return total - 1
+
+
+def _single_orders(d: int, degree: int) -> list[tuple[int, ...]]:
+    pairs = itertools.product(range(1, degree + 1), range(d))
+    return [tuple(power if i == j else 0 for i in range(d)) for power, j in pairs]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Means of smooth functions over all events of every source.
+
+    Attributes
+    ----------
+    functions : SmoothFunctions
+        The functions.
+    mean : ndarray of shape (n_sources, n_functions)
+        Means.
+    covariance : ndarray of shape (n_sources, n_functions, n_functions)
+        Covariances of one event.
+    size : ndarray of shape (n_sources,)
+        Effective numbers of events.
+    """
+
+    functions: SmoothFunctions
+    mean: FloatArray
+    covariance: FloatArray
+    size: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        functions: SmoothFunctions,
+        X: FloatArray,
+        source: NDArray[np.intp],
+        weight: FloatArray | None,
+    ) -> "Moments":
+        """Moments of labelled events, whose sources ascend.
+
+        Parameters
+        ----------
+        functions : SmoothFunctions
+            The functions.
+        X : ndarray of shape (n_events, n_features)
+            Events.
+        source : ndarray of int, shape (n_events,)
+            Source of every event; ascending.
+        weight : ndarray of shape (n_events,) or None
+            Event weights.
+
+        Returns
+        -------
+        moments : Moments
+            Means, covariances and effective sizes.
+        """
+        ends = np.append(np.flatnonzero(np.diff(source)) + 1, len(source))
+        starts = np.append(0, ends[:-1])
+        parts = [
+            _one_source(functions, X, weight, a, b)
+            for a, b in zip(starts, ends, strict=True)
+        ]
+        mean, covariance, size = (
+            np.array(arrays) for arrays in zip(*parts, strict=True)
+        )
+        return cls(functions, mean, covariance, size)
+
+    def take(self, sources: NDArray[np.intp]) -> "Moments":
+        """Moments of some sources."""
+        parts = (self.mean[sources], self.covariance[sources], self.size[sources])
+        return Moments(self.functions, *parts)
+
+    def select(self, columns: NDArray[np.intp]) -> "Moments":
+        """Moments of some of the functions."""
+        square = self.covariance[:, columns[:, None], columns]
+        return Moments(self.functions, self.mean[:, columns], square, self.size)
+
+    def covariance_of_mean(self) -> FloatArray:
+        """Covariance of the means under the equal mixture of the sources."""
+        share = 1.0 / self.size / self.size.size**2
+        return np.einsum("k,kij->ij", share, self.covariance)
+
+
+def _one_source(
+    functions: SmoothFunctions,
+    X: FloatArray,
+    weight: FloatArray | None,
+    start: int,
+    end: int,
+) -> tuple[FloatArray, FloatArray, float]:
+    n = functions.size
+    first, second = np.zeros(n), np.zeros((n, n))
+    total = squares = 0.0
+    for a in range(start, end, _BLOCK):
+        rows = slice(a, min(a + _BLOCK, end))
+        values = functions.evaluate(X[rows])
+        w = np.ones(len(values)) if weight is None else weight[rows]
+        first += w @ values
+        second += (w[:, None] * values).T @ values
+        total += w.sum()
+        squares += (w**2).sum()
+    mean = first / total
+    return mean, second / total - np.outer(mean, mean), total**2 / squares
+
+
+def rake(
+    weight: FloatArray, values: FloatArray, mean: FloatArray
+) -> tuple[FloatArray, bool]:
+    """Change weights a little so that the means of functions are given ones.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_rows,)
+        Probabilities.
+    values : ndarray of shape (n_rows, n_functions)
+        Functions at the rows.
+    mean : ndarray of shape (n_functions,)
+        Means to agree with.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_rows,)
+        New probabilities; the old ones if the rows are too few for a small change.
+    done : bool
+        Whether they were changed.
+    """
+    if len(values) < _ROWS_PER_FUNCTION * values.shape[1]:
+        return weight, False
+    old = weight @ values
+    centred = values - old
+    gram = (weight[:, None] * centred).T @ centred
+    gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+    change = centred @ np.linalg.solve(gram, mean - old)
+    if np.abs(change).max() > _LARGEST_CHANGE:
+        return weight, False
+    return weight * (1.0 + change), True
+
+
+def tilt(
+    log_ratio: FloatArray, weight: FloatArray, values: FloatArray, moments: Moments
+) -> tuple[FloatArray, FloatArray]:
+    """Tilt log ratios so that they reproduce the moments of their sources.
+
+    Parameters
+    ----------
+    log_ratio : ndarray of shape (n_rows, n_sources)
+        Log ratios at the reference rows.
+    weight : ndarray of shape (n_rows,)
+        Probabilities of the rows.
+    values : ndarray of shape (n_rows, n_functions)
+        Functions at the rows.
+    moments : Moments
+        Moments of the sources, of the same functions.
+
+    Returns
+    -------
+    slope : ndarray of shape (n_sources, n_functions)
+        Coefficients lambda; zero where the events of a source are too few.
+    covariance : ndarray of shape (n_sources, n_functions, n_functions)
+        Their statistical covariance, Cov_k(psi)^-1 / n_k.
+    """
+    n_sources, n = moments.mean.shape
+    slope, covariance = np.zeros((n_sources, n)), np.zeros((n_sources, n, n))
+    for k in range(n_sources):
+        if moments.size[k] < _ROWS_PER_FUNCTION * n:
+            continue
+        own = moments.covariance[k]
+        own = own + _RIDGE * np.trace(own) / n * np.eye(n)
+        mass = weight * np.exp(log_ratio[:, k] - log_ratio[:, k].max())
+        found = _tilt_one(mass, values, moments.mean[k], own)
+        if found is not None:
+            slope[k] = found
+            covariance[k] = np.linalg.inv(own) / moments.size[k]
+    return slope, covariance
+
+
+def _tilt_one(
+    mass: FloatArray, values: FloatArray, mean: FloatArray, metric: FloatArray
+) -> FloatArray | None:
+    """Solve E[psi] = mean by Newton steps with the covariance of the source."""
+    slope = np.zeros(mean.size)
+    inverse = np.linalg.inv(metric)
+    for _ in range(_NEWTON_STEPS):
+        tilted = mass * np.exp(values @ slope)
+        step = inverse @ (mean - tilted @ values / tilted.sum())
+        slope += step
+    largest = np.sqrt(slope @ metric @ slope)
+    return slope if np.isfinite(largest) and largest < 1.0 else None

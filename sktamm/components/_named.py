@@ -1,0 +1,57 @@
+"""Classifiers by name, with settings that suit density ratios."""
+
+from typing import Any
+
+from sktamm.components._classifiers import check_classifier
+from sktamm.exceptions import IncompatibleChoiceError
+
+__all__ = ["make_classifier"]
+
+_NAMES = ("lightgbm", "logistic", "mlp")
+
+
+def make_classifier(classifier: Any, progress: bool = False) -> Any:
+    """Classifier of a name, or the one given after a check.
+
+    Parameters
+    ----------
+    classifier : {"mlp", "lightgbm", "logistic"} or classifier
+        Name or object.
+    progress : bool, default=False
+        Whether a network shows its progress.
+
+    Returns
+    -------
+    classifier : object
+        Scikit-learn classifier with ``predict_proba``.
+    """
+    if not isinstance(classifier, str):
+        check_classifier(classifier)
+        return classifier
+    if classifier not in _NAMES:
+        raise IncompatibleChoiceError(
+            f"classifier must be one of {_NAMES} or a scikit-learn classifier, got "
+            f"{classifier!r}."
+        )
+    if classifier == "mlp":
+        from sktamm.components._mlp import TorchMLPClassifier
+
+        return TorchMLPClassifier(activation="gelu", progress=progress)
+    if classifier == "lightgbm":
+        from sktamm.components._lightgbm import LightGBMRatioClassifier
+
+        return LightGBMRatioClassifier()
+    return _quadratic_logistic()
+
+
+def _quadratic_logistic() -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+    return make_pipeline(
+        StandardScaler(),
+        PolynomialFeatures(2, include_bias=False),
+        StandardScaler(),
+        LogisticRegression(C=100.0, max_iter=1000),
+    )

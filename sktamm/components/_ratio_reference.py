@@ -1,0 +1,183 @@
+"""The reference sample of density ratios: calibrated rows and calibrated members.
+
+From held-out events and the members' ratios there to what every later event needs: the
+weights of the rows, the tilts of the members, their blend.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.base import RatioError, ReferenceSample
+from sktamm.components._blend import Blend, fit_blend
+from sktamm.components._moments import (
+    Moments,
+    SmoothFunctions,
+    rake,
+    tilt,
+)
+from sktamm.components._ratio_sample import HeldOut
+
+__all__ = ["CONTROL", "RatioReference", "fit_reference"]
+
+# Largest degree and number of the smooth functions: of the reference, of the ratios.
+CONTROL = (5, 240)
+_TILT = (3, 70)
+
+
+@dataclass(frozen=True, eq=False)
+class RatioReference:
+    """Reference rows of some sources and how to treat members at other events.
+
+    Attributes
+    ----------
+    rows : HeldOut
+        Reference rows: probabilities as weights, members after their tilts.
+    functions : SmoothFunctions
+        Functions of the calibrations.
+    columns : ndarray of int
+        Which of them tilt the ratios.
+    slope : ndarray of shape (n_sources, n_columns, n_members)
+        Tilts.
+    slope_covariance : ndarray of shape (n_sources, n_columns, n_columns)
+        Statistical covariance of the tilts.
+    blend : Blend
+        Blend of the tilted members.
+    log_ratio : ndarray of shape (n_rows, n_sources)
+        Log ratios at the reference rows.
+    sample : ReferenceSample
+        Origin of the rows.
+    """
+
+    rows: HeldOut
+    functions: SmoothFunctions
+    columns: NDArray[np.intp]
+    slope: NDArray[np.float32]
+    slope_covariance: FloatArray
+    blend: Blend
+    log_ratio: FloatArray
+    sample: ReferenceSample
+
+    def tilted(
+        self, X: FloatArray, members: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Members at events after their tilts.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_events, n_features)
+            Events.
+        members : ndarray of shape (n_events, n_sources, n_members)
+            Log ratios of the classifier.
+
+        Returns
+        -------
+        members : ndarray of shape (n_events, n_sources, n_members)
+            Tilted log ratios.
+        """
+        if not self.slope.any():
+            return members
+        values = self.functions.evaluate(X)[:, self.columns]
+        return members + _tilts(values, self.slope)
+
+    def error(self, X: FloatArray, members: NDArray[np.float32]) -> RatioError:
+        """Error of the log ratios at events.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_events, n_features)
+            Events.
+        members : ndarray of shape (n_events, n_sources, n_members)
+            Tilted members there.
+
+        Returns
+        -------
+        error : RatioError
+            Random coefficients of known functions.
+        """
+        columns = self.columns
+        if not self.slope_covariance.any():
+            columns = columns[:0]
+        covariance = self.slope_covariance[:, : columns.size, : columns.size]
+        return RatioError(
+            rows=self.blend.deviations(members),
+            reference=self.blend.deviations(self.rows.members),
+            covariance=self.blend.covariance,
+            smooth_rows=self.functions.evaluate(X)[:, columns],
+            smooth_reference=self.functions.evaluate(self.rows.X)[:, columns],
+            smooth_covariance=covariance,
+        )
+
+
+def fit_reference(
+    held: HeldOut,
+    moments: Moments,
+    ensemble: str,
+    calibration: str | None,
+    *,
+    shared_sample: bool,
+) -> RatioReference:
+    """Calibrate the rows, tilt and blend the members.
+
+    Parameters
+    ----------
+    held : HeldOut
+        Held-out rows with the members' log ratios to the equal mixture.
+    moments : Moments
+        Smooth moments of all events of the sources.
+    ensemble : {"mean", "wifi"}
+        How members are blended.
+    calibration : {"moments", "temperature", "isotonic"} or None
+        Calibration of the ratios.
+    shared_sample : bool
+        Whether members were trained on bootstraps of one sample.
+
+    Returns
+    -------
+    reference : RatioReference
+        Calibrated reference.
+    """
+    values = moments.functions.evaluate(held.X)
+    weight, raked = rake(held.weight, values, moments.mean.mean(axis=0))
+    columns = _tilt_columns(moments.functions)
+    own = moments.select(columns)
+    n_sources, n_members = held.members.shape[1:]
+    slope = np.zeros((n_sources, columns.size, n_members), np.float32)
+    covariance = np.zeros((n_sources, columns.size, columns.size))
+    if calibration == "moments":
+        part = values[:, columns]
+        for i in range(n_members):
+            found = tilt(held.members[:, :, i], weight, part, own)
+            slope[:, :, i], covariance = found
+    members = held.members + _tilts(values[:, columns], slope)
+    rows = replace(held, weight=weight, members=members)
+    later = None if calibration == "moments" else calibration
+    blend = fit_blend(rows, ensemble, later, shared_sample=shared_sample)
+    control = values if raked else values[:, :0]
+    known = moments.covariance_of_mean()[: control.shape[1], : control.shape[1]]
+    return RatioReference(
+        rows=rows,
+        functions=moments.functions,
+        columns=columns,
+        slope=slope,
+        slope_covariance=covariance,
+        blend=blend,
+        log_ratio=blend.log_ratio(members),
+        sample=ReferenceSample(held.source, control, known),
+    )
+
+
+def _tilt_columns(functions: SmoothFunctions) -> NDArray[np.intp]:
+    known = {order: j for j, order in enumerate(functions.orders)}
+    wanted = SmoothFunctions(functions.coordinates, *_TILT).orders
+    return np.array([known[o] for o in wanted if o in known], dtype=np.intp)
+
+
+def _tilts(values: FloatArray, slope: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the tilts add, shape (n_rows, n_sources, n_members)."""
+    n_sources, n_functions, n_members = slope.shape
+    flat = slope.transpose(1, 0, 2).reshape(n_functions, -1)
+    added = values.astype(np.float32) @ flat
+    return added.reshape(len(values), n_sources, n_members)

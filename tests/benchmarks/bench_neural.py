@@ -1,0 +1,214 @@
+"""The Gaussian study with learned ratios: coverage, RMSE, bias and interval score.
+
+Usage: python tests/benchmarks/bench_neural.py --checkpoint DIR [--pools 10] ...
+
+The 300 published pairs of simulations are divided at random into ten pools of 30. One
+classifier per pool learns all 60 ratios (--events per source; nothing else of the
+truth or of the other pools). Every pool gives three disjoint sets of ten simulations,
+30 in all; K = 4, 6, 8 are the first K of a set, the reference is the mixture of the K.
+Ten experiments per set and truth (5 000 + 50 000 events, kappa = 1/11): the published
+truth, and a truth drawn from the simulations of another set of the pool, which is no
+component. Cells: the default of NeuralRatioTAMM, and the published settings (ridge,
+frequentist profile intervals).
+
+Experiments that share simulations are correlated: errors are those of resampled sets.
+Trained pools and finished results stay in the checkpoint folder; a second call resumes.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+from joblib import Parallel, delayed
+
+from sktamm import NeuralRatioTAMM
+from sktamm._numerics import interval_score
+from sktamm.datasets import GaussianParameters, make_gaussian_study
+
+KAPPA = 1 / 11
+LEVELS = (0.683, 0.955)
+SET = 10
+SIZES = (4, 6, 8, 10)
+PUBLISHED_IS = {4: 0.215, 6: 0.194, 8: 0.212, 10: 0.154}
+CELLS = {
+    "default": {},
+    "published settings": {"prior": "ridge", "inference": "frequentist"},
+}
+COLUMNS = ("kappa", "std", "low68", "high68", "low95", "high95", "reference", "ratios")
+
+
+def members_of(pool, options):
+    """Indices of the simulations of a pool."""
+    order = np.random.default_rng(11).permutation(300)
+    return order[pool * options.pool_size : (pool + 1) * options.pool_size]
+
+
+def train(pool, options):
+    """Train the classifier of a pool, or read it."""
+    path = options.checkpoint / f"{options.tag}_pool{pool}.joblib"
+    if path.exists():
+        return path
+    start = time.perf_counter()
+    study = make_gaussian_study(
+        parameters=options.parameters.take(members_of(pool, options)),
+        n_events=options.events,
+        random_state=100 + pool,
+    )
+    tamm = NeuralRatioTAMM(
+        options.classifier,
+        n_members=options.members,
+        resample=options.resample,
+        n_reference=options.reference,
+        random_state=pool,
+    ).fit(study.X, study.y, simulation=study.simulation)
+    seconds = time.perf_counter() - start
+    tamm.bench_seconds_ = seconds
+    print(f"pool {pool}: trained in {seconds:.0f} s", flush=True)
+    joblib.dump(tamm, path.with_suffix(".part"))
+    path.with_suffix(".part").rename(path)
+    return path
+
+
+def targets(truth, seed, options):
+    """Experiments of one set: events and the experiment each belongs to."""
+    parts = [
+        make_gaussian_study(
+            1, 1, target=truth, random_state=[seed, experiment]
+        ).X_target
+        for experiment in range(options.experiments)
+    ]
+    return np.concatenate(parts), np.repeat(np.arange(len(parts)), len(parts[0]))
+
+
+def answers(tamm, X, dataset):
+    result = tamm.infer(X, dataset=dataset, levels=LEVELS)
+    ends = np.moveaxis(result.interval, 2, 1).reshape(len(result.kappa), 4)
+    errors = [result.diagnostics[n] for n in ("std_reference", "std_ratios")]
+    return np.column_stack([result.kappa, result.std, ends, *errors])
+
+
+def run_set(pool, number, options):
+    """All cells, sizes and truths of one set; {(cell, K, truth): (n, 8)}."""
+    path = options.checkpoint / f"{options.tag}_set{pool}_{number}.joblib"
+    if path.exists():
+        return joblib.load(path)
+    start = time.perf_counter()
+    tamm = joblib.load(options.checkpoint / f"{options.tag}_pool{pool}.joblib")
+    order = np.random.default_rng(pool).permutation(options.pool_size)
+    own = order[number * SET : (number + 1) * SET]
+    other = order[(number + 1) * SET % options.pool_size]
+    drawn = options.parameters.take([members_of(pool, options)[other]])
+    found = {}
+    for name, truth in (("published", None), ("drawn", drawn)):
+        X, dataset = targets(truth, 1000 * pool + number, options)
+        for cell, settings in CELLS.items():
+            if cell != "default" and name == "drawn":
+                continue
+            for size in options.sizes:
+                part = tamm.set_params(**settings).take(own[:size])
+                found[cell, size, name] = answers(part, X, dataset)
+            tamm.set_params(prior="auto", inference="bayesian")
+    seconds = time.perf_counter() - start
+    print(f"pool {pool}, set {number}: {seconds:.0f} s", flush=True)
+    joblib.dump(found, path)
+    return found
+
+
+def mean_and_error(values):
+    """Mean over sets and the standard error from their scatter."""
+    return values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+
+
+def measures(found):
+    """Means per set of every measure; found has shape (n_sets, n_experiments, 8)."""
+    kappa, ends = found[..., 0], found[..., 2:6]
+    low, high = ends[..., ::2], ends[..., 1::2]
+    covered = (low <= KAPPA) & (high >= KAPPA)
+    scores = interval_score(KAPPA, low[..., 0], high[..., 0], LEVELS[0])
+    values = {
+        "cov68": covered[..., 0],
+        "cov95": covered[..., 1],
+        "IS68": scores,
+        "square": (kappa - KAPPA) ** 2,
+        "bias": kappa - KAPPA,
+        "half": 0.5 * (high - low)[..., 0],
+        "reference": found[..., 6],
+        "ratios": found[..., 7],
+    }
+    return {name: mean_and_error(v.mean(axis=1)) for name, v in values.items()}
+
+
+def nominal(value, error, level, floor):
+    return value >= level - 2 * error and value >= floor
+
+
+def print_table(title, results, sizes):
+    print(f"\n### {title}\n")
+    print(
+        "| cell | K | truth | cov 68.3 | cov 95.5 | nominal | IS 68 | published IS | "
+        "RMSE | bias | half-width | std reference / ratios |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    for cell, truth in (
+        ("default", "published"),
+        ("default", "drawn"),
+        ("published settings", "published"),
+    ):
+        for size in sizes:
+            m = measures(np.stack([r[cell, size, truth] for r in results]))
+            good = nominal(*m["cov68"], 0.683, 0.63)
+            good = good and nominal(*m["cov95"], 0.955, 0.92)
+            print(
+                f"| {cell} | {size} | {truth} "
+                f"| {m['cov68'][0]:.3f} +- {m['cov68'][1]:.3f} "
+                f"| {m['cov95'][0]:.3f} +- {m['cov95'][1]:.3f} "
+                f"| {'yes' if good else 'no'} "
+                f"| {m['IS68'][0]:.4f} +- {m['IS68'][1]:.4f} "
+                f"| {PUBLISHED_IS.get(size, float('nan')):.3f} "
+                f"| {np.sqrt(m['square'][0]):.4f} | {m['bias'][0]:+.4f} "
+                f"| {m['half'][0]:.4f} "
+                f"| {m['reference'][0]:.4f} / {m['ratios'][0]:.4f} |"
+            )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    root = Path(__file__).resolve().parents[2]
+    default = root.parent / "shared" / "data" / "gaussian_msds.npz"
+    parser.add_argument("--data", type=Path, default=default)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--classifier", default="mlp")
+    parser.add_argument("--members", type=int, default=4)
+    parser.add_argument("--resample", default="bootstrap")
+    parser.add_argument("--events", type=int, default=50_000, help="per source")
+    parser.add_argument("--reference", type=int, default=300_000)
+    parser.add_argument("--pools", type=int, default=10)
+    parser.add_argument("--pool-size", type=int, default=30)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--experiments", type=int, default=10)
+    parser.add_argument("--n-jobs", type=int, default=2)
+    options = parser.parse_args()
+    options.parameters = GaussianParameters.from_mapping(np.load(options.data))
+    options.checkpoint.mkdir(parents=True, exist_ok=True)
+    options.tag = f"{options.classifier}_{options.members}_{options.events}"
+    start = time.perf_counter()
+    for pool in range(options.pools):
+        train(pool, options)
+    print(f"training {time.perf_counter() - start:.0f} s", flush=True)
+    jobs = [(p, s) for p in range(options.pools) for s in range(3)]
+    results = Parallel(options.n_jobs)(
+        delayed(run_set)(pool, number, options) for pool, number in jobs
+    )
+    print_table(
+        f"{options.classifier}, {options.members} members, {options.events} events "
+        f"per source, {len(results)} sets x {options.experiments} experiments",
+        results,
+        options.sizes,
+    )
+    print(f"\n{time.perf_counter() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
