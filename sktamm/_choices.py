@@ -26,7 +26,14 @@ from sktamm.mixture import (
     SimulationsPrior,
 )
 
-__all__ = ["check_level", "check_levels", "choose", "name_of", "seed_sequence"]
+__all__ = [
+    "check_level",
+    "check_levels",
+    "choose",
+    "describe",
+    "name_of",
+    "seed_sequence",
+]
 
 _CHOICES: Mapping[str, Mapping[str, Any]] = {
     "components": {
@@ -80,6 +87,19 @@ def name_of(name: str, choice: Any) -> str:
         if type(choice) is known:
             return word
     return type(choice).__name__
+
+
+def describe(estimator: Any) -> dict[str, str]:
+    """The choices of a fitted estimator, in words, for its results."""
+    return {
+        "components": name_of("components", estimator.components_),
+        "form": name_of("form", estimator._form_),
+        "prior": name_of("prior", estimator._prior_),
+        "inference": name_of("inference", estimator._inference_),
+        "interval": str(estimator._inference_.interval),
+        "simulations": str(estimator.simulations_.size),
+        "paired": str(estimator.paired_),
+    }
 
 
 def check_level(level: Any) -> None:

@@ -17,7 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._choices import check_level, check_levels, choose, name_of, seed_sequence
+from sktamm._choices import (
+    check_level,
+    check_levels,
+    choose,
+    describe,
+    seed_sequence,
+)
 from sktamm._numerics import FloatArray, interval_score, project_to_simplex
 from sktamm._report import make_result, warn_about
 from sktamm._truth import owner, true_fraction
@@ -477,24 +483,13 @@ class TAMMRegressor(BaseEstimator):
             classes=self.classes_,
             pos_label=self.pos_label_,
             levels=levels,
-            method=self._describe(),
+            method=describe(self),
             templates=self.components_.adapted(
                 table,
                 lambda: np.exp(model.class_log_density(answer.theta)),
                 tuple(str(name) for name in features),
             ),
         )
-
-    def _describe(self) -> dict[str, str]:
-        return {
-            "components": name_of("components", self.components_),
-            "form": name_of("form", self._form_),
-            "prior": name_of("prior", self._prior_),
-            "inference": name_of("inference", self._inference_),
-            "interval": str(self._inference_.interval),
-            "simulations": str(self.simulations_.size),
-            "paired": str(self.paired_),
-        }
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

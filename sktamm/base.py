@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 __all__ = ["ComponentTable", "RatioError", "ReferenceSample", "Simulations"]
 
@@ -215,7 +214,7 @@ class ComponentTable:
             Rows that were kept, ascending.
         """
         weight, variance = self.row_weight[datasets], self.row_variance[datasets]
-        if not sparse.issparse(weight):
+        if isinstance(weight, np.ndarray):
             rows = np.flatnonzero((weight != 0).any(axis=0))
             weight, variance = weight[:, rows], variance[:, rows]
         else:

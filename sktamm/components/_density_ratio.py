@@ -378,7 +378,7 @@ class DensityRatio(BaseEstimator):
         sample = self._labelled(X, y, simulation, sample_weight)
         own = self.predict_log_ratio(X)[np.arange(len(sample.source)), sample.source]
         present = np.unique(sample.source)
-        return float((sample.weight * own).sum() * sample.n_sources / present.size)
+        return float((sample.weight * own).sum() * self.sources_.size / present.size)
 
     def closure(
         self,

@@ -259,7 +259,7 @@ def rake(
 
 
 def tilt(
-    log_ratio: FloatArray, weight: FloatArray, values: FloatArray, moments: Moments
+    log_ratio: NDArray, weight: FloatArray, values: FloatArray, moments: Moments
 ) -> tuple[FloatArray, FloatArray]:
     """Tilt log ratios so that they reproduce the moments of their sources.
 

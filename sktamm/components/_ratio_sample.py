@@ -142,7 +142,7 @@ def canonical(events: SimulatedEvents) -> RatioSample:
         weight=None if weight is None else weight[order],
         source_class=events.source_class[ranking],
         source_id=events.source_id[ranking],
-        name=lambda k: events.name_of(ranking[k]),
+        name=lambda k: events.name_of(int(ranking[k])),
     )
 
 

@@ -174,8 +174,8 @@ def common_modes(
         Without smooth functions.
     """
     n_components, n_modes = rows.shape[1:]
-    covariance = np.kron(np.ones((n_components, n_components)), np.eye(n_modes))
+    ones = np.ones((n_components, n_components))
+    covariance = np.asarray(np.kron(ones, np.eye(n_modes)), float)
     none = np.zeros((n_components, 0, 0))
-    return RatioError(
-        rows, reference, covariance, rows[:, 0, :0], reference[:, 0, :0], none
-    )
+    empty = np.zeros((len(rows), 0)), np.zeros((len(reference), 0))
+    return RatioError(rows, reference, covariance, *empty, none)

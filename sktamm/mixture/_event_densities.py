@@ -12,8 +12,10 @@ collected in blocks of rows. Moments under q are sums over the reference sample,
 rows are stored in single precision, when they are many, and summed in double.
 """
 
+import copy
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +99,14 @@ class EventDensity(Protocol):
     is_linear: bool
     exact: bool
     features: FloatArray
-    transposed: FloatArray
+
+    @property
+    def transposed(self) -> FloatArray:
+        """Features, one row per function."""
+
+    @property
+    def light(self) -> tuple[NDArray, NDArray]:
+        """Features and their transpose, in single precision when they are many."""
 
     def moments(self, params: FloatArray, second: bool) -> Moments:
         """Sums over the reference sample."""
@@ -123,7 +132,36 @@ class EventDensity(Protocol):
         """Weights that a user reads."""
 
 
-class EventExponential:
+class _Features:
+    """Features of the rows in the layouts that products want, made when needed."""
+
+    features: FloatArray
+
+    @cached_property
+    def transposed(self) -> FloatArray:
+        """Features, one row per function."""
+        return np.ascontiguousarray(self.features.T)
+
+    @cached_property
+    def light(self) -> tuple[NDArray, NDArray]:
+        """Features and their transpose, in single precision when they are many.
+
+        Second derivatives steer the steps and make errors; they need few digits.
+        """
+        light: NDArray = np.ascontiguousarray(
+            self.features, storage(len(self.features))
+        )
+        return light, np.ascontiguousarray(light.T)
+
+    def _copied(self) -> Self:
+        """Copy that shares everything but the layouts of the rows."""
+        new = copy.copy(self)
+        for name in ("transposed", "light"):
+            new.__dict__.pop(name, None)
+        return new
+
+
+class EventExponential(_Features):
     """ln q = offset + directions . z - ln Z(z) at events.
 
     Parameters
@@ -152,23 +190,23 @@ class EventExponential:
         self.blend = blend
         self.offset = offset
         self.features = np.ascontiguousarray(directions)
-        self.transposed = np.ascontiguousarray(directions.T)
         self.dtype = storage(reference_weight.size)
-        self.reference_offset = reference_offset.astype(self.dtype)
-        self.reference_features = np.ascontiguousarray(reference_directions, self.dtype)
+        self.reference_offset: NDArray = reference_offset.astype(self.dtype)
+        self.reference_features: NDArray = np.ascontiguousarray(
+            reference_directions, self.dtype
+        )
         self.reference_transposed = np.ascontiguousarray(self.reference_features.T)
-        self.reference_weight = reference_weight.astype(self.dtype)
+        self.reference_weight: NDArray = reference_weight.astype(self.dtype)
         self.n_params = directions.shape[1]
         self.exact = self.dtype is np.float64
         self._last: Moments | None = None
 
     def take_rows(self, rows: NDArray[np.intp]) -> "EventExponential":
         """The same density at some of the rows; the reference is shared."""
-        new = object.__new__(EventExponential)
-        new.__dict__.update(self.__dict__, _last=None)
+        new = self._copied()
+        new._last = None
         new.offset = self.offset[rows]
         new.features = self.features[rows]
-        new.transposed = np.ascontiguousarray(new.features.T)
         return new
 
     def moments(self, params: FloatArray, second: bool) -> Moments:
@@ -230,7 +268,7 @@ class EventExponential:
         What rounding takes from z would move all rows together and is added back; what
         it takes from the rows averages out.
         """
-        rounded = params.astype(self.dtype)
+        rounded: NDArray = params.astype(self.dtype)
         features = self.reference_transposed[:, rows]
         values = rounded @ features
         if self.dtype is np.float32:
@@ -270,7 +308,7 @@ class EventExponential:
         return np.exp(values[0].astype(float) - at.log_z[0])
 
 
-class EventLinear:
+class EventLinear(_Features):
     """ln q = ln sum_k w_k r_k with w = softmax(V u), at events.
 
     Parameters
@@ -287,9 +325,8 @@ class EventLinear:
 
     def __init__(self, ratio: FloatArray, reference_ratio: FloatArray):
         self.features = np.ascontiguousarray(ratio)
-        self.transposed = np.ascontiguousarray(ratio.T)
         dtype = storage(len(reference_ratio))
-        self.reference_features = np.ascontiguousarray(reference_ratio, dtype)
+        self.reference_features: NDArray = np.ascontiguousarray(reference_ratio, dtype)
         self.contrast = contrast_basis(ratio.shape[1])
         self.n_params = ratio.shape[1] - 1
 
@@ -300,10 +337,8 @@ class EventLinear:
 
     def take_rows(self, rows: NDArray[np.intp]) -> "EventLinear":
         """The same density at some of the rows; the reference is shared."""
-        new = object.__new__(EventLinear)
-        new.__dict__.update(self.__dict__)
+        new = self._copied()
         new.features = self.features[rows]
-        new.transposed = np.ascontiguousarray(new.features.T)
         return new
 
     def reference_size(self, at: Moments, reference_weight: FloatArray) -> float:

@@ -174,7 +174,7 @@ class EventMixture(MixtureModel):
             block = self._rows(theta, at, data, rows)
             for c, density in enumerate(self.events):
                 along = direction[:, self.slices[c]]
-                slope = along if at[c].linear is None else _apply(at[c].linear, along)
+                slope = _apply(at[c].linear, along)
                 drift[c][:, rows] = block.scale[c] * (
                     slope @ density.transposed[:, rows]
                 )
@@ -408,8 +408,7 @@ class EventMixture(MixtureModel):
         """Hessian of a pair of classes: minus scores, plus the curvature of one."""
         left, right = self.events[c], self.events[d]
         weight = -observed * block.share[c] * block.share[d]
-        curved = own is not None and c == d
-        if curved and not left.is_linear:
+        if own is not None and c == d and not left.is_linear:
             weight += own
         scaled = weight * block.scale[c]
         both = scaled * block.scale[d]
@@ -417,17 +416,28 @@ class EventMixture(MixtureModel):
             zeroth=weight.sum(axis=1),
             first=scaled @ left.features[rows],
             other=(weight * block.scale[d]) @ right.features[rows],
-            second=(left.transposed[:, rows] * both[:, None, :]) @ right.features[rows],
+            second=_products(left, right, both, rows),
         )
         out = _outer(at[c], at[d], sums)
-        if curved and own is not None:
+        if own is not None and c == d:
             first = (own * block.scale[c]) @ left.features[rows]
             out = out + left.own_curvature(at[c], own.sum(axis=1), first)
         return out
 
 
-def _apply(linear: FloatArray, along: FloatArray) -> FloatArray:
+def _products(
+    left: EventDensity, right: EventDensity, weight: FloatArray, rows: slice
+) -> NDArray:
+    """Sum W phi phi' over a block of rows."""
+    features, transposed = right.light[0][rows], left.light[1][:, rows]
+    weight = weight.astype(features.dtype, copy=False)
+    return (transposed * weight[:, None, :]) @ features
+
+
+def _apply(linear: FloatArray | None, along: FloatArray) -> FloatArray:
     """A' u for every fit."""
+    if linear is None:
+        return along
     return np.einsum("bp,bpm->bm", along, linear)
 
 

@@ -183,12 +183,13 @@ def main():
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--resample", default="bootstrap")
     parser.add_argument("--events", type=int, default=50_000, help="per source")
-    parser.add_argument("--reference", type=int, default=300_000)
+    parser.add_argument("--reference", type=int, default=240_000)
     parser.add_argument("--pools", type=int, default=10)
     parser.add_argument("--pool-size", type=int, default=30)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--experiments", type=int, default=10)
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--train-only", action="store_true")
     options = parser.parse_args()
     options.parameters = GaussianParameters.from_mapping(np.load(options.data))
     options.checkpoint.mkdir(parents=True, exist_ok=True)
@@ -197,6 +198,8 @@ def main():
     for pool in range(options.pools):
         train(pool, options)
     print(f"training {time.perf_counter() - start:.0f} s", flush=True)
+    if options.train_only:
+        return
     jobs = [(p, s) for p in range(options.pools) for s in range(3)]
     results = Parallel(options.n_jobs)(
         delayed(run_set)(pool, number, options) for pool, number in jobs
