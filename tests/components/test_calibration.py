@@ -132,7 +132,5 @@ def test_closure_of_a_constant_feature_says_nothing():
     constant = np.zeros_like(held.X)
     alone = closure_table(constant, held.source, held.weight, exact)
     assert (alone["p_value"] == 1.0).all()
-    both = closure_table(
-        np.hstack([held.X, constant]), held.source, held.weight, exact
-    )
+    both = closure_table(np.hstack([held.X, constant]), held.source, held.weight, exact)
     assert np.isfinite(both["p_value"]).all()
