@@ -12,6 +12,7 @@ from sktamm.base import ComponentTable
 from sktamm.exceptions import (
     ConvergenceWarning,
     RangeWarning,
+    RatioWarning,
     SamplingWarning,
     SpanWarning,
 )
@@ -22,6 +23,15 @@ from sktamm.results import AdaptedTemplates, FractionResult, Profile
 __all__ = ["make_result", "warn_about"]
 
 _BAD_FIT = 1e-3
+_FEW_ROWS = 200
+_MOST = 0.7
+
+
+def _of(diagnostics: Mapping[str, NDArray], name: str, absent: float) -> NDArray:
+    """A diagnostic that only some models have."""
+    return diagnostics.get(name, np.full(diagnostics["singular"].shape, absent))
+
+
 _FLAGS = {
     "not_converged": lambda d: ~d["converged"],
     "singular": lambda d: d["singular"],
@@ -29,6 +39,10 @@ _FLAGS = {
     "bad_fit": lambda d: d["goodness_of_fit"] < _BAD_FIT,
     "strained": lambda d: d["prior_tension"] < _BAD_FIT,
     "out_of_range": lambda d: d["out_of_range"],
+    "poor_reference": lambda d: _of(d, "reference_size", np.inf) < _FEW_ROWS,
+    "uncertain_ratios": lambda d: (
+        _of(d, "std_ratios", 0.0) > _MOST * _of(d, "std", 1.0)
+    ),
     "poor_sampling": lambda d: d.get("poor_sampling", np.zeros_like(d["singular"])),
 }
 
@@ -78,6 +92,7 @@ def make_result(
     if beyond is None:
         beyond = np.zeros(total.size, dtype=bool)
     diagnostics = {**answer.diagnostics, "out_of_range": beyond}
+    flags = _flags({**diagnostics, "std": answer.std}, answer.kappa.size)
     return FractionResult(
         dataset=dataset,
         classes=classes,
@@ -91,7 +106,7 @@ def make_result(
         n_events=total,
         n_effective=effective_size(total, squares),
         diagnostics=diagnostics,
-        flags=_flags(diagnostics, answer.kappa.size),
+        flags=flags,
         method=method,
         draws=answer.draws,
         profile=Profile(answer.curve_kappa, answer.curve_log_density),
@@ -127,11 +142,20 @@ def warn_about(result: FractionResult) -> None:
             SamplingWarning,
             stacklevel=3,
         )
+    if count["poor_reference"] + count["uncertain_ratios"]:
+        warnings.warn(
+            f"The reference of {count['poor_reference']} of {total} datasets has fewer "
+            f"than {_FEW_ROWS} effective rows, and the learned ratios are most of the "
+            f"error of {count['uncertain_ratios']}; use more simulated events, members "
+            "or training.",
+            RatioWarning,
+            stacklevel=3,
+        )
     if count["out_of_range"]:
         warnings.warn(
             f"{count['out_of_range']} of {total} datasets hold more events beyond the "
-            "bin edges than the simulations; check units and missing values, or choose "
-            "range and flow.",
+            "bin edges, or the support of the simulations, than simulated; check units "
+            "and missing values, or choose range and flow.",
             RangeWarning,
             stacklevel=3,
         )

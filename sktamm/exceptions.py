@@ -8,6 +8,7 @@ __all__ = [
     "IncompatibleChoiceError",
     "InvalidInputError",
     "RangeWarning",
+    "RatioWarning",
     "SamplingWarning",
     "SingleSimulationWarning",
     "SktammWarning",
@@ -29,7 +30,11 @@ class SingleSimulationWarning(SktammWarning):
 
 
 class RangeWarning(SktammWarning):
-    """The target holds more events beyond the bin edges than the simulations do."""
+    """More events lie beyond the edges, or the support, than in the simulations."""
+
+
+class RatioWarning(SktammWarning):
+    """Learned ratios or their reference sample limit the measurement."""
 
 
 class SpanWarning(SktammWarning):

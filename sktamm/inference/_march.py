@@ -2,13 +2,15 @@
 
 Every point costs a pass over all events, so points are placed one after the other, each
 maximised from a start that the points before it predict, until the curve has fallen far
-enough or kappa meets a bound.
+enough or kappa meets a bound. Between the points the profile follows its slope, which
+is d ln p / d kappa there: near the wall where a density vanishes it bends too fast for
+its values alone.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from sktamm._numerics import FloatArray
 from sktamm.inference._curve import KappaCurve
@@ -19,7 +21,7 @@ __all__ = ["event_curve"]
 
 _STEP = 0.4
 _DEPTH = 12.0
-_POINTS = 25
+_POINTS = 49
 _LONGEST = 30
 _TOL = 1e-4
 _SMALLEST_SCALE = 1e-5
@@ -35,13 +37,16 @@ class _Side:
     theta: list[FloatArray] = field(default_factory=list)
     profile: list[float] = field(default_factory=list)
     marginal: list[float] = field(default_factory=list)
+    slope: list[float] = field(default_factory=list)
     done: bool = False
 
-    def next_position(self) -> float:
-        """The next t: a step further, or the bound if that is near."""
-        step = self.position[-1] + self.sign * _STEP
-        near = abs(self.limit - self.position[-1]) < 1.5 * _STEP
-        return self.limit if near else step
+    def next_positions(self) -> list[float]:
+        """The next t: a step further or the bound; shorter steps if that fails."""
+        last, rest = self.position[-1], abs(self.limit - self.position[-1])
+        if rest <= _STEP:
+            return [self.limit]
+        step = min(_STEP, 0.5 * rest)
+        return [last + self.sign * share * step for share in (1.0, 0.5, 0.25)]
 
     def predict(self, kappa: FloatArray, new: float, slope: FloatArray) -> FloatArray:
         """Start at a new kappa, from up to three points by Newton's polynomial."""
@@ -57,14 +62,23 @@ class _Side:
             out = out + (new - known[2]) * (new - known[1]) * second
         return out
 
-    def add(
-        self, position: float, theta: FloatArray, profile: float, marginal: float
-    ) -> None:
-        """Remember a point."""
+    def add(self, position: float, point: "_Points", i: int = 0) -> None:
+        """Remember one of some points."""
         self.position.append(position)
-        self.theta.append(theta)
-        self.profile.append(profile)
-        self.marginal.append(marginal)
+        self.theta.append(point.theta[i])
+        self.profile.append(float(point.profile[i]))
+        self.marginal.append(float(point.marginal[i]))
+        self.slope.append(float(point.slope[i]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """Conditional maxima, their values and the derivatives of the profile by kappa."""
+
+    theta: FloatArray
+    profile: FloatArray
+    marginal: FloatArray
+    slope: FloatArray
 
 
 def event_curve(
@@ -126,7 +140,7 @@ def _march(
     start = _points(model, data, theta[None])
     sides = [_Side(-1.0, low), _Side(1.0, high)]
     for side in sides:
-        side.add(0.0, start[0][0], start[1][0], start[2][0])
+        side.add(0.0, start)
         side.done = abs(side.limit) < 1e-9
     for _ in range(_LONGEST):
         going = [side for side in sides if not side.done]
@@ -138,13 +152,11 @@ def _march(
             at_bound = side.position[-1] == side.limit
             deep = getattr(side, which)[-1] < top - _DEPTH
             side.done = side.done or at_bound or deep
-    return _on_grid(sides)
+    return _on_grid(sides, scale)
 
 
-def _points(
-    model: EventMixture, data: RowData, theta: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Conditional maxima from some starts, their values and log determinants."""
+def _points(model: EventMixture, data: RowData, theta: FloatArray) -> _Points:
+    """Conditional maxima from some starts."""
     repeated = data.take(np.zeros(len(theta), dtype=int))
     found = maximise(model, theta, repeated, fixed=slice(0, 1), tol=_TOL)
     eta = slice(1, None)
@@ -153,7 +165,8 @@ def _points(
     sign, log_det = np.linalg.slogdet(precision)
     for i in np.flatnonzero(sign <= 0):
         log_det[i] = np.linalg.slogdet(found.information[i, eta, eta])[1]
-    return found.theta, found.value, found.value - 0.5 * log_det
+    slope = model.value_and_gradient(found.theta, repeated)[1][:, 0]
+    return _Points(found.theta, found.value, found.value - 0.5 * log_det, slope)
 
 
 def _advance(
@@ -167,40 +180,54 @@ def _advance(
     """Add one point to every side; a side that has no feasible start is done."""
     positions, starts, moving = [], [], []
     for side in sides:
-        new = side.next_position()
-        kappa = centre + scale * np.sinh(np.array(side.position))
+        found = _start(model, data, side, centre, scale, slope)
+        if found is None:
+            side.done = True
+            continue
+        positions.append(found[0])
+        starts.append(found[1])
+        moving.append(side)
+    if not moving:
+        return
+    points = _points(model, data, np.stack(starts))
+    for i, side in enumerate(moving):
+        side.add(positions[i], points, i)
+
+
+def _start(
+    model: EventMixture,
+    data: RowData,
+    side: _Side,
+    centre: float,
+    scale: float,
+    slope: FloatArray,
+) -> tuple[float, FloatArray] | None:
+    """Next position of a side and parameters there with a finite log posterior."""
+    kappa = centre + scale * np.sinh(np.array(side.position))
+    for new in side.next_positions():
         value = float(centre + scale * np.sinh(new))
         guess = side.predict(kappa, value, slope)
         for candidate in (guess, side.theta[-1]):
             trial = candidate.copy()
             trial[0] = value
             if np.isfinite(model.value(trial[None], data)[0]):
-                positions.append(new)
-                starts.append(trial)
-                moving.append(side)
-                break
-        else:
-            side.done = True
-    if not moving:
-        return
-    theta, profile, marginal = _points(model, data, np.stack(starts))
-    for i, side in enumerate(moving):
-        side.add(positions[i], theta[i], float(profile[i]), float(marginal[i]))
+                return new, trial
+    return None
 
 
-def _on_grid(sides: list[_Side]) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _on_grid(
+    sides: list[_Side], scale: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Both sides together, interpolated to an equidistant grid."""
     left, right = sides
-    position = np.array(left.position[:0:-1] + right.position)
+    position, profile, marginal, slope = (
+        np.array(getattr(left, name)[:0:-1] + getattr(right, name), dtype=float)
+        for name in ("position", "profile", "marginal", "slope")
+    )
     grid = np.linspace(position[0], position[-1], _POINTS)
-    out = [grid]
-    for which in ("profile", "marginal"):
-        values = np.array(
-            getattr(left, which)[:0:-1] + getattr(right, which), dtype=float
-        )
-        if values.size > 1:
-            values = CubicSpline(position, values)(grid)
-        else:
-            values = np.full(_POINTS, values[0])
-        out.append(values)
-    return out[0], out[1], out[2]
+    if position.size == 1:
+        flat = np.zeros(_POINTS)
+        return grid, flat + profile, flat + marginal
+    slope *= scale * np.cosh(position)  # d kappa / dt
+    fine = CubicHermiteSpline(position, profile, slope)(grid)
+    return grid, fine, fine + CubicSpline(position, marginal - profile)(grid)

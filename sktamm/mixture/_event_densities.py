@@ -34,6 +34,16 @@ def storage(n_rows: int) -> type:
 
     Rounding in single precision, 1e-7 of every term of a sum of many, stays far below
     the statistical error of that sum.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+
+    Returns
+    -------
+    dtype : type
+        Single precision for more than 50 000 rows, else double.
     """
     return np.float32 if n_rows > _MANY_ROWS else np.float64
 

@@ -21,6 +21,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from sktamm import NeuralRatioTAMM
+from sktamm.components import TorchMLPClassifier
 from sktamm.datasets import gaussian_log_density, make_gaussian_study
 
 SIZE = 8
@@ -43,7 +44,10 @@ def train(d, pool, options):
         random_state=[d, pool],
     )
     tamm = NeuralRatioTAMM(
-        n_members=options.members, n_reference=options.reference, random_state=pool
+        TorchMLPClassifier(activation="gelu", max_epochs=options.epochs),
+        n_members=options.members,
+        n_reference=options.reference,
+        random_state=pool,
     ).fit(study.X, study.y, simulation=study.simulation)
     joblib.dump(tamm, path.with_suffix(".part"))
     path.with_suffix(".part").rename(path)
@@ -112,6 +116,7 @@ def main():
     parser.add_argument("--events", type=int, default=20_000, help="per source")
     parser.add_argument("--reference", type=int, default=480_000)
     parser.add_argument("--members", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--n-jobs", type=int, default=2)
     options = parser.parse_args()
     options.checkpoint.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,7 @@ from joblib import Parallel, delayed
 
 from sktamm import NeuralRatioTAMM
 from sktamm._numerics import interval_score
+from sktamm.components import TorchMLPClassifier
 from sktamm.datasets import GaussianParameters, make_gaussian_study
 
 KAPPA = 1 / 11
@@ -45,6 +46,13 @@ def members_of(pool, options):
     return order[pool * options.pool_size : (pool + 1) * options.pool_size]
 
 
+def make_classifier(options):
+    """The default network with another number of epochs, or a classifier by name."""
+    if options.classifier != "mlp":
+        return options.classifier
+    return TorchMLPClassifier(activation="gelu", max_epochs=options.epochs)
+
+
 def train(pool, options):
     """Train the classifier of a pool, or read it."""
     path = options.checkpoint / f"{options.tag}_pool{pool}.joblib"
@@ -57,7 +65,7 @@ def train(pool, options):
         random_state=100 + pool,
     )
     tamm = NeuralRatioTAMM(
-        options.classifier,
+        make_classifier(options),
         n_members=options.members,
         resample=options.resample,
         n_reference=options.reference,
@@ -181,6 +189,7 @@ def main():
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--classifier", default="mlp")
     parser.add_argument("--members", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--resample", default="bootstrap")
     parser.add_argument("--events", type=int, default=50_000, help="per source")
     parser.add_argument("--reference", type=int, default=240_000)
