@@ -142,12 +142,11 @@ def warn_about(result: FractionResult) -> None:
             SamplingWarning,
             stacklevel=3,
         )
-    if count["poor_reference"] + count["uncertain_ratios"]:
+    if count["poor_reference"]:
         warnings.warn(
-            f"The reference of {count['poor_reference']} of {total} datasets has fewer "
-            f"than {_FEW_ROWS} effective rows, and the learned ratios are most of the "
-            f"error of {count['uncertain_ratios']}; use more simulated events, members "
-            "or training.",
+            f"Fewer than {_FEW_ROWS} effective reference rows carry the adapted "
+            f"densities of {count['poor_reference']} of {total} datasets: ratios that "
+            "large are extrapolations; use more simulated events.",
             RatioWarning,
             stacklevel=3,
         )

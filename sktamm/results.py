@@ -102,10 +102,10 @@ class FractionResult:
     diagnostics : mapping of str to ndarray of shape (n_datasets,)
         Named diagnostics: "converged", "at_boundary", "singular", "n_iterations",
         "goodness_of_fit" (p-value of the rows), "prior_tension" (p-value of the blend
-        under its prior), "out_of_range"; unbinned "std_reference" and "std_ratios" (parts
-        of the standard error) and "reference_size" (effective rows behind the class with
-        the fewest); for draws "r_hat", "ess_bulk", "ess_tail", "n_divergent",
-        "poor_sampling".
+        under its prior), "out_of_range"; unbinned "std_reference" and "std_ratios"
+        (parts of the standard error) and "reference_size" (effective rows behind the
+        class with the fewest); for draws "r_hat", "ess_bulk", "ess_tail",
+        "n_divergent", "poor_sampling".
     flags : tuple of tuple of str
         For each dataset the names of the problems found; empty when healthy.
     method : mapping of str to str

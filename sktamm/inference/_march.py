@@ -21,6 +21,7 @@ __all__ = ["event_curve"]
 
 _STEP = 0.4
 _DEPTH = 12.0
+_SHALLOW = 4.0
 _POINTS = 49
 _LONGEST = 30
 _TOL = 1e-4
@@ -41,12 +42,18 @@ class _Side:
     done: bool = False
 
     def next_positions(self) -> list[float]:
-        """The next t: a step further or the bound; shorter steps if that fails."""
+        """The next t: a step further or the bound.
+
+        Shorter steps follow, in case that is not feasible, unless the curve has fallen
+        enough: behind a wall other solutions begin.
+        """
         last, rest = self.position[-1], abs(self.limit - self.position[-1])
         if rest <= _STEP:
             return [self.limit]
         step = min(_STEP, 0.5 * rest)
-        return [last + self.sign * share * step for share in (1.0, 0.5, 0.25)]
+        shallow = self.profile[-1] > self.profile[0] - _SHALLOW
+        shares = (1.0, 0.5, 0.25) if shallow else (1.0,)
+        return [last + self.sign * share * step for share in shares]
 
     def predict(self, kappa: FloatArray, new: float, slope: FloatArray) -> FloatArray:
         """Start at a new kappa, from up to three points by Newton's polynomial."""
