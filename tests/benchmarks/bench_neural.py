@@ -9,7 +9,7 @@ truth or of the other pools). Every pool gives three disjoint sets of ten simula
 Ten experiments per set and truth (5 000 + 50 000 events, kappa = 1/11): the published
 truth, and a truth drawn from the simulations of another set of the pool, which is no
 component. Cells: the default of NeuralRatioTAMM, and the published settings (ridge,
-frequentist profile intervals).
+frequentist profile intervals). --variants shows what the default was chosen from.
 
 Experiments that share simulations are correlated: errors are those of resampled sets.
 Trained pools and finished results stay in the checkpoint folder; a second call resumes.
@@ -36,6 +36,27 @@ PUBLISHED_IS = {4: 0.215, 6: 0.194, 8: 0.212, 10: 0.154}
 CELLS = {
     "default": {},
     "published settings": {"prior": "ridge", "inference": "frequentist"},
+}
+# Shown by --variants: settings of the estimator, of its components, of its ratios.
+VARIANTS = {
+    "default": {},
+    "frequentist": {"inference": "frequentist"},
+    "simulations prior": {"prior": "simulations"},
+    "spline basis": {"components_basis": "spline"},
+    "principal basis": {"components_basis": "principal"},
+    "errors not propagated": {"components_propagate": False},
+    "wifi blend": {"ratio_ensemble": "wifi"},
+    "ratios without moments": {"ratio_calibration": None},
+    "linear": {"form": "linear"},
+}
+PLAIN = {
+    "prior": "auto",
+    "form": "exponential",
+    "inference": "bayesian",
+    "components_basis": "polynomial",
+    "components_propagate": True,
+    "ratio_ensemble": "mean",
+    "ratio_calibration": "moments",
 }
 COLUMNS = ("kappa", "std", "low68", "high68", "low95", "high95", "reference", "ratios")
 
@@ -90,6 +111,19 @@ def targets(truth, seed, options):
     return np.concatenate(parts), np.repeat(np.arange(len(parts)), len(parts[0]))
 
 
+def configure(tamm, settings):
+    """Trained estimator with other settings of what follows the training."""
+    for name, value in {**PLAIN, **settings}.items():
+        owner, _, rest = name.partition("_")
+        if owner == "components":
+            tamm.components_.set_params(**{rest: value})
+        elif owner == "ratio":
+            tamm.components_.ratio_.set_params(**{rest: value})
+        else:
+            tamm.set_params(**{name: value})
+    return tamm
+
+
 def answers(tamm, X, dataset):
     result = tamm.infer(X, dataset=dataset, levels=LEVELS)
     ends = np.moveaxis(result.interval, 2, 1).reshape(len(result.kappa), 4)
@@ -99,7 +133,8 @@ def answers(tamm, X, dataset):
 
 def run_set(pool, number, options):
     """All cells, sizes and truths of one set; {(cell, K, truth): (n, 8)}."""
-    path = options.checkpoint / f"{options.tag}_set{pool}_{number}.joblib"
+    kind = "variants" if options.variants else "set"
+    path = options.checkpoint / f"{options.tag}_{kind}{pool}_{number}.joblib"
     if path.exists():
         return joblib.load(path)
     start = time.perf_counter()
@@ -111,13 +146,12 @@ def run_set(pool, number, options):
     found = {}
     for name, truth in (("published", None), ("drawn", drawn)):
         X, dataset = targets(truth, 1000 * pool + number, options)
-        for cell, settings in CELLS.items():
-            if cell != "default" and name == "drawn":
+        for cell, settings in options.cells.items():
+            if cell == "published settings" and name == "drawn":
                 continue
             for size in options.sizes:
-                part = tamm.set_params(**settings).take(own[:size])
+                part = configure(tamm, settings).take(own[:size])
                 found[cell, size, name] = answers(part, X, dataset)
-            tamm.set_params(prior="auto", inference="bayesian")
     seconds = time.perf_counter() - start
     print(f"pool {pool}, set {number}: {seconds:.0f} s", flush=True)
     joblib.dump(found, path)
@@ -159,11 +193,8 @@ def print_table(title, results, sizes):
         "RMSE | bias | half-width | std reference / ratios |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|---|")
-    for cell, truth in (
-        ("default", "published"),
-        ("default", "drawn"),
-        ("published settings", "published"),
-    ):
+    rows = dict.fromkeys((cell, truth) for cell, _, truth in results[0])
+    for cell, truth in rows:
         for size in sizes:
             m = measures(np.stack([r[cell, size, truth] for r in results]))
             good = nominal(*m["cov68"], 0.683, 0.63)
@@ -198,10 +229,12 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--experiments", type=int, default=10)
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--variants", action="store_true")
     parser.add_argument("--train-only", action="store_true")
     options = parser.parse_args()
     options.parameters = GaussianParameters.from_mapping(np.load(options.data))
     options.checkpoint.mkdir(parents=True, exist_ok=True)
+    options.cells = VARIANTS if options.variants else CELLS
     options.tag = f"{options.classifier}_{options.members}_{options.events}"
     start = time.perf_counter()
     for pool in range(options.pools):
