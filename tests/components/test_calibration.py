@@ -97,7 +97,7 @@ def test_unknown_kinds_are_refused(kind):
 
 # ----------------------------------------------------------------------------- closure
 def test_closure_of_exact_ratios_is_uniform():
-    """P-values of 150 samples: distance from uniform within three sigmas and a tenth."""
+    """P-values of 150 samples: uniform within three sigmas and a tenth."""
     tables = [
         closure_table(h.X, h.source, h.weight, r)
         for h, r in (held_out((400, 300, 500), seed) for seed in range(50))

@@ -235,7 +235,7 @@ def test_score_is_the_information_of_the_ratios():
 
 
 def test_closure_accepts_exact_ratios_and_refuses_wrong_ones():
-    """P-values of 40 samples: distance from uniform within three sigmas and a tenth."""
+    """P-values of 40 samples: uniform within three sigmas and a tenth."""
     ratio, wrong = fit(Exact(), sample((4000,) * 4)), fit(Exact(2.0), sample())
     tables, bad = [], []
     for seed in range(40):
@@ -445,7 +445,7 @@ def test_constant_features_do_no_harm(calibration, constant):
         "logistic", (with_constant, y, simulation), n_members=2, calibration=calibration
     )
     assert np.isfinite(ratio.predict_log_ratio(with_constant[:9])).all()
-    moved = with_constant[:9] + [0.0, 1.0]
+    moved = with_constant[:9] + np.array([0.0, 1.0])
     assert np.isfinite(ratio.predict_log_ratio(moved)).all()
 
 

@@ -1,4 +1,4 @@
-"""Smooth moments: weights and ratios that reproduce them, and their statistical error."""
+"""Smooth moments: weights and ratios that reproduce them, and their error."""
 
 import numpy as np
 import pytest
@@ -137,7 +137,7 @@ def test_rake_leaves_weights_alone_that_would_change_much():
 
 
 def test_raked_means_scatter_less():
-    """Variance of the mean of f = psi + noise falls to that of the noise, four sigmas."""
+    """The variance of the mean of psi + noise falls to that of noise, four sigmas."""
     rng = np.random.default_rng(4)
     plain, raked = [], []
     n, n_trials = 1000, 400

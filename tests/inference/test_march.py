@@ -92,7 +92,9 @@ def make_problem(choice, kappa=0.3, n_events=400, n_datasets=2, separation=1.5):
 def _at(curve, which, kappa):
     """Log density at given kappas relative to its maximum."""
     grid, values = curve.refine(which)
-    return np.stack([np.interp(k, g, v) for k, g, v in zip(kappa, grid, values)])
+    return np.stack(
+        [np.interp(k, g, v) for k, g, v in zip(kappa, grid, values, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("bounds", [INSIDE, EVERYWHERE], ids=["inside", "everywhere"])
@@ -154,7 +156,7 @@ def test_a_start_at_a_bound_marches_to_one_side(choice):
 
 @pytest.mark.parametrize("kappa", [0.1, 0.9])
 def test_without_bounds_the_march_stops_where_a_density_ends(kappa):
-    """Either the curve has fallen far enough, or a little further nothing is allowed."""
+    """The curve has fallen far enough, or a little further nothing is allowed."""
     problem = make_problem(CHOICES["linear"], kappa, separation=3.0)
     model, data, theta, covariance = problem
     curve = event_curve(*problem, EVERYWHERE, "profile")

@@ -238,7 +238,7 @@ def test_the_effective_reference_is_at_most_the_reference(event_table, choice):
 def test_single_precision_of_the_reference_moves_kappa_by_nothing(
     event_table, monkeypatch, name
 ):
-    """More than 50 000 reference rows are rounded; a thousandth of a sigma is allowed."""
+    """Beyond 50 000 reference rows: a thousandth of a sigma is allowed."""
     form, prior = CHOICES[name]
     table = event_table(n_reference=50_001, n_rows=3000, n_datasets=1, seed=5)
     table = replace(table, row_weight=np.ones((1, 3000)))
