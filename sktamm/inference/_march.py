@@ -61,6 +61,8 @@ class _Side:
         known = kappa[-3:]
         if len(points) == 1:
             return points[0] + (new - known[0]) * slope
+        if (np.diff(known) == 0).any():  # steps below the resolution of kappa
+            return points[-1]
         first = (points[-1] - points[-2]) / (known[-1] - known[-2])
         out = points[-1] + (new - known[-1]) * first
         if len(points) == 3:
