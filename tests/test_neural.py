@@ -402,9 +402,9 @@ def test_events_beyond_the_simulations_are_reported(study, form, inference, dist
 def test_histograms_are_refused_in_one_sentence(fitted, study):
     hist = pytest.importorskip("hist")
     axis = hist.axis.Regular(4, -2.0, 2.0)
-    filled = [hist.Hist(axis).fill(study.X[study.y == c, 0]) for c in (0, 1)]
+    filled = [hist.Hist(axis).fill(study.X[k::4, 0]) for k in range(4)]
     with pytest.raises(IncompatibleChoiceError, match="need events, got histograms"):
-        make().fit(filled, [0, 1])
+        make().fit(filled, [0, 0, 1, 1], simulation=[0, 1, 0, 1])
     for refuse in (fitted.predict, fitted.infer, fitted.predict_proba):
         with pytest.raises(InvalidInputError, match="X must hold events"):
             refuse(filled[:1])
