@@ -2,7 +2,8 @@
 
 Every point costs a pass over all events, so points are placed one after the other, each
 maximised from a start that the points before it predict, until the curve has fallen far
-enough or kappa meets a bound. Between the points the profile follows its slope, which
+enough or kappa meets a bound. They follow the solution of the maximum: an unbounded
+density far from the reference may offer others with a higher likelihood. Between the points the profile follows its slope, which
 is d ln p / d kappa there: near the wall where a density vanishes it bends too fast for
 its values alone.
 """
@@ -22,6 +23,7 @@ __all__ = ["event_curve"]
 _STEP = 0.4
 _DEPTH = 12.0
 _SHALLOW = 4.0
+_LARGEST_RISE = 0.5
 _POINTS = 49
 _LONGEST = 30
 _TOL = 1e-4
@@ -70,6 +72,11 @@ class _Side:
             second = (first - before) / (known[2] - known[0])
             out = out + (new - known[2]) * (new - known[1]) * second
         return out
+
+    def continues(self, profile: float) -> bool:
+        """Whether a further point belongs to the same solution: the curve falls."""
+        first = len(self.position) == 1
+        return first or profile < self.profile[-1] + _LARGEST_RISE
 
     def add(self, position: float, point: "_Points", i: int = 0) -> None:
         """Remember one of some points."""
@@ -200,7 +207,25 @@ def _advance(
         return
     points = _points(model, data, np.stack(starts))
     for i, side in enumerate(moving):
-        side.add(positions[i], points, i)
+        if side.continues(points.profile[i]):
+            side.add(positions[i], points, i)
+        else:
+            _creep(model, data, side, centre, scale)
+
+
+def _creep(
+    model: EventMixture, data: RowData, side: _Side, centre: float, scale: float
+) -> None:
+    """A short step from the last point, where a long one met another solution."""
+    new = side.position[-1] + 0.25 * side.sign * _STEP
+    trial = side.theta[-1].copy()
+    trial[0] = centre + scale * np.sinh(new)
+    side.done = True
+    if np.isfinite(model.value(trial[None], data)[0]):
+        point = _points(model, data, trial[None])
+        if side.continues(point.profile[0]):
+            side.add(new, point)
+            side.done = False
 
 
 def _start(
