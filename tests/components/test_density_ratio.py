@@ -417,10 +417,9 @@ def test_settings_out_of_range_are_refused(choices, sentence):
 @pytest.mark.parametrize(
     ("sizes", "choices", "number"),
     [
-        ((3, 50, 50, 50), {}, 3),
         ((1, 50, 50, 50), {}, 1),
         ((4, 50, 50, 50), {"cv": 5}, 4),
-        ((3, 50, 50, 50), {"cv": 2}, 3),
+        ((1, 50, 50, 50), {"cv": 2}, 1),
     ],
 )
 def test_sources_with_too_few_events_are_named(sizes, choices, number):
