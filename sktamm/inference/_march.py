@@ -2,10 +2,10 @@
 
 Every point costs a pass over all events, so points are placed one after the other, each
 maximised from a start that the points before it predict, until the curve has fallen far
-enough or kappa meets a bound. They follow the solution of the maximum: an unbounded
-density far from the reference may offer others with a higher likelihood. Between the points the profile follows its slope, which
-is d ln p / d kappa there: near the wall where a density vanishes it bends too fast for
-its values alone.
+enough or kappa meets a bound. They keep to the solution of the maximum, since blends
+that the reference does not control may offer others with a higher likelihood. Between
+the points the profile follows its slope, which is d ln p / d kappa there: near the wall
+where a density vanishes it bends too fast for its values alone.
 """
 
 from dataclasses import dataclass, field
