@@ -24,8 +24,9 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sktamm import BinnedTopicTAMM, TAMMRegressor, infer
+from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor, infer
 from sktamm.components import TemplateComponents, TopicComponents
+from sktamm.components._mlp import TorchMLPClassifier
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.inference import BayesianInference, FrequentistInference
@@ -64,6 +65,29 @@ ESTIMATORS = {
         inference="frequentist",
         random_state=0,
     ),
+    "neural": NeuralRatioTAMM("logistic", n_members=2, random_state=0),
+    "neural-frequentist": NeuralRatioTAMM(
+        "logistic",
+        form="linear",
+        inference="frequentist",
+        components="topics",
+        n_topics=2,
+        n_members=2,
+        cv=2,
+        random_state=0,
+    ),
+    "neural-mlp": NeuralRatioTAMM(
+        TorchMLPClassifier((8,), max_epochs=1),
+        prior="simulations",
+        inference="frequentist",
+        n_members=2,
+        random_state=0,
+    ),
+}
+BINNED = {
+    name: estimator
+    for name, estimator in ESTIMATORS.items()
+    if not name.startswith("neural")
 }
 
 _PER_DATASET = "predict answers once per dataset, the check demands one answer per row"
@@ -74,7 +98,8 @@ EXPECTED_FAILURES = {
     ),
     "check_sample_weight_equivalence_on_dense_data": (
         "the 30 features of the check make a grid of at least 2^30 bins, which is "
-        "refused; and a weight is not a count: its variance is the squared weight"
+        "refused; unbinned, training is stochastic; and a weight is not a count: its "
+        "variance is the squared weight"
     ),
 }
 RTOL = 1e-6
@@ -111,10 +136,17 @@ def study():
     )
 
 
+def _bins_of(estimator):
+    """Name of the parameter that sets the bins; None if there are none."""
+    names = ("bins", "components__bins")
+    return next((name for name in names if name in estimator.get_params()), None)
+
+
 def _finer(estimator, **choices):
-    """Copy with bins fine enough to measure something."""
-    name = "bins" if "bins" in estimator.get_params() else "components__bins"
-    return clone(estimator).set_params(**{name: 4}, **choices)
+    """Copy with bins, if any, fine enough to measure something."""
+    name = _bins_of(estimator)
+    bins = {} if name is None else {name: 4}
+    return clone(estimator).set_params(**bins, **choices)
 
 
 def _fit(estimator, study):
@@ -329,6 +361,7 @@ def test_pipeline_and_search_with_routing(pipe, study):
     assert kappa.shape == std.shape == (2,)
 
 
+@pytest.mark.parametrize("estimator", BINNED.values(), ids=BINNED.keys())
 def test_histograms_equal_events(estimator, study):
     hist = pytest.importorskip("hist")
     edges = [np.linspace(-2.0, 2.0, 5)] * 2
@@ -342,7 +375,7 @@ def test_histograms_equal_events(estimator, study):
         histogram(study.X[(study.y == c) & (study.simulation == k)]) for c, k in sources
     ]
     labels, ids = zip(*sources, strict=True)
-    name = "bins" if "bins" in estimator.get_params() else "components__bins"
+    name = _bins_of(estimator)
     by_events = clone(estimator).set_params(**{name: edges})
     by_events.fit(study.X, study.y, simulation=study.simulation)
     by_histogram = clone(estimator).set_params(**{name: edges})
@@ -366,7 +399,7 @@ def test_histograms_equal_events(estimator, study):
         ({"components": "nets"}, "components must be one of .* got 'nets'"),
     ],
 )
-@pytest.mark.parametrize("kind", [BinnedTopicTAMM, TAMMRegressor])
+@pytest.mark.parametrize("kind", [BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor])
 def test_incompatible_choices_are_refused(study, kind, choices, sentence):
     with pytest.raises(IncompatibleChoiceError, match=sentence) as refusal:
         kind(**choices).fit(study.X, study.y, simulation=study.simulation)
