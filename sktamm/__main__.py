@@ -24,14 +24,28 @@ from sktamm.exceptions import (
 )
 from sktamm.io import provenance, read_events, write_events, write_result
 from sktamm.results import FractionResult
-from sktamm.tamm import BinnedTopicTAMM
+from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM
 
 __all__ = ["main"]
 
-_ESTIMATORS = {"binned": BinnedTopicTAMM}
+_ESTIMATORS = {"binned": BinnedTopicTAMM, "neural": NeuralRatioTAMM}
+# Options that only one of the estimators has, by the names of its parameters.
+_OWN_OPTIONS = {
+    "binned": {"bins": "bins"},
+    "neural": {
+        "classifier": "classifier",
+        "members": "n_members",
+        "ensemble": "ensemble",
+        "folds": "cv",
+        "calibration": "calibration",
+    },
+}
+_CLASSIFIERS = ("mlp", "lightgbm", "logistic")
+_CALIBRATIONS = ("moments", "temperature", "isotonic")
+_PRIORS = ("auto", "dirichlet", "ridge", "simulations", "shrinkage")
 _LEVELS = [0.683, 0.954]
 _PICTURES = (".png", ".pdf", ".svg")
-_STEPS = ("read simulations", "read target", "fit templates", "infer", "write")
+_STEPS = ("read simulations", "read target", "fit", "infer", "write")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -205,8 +219,7 @@ def _target_weight(
 
 
 def _make_estimator(options: argparse.Namespace) -> Any:
-    chosen = {
-        "bins": options.bins,
+    chosen = _own_choices(options) | {
         "n_topics": options.topics,
         "components": options.components,
         "form": options.form,
@@ -218,6 +231,22 @@ def _make_estimator(options: argparse.Namespace) -> Any:
     }
     given = {name: value for name, value in chosen.items() if value is not None}
     return _ESTIMATORS[options.estimator](**given)
+
+
+def _own_choices(options: argparse.Namespace) -> dict[str, Any]:
+    """Choices that the estimator has alone; those of another one are refused."""
+    for name, own in _OWN_OPTIONS.items():
+        given = [word for word in own if getattr(options, word) is not None]
+        if given and name != options.estimator:
+            raise InvalidInputError(
+                f"--{given[0]} is an option of --estimator {name}, got --estimator "
+                f"{options.estimator}."
+            )
+    own = _OWN_OPTIONS[options.estimator]
+    chosen = {name: getattr(options, word) for word, name in own.items()}
+    if options.estimator == "neural" and chosen["classifier"] in (None, "mlp"):
+        chosen["progress"] = not options.quiet
+    return chosen
 
 
 def _label(text: str | None) -> Any:
@@ -272,7 +301,7 @@ _SETTINGS = (
     "features",
     "positive",
     "estimator",
-    "bins",
+    *(word for own in _OWN_OPTIONS.values() for word in own),
     "components",
     "topics",
     "form",
@@ -301,7 +330,8 @@ def _report(result: FractionResult) -> str:
         rows[f"{100 * level:g}% interval"] = [
             f"[{low:.4f}, {high:.4f}]" for low, high in ends
         ]
-    rows["fit p-value"] = frame["goodness_of_fit"].map("{:.2g}".format)
+    if frame["goodness_of_fit"].notna().any():  # unbinned data have none
+        rows["fit p-value"] = frame["goodness_of_fit"].map("{:.2g}".format)
     rows["flags"] = frame["flags"].replace("", "none")
     choices = ", ".join(f"{k} {v}" for k, v in result.method.items())
     head = f"Fraction of class {result.pos_label}\n({choices})\n"
@@ -391,16 +421,26 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
 
 def _add_choices(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--estimator", choices=sorted(_ESTIMATORS), default="binned")
-    add("--bins", type=int, help="bins per feature")
-    add("--components", choices=("raw", "topics"))
+    add(
+        "--estimator",
+        choices=sorted(_ESTIMATORS),
+        default="binned",
+        help="templates in bins, or density ratios of events learned by a classifier",
+    )
+    add("--bins", type=int, help="bins per feature; binned")
+    add("--classifier", choices=_CLASSIFIERS, help="what learns the ratios; neural")
+    add("--members", type=int, help="members of the ensemble; neural")
+    add("--ensemble", choices=("mean", "wifi"), help="how members are blended; neural")
+    add("--folds", type=int, help="folds of cross-fitting; neural")
+    add("--calibration", choices=_CALIBRATIONS, help="of the ratios; neural")
+    add("--components", choices=("raw", "topics"), help="every simulation, or topics")
     add("--topics", type=int, help="topics per class")
-    add("--form", choices=("linear", "exponential"))
-    add("--prior", choices=("auto", "dirichlet", "ridge", "simulations", "shrinkage"))
-    add("--inference", choices=("bayesian", "frequentist"))
+    add("--form", choices=("linear", "exponential"), help="weighted sum or product")
+    add("--prior", choices=_PRIORS, help="prior of the blend")
+    add("--inference", choices=("bayesian", "frequentist"), help="statistics")
     add("--level", type=float, nargs="+", default=_LEVELS, help="interval levels")
     add("--jobs", type=int, help="threads that share the datasets")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, help="seed of everything random")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from sktamm.mixture import EventMixture, RowData
 
 __all__ = ["event_curve"]
 
-_STEP = 0.4
+_STEP = 0.5
 _DEPTH = 12.0
 _SHALLOW = 4.0
 _LARGEST_RISE = 0.5

@@ -4,7 +4,7 @@ Usage: python tests/benchmarks/bench_dimensions.py --checkpoint DIR [--features 
 
 The Gaussian study in d features (`make_gaussian_study(n_features=d)`), K = 8 random
 simulations per set, 5 000 + 50 000 events, kappa = 1/11, default NeuralRatioTAMM. One
-classifier per pool of simulations serves ten disjoint sets; three pools make 30 sets.
+classifier per d learns the ratios of 40 simulations; 30 random sets are drawn from them.
 Beside it the known-density optimum: the maximum likelihood fit of kappa alone with the
 exact densities of the truth, for the same experiments. No procedure sees the truth.
 """
@@ -39,7 +39,7 @@ def train(d, pool, options):
     start = time.perf_counter()
     study = study_of(
         d,
-        n_simulations=options.sets * SIZE,
+        n_simulations=options.pool_size,
         n_events=options.events,
         random_state=[d, pool],
     )
@@ -80,7 +80,8 @@ def run_set(d, pool, number, options):
     if path.exists():
         return joblib.load(path)
     tamm = joblib.load(options.checkpoint / f"d{d}_pool{pool}.joblib")
-    part = tamm.take(np.arange(number * SIZE, (number + 1) * SIZE))
+    rng = np.random.default_rng([pool, number])
+    part = tamm.take(rng.choice(options.pool_size, SIZE, replace=False))
     found, best = [], []
     for experiment in range(options.experiments):
         seed = [d, pool, number, experiment]
@@ -110,11 +111,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--features", type=int, nargs="+", default=[2, 5, 10, 20])
-    parser.add_argument("--pools", type=int, default=3)
-    parser.add_argument("--sets", type=int, default=10, help="disjoint sets of a pool")
-    parser.add_argument("--experiments", type=int, default=3)
+    parser.add_argument("--pools", type=int, default=1)
+    parser.add_argument("--pool-size", type=int, default=40, help="simulations")
+    parser.add_argument("--sets", type=int, default=30, help="random sets of a pool")
+    parser.add_argument("--experiments", type=int, default=2)
     parser.add_argument("--events", type=int, default=20_000, help="per source")
-    parser.add_argument("--reference", type=int, default=480_000)
+    parser.add_argument("--reference", type=int, default=400_000)
     parser.add_argument("--members", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--n-jobs", type=int, default=2)
