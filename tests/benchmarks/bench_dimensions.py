@@ -4,7 +4,7 @@ Usage: python tests/benchmarks/bench_dimensions.py --checkpoint DIR [--features 
 
 The Gaussian study in d features (`make_gaussian_study(n_features=d)`), K = 8 random
 simulations per set, 5 000 + 50 000 events, kappa = 1/11, default NeuralRatioTAMM. One
-classifier per d learns the ratios of 40 simulations; 30 random sets are drawn from them.
+classifier per d learns the ratios of 40 simulations, the pool of 30 random sets.
 Beside it the known-density optimum: the maximum likelihood fit of kappa alone with the
 exact densities of the truth, for the same experiments. No procedure sees the truth.
 """

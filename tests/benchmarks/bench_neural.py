@@ -8,8 +8,9 @@ truth or of the other pools). Every pool gives three disjoint and two random set
 simulations, 30 sets in all; K = 4, 6, 8 are the first K of a set, the reference is the
 mixture of the K. Ten experiments per set and truth (5 000 + 50 000 events, kappa =
 1/11): the published truth, and a truth drawn from the simulations of the pool outside
-the set, which is no component. Cells: the default of NeuralRatioTAMM, and the published settings (ridge,
-frequentist profile intervals). --variants shows what the default was chosen from.
+the set, which is no component. Cells: the default of NeuralRatioTAMM, and the published
+settings (ridge, frequentist profile intervals). --variants shows what the default was
+chosen from.
 
 Experiments that share simulations are correlated: errors are those of resampled sets.
 Trained pools and finished results stay in the checkpoint folder; a second call resumes.
