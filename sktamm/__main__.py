@@ -312,10 +312,13 @@ _SETTINGS = (
 
 
 def _plot(path: Path, result: FractionResult) -> None:
-    """Mixture on the left and kappa on the right, one row for the first dataset."""
-    from sktamm.plotting import save_overview
+    """Mixture, if there are templates, and kappa of the first dataset."""
+    from sktamm.plotting import FractionDisplay, save_overview
 
-    save_overview(result, path)
+    if result.templates is not None:
+        save_overview(result, path)
+    else:
+        FractionDisplay.from_result(result).plot().figure_.savefig(path, dpi=150)
 
 
 def _report(result: FractionResult) -> str:
