@@ -11,7 +11,7 @@ where a density vanishes it bends too fast for its values alone.
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline, CubicSpline
+from scipy.interpolate import PchipInterpolator, PPoly
 
 from sktamm._numerics import FloatArray
 from sktamm.inference._curve import KappaCurve
@@ -24,7 +24,7 @@ _STEP = 0.5
 _DEPTH = 12.0
 _SHALLOW = 4.0
 _LARGEST_RISE = 0.5
-_POINTS = 49
+_POINTS = 121
 _LONGEST = 30
 _TOL = 1e-4
 _SMALLEST_SCALE = 1e-5
@@ -263,5 +263,22 @@ def _on_grid(
         flat = np.zeros(_POINTS)
         return grid, flat + profile, flat + marginal
     slope *= scale * np.cosh(position)  # d kappa / dt
-    fine = CubicHermiteSpline(position, profile, slope)(grid)
-    return grid, fine, fine + CubicSpline(position, marginal - profile)(grid)
+    fine = _monotone(position, profile, slope)(grid)
+    return grid, fine, fine + PchipInterpolator(position, marginal - profile)(grid)
+
+
+def _monotone(x: FloatArray, y: FloatArray, slope: FloatArray) -> PPoly:
+    """Piecewise cubic with given values and slopes that does not overshoot.
+
+    Where the ends of an interval say that the curve is monotone, slopes are at most
+    three times the secant (Fritsch and Carlson 1980).
+    """
+    h = np.diff(x)
+    secant = np.diff(y) / h
+    start, end = slope[:-1], slope[1:]
+    monotone = (start * secant >= 0) & (end * secant >= 0)
+    largest = np.where(monotone, 3.0 * np.abs(secant), np.inf)
+    start, end = np.clip(start, -largest, largest), np.clip(end, -largest, largest)
+    cubic = (start + end - 2.0 * secant) / h**2
+    square = (3.0 * secant - 2.0 * start - end) / h
+    return PPoly(np.stack([cubic, square, start, y[:-1]]), x)
