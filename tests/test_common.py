@@ -73,7 +73,6 @@ ESTIMATORS = {
         components="topics",
         n_topics=2,
         n_members=2,
-        cv=2,
         random_state=0,
     ),
     "neural-mlp": NeuralRatioTAMM(
