@@ -16,8 +16,10 @@ from sktamm.datasets import (
     draw_gaussian_parameters,
     make_gaussian_study,
 )
-from sktamm.datasets._gaussian import TRUTH
+from sktamm.datasets._gaussian_parameters import as_target
 from sktamm.exceptions import SktammWarning
+
+TRUTH = as_target(None, 2)
 
 pytestmark = pytest.mark.slow
 

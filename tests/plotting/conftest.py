@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from sktamm.datasets import bin_probabilities, draw_gaussian_parameters
-from sktamm.datasets._gaussian import TRUTH
+from sktamm.datasets._gaussian_parameters import as_target
 from sktamm.results import AdaptedTemplates, FractionResult, Profile
+
+TRUTH = as_target(None, 2)
 
 KAPPA = 1 / 11
 N_EVENTS = 55_000
