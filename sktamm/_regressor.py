@@ -95,7 +95,7 @@ class TAMMRegressor(BaseEstimator):
 
     See Also
     --------
-    BinnedTopicTAMM : Preset for binned data.
+    BinnedTopicTAMM, NeuralRatioTAMM : Presets for binned and unbinned data.
 
     References
     ----------
@@ -435,6 +435,10 @@ class TAMMRegressor(BaseEstimator):
                 "dataset and sample_weight must be None with histograms, which are one "
                 "dataset each and carry their own sums of weights."
             )
+        if not hasattr(self.components_, "binning_"):
+            raise InvalidInputError(
+                "X must hold events for unbinned components, got histograms."
+            )
         contents = target_from_histograms(X, self.components_.binning_)
         return self.components_.table(contents), np.arange(len(contents[0]))
 
@@ -472,9 +476,8 @@ class TAMMRegressor(BaseEstimator):
         names: NDArray,
         levels: FloatArray,
     ) -> FractionResult:
-        features = getattr(self, "feature_names_in_", None)
-        if features is None:
-            features = [f"x{j}" for j in range(self.n_features_in_)]
+        default = [f"x{j}" for j in range(self.n_features_in_)]
+        features = getattr(self, "feature_names_in_", default)
         return make_result(
             table,
             model,

@@ -25,6 +25,7 @@ __all__ = ["make_result", "warn_about"]
 _BAD_FIT = 1e-3
 _FEW_ROWS = 200
 _MOST = 0.7
+_FAR = 2.0
 
 
 def _of(diagnostics: Mapping[str, NDArray], name: str, absent: float) -> NDArray:
@@ -39,6 +40,7 @@ _FLAGS = {
     "bad_fit": lambda d: d["goodness_of_fit"] < _BAD_FIT,
     "strained": lambda d: d["prior_tension"] < _BAD_FIT,
     "out_of_range": lambda d: d["out_of_range"],
+    "unphysical": lambda d: np.abs(_of(d, "kappa", 0.5) - 0.5) > _FAR,
     "poor_reference": lambda d: _of(d, "reference_size", np.inf) < _FEW_ROWS,
     "uncertain_ratios": lambda d: (
         _of(d, "std_ratios", 0.0) > _MOST * _of(d, "std", 1.0)
@@ -92,7 +94,9 @@ def make_result(
     if beyond is None:
         beyond = np.zeros(total.size, dtype=bool)
     diagnostics = {**answer.diagnostics, "out_of_range": beyond}
-    flags = _flags({**diagnostics, "std": answer.std}, answer.kappa.size)
+    flags = _flags(
+        {**diagnostics, "std": answer.std, "kappa": answer.kappa}, answer.kappa.size
+    )
     return FractionResult(
         dataset=dataset,
         classes=classes,

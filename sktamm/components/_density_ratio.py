@@ -448,8 +448,8 @@ class DensityRatio(BaseEstimator):
             )
             if match.sum() != 1:
                 raise InvalidInputError(
-                    f"y and simulation must name sources seen at fit, got {name!r} of "
-                    f"class {label!r}."
+                    f"y and simulation must name sources seen at fit, got {name} of "
+                    f"class {label}."
                 )
             column[i] = np.flatnonzero(match)[0]
         weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight)

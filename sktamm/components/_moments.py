@@ -54,21 +54,28 @@ class Coordinates:
         """
         X = X[:: max(1, len(X) // _SAMPLE)]
         self.constant_ = np.ptp(X, axis=0) == 0
+        self.mean_ = X.mean(axis=0)
+        self.std_ = np.where(self.constant_, 1.0, X.std(axis=0))
         self.power_ = PowerTransformer()
         with warnings.catch_warnings():  # of extreme exponents, harmless here
             warnings.simplefilter("ignore")
-            values = self.power_.fit_transform(np.where(self.constant_, 0.0, X))
+            values = self.power_.fit_transform(self._standardised(X))
         ends = np.quantile(values, [_TAIL, 1.0 - _TAIL], axis=0)
         self.middle_ = ends.mean(axis=0)
         half = 0.5 * np.ptp(ends, axis=0)
         self.half_ = np.where(half > 0, half, 1.0)
         return self
 
+    def _standardised(self, X: FloatArray) -> FloatArray:
+        """Without unit and origin, on which the power transformation depends."""
+        values = (X - self.mean_) / self.std_
+        return np.where(self.constant_, 0.0, values)
+
     def transform(self, X: FloatArray) -> FloatArray:
         """Coordinates of events, shape (n_events, n_features)."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            values = self.power_.transform(np.where(self.constant_, 0.0, X))
+            values = self.power_.transform(self._standardised(X))
         return np.clip((values - self.middle_) / self.half_, -1.0, 1.0)
 
 
@@ -296,6 +303,7 @@ def tilt(
     return slope, covariance
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _tilt_one(
     mass: FloatArray, values: FloatArray, mean: FloatArray, metric: FloatArray
 ) -> FloatArray | None:

@@ -26,7 +26,7 @@ __all__ = [
     "relative_to_mixture",
 ]
 
-_FEWEST = 2
+_FEWEST = 1
 _GOLDEN = 0.6180339887498949
 Trained = tuple[Any, FloatArray]
 

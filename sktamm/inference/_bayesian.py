@@ -40,8 +40,8 @@ class BayesianInference(InferenceBase):
     Parameters
     ----------
     method : {"auto", "laplace", "hmc"}, default="auto"
-        How the posterior is computed. "auto" is "laplace" for the exponential form or
-        unbinned data with two classes, and "hmc" otherwise; "laplace" lets fractions
+        How the posterior is computed. "auto" is "laplace" for unbinned data and for the
+        exponential form with two classes, and "hmc" otherwise; "laplace" lets fractions
         other than kappa leave the simplex.
     interval : {"equal_tailed", "shortest"}, default="shortest"
         Kind of interval.
@@ -127,8 +127,8 @@ class BayesianInference(InferenceBase):
         fit = self._fit(table, model, datasets, (0.0, 1.0))
         method = self.method
         if method == "auto":
-            normal = not (model.is_linear and table.binned) and model.n_classes == 2
-            method = "laplace" if normal else "hmc"
+            normal = not model.is_linear and model.n_classes == 2
+            method = "laplace" if normal or not table.binned else "hmc"
         extra, split = self._extra_variance(table, model, fit)
         answer = self._laplace if method == "laplace" else self._sample
         return answer(model, fit, levels, seeds, extra, split)

@@ -32,6 +32,7 @@ from sktamm.mixture._model import Block, MixtureModel, RowData
 __all__ = ["EventMixture"]
 
 _ROUNDING = 1e-9
+_LARGEST_DENSITY = 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,6 +255,8 @@ class EventMixture(MixtureModel):
         self._add_prior_gradient(gradient, theta)
         information = -hessian
         self._add_information(information, theta)
+        outside = ~np.isfinite(value)
+        gradient[outside], information[outside] = 0.0, np.eye(self.n_params)
         bad = np.flatnonzero(~_positive_definite(information))
         if bad.size:
             subset = data.take(bad)
@@ -310,6 +313,7 @@ class EventMixture(MixtureModel):
         share = [fractions[:, c, None] * values for c, values in enumerate(q)]
         return _Rows(observed, residual, p, q, share, scale)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _collect(
         self,
         theta: FloatArray,
@@ -326,7 +330,7 @@ class EventMixture(MixtureModel):
         inside = np.ones(n_fits, dtype=bool)
         for rows in self._blocks(n_fits):
             block = self._rows(theta, at, data, rows)
-            positive = block.density > 0
+            positive = (block.density > 0) & (block.density < _LARGEST_DENSITY)
             inside &= positive.all(axis=1)
             log_p = np.log(np.where(positive, block.density, 1.0))
             value += np.einsum("bi,bi->b", block.observed, log_p)

@@ -58,7 +58,9 @@ class Features:
         """Centred functions at the reference rows, times the root of their weight."""
         values = self.reference @ coefficients
         weight = self.reference_weight[:, None]
-        return np.sqrt(weight) * (values - (weight * values).sum(axis=0))
+        return np.sqrt(np.maximum(weight, 0.0)) * (
+            values - (weight * values).sum(axis=0)
+        )
 
 
 def class_features(table: ComponentTable, class_index: int, spans: str) -> Features:
