@@ -36,6 +36,7 @@ _MAX_ITER = 60
 _TOL = 1e-12  # of the loss; its statistical noise is n_terms / n_events
 # Members closer than this (relative, squared) count as one and the same function.
 _SINGULAR = 1e-10
+_LARGEST_VARIANCE = 0.08  # of a weight in units of its term
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,8 +338,9 @@ def _minimise(rows: _Rows, start: FloatArray) -> _Fit:
     if not all(np.isfinite(part).all() for part in at):
         raise InvalidInputError("members must be finite log ratios below 700 in size.")
     length = np.ones(len(start))
+    directions, rank = _directions(at.hessian, _noise(rows))
     for n_iterations in range(_MAX_ITER + 1):
-        inverse, rank = _invert(at.hessian)
+        inverse = _invert(at.hessian, directions)
         step = -(inverse @ at.gradient[..., None])[..., 0]
         fall = -(at.gradient * step).sum(axis=1)
         converged = fall <= 2.0 * _TOL
@@ -361,22 +363,48 @@ def _choose(which: NDArray[np.bool_], new: Any, old: Any) -> Any:
     return np.where(which.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
 
-def _invert(hessian: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Pseudo-inverse in units of the terms' own sizes, and its rank."""
+def _directions(hessian: FloatArray, noise: FloatArray) -> tuple[FloatArray, IntArray]:
+    """Directions of the weights that the events determine, and their number.
+
+    Members that hardly differ leave the difference of their weights to the noise of the
+    events, which a non-linear use of the ratio turns into a bias: such directions stay
+    where they start, at equal weights. In units of the terms' own sizes a direction of
+    curvature h is kept if noise / h, the variance of its weight, is below a bound.
+    """
     size = np.sqrt(np.maximum(np.einsum("kii->ki", hessian), 0.0))
     size[size == 0] = 1.0
-    scale = size[:, :, None] * size[:, None]
-    values, vectors = np.linalg.eigh(hessian / scale)
+    values, vectors = np.linalg.eigh(hessian / (size[:, :, None] * size[:, None]))
     if (values < -_SINGULAR).any():
-        source = int(np.argmin(values[:, 0]))
-        raise InvalidInputError(
-            "event weights must leave the loss of the log ratios convex, but negative "
-            f"weights bend it down for source {source}."
-        )
-    kept = values > _SINGULAR
-    reciprocal = np.where(kept, 1.0 / np.where(kept, values, 1.0), 0.0)
-    inverse = (vectors * reciprocal[:, None]) @ vectors.transpose(0, 2, 1)
-    return inverse / scale, kept.sum(axis=1)
+        _refuse_concave(int(np.argmin(values[:, 0])))
+    kept = values > np.maximum(_SINGULAR, noise[:, None] / _LARGEST_VARIANCE)
+    vectors = vectors / size[:, :, None]
+    return np.where(kept[:, None, :], vectors, 0.0), kept.sum(axis=1)
+
+
+def _refuse_concave(source: int) -> None:
+    raise InvalidInputError(
+        "event weights must leave the loss of the log ratios convex, but negative "
+        f"weights bend it down for source {source}."
+    )
+
+
+def _invert(hessian: FloatArray, directions: FloatArray) -> FloatArray:
+    """Inverse within the span of some directions."""
+    turned = directions.transpose(0, 2, 1)
+    inner = turned @ hessian @ directions
+    index = np.arange(inner.shape[1])
+    inner[:, index, index] += (directions == 0).all(axis=1)
+    lowest = np.linalg.eigvalsh(inner)[:, 0]
+    if not (lowest > 0).all():
+        _refuse_concave(int(np.argmin(lowest)))
+    return directions @ np.linalg.inv(inner) @ turned
+
+
+def _noise(rows: _Rows) -> FloatArray:
+    """1/n of the numerator plus 1/n of the denominator of every source."""
+    n_sources = rows.terms.shape[1]
+    own = np.bincount(rows.source, rows.above**2, minlength=n_sources)
+    return own + (rows.below**2).sum()
 
 
 def _sandwich(rows: _Rows, fit: _Fit) -> FloatArray:
