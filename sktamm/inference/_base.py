@@ -27,6 +27,7 @@ from sktamm.mixture import EventMixture, MixtureModel, extra_variance
 __all__ = ["Answer", "Fit", "InferenceBase", "check_one_of", "check_positive_integer"]
 
 _NEAR_BOUND = 1.0
+_RUNAWAY = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +225,7 @@ class InferenceBase(BaseEstimator):
         first = maximise(model, start, data.rows, fixed=blends, max_iter=self.max_iter)
         data = discounted(table, datasets, model, first.theta)
         optimum = maximise(model, first.theta, data.rows, max_iter=self.max_iter)
+        optimum = self._called_back(model, first.theta, optimum, data)
         fit = self._off_the_wall(model, _local(model, optimum, data))
         bounded = np.clip(fit.mode, *bounds)
         beyond = bounded != fit.mode
@@ -236,6 +238,26 @@ class InferenceBase(BaseEstimator):
             optimum=replace(inside.optimum, converged=converged),
             mode=bounded,
         )
+
+    def _called_back(
+        self, model: MixtureModel, start: FloatArray, optimum: Optimum, data: FitData
+    ) -> Optimum:
+        """Return fits that ran away to where the reference knows no normalisation.
+
+        They stay at the kappa of the average simulations, flagged as not converged;
+        profile and marginal are then followed from there.
+        """
+        if not isinstance(model, EventMixture):
+            return optimum
+        runaway = ~optimum.converged & (model.prior_tension(optimum.theta) < _RUNAWAY)
+        if not runaway.any():
+            return optimum
+        near = maximise(
+            model, start, data.rows, fixed=slice(0, 1), max_iter=self.max_iter
+        )
+        theta = np.where(runaway[:, None], near.theta, optimum.theta)
+        value = np.where(runaway, near.value, optimum.value)
+        return replace(optimum, theta=theta, value=value)
 
     def _off_the_wall(self, model: MixtureModel, fit: Fit) -> Fit:
         """Errors of fits that end where the density of some row vanishes.

@@ -143,6 +143,8 @@ def _maximise(
         active, step, promised = active[moving], step[moving], promised[moving]
         if active.size == 0:
             break
+        factor = model.shortened(step)
+        step, promised = step * factor[:, None], promised * factor * (2.0 - factor)
         trial = theta[active] + step
         terms = model.step_terms(trial, data.take(active))
         gain = (terms[0] - value[active] + rounding) / promised

@@ -33,6 +33,7 @@ __all__ = ["EventMixture"]
 
 _ROUNDING = 1e-9
 _LARGEST_DENSITY = 1e100
+_LONGEST_STEP = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,17 @@ class EventMixture(MixtureModel):
     def entries_per_fit(self, n_rows: int) -> int:
         """Numbers that one fit needs in memory at once, beyond the blocks."""
         return self.n_params**2 + 4 * n_rows
+
+    def shortened(self, step: FloatArray) -> FloatArray:
+        """Factors that keep the change of the blends within a few prior widths.
+
+        Far away a finite reference sample no longer knows the normalisation, and the
+        likelihood has maxima that mean nothing.
+        """
+        length = np.linalg.norm(step[:, self.n_fractions :], axis=1)
+        if self.is_linear:
+            return np.ones(len(step))
+        return np.minimum(1.0, _LONGEST_STEP / np.maximum(length, 1e-300))
 
     def rounding(self, data: RowData) -> float:
         """Noise of the log posterior from numbers stored in single precision."""

@@ -313,6 +313,19 @@ class MixtureModel:
         information : ndarray of shape (n_fits, n_params, n_params)
             Stand-in for minus the Hessian.
         """
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, gradient, information = self._step_terms(theta, data)
+        outside = ~np.isfinite(value)
+        gradient[outside], information[outside] = 0.0, np.eye(self.n_params)
+        return value, gradient, information
+
+    def shortened(self, step: FloatArray) -> FloatArray:
+        """Factors on steps that would leave the range of a local approximation."""
+        return np.ones(len(step))
+
+    def _step_terms(
+        self, theta: FloatArray, data: RowData
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         state = self._state(theta)
         scores = self._row_scores(state)
         information = _gram(scores, np.maximum(data.observed, 0.0))
