@@ -17,8 +17,8 @@ import joblib
 import numpy as np
 from bench_neural import KAPPA, LEVELS, answers, measures, nominal
 from joblib import Parallel, delayed
+from scipy import special
 from scipy.optimize import brentq
-from scipy.special import ndtri
 
 from sktamm import NeuralRatioTAMM
 from sktamm.components import TorchMLPClassifier
@@ -69,7 +69,7 @@ def known(X, study):
 
     kappa = brentq(score, 1e-6, 0.999)
     std = (excess**2 / (1.0 + kappa * excess) ** 2).sum() ** -0.5
-    z = ndtri(0.5 + 0.5 * np.array(LEVELS))
+    z = special.ndtri(0.5 + 0.5 * np.array(LEVELS))
     ends = [end for q in z for end in (kappa - q * std, kappa + q * std)]
     return np.array([kappa, std, *ends, 0.0, 0.0])
 
