@@ -111,6 +111,16 @@ class EventMixture(MixtureModel):
 
         Far away a finite reference sample no longer knows the normalisation, and the
         likelihood has maxima that mean nothing.
+
+        Parameters
+        ----------
+        step : ndarray of shape (n_fits, n_params)
+            Steps.
+
+        Returns
+        -------
+        factor : ndarray of shape (n_fits,)
+            At most one.
         """
         length = np.linalg.norm(step[:, self.n_fractions :], axis=1)
         if self.is_linear:
