@@ -10,6 +10,7 @@ so that the coefficients of a log density are E_ref[psi_j ln p].
 
 import itertools
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from scipy.interpolate import BSpline
@@ -23,7 +24,9 @@ __all__ = [
     "OrthonormalMap",
     "PolynomialBasis",
     "SplineBasis",
+    "legendre_products",
     "multi_orders",
+    "number_of_orders",
     "orthonormal_map",
     "orthonormalise",
 ]
@@ -67,11 +70,8 @@ class PolynomialBasis(BaseEstimator):
             raise IncompatibleChoiceError(
                 f"degree must be at least 1, got {self.degree!r}."
             )
-        tables = [
-            np.polynomial.legendre.legvander(column, self.degree)
-            for column in coordinates.T
-        ]
-        return _products(tables, multi_orders(len(tables), self.degree))
+        orders = multi_orders(coordinates.shape[1], self.degree)
+        return legendre_products(coordinates, orders)
 
 
 class SplineBasis(BaseEstimator):
@@ -175,8 +175,30 @@ def multi_orders(n_coordinates: int, degree: int) -> list[tuple[int, ...]]:
     return orders
 
 
-def _products(tables: list[FloatArray], orders: list[tuple[int, ...]]) -> FloatArray:
-    """Products over coordinates of the columns named by every multi-order."""
+def number_of_orders(n_coordinates: int, degree: int) -> int:
+    """Length of `multi_orders`."""
+    return comb(n_coordinates + degree, degree) - 1
+
+
+def legendre_products(
+    coordinates: FloatArray, orders: list[tuple[int, ...]]
+) -> FloatArray:
+    """Products over coordinates of the Legendre polynomials of every multi-order.
+
+    Parameters
+    ----------
+    coordinates : ndarray of shape (n_rows, n_coordinates)
+        Coordinates in [-1, 1].
+    orders : list of tuple of int
+        One order per coordinate, not all zero.
+
+    Returns
+    -------
+    values : ndarray of shape (n_rows, n_orders)
+        One column per multi-order.
+    """
+    highest = max(max(order) for order in orders)
+    tables = [np.polynomial.legendre.legvander(u, highest) for u in coordinates.T]
     columns = []
     for order in orders:
         factors = [t[:, o] for t, o in zip(tables, order, strict=True) if o]

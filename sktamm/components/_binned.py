@@ -29,6 +29,7 @@ from sktamm.components._histogram import (
     template_probabilities,
 )
 from sktamm.components._smoothing import smooth_templates
+from sktamm.components._support import leaves_support
 from sktamm.components._topics import TopicModel, topic_relative_variance
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import (
@@ -46,7 +47,6 @@ _BASES = {
     "principal": NoBasis,
 }
 _LARGEST_RELATIVE_VARIANCE = 1.0
-_SHARE_BEYOND = 1e-3
 
 
 class TemplateComponents(BaseEstimator):
@@ -225,21 +225,10 @@ class TemplateComponents(BaseEstimator):
     def _out_of_range(
         self, target: TargetEvents | tuple[FloatArray, FloatArray]
     ) -> NDArray[np.bool_] | None:
-        """Whether more events are beyond the edges than five sigmas above simulation.
-
-        Automatic edges end at the most extreme simulated event, so one event in a
-        thousand of the target is allowed beyond them.
-        """
+        """Whether more events are beyond the edges than the simulations explain."""
         if not isinstance(target, TargetEvents):
             return None
-        beyond = self.binning_.beyond(target.X)
-        if target.counts is None:
-            number, total = np.array([beyond.sum()]), np.array([beyond.size])
-        else:
-            number = target.counts.T @ beyond.astype(float)
-            total = np.asarray(target.counts.sum(axis=0)).ravel()
-        expected = (self.beyond_ + _SHARE_BEYOND) * total
-        return number > expected + 5.0 * np.sqrt(expected + 1.0)
+        return leaves_support(target, self.binning_.beyond(target.X), self.beyond_)
 
     def adapted(
         self,

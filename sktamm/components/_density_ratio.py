@@ -251,10 +251,10 @@ class DensityRatio(BaseEstimator):
         self.pool_, self.sources_ = pool, sources
         self.source_class_ = self.pool_class_[sources]
         self.source_id_ = self.pool_id_[sources]
-        self.moments_ = self.pool_moments_.take(sources)
+        self._closure_table: pd.DataFrame | None = None
         self.frame_: RatioReference = fit_reference(
             pool.take_sources(sources),
-            self.moments_,
+            self.pool_moments_.take(sources),
             self.ensemble,
             self.calibration,
             shared_sample=self.resample == "bootstrap",
@@ -262,7 +262,15 @@ class DensityRatio(BaseEstimator):
         self.reference_ = self.frame_.rows
         self.reference_weight_ = self.reference_.weight
         self.reference_log_ratio_ = self.frame_.log_ratio
-        self.closure_ = self._closure(self.reference_, self.reference_log_ratio_)
+
+    @property
+    def closure_(self) -> pd.DataFrame:
+        """Closure of every ratio on the reference, computed when first asked for."""
+        check_is_fitted(self)
+        if self._closure_table is None:
+            part = (self.reference_, self.reference_log_ratio_)
+            self._closure_table = self._closure(*part)
+        return self._closure_table
 
     def take(self, simulations: ArrayLike) -> "DensityRatio":
         """The same classifier for some of the simulations, without training.
@@ -321,9 +329,10 @@ class DensityRatio(BaseEstimator):
             Random coefficients of known functions, at the events and at the reference
             rows, with their covariance.
         """
-        members = self.predict_members(X)
-        log_ratio = self.frame_.blend.log_ratio(members)
-        return log_ratio, self.frame_.error(self._read_features(X), members)
+        check_is_fitted(self)
+        X = self._read_features(X)
+        members = self._members(X)
+        return self.frame_.blend.log_ratio(members), self.frame_.error(X, members)
 
     def predict_members(self, X: Any) -> NDArray[np.float32]:
         """Log ratios of every member of the ensemble.
@@ -339,7 +348,9 @@ class DensityRatio(BaseEstimator):
             Before blending and normalisation.
         """
         check_is_fitted(self)
-        X = self._read_features(X)
+        return self._members(self._read_features(X))
+
+    def _members(self, X: FloatArray) -> NDArray[np.float32]:
         shape = (len(X), self.sources_.size, self.reference_.members.shape[2])
         out = np.zeros(shape, dtype=np.float32)
         for start in range(0, len(X), _BLOCK):

@@ -15,6 +15,7 @@ from sktamm.components._basis import (
     NoBasis,
     PolynomialBasis,
     SplineBasis,
+    number_of_orders,
     orthonormal_map,
 )
 from sktamm.components._moments import Coordinates
@@ -100,12 +101,8 @@ class EventBasis:
             )
         if self.basis != "polynomial":
             return _BASES[self.basis]()
-        d = n_features
-        cubic = (d + 1) * (d + 2) * (d + 3) // 6 - 1
-        quadratic = (d + 1) * (d + 2) // 2 - 1
-        if cubic <= _CANDIDATES:
-            return PolynomialBasis(3)
-        return PolynomialBasis(2 if quadratic <= _CANDIDATES else 1)
+        few = (k for k in (3, 2) if number_of_orders(n_features, k) <= _CANDIDATES)
+        return PolynomialBasis(next(few, 1))
 
 
 def _most_different(

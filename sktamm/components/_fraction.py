@@ -26,7 +26,7 @@ from scipy.optimize import brentq
 from sktamm._validation import read_weight
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["FractionEstimate", "RatioError", "estimate_fraction", "fraction_interval"]
+__all__ = ["BlendError", "FractionEstimate", "estimate_fraction", "fraction_interval"]
 
 FloatArray = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ _MAX_ITER = 50
 _MAX_WIDTHS = 30  # how far the ends of an interval are looked for, in standard errors
 
 
-class RatioError(NamedTuple):
+class BlendError(NamedTuple):
     """What is known of the error of a log ratio F = sum_i a_i f_i.
 
     Attributes
@@ -80,7 +80,7 @@ def estimate_fraction(
     log_ratio: ArrayLike,
     sample_weight: ArrayLike | None = None,
     *,
-    error: RatioError | None = None,
+    error: BlendError | None = None,
     correct: bool = True,
 ) -> FractionEstimate:
     """Fraction of the numerator in a sample of both, by maximum likelihood.
@@ -95,7 +95,7 @@ def estimate_fraction(
         ln r at the events of the sample.
     sample_weight : array-like of shape (n_events,), optional
         Event weights.
-    error : RatioError, optional
+    error : BlendError, optional
         Error of the log ratio, to be propagated and corrected for.
     correct : bool, default=True
         Whether to remove the noise of the ratio from the likelihood; False only widens
@@ -150,7 +150,7 @@ def fraction_interval(
     z: float,
     sample_weight: ArrayLike | None = None,
     *,
-    error: RatioError | None = None,
+    error: BlendError | None = None,
 ) -> tuple[float, float]:
     """Profile-likelihood interval, the statistic divided by the inflated variance.
 
@@ -164,7 +164,7 @@ def fraction_interval(
         Number of standard deviations.
     sample_weight : array-like of shape (n_events,), optional
         Event weights.
-    error : RatioError, optional
+    error : BlendError, optional
         Error of the log ratio.
 
     Returns
@@ -205,7 +205,7 @@ class _Likelihood:
         cls,
         log_ratio: ArrayLike,
         sample_weight: ArrayLike | None,
-        error: RatioError | None,
+        error: BlendError | None,
     ) -> Self:
         ratio = np.exp(np.asarray(log_ratio, dtype=np.float64))
         weight = read_weight(sample_weight, ratio.size)

@@ -20,7 +20,11 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import PowerTransformer
 
 from sktamm._numerics import FloatArray
-from sktamm.components._basis import multi_orders
+from sktamm.components._basis import (
+    legendre_products,
+    multi_orders,
+    number_of_orders,
+)
 
 __all__ = ["Coordinates", "Moments", "SmoothFunctions", "rake", "tilt"]
 
@@ -97,7 +101,9 @@ class SmoothFunctions:
         self.coordinates = coordinates
         d = coordinates.half_.size
         for total in range(degree, 1, -1):
-            orders = multi_orders(d, total) if _number(d, total) <= limit else None
+            orders = (
+                multi_orders(d, total) if number_of_orders(d, total) <= limit else None
+            )
             if orders is not None:
                 break
         else:
@@ -112,23 +118,7 @@ class SmoothFunctions:
 
     def evaluate(self, X: FloatArray) -> FloatArray:
         """Values at events, shape (n_events, n_functions)."""
-        u = self.coordinates.transform(X)
-        highest = max(max(order) for order in self.orders)
-        tables = [np.polynomial.legendre.legvander(column, highest) for column in u.T]
-        out = np.ones((len(X), self.size))
-        for j, order in enumerate(self.orders):
-            for table, power in zip(tables, order, strict=True):
-                if power:
-                    out[:, j] *= table[:, power]
-        return out
-
-
-def _number(d: int, degree: int) -> int:
-    """Number of monomials of d variables up to a total degree, without the constant."""
-    total = 1
-    for i in range(degree):
-        total = total * (d + degree - i) // (i + 1)
-    return total - 1
+        return legendre_products(self.coordinates.transform(X), self.orders)
 
 
 def _single_orders(d: int, degree: int) -> list[tuple[int, ...]]:

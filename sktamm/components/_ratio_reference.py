@@ -5,6 +5,7 @@ weights of the rows, the tilts of the members, their blend.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,21 @@ class RatioReference:
         values = self.functions.evaluate(X)[:, self.columns]
         return members + _tilts(values, self.slope)
 
+    @cached_property
+    def _smooth(self) -> FloatArray:
+        """Functions of the tilts' errors at the reference rows, none without tilts."""
+        return self.functions.evaluate(self.rows.X)[:, self._uncertain]
+
+    @cached_property
+    def _deviations(self) -> NDArray[np.float32]:
+        """Functions of the members' errors at the reference rows."""
+        return self.blend.deviations(self.rows.members)
+
+    @property
+    def _uncertain(self) -> NDArray[np.intp]:
+        """Functions whose tilts have an error."""
+        return self.columns if self.slope_covariance.any() else self.columns[:0]
+
     def error(self, X: FloatArray, members: NDArray[np.float32]) -> RatioError:
         """Error of the log ratios at events.
 
@@ -97,17 +113,14 @@ class RatioReference:
         error : RatioError
             Random coefficients of known functions.
         """
-        columns = self.columns
-        if not self.slope_covariance.any():
-            columns = columns[:0]
-        covariance = self.slope_covariance[:, : columns.size, : columns.size]
+        columns = self._uncertain
         return RatioError(
             rows=self.blend.deviations(members),
-            reference=self.blend.deviations(self.rows.members),
+            reference=self._deviations,
             covariance=self.blend.covariance,
             smooth_rows=self.functions.evaluate(X)[:, columns],
-            smooth_reference=self.functions.evaluate(self.rows.X)[:, columns],
-            smooth_covariance=covariance,
+            smooth_reference=self._smooth,
+            smooth_covariance=self.slope_covariance[:, : columns.size, : columns.size],
         )
 
 

@@ -17,12 +17,12 @@ from sktamm.base import ComponentTable, RatioError, Simulations
 from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._event_basis import EventBasis
 from sktamm.components._ratio_topics import common_modes, error_modes, fit_topics
+from sktamm.components._support import leaves_support
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 __all__ = ["RatioComponents", "RatioTopicComponents"]
 
-_SHARE_BEYOND = 1e-3
 Described = tuple[FloatArray, FloatArray, RatioError | None]
 
 
@@ -250,22 +250,13 @@ class RatioComponents(BaseEstimator):
     def _out_of_range(
         self, target: TargetEvents, log_ratio: FloatArray
     ) -> NDArray[np.bool_]:
-        """Whether events leave the support: features or ratios beyond all simulated.
-
-        One event in a thousand is allowed beyond, with five sigmas.
-        """
+        """Whether events leave the support: features or ratios beyond all simulated."""
         low, high = self.range_
         beyond = ((low > target.X) | (high < target.X)).any(axis=1)
         low, high = self.extremes_
         beyond |= (log_ratio > high + 1.0).any(axis=1)
         beyond |= (log_ratio < low - 1.0).any(axis=1)
-        if target.counts is None:
-            number, total = np.array([beyond.sum()]), np.array([beyond.size])
-        else:
-            number = target.counts.T @ beyond.astype(float)
-            total = np.asarray(target.counts.sum(axis=0)).ravel()
-        expected = _SHARE_BEYOND * total
-        return number > expected + 5.0 * np.sqrt(expected + 1.0)
+        return leaves_support(target, beyond)
 
     def adapted(self, table: ComponentTable, density: Any, names: Any) -> None:
         """No templates: densities at events are in ``predict_proba``.

@@ -22,8 +22,8 @@ from sktamm._validation import read_weight
 from sktamm.components._classifiers import rows_of_classes, take_rows
 from sktamm.components._ensemble import ClassifierEnsemble
 from sktamm.components._fraction import (
+    BlendError,
     FractionEstimate,
-    RatioError,
     estimate_fraction,
     fraction_interval,
 )
@@ -249,7 +249,7 @@ class WifiEnsemble(BaseEstimator):
         terms = self._terms(X_target)
         log_ratio = terms @ self.weights_
         weight = read_weight(sample_weight, log_ratio.size)
-        error = RatioError(terms, self.covariance_, self.bias_) if propagate else None
+        error = BlendError(terms, self.covariance_, self.bias_) if propagate else None
         estimate = estimate_fraction(log_ratio, weight, error=error, correct=correct)
         if interval == "wald":
             half = quantiles * estimate.std

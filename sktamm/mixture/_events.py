@@ -291,16 +291,6 @@ class EventMixture(MixtureModel):
         """Exact Hessian of the log posterior, shape (n_fits, n_params, n_params)."""
         return self._collect(theta, data, 2)[2] + self.prior_hessian(theta)
 
-    def prior_hessian(self, theta: FloatArray) -> FloatArray:
-        """Hessian of the log prior, shape (n_fits, n_params, n_params)."""
-        out = np.zeros((len(theta), self.n_params, self.n_params))
-        inner = theta[:, self.n_fractions :]
-        for block in self.blocks:
-            index = self.n_fractions + block.columns
-            part = block.penalty.hessian(inner[:, block.columns])
-            out[:, index[:, None], index] += part
-        return out
-
     def class_moments(self, theta: FloatArray) -> list[Moments]:
         """Sums over the reference sample, class by class."""
         return self._moments(theta, False)

@@ -358,6 +358,11 @@ class MixtureModel:
         residual = self._residual(state, data)
         for c, columns in enumerate(self.slices):
             self._add_class_curvature(out, state, residual, c, columns)
+        return out + self.prior_hessian(theta)
+
+    def prior_hessian(self, theta: FloatArray) -> FloatArray:
+        """Hessian of the log prior, shape (n_fits, n_params, n_params)."""
+        out = np.zeros((theta.shape[0], self.n_params, self.n_params))
         inner = theta[:, self.n_fractions :]
         for block in self.blocks:
             index = self.n_fractions + block.columns

@@ -6,7 +6,7 @@ from scipy.optimize import check_grad
 
 from sktamm.components import _wifi
 from sktamm.components._fraction import (
-    RatioError,
+    BlendError,
     _Likelihood,
     estimate_fraction,
     fraction_interval,
@@ -254,7 +254,7 @@ def noisy(rng):
     x = rng.normal(rng.choice([-0.5, 0.5], 2000, p=[0.7, 0.3]))
     f = terms(x)
     fit = fit_weights(*two_samples(rng))
-    return f @ fit.weights, RatioError(f, fit.covariance, fit.bias), fit
+    return f @ fit.weights, BlendError(f, fit.covariance, fit.bias), fit
 
 
 def test_score_and_information_are_derivatives(noisy):
@@ -310,7 +310,7 @@ def test_correction_removes_the_dilution(rng):
         f = np.column_stack([0.5 * x, np.cos(3 * x), np.sin(4 * x), np.ones(x.size)])
         covariance = 0.03 * np.diag([0.0, 1.0, 1.0, 0.0])
         noise = rng.normal(0, np.sqrt(np.diag(covariance)))
-        error = RatioError(f, covariance, np.zeros(4))
+        error = BlendError(f, covariance, np.zeros(4))
         F = f @ (np.array([1.0, 0.0, 0.0, 0.0]) + noise)
         plain.append(estimate_fraction(F).kappa - 0.1)
         corrected.append(estimate_fraction(F, error=error).kappa - 0.1)
