@@ -101,10 +101,8 @@ class SmoothFunctions:
         self.coordinates = coordinates
         d = coordinates.half_.size
         for total in range(degree, 1, -1):
-            orders = (
-                multi_orders(d, total) if number_of_orders(d, total) <= limit else None
-            )
-            if orders is not None:
+            if number_of_orders(d, total) <= limit:
+                orders = multi_orders(d, total)
                 break
         else:
             power = max(1, min(degree, limit // d))
