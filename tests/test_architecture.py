@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sktamm"
 
 LAYERS = {
+    "_metrics": 0,
     "_numerics": 0,
+    "_pseudo": 0,
     "_sklearn": 0,
     "_validation": 0,
     "exceptions": 0,
@@ -28,6 +30,7 @@ LAYERS = {
     "components": 2,
     "mixture": 2,
     "inference": 3,
+    "_ask": 4,
     "_choices": 4,
     "_regressor": 4,
     "_report": 4,
@@ -46,6 +49,7 @@ LAYERS = {
 
 # Private files that a module of the top level was split into.
 FAMILY = {
+    "_ask": "tamm",
     "_choices": "tamm",
     "_regressor": "tamm",
     "_report": "tamm",

@@ -1,0 +1,114 @@
+"""Asking any estimator of fractions for estimates and intervals of many datasets.
+
+An estimator, or a Pipeline or search ending in one, with ``infer`` is asked through it,
+which also tells the flags; any other one through ``predict(X, dataset=,
+return_std=True, return_interval=levels)``, the contract of `sktamm`.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.exceptions import InvalidInputError, SktammWarning
+from sktamm.tamm import infer
+
+__all__ = ["Answers", "ask", "final_step"]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Estimates of many datasets.
+
+    Attributes
+    ----------
+    kappa, std : ndarray of shape (n_datasets,)
+        Estimates and standard errors; NaN where the fit failed.
+    interval : ndarray of shape (n_datasets, 2, n_levels)
+        Lower and upper ends.
+    flags : tuple of str, one per dataset
+        Names of the problems found, separated by blanks.
+    """
+
+    kappa: FloatArray
+    std: FloatArray
+    interval: FloatArray
+    flags: tuple[str, ...]
+
+
+def final_step(estimator: Any) -> Any:
+    """The estimator that answers, inside Pipelines and searches."""
+    if hasattr(estimator, "best_estimator_"):
+        return final_step(estimator.best_estimator_)
+    if hasattr(estimator, "steps"):
+        return final_step(estimator.steps[-1][1])
+    return estimator
+
+
+def ask(
+    estimator: Any,
+    X: Any,
+    dataset: Any,
+    levels: Sequence[float],
+    *,
+    sample_weight: Any = None,
+) -> Answers:
+    """Answers of a fitted estimator; what it warns about is told by its flags.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted estimator of fractions, or Pipeline or search ending in one.
+    X : array-like of shape (n_events, n_features)
+        Events.
+    dataset : sparse matrix of shape (n_events, n_datasets), or any other ``dataset``
+        Counts of every event in every dataset.
+    levels : sequence of float
+        Levels of the intervals.
+    sample_weight : array-like of shape (n_events,), default=None
+        Event weights.
+
+    Returns
+    -------
+    answers : Answers
+        Estimates, intervals and flags.
+
+    Raises
+    ------
+    InvalidInputError
+        If the estimator has neither ``infer`` nor a ``predict`` that returns intervals.
+    """
+    levels = tuple(float(level) for level in levels)
+    keywords = {"dataset": dataset, "sample_weight": sample_weight}
+    keywords = {name: value for name, value in keywords.items() if value is not None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SktammWarning)
+        if hasattr(final_step(estimator), "infer"):
+            result = infer(estimator, X, levels=levels, **keywords)
+            flags = tuple(" ".join(names) for names in result.flags)
+            return Answers(result.kappa, result.std, result.interval, flags)
+        return _predict(estimator, X, levels, keywords)
+
+
+def _predict(
+    estimator: Any, X: Any, levels: tuple[float, ...], keywords: dict[str, Any]
+) -> Answers:
+    try:
+        kappa, std, interval = estimator.predict(
+            X, return_std=True, return_interval=levels, **keywords
+        )
+    except TypeError as error:
+        raise InvalidInputError(
+            "estimator must have 'infer', or a 'predict' that takes dataset, "
+            f"return_std and return_interval; {type(estimator).__name__} has neither "
+            f"({error})."
+        ) from error
+    kappa = np.atleast_1d(np.asarray(kappa, dtype=float))
+    shape = (kappa.size, 2, len(levels))
+    ends: NDArray[Any] = np.asarray(interval, dtype=float).reshape(shape)
+    std = np.broadcast_to(np.asarray(std, dtype=float), kappa.shape)
+    return Answers(kappa, std, ends, ("",) * kappa.size)

@@ -1,0 +1,163 @@
+"""How good intervals are: coverage with its errors, widths, pulls, interval scores.
+
+A fit that failed, NaN in its estimate or its interval, never flatters: it counts as a
+miss, its interval score is that of [0, 1], which says nothing, and it enters neither
+bias nor pulls nor widths.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
+
+from sktamm._numerics import FloatArray, interval_score
+
+__all__ = [
+    "clopper_pearson",
+    "coverage_p_value",
+    "covers",
+    "interval_scores",
+    "pulls",
+    "summarise",
+    "wilson",
+]
+
+
+def covers(truth: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> NDArray[np.bool_]:
+    """Whether intervals contain their truths, ends included; never where one is NaN."""
+    truth, lower, upper = np.asarray(truth), np.asarray(lower), np.asarray(upper)
+    return (lower <= truth) & (truth <= upper)
+
+
+def interval_scores(
+    truth: ArrayLike, lower: ArrayLike, upper: ArrayLike, level: float
+) -> FloatArray:
+    """Interval score of every interval, that of [0, 1] where the fit failed."""
+    scores = interval_score(truth, lower, upper, level)
+    vacuous = interval_score(truth, 0.0, 1.0, level)
+    return np.where(np.isfinite(scores), scores, vacuous)
+
+
+def pulls(truth: ArrayLike, kappa: ArrayLike, std: ArrayLike) -> FloatArray:
+    """(kappa - truth) / std; NaN where the fit failed."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = (np.asarray(kappa) - np.asarray(truth)) / np.asarray(std)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def clopper_pearson(
+    n_covered: ArrayLike, n: ArrayLike, level: float = 0.683
+) -> tuple[FloatArray, FloatArray]:
+    """Exact binomial interval of Clopper and Pearson (1934).
+
+    Parameters
+    ----------
+    n_covered, n : array-like
+        Number of successes and of trials.
+    level : float, default=0.683
+        Level of the interval.
+
+    Returns
+    -------
+    lower, upper : ndarray
+        Ends; 0 and 1 without any trial.
+    """
+    k, n = np.asarray(n_covered, dtype=float), np.asarray(n, dtype=float)
+    tail = 0.5 * (1.0 - level)
+    with np.errstate(invalid="ignore"):
+        lower = np.where(k > 0, special.betaincinv(k, n - k + 1.0, tail), 0.0)
+        upper = np.where(k < n, special.betaincinv(k + 1.0, n - k, 1.0 - tail), 1.0)
+    return lower, upper
+
+
+def wilson(
+    n_covered: ArrayLike, n: ArrayLike, level: float = 0.683
+) -> tuple[FloatArray, FloatArray]:
+    """Score interval of Wilson (1927): close to nominal on average, shorter.
+
+    Parameters
+    ----------
+    n_covered, n : array-like
+        Number of successes and of trials.
+    level : float, default=0.683
+        Level of the interval.
+
+    Returns
+    -------
+    lower, upper : ndarray
+        Ends; 0 and 1 without any trial.
+    """
+    k, n = np.asarray(n_covered, dtype=float), np.asarray(n, dtype=float)
+    z2 = special.ndtri(0.5 + 0.5 * level) ** 2
+    centre = (k + 0.5 * z2) / (n + z2)
+    share = np.divide(k, n, out=np.full(np.broadcast(k, n).shape, 0.5), where=n > 0)
+    half = np.sqrt(z2 * (n * share * (1.0 - share) + 0.25 * z2)) / (n + z2)
+    return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
+
+
+def coverage_p_value(n_covered: int, n: int, nominal: float) -> float:
+    """Exact two-sided binomial p-value of a coverage against its nominal level."""
+    if n == 0:
+        return 1.0
+    return float(stats.binomtest(int(n_covered), int(n), nominal).pvalue)
+
+
+def summarise(
+    truth: ArrayLike,
+    kappa: ArrayLike,
+    std: ArrayLike,
+    interval: ArrayLike,
+    levels: Sequence[float],
+) -> dict[str, float]:
+    """Measures of a set of pseudo-experiments under fixed names.
+
+    Parameters
+    ----------
+    truth, kappa, std : array-like of shape (n,)
+        True fractions, estimates and standard errors; NaN where the fit failed.
+    interval : array-like of shape (n, 2, n_levels)
+        Lower and upper ends.
+    levels : sequence of float
+        Levels of the intervals.
+
+    Returns
+    -------
+    measures : dict of str to float
+        "interval_score" (mean over the levels), "bias", "rmse", "pull_mean",
+        "pull_std", "failed" (share of the fits), and for every level, with its value
+        appended, "interval_score_0.683", "coverage_0.683", "mean_width_0.683".
+    """
+    truth, kappa, std = (np.asarray(v, dtype=float) for v in (truth, kappa, std))
+    interval = np.asarray(interval, dtype=float)
+    good = np.isfinite(kappa) & np.isfinite(interval).all(axis=(1, 2))
+    kappa = np.where(good, kappa, np.nan)
+    interval = np.where(good[:, None, None], interval, np.nan)
+    pull = pulls(truth, kappa, std)
+    measures: dict[str, float] = {}
+    scores = []
+    for i, level in enumerate(levels):
+        lower, upper = interval[:, 0, i], interval[:, 1, i]
+        scores.append(interval_scores(truth, lower, upper, level).mean())
+        measures[f"interval_score_{level:g}"] = float(scores[-1])
+        measures[f"coverage_{level:g}"] = float(covers(truth, lower, upper).mean())
+        measures[f"mean_width_{level:g}"] = _mean(upper - lower)
+    return {
+        "interval_score": float(np.mean(scores)),
+        **measures,
+        "bias": _mean(kappa - truth),
+        "rmse": float(np.sqrt(_mean((kappa - truth) ** 2))),
+        "pull_mean": _mean(pull),
+        "pull_std": _std(pull),
+        "failed": float(1.0 - good.mean()),
+    }
+
+
+def _mean(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _std(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.std(ddof=1)) if known.size > 1 else float("nan")

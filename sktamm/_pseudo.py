@@ -1,0 +1,323 @@
+"""Pseudo-datasets of known fraction from labelled events.
+
+A dataset of fraction kappa and n events holds Binomial(n, kappa) signal events, as n
+events drawn from p(x) = kappa s(x) + (1 - kappa) b(x) do; the other classes share the
+rest in their natural proportions. Protocols choose the fractions:
+
+* "fixed": the values given, in turn;
+* "uniform" (uniform prevalence, UPP): uniform between two ends;
+* "grid" (artificial prevalence, APP): equidistant between two ends, ends included;
+* "natural" (NPP): the share of the signal among the labelled events.
+
+Events are drawn without replacement wherever possible: every dataset is then an exact
+sample of the truth, of which datasets only share some events. Drawn with replacement
+from N events, all of n datasets inherit the fluctuation of the N, and estimates scatter
+by a factor sqrt(1 + n/N) more than their standard errors say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from sktamm._numerics import FloatArray
+from sktamm.exceptions import InvalidInputError
+
+__all__ = ["PROTOCOLS", "LabelledPool", "choose_fractions"]
+
+PROTOCOLS = ("fixed", "grid", "natural", "uniform")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPool:
+    """Labelled events from which datasets are drawn.
+
+    Attributes
+    ----------
+    events : tuple of ndarray of int, one per class
+        Indices of the events of every class.
+    probability : tuple of (ndarray or None), one per class
+        Chance of every event of the class to be drawn; None where all are equal.
+    share : ndarray of shape (n_classes,)
+        Natural share of every class.
+    positive : int
+        Index of the class whose fraction is kappa.
+    replace : bool
+        Whether events are drawn with replacement.
+    n_events : int
+        Number of events of all classes.
+    """
+
+    events: tuple[NDArray[np.intp], ...]
+    probability: tuple[FloatArray | None, ...]
+    share: FloatArray
+    positive: int
+    replace: bool
+    n_events: int
+
+    @classmethod
+    def of(
+        cls,
+        y: NDArray,
+        classes: NDArray,
+        pos_label: Any,
+        sample_weight: FloatArray | None = None,
+        *,
+        replace: bool | str = "auto",
+        largest: tuple[int, float] | None = None,
+    ) -> "LabelledPool":
+        """Sort labelled events by class.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_events,)
+            Class labels.
+        classes : ndarray of shape (n_classes,)
+            All classes.
+        pos_label : label
+            The class whose fraction is kappa.
+        sample_weight : ndarray of shape (n_events,), default=None
+            Weights; events are drawn in proportion to them, with replacement.
+        replace : bool or "auto", default="auto"
+            Whether to draw with replacement; "auto" draws without where there are no
+            weights and a dataset of ``largest`` needs at most half of the events of
+            each class.
+        largest : (int, float), default=None
+            Largest size, and for it the largest fraction.
+
+        Returns
+        -------
+        pool : LabelledPool
+            Events to draw from.
+
+        Raises
+        ------
+        InvalidInputError
+            If a class has no events, weights are negative, or ``replace`` is unusable.
+        """
+        weight = _check_weight(sample_weight, len(y))
+        events = tuple(np.flatnonzero(y == c) for c in classes)
+        missing = [
+            c for c, index in zip(classes, events, strict=True) if not len(index)
+        ]
+        if missing:
+            raise InvalidInputError(
+                f"y must hold events of every class to draw datasets from, found none "
+                f"of class {missing[0]!r}."
+            )
+        sums = np.array([len(i) if weight is None else weight[i].sum() for i in events])
+        if not (sums > 0).all():
+            raise InvalidInputError(
+                "sample_weight must have a positive sum in every class to draw datasets."
+            )
+        positive = int(np.flatnonzero(classes == pos_label)[0])
+        pool = cls(
+            events=events,
+            probability=tuple(
+                None if weight is None else weight[i] / weight[i].sum() for i in events
+            ),
+            share=sums / sums.sum(),
+            positive=positive,
+            replace=True,
+            n_events=len(y),
+        )
+        return pool._with_replacement(replace, largest)
+
+    def _with_replacement(
+        self, replace: bool | str, largest: tuple[int, float] | None
+    ) -> "LabelledPool":
+        if not isinstance(replace, bool | np.bool_) and replace != "auto":
+            raise InvalidInputError(
+                f"replace must be True, False or 'auto', got {replace!r}."
+            )
+        weighted = any(p is not None for p in self.probability)
+        if replace == "auto":
+            replace = weighted or largest is None or not self._enough(*largest)
+        elif not replace and weighted:
+            raise InvalidInputError(
+                "replace must be True or 'auto' with sample_weight: weighted events are "
+                "drawn in proportion to their weights, with replacement."
+            )
+        return LabelledPool(
+            self.events,
+            self.probability,
+            self.share,
+            self.positive,
+            bool(replace),
+            self.n_events,
+        )
+
+    def _enough(self, size: int, kappa: float) -> bool:
+        signal, rest = self.class_fractions(kappa), self.class_fractions(0.0)
+        need = size * np.maximum(signal, rest)
+        return all(
+            2.0 * n <= len(index) for n, index in zip(need, self.events, strict=True)
+        )
+
+    @property
+    def natural(self) -> float:
+        """Share of the signal among the events."""
+        return float(self.share[self.positive])
+
+    def class_fractions(self, kappa: float) -> FloatArray:
+        """Fractions of all classes when that of the signal is kappa."""
+        others = self.share.copy()
+        others[self.positive] = 0.0
+        fractions = (1.0 - kappa) * others / others.sum()
+        fractions[self.positive] = kappa
+        return fractions
+
+    def draw(self, kappa: float, size: int, rng: np.random.Generator) -> FloatArray:
+        """Counts of every event in one dataset.
+
+        Parameters
+        ----------
+        kappa : float
+            Fraction of the signal, from 0 to 1.
+        size : int
+            Number of events.
+        rng : Generator
+            Source of randomness.
+
+        Returns
+        -------
+        counts : ndarray of shape (n_events,)
+            How often every event is in the dataset.
+
+        Raises
+        ------
+        InvalidInputError
+            If a class has fewer events than are to be drawn without replacement.
+        """
+        counts = np.zeros(self.n_events)
+        numbers = rng.multinomial(size, self.class_fractions(kappa))
+        for index, chance, n in zip(
+            self.events, self.probability, numbers, strict=True
+        ):
+            if not self.replace and n > len(index):
+                raise InvalidInputError(
+                    f"A dataset of {size} events needs {n} events of a class that has "
+                    f"{len(index)}; lower the size or draw with replacement."
+                )
+            drawn = rng.choice(len(index), n, replace=self.replace, p=chance)
+            counts[index] = np.bincount(drawn, minlength=len(index))
+        return counts
+
+    def draw_many(
+        self,
+        kappas: Sequence[float] | FloatArray,
+        sizes: Sequence[int] | NDArray[np.intp],
+        rngs: Sequence[np.random.Generator],
+    ) -> sparse.csc_matrix:
+        """Counts of many datasets, each with its own source of randomness.
+
+        Parameters
+        ----------
+        kappas, sizes, rngs : sequences of one length
+            Fraction, number of events and source of randomness of every dataset.
+
+        Returns
+        -------
+        counts : sparse matrix of shape (n_events, n_datasets)
+            The ``dataset`` argument of ``predict`` and ``infer``.
+        """
+        plan = zip(kappas, sizes, rngs, strict=True)
+        columns = [sparse.csc_matrix(self.draw(*one)[:, None]) for one in plan]
+        return sparse.hstack(columns, format="csc")
+
+
+def _check_weight(weight: FloatArray | None, n_events: int) -> FloatArray | None:
+    if weight is None:
+        return None
+    weight = np.asarray(weight, dtype=float)
+    if weight.shape != (n_events,):
+        raise InvalidInputError(
+            f"sample_weight must hold one weight per event, {n_events}, got shape "
+            f"{weight.shape}."
+        )
+    if not np.isfinite(weight).all():
+        raise InvalidInputError("sample_weight must be finite.")
+    if (weight < 0).any():
+        raise InvalidInputError(
+            "sample_weight must not be negative where pseudo-datasets are drawn: an "
+            f"event cannot be drawn a negative number of times; {(weight < 0).sum()} of "
+            f"{n_events} weights are."
+        )
+    return None if (weight == weight[0]).all() and weight[0] > 0 else weight
+
+
+def choose_fractions(
+    protocol: str,
+    kappa: float | Sequence[float] | None,
+    n_datasets: int,
+    natural: float,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """True fractions of the datasets by a protocol.
+
+    Parameters
+    ----------
+    protocol : {"fixed", "grid", "natural", "uniform"}
+        How fractions are chosen; see the module.
+    kappa : float, sequence of float or None
+        "fixed": the values, used in turn (None is the natural share); "uniform" and
+        "grid": the two ends (None is 0 and 1); "natural": must be None.
+    n_datasets : int
+        Number of datasets.
+    natural : float
+        Share of the signal among the labelled events.
+    rng : Generator
+        Source of randomness of "uniform".
+
+    Returns
+    -------
+    fractions : ndarray of shape (n_datasets,)
+        True fractions.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument cannot be used.
+    """
+    if not isinstance(n_datasets, Integral) or n_datasets < 1:
+        raise InvalidInputError(
+            f"n_datasets must be an integer of at least 1, got {n_datasets!r}."
+        )
+    if protocol not in PROTOCOLS:
+        raise InvalidInputError(
+            f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}."
+        )
+    if protocol == "natural":
+        if kappa is not None:
+            raise InvalidInputError(
+                f"kappa must be None for the natural protocol, got {kappa!r}."
+            )
+        return np.full(n_datasets, natural)
+    values = _check_kappa(kappa, natural if protocol == "fixed" else (0.0, 1.0))
+    if protocol == "fixed":
+        return np.resize(values, n_datasets)
+    if values.size != 2 or values[0] >= values[1]:
+        raise InvalidInputError(
+            f"kappa must be two ascending ends for the {protocol} protocol, got "
+            f"{kappa!r}."
+        )
+    if protocol == "grid":
+        return np.linspace(*values, n_datasets)
+    return rng.uniform(*values, n_datasets)
+
+
+def _check_kappa(
+    kappa: float | Sequence[float] | None, default: float | tuple[float, float]
+) -> FloatArray:
+    given: Any = default if kappa is None else kappa
+    values = np.atleast_1d(np.asarray(given, dtype=float))
+    numbers = isinstance(given, Real) or values.ndim == 1
+    if not numbers or not values.size or not ((values >= 0) & (values <= 1)).all():
+        raise InvalidInputError(
+            f"kappa must hold fractions from 0 to 1, got {kappa!r}."
+        )
+    return values
