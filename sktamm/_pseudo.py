@@ -112,7 +112,7 @@ class LabelledPool:
         sums = np.array([len(i) if weight is None else weight[i].sum() for i in events])
         if not (sums > 0).all():
             raise InvalidInputError(
-                "sample_weight must have a positive sum in every class to draw datasets."
+                "sample_weight must have a positive sum in every class to draw from."
             )
         positive = int(np.flatnonzero(classes == pos_label)[0])
         pool = cls(
@@ -139,8 +139,8 @@ class LabelledPool:
             replace = weighted or largest is None or not self._enough(*largest)
         elif not replace and weighted:
             raise InvalidInputError(
-                "replace must be True or 'auto' with sample_weight: weighted events are "
-                "drawn in proportion to their weights, with replacement."
+                "replace must be True or 'auto' with sample_weight: weighted events "
+                "are drawn in proportion to their weights, with replacement."
             )
         return LabelledPool(
             self.events,
@@ -244,8 +244,8 @@ def _check_weight(weight: FloatArray | None, n_events: int) -> FloatArray | None
     if (weight < 0).any():
         raise InvalidInputError(
             "sample_weight must not be negative where pseudo-datasets are drawn: an "
-            f"event cannot be drawn a negative number of times; {(weight < 0).sum()} of "
-            f"{n_events} weights are."
+            f"event cannot be drawn a negative number of times; {(weight < 0).sum()} "
+            f"of {n_events} weights are."
         )
     return None if (weight == weight[0]).all() and weight[0] > 0 else weight
 
