@@ -1,0 +1,137 @@
+"""Reach through Pipelines and searches to the estimator, its table and its fit."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sktamm.base import ComponentTable
+from sktamm.exceptions import InvalidInputError, SktammWarning
+from sktamm.inference._base import Answer
+from sktamm.mixture import MixtureModel
+from sktamm.tamm import TAMMRegressor
+
+__all__ = [
+    "Opened",
+    "generator",
+    "open_fit",
+    "quiet",
+    "refuse_unbinned",
+    "unwrap",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A measurement with its inner parts.
+
+    Attributes
+    ----------
+    final : TAMMRegressor
+        The estimator that answers.
+    X : array-like of shape (n_events, n_features)
+        Events as that estimator takes them.
+    table : ComponentTable
+        Components and data.
+    model : MixtureModel
+        Mixture that was fitted.
+    answer : Answer
+        Its fit.
+    """
+
+    final: Any
+    X: Any
+    table: ComponentTable
+    model: MixtureModel
+    answer: Answer
+
+
+def unwrap(estimator: Any, *arrays: Any) -> tuple[Any, ...]:
+    """The estimator that answers, and arrays of events as it takes them.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted estimator, or Pipeline or search ending in one.
+    *arrays : array-like of shape (n_events, n_features)
+        Events before the transformers of a Pipeline.
+
+    Returns
+    -------
+    final, *arrays : tuple
+        The final step, and the arrays transformed.
+
+    Raises
+    ------
+    InvalidInputError
+        If the final step is not of the TAMM family.
+    """
+    if hasattr(estimator, "best_estimator_"):
+        return unwrap(estimator.best_estimator_, *arrays)
+    if hasattr(estimator, "steps"):
+        for _, step in estimator.steps[:-1]:
+            if step not in (None, "passthrough"):
+                arrays = tuple(None if X is None else step.transform(X) for X in arrays)
+        return unwrap(estimator.steps[-1][1], *arrays)
+    if not isinstance(estimator, TAMMRegressor):
+        raise InvalidInputError(
+            "estimator must be, or end in, a TAMMRegressor or one of its presets, got "
+            f"{type(estimator).__name__}."
+        )
+    check_is_fitted(estimator)
+    return (estimator, *arrays)
+
+
+def open_fit(
+    estimator: Any, X: Any, *, dataset: Any = None, sample_weight: Any = None
+) -> Opened:
+    """Fit the target and keep the parts; what the fit warns about stays silent.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted estimator, or Pipeline or search ending in one.
+    X : array-like of shape (n_events, n_features), or histograms
+        Target.
+    dataset : array-like or sparse matrix, default=None
+        As in ``predict``.
+    sample_weight : array-like of shape (n_events,), default=None
+        Event weights.
+
+    Returns
+    -------
+    opened : Opened
+        Estimator, table, model and answer.
+    """
+    final, X = unwrap(estimator, X)
+    with quiet():
+        table = final._read(X, dataset, sample_weight)[0]
+        model, answer = final._run(table, np.array([final.level]))
+    return Opened(final, X, table, model, answer)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the warnings of sktamm: a diagnostic tells by its numbers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SktammWarning)
+        yield
+
+
+def refuse_unbinned(name: str, table: ComponentTable) -> None:
+    """Refuse what needs bins."""
+    if not table.binned:
+        raise InvalidInputError(
+            f"{name} needs an estimator with binned components; this one is unbinned."
+        )
+
+
+def generator(random_state: Any) -> np.random.Generator:
+    """A generator of its own from a seed."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(0, 2**31 - 1))
+    return np.random.default_rng(random_state)
