@@ -97,10 +97,17 @@ class LabelledPool:
         Raises
         ------
         InvalidInputError
-            If a class has no events, weights are negative, or ``replace`` is unusable.
+            If a class has no events or is unknown, weights are negative, or ``replace``
+            is unusable.
         """
         weight = _check_weight(sample_weight, len(y))
         events = tuple(np.flatnonzero(y == c) for c in classes)
+        unknown = np.setdiff1d(y, classes)
+        if unknown.size:
+            raise InvalidInputError(
+                f"y must hold classes seen at fit, {classes.tolist()}, got "
+                f"{unknown.tolist()[0]!r}."
+            )
         missing = [
             c for c, index in zip(classes, events, strict=True) if not len(index)
         ]
@@ -154,9 +161,40 @@ class LabelledPool:
     def _enough(self, size: int, kappa: float) -> bool:
         signal, rest = self.class_fractions(kappa), self.class_fractions(0.0)
         need = size * np.maximum(signal, rest)
+        # The number drawn scatters; six of its standard deviations have to fit too.
         return all(
-            2.0 * n <= len(index) for n, index in zip(need, self.events, strict=True)
+            max(2.0 * n, n + 6.0 * np.sqrt(n)) <= len(index)
+            for n, index in zip(need, self.events, strict=True)
         )
+
+    def default_size(self, kappa: float, replace: bool | str = "auto") -> int:
+        """Size of datasets that the events are enough for.
+
+        Parameters
+        ----------
+        kappa : float
+            Largest fraction of the signal.
+        replace : bool or "auto", default="auto"
+            As for ``of``.
+
+        Returns
+        -------
+        size : int
+            Datasets of this size take half of the events of the class that runs out
+            first. Where they are drawn with replacement, so that all of them inherit
+            the fluctuation of these events, it is a tenth of the effective number.
+        """
+        repeated = replace is True or any(p is not None for p in self.probability)
+        number = np.array(
+            [
+                len(index) if p is None else 1.0 / (p @ p)
+                for index, p in zip(self.events, self.probability, strict=True)
+            ]
+        )
+        need = np.maximum(self.class_fractions(kappa), self.class_fractions(0.0))
+        with np.errstate(divide="ignore"):
+            size = (0.1 if repeated else 0.5) * (number / need).min()
+        return max(int(size), 1)
 
     @property
     def natural(self) -> float:
