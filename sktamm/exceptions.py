@@ -3,6 +3,7 @@
 from sklearn.exceptions import ConvergenceWarning as SklearnConvergenceWarning
 
 __all__ = [
+    "CheckpointError",
     "ConvergenceWarning",
     "EmptyBinWarning",
     "IncompatibleChoiceError",
@@ -59,3 +60,7 @@ class InvalidInputError(ValueError):
 
 class IncompatibleChoiceError(ValueError):
     """A combination of components, form, prior and inference that has no meaning."""
+
+
+class CheckpointError(RuntimeError):
+    """A file of a study cannot be written, read or resumed; the message names it."""
