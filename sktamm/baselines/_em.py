@@ -1,0 +1,192 @@
+"""Maximum likelihood of class fractions at fixed density ratios, by accelerated EM.
+
+One step multiplies each fraction by the mean of r_c / p over the events, p = sum f r;
+a batch of weight vectors shares the ratios. Two steps f -> f' -> f'' with r = f' - f
+and v = f'' - f' - r are extrapolated to f - 2 a r + a^2 v, a = -|r| / |v|, which is
+kept where the likelihood does not fall.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray, contrast_basis
+
+__all__ = ["Fractions", "fit_fractions", "information", "profile_likelihood"]
+
+_TINY = 1e-300
+_KEPT = 0.1
+_BLOCK = 32
+
+
+class Fractions(NamedTuple):
+    """Maxima of a batch.
+
+    Attributes
+    ----------
+    fractions : ndarray of shape (n_fits, n_classes)
+        Fractions of all classes.
+    value : ndarray of shape (n_fits,)
+        Log likelihood.
+    converged : ndarray of bool, shape (n_fits,)
+        Whether the last step was shorter than the tolerance.
+    n_iterations : int
+        Number of extrapolations.
+    """
+
+    fractions: FloatArray
+    value: FloatArray
+    converged: NDArray[np.bool_]
+    n_iterations: int
+
+
+def fit_fractions(
+    ratio: FloatArray,
+    weight: FloatArray,
+    start: FloatArray,
+    *,
+    fixed: int | None = None,
+    tol: float = 1e-9,
+    max_iter: int = 1000,
+) -> Fractions:
+    """Fractions of maximum likelihood.
+
+    Parameters
+    ----------
+    ratio : ndarray of shape (n_rows, n_classes)
+        Density of every class at the rows, each row up to a factor.
+    weight : ndarray of shape (n_fits, n_rows) or (1, n_rows)
+        Non-negative weights of the rows.
+    start : ndarray of shape (n_fits, n_classes)
+        First fractions; positive but for the fixed one.
+    fixed : int, default=None
+        Class whose fraction stays as it is in ``start``.
+    tol : float, default=1e-9
+        Largest change of a fraction in a step of a converged fit.
+    max_iter : int, default=1000
+        Largest number of extrapolations.
+
+    Returns
+    -------
+    found : Fractions
+        Maxima and whether they were reached.
+    """
+    fractions, n_iterations, going = start, 0, True
+    while going and n_iterations < max_iter:
+        n_iterations += 1
+        one, before = _step(ratio, weight, fractions, fixed)
+        two, _ = _step(ratio, weight, one, fixed)
+        converged = np.abs(two - one).max(axis=1) < tol
+        going = not converged.all()
+        if going:
+            jump = _extrapolate(fractions, one, two)
+            after, value = _step(ratio, weight, jump, fixed)
+            fractions = np.where((value >= before)[:, None], after, two)
+    value = _step(ratio, weight, two, fixed)[1]
+    return Fractions(two, value, converged, n_iterations)
+
+
+def _step(
+    ratio: FloatArray, weight: FloatArray, fractions: FloatArray, fixed: int | None
+) -> tuple[FloatArray, FloatArray]:
+    """One EM step, and the log likelihood before it."""
+    density = np.maximum(fractions @ ratio.T, _TINY)
+    new = fractions * ((weight / density) @ ratio)
+    value = (weight * np.log(density)).sum(axis=1)
+    if fixed is None:
+        return new / new.sum(axis=1, keepdims=True), value
+    new[:, fixed] = 0.0
+    rest = 1.0 - fractions[:, fixed]
+    new *= (rest / np.maximum(new.sum(axis=1), _TINY))[:, None]
+    new[:, fixed] = fractions[:, fixed]
+    return new, value
+
+
+def _extrapolate(start: FloatArray, one: FloatArray, two: FloatArray) -> FloatArray:
+    step = one - start
+    bend = two - one - step
+    length = np.linalg.norm(bend, axis=1, keepdims=True)
+    ahead = np.linalg.norm(step, axis=1, keepdims=True) / np.maximum(length, _TINY)
+    ahead = np.clip(ahead, 1.0, 1e6)
+    jump = start + 2.0 * ahead * step + ahead**2 * bend
+    inside = (jump > 0).all(axis=1, keepdims=True)
+    # Towards a fraction of zero a tenth of the step stays, so that EM can go on.
+    return np.where(inside, jump, np.where(jump > 0, two, _KEPT * two))
+
+
+def information(
+    ratio: FloatArray,
+    weight: FloatArray,
+    variance: FloatArray,
+    fractions: FloatArray,
+    positive: int,
+) -> tuple[float, float]:
+    """Variance of kappa, plain and with the variance of the weights.
+
+    Parameters
+    ----------
+    ratio : ndarray of shape (n_rows, n_classes)
+        Density of every class at the rows, each row up to a factor.
+    weight, variance : ndarray of shape (n_rows,)
+        Sums of weights and of squared weights.
+    fractions : ndarray of shape (n_classes,)
+        Fractions of maximum likelihood.
+    positive : int
+        Class whose fraction is kappa.
+
+    Returns
+    -------
+    plain, sandwich : float
+        Element of H^-1, and of H^-1 J H^-1 with J from the squared weights; NaN where
+        H is singular.
+    """
+    basis = contrast_basis(fractions.size)
+    score = (ratio / np.maximum(ratio @ fractions, _TINY)[:, None]) @ basis
+    hessian = score.T @ (weight[:, None] * score)
+    spread = score.T @ (variance[:, None] * score)
+    if np.linalg.cond(hessian) > 1e12:
+        return np.nan, np.nan
+    direction = np.linalg.solve(hessian, basis[positive])
+    return float(basis[positive] @ direction), float(direction @ spread @ direction)
+
+
+def profile_likelihood(
+    ratio: FloatArray,
+    weight: FloatArray,
+    fractions: FloatArray,
+    kappa: FloatArray,
+    positive: int,
+) -> FloatArray:
+    """Log likelihood at given values of kappa, maximal over the other fractions.
+
+    Parameters
+    ----------
+    ratio : ndarray of shape (n_rows, n_classes)
+        Density of every class at the rows, each row up to a factor.
+    weight : ndarray of shape (n_rows,)
+        Weights.
+    fractions : ndarray of shape (n_classes,)
+        Fractions of maximum likelihood.
+    kappa : ndarray of shape (n_points,)
+        Values from 0 to 1.
+    positive : int
+        Class whose fraction is kappa.
+
+    Returns
+    -------
+    value : ndarray of shape (n_points,)
+        Log likelihood.
+    """
+    rest = np.maximum(fractions, 1e-12)
+    rest[positive] = 0.0
+    rest /= rest.sum()
+    start = (1.0 - kappa)[:, None] * rest
+    start[:, positive] = kappa
+    parts = [
+        fit_fractions(
+            ratio, weight[None], start[i : i + _BLOCK], fixed=positive, tol=1e-7
+        ).value
+        for i in range(0, kappa.size, _BLOCK)
+    ]
+    return np.concatenate(parts)

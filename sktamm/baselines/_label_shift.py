@@ -1,0 +1,340 @@
+r"""EM under label shift: a classifier is trusted, only the class fractions differ.
+
+With the ratios r_c(x) = p(c | x) / pi_c of a classifier's posteriors to the class
+shares pi it was trained with, the fractions of a target are the fixed point of
+
+    f_c  <-  1/n  sum_i  f_c r_c(x_i) / sum_d f_d r_d(x_i)
+
+(Saerens, Latinne and Decaestecker, Neural Computation 14 (2002) 21): the maximum of
+the likelihood sum_i ln sum_c f_c r_c(x_i). The simulations of a class are pooled, and
+all of their differences are taken for the one true density. Steps are extrapolated in
+pairs (SQUAREM, Varadhan and Roland, 2008), which leaves the fixed point as it is.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
+
+from sktamm._choices import seed_sequence
+from sktamm._numerics import FloatArray
+from sktamm.base import ComponentTable
+from sktamm.baselines._base import (
+    FixedMixture,
+    FractionBaseline,
+    make_answer,
+    wald_intervals,
+)
+from sktamm.baselines._em import fit_fractions, information, profile_likelihood
+from sktamm.components import RatioComponents
+from sktamm.events import read_sources
+from sktamm.exceptions import InvalidInputError
+from sktamm.inference._base import Answer, check_one_of, check_positive_integer
+from sktamm.inference._intervals import normal_quantile, ratio_intervals
+
+__all__ = ["LabelShiftEM"]
+
+_INTERVALS = ("likelihood", "wald", "bootstrap")
+_N_CURVE = 201
+_REACH = 6.0
+
+
+class LabelShiftEM(FractionBaseline):
+    """Fraction by EM under label shift, from a classifier on pooled simulations.
+
+    The SLD method (also called EMQ) of the quantification literature. The classifier
+    is asked for calibrated ratios on events that it has not seen.
+
+    Parameters
+    ----------
+    classifier : {"mlp", "lightgbm", "logistic"} or classifier, default="lightgbm"
+        What separates the classes: a name or any scikit-learn classifier or Pipeline
+        with ``predict_proba``.
+    calibration : {"moments", "temperature", "isotonic"} or None, default="isotonic"
+        Calibration of the ratios on held-out events; see `DensityRatio`.
+    holdout : float, default=0.25
+        Largest share of the events of a class that is kept for the calibration.
+    interval : {"likelihood", "wald", "bootstrap"}, default="likelihood"
+        Where the profile likelihood has fallen by z^2 / 2, kappa +- z standard errors
+        from its curvature, or quantiles of resampled targets.
+    n_bootstrap : int, default=200
+        Number of resampled targets.
+    max_iter : int, default=1000
+        Largest number of accelerated steps.
+    pos_label : label, default=None
+        The class whose fraction is kappa; None is the last of the sorted classes.
+    level : float, default=0.683
+        Level of the interval that ``score`` judges.
+    n_jobs : int, default=None
+        Threads that share the datasets; the numbers do not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seed of training and resampling.
+
+    See Also
+    --------
+    sktamm.TAMMRegressor : Documents attributes and methods.
+
+    Notes
+    -----
+    Intervals know the statistics of the target, not those of the training, and nothing
+    of wrong simulations: this is the method as it is used. Negative weights are refused
+    in a target, where EM would share out negative events, and at fit by classifiers
+    that cannot take them.
+
+    References
+    ----------
+    Saerens, Latinne and Decaestecker, Neural Computation 14 (2002) 21.
+
+    Examples
+    --------
+    >>> from sktamm.baselines import LabelShiftEM
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> study = make_gaussian_study(n_simulations=4, n_events=1000, random_state=0)
+    >>> em = LabelShiftEM("logistic", random_state=0).fit(study.X, study.y)
+    >>> em.predict(study.X_target).shape
+    (1,)
+    """
+
+    def __init__(
+        self,
+        classifier: Any = "lightgbm",
+        *,
+        calibration: str | None = "isotonic",
+        holdout: float = 0.25,
+        interval: str = "likelihood",
+        n_bootstrap: int = 200,
+        max_iter: int = 1000,
+        pos_label: Any = None,
+        level: float = 0.683,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ):
+        self.classifier = classifier
+        self.calibration = calibration
+        self.holdout = holdout
+        self.interval = interval
+        self.n_bootstrap = n_bootstrap
+        self.max_iter = max_iter
+        self.pos_label = pos_label
+        self.level = level
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        simulation: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Train the classifier on the events of all simulations together.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Simulated events.
+        y : array-like of shape (n_events,)
+            Class label of each event.
+        simulation : array-like of shape (n_events,), default=None
+            Simulation id of each event; only its length is checked.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights.
+
+        Returns
+        -------
+        self : LabelShiftEM
+            Fitted estimator.
+        """
+        read_sources(y, simulation=simulation, paired=False)
+        return super().fit(X, y, sample_weight=sample_weight)
+
+    def _make_inference(self) -> "ExpectationMaximisation":
+        check_one_of("interval", self.interval, _INTERVALS)
+        check_positive_integer("n_bootstrap", self.n_bootstrap)
+        check_positive_integer("max_iter", self.max_iter)
+        return ExpectationMaximisation(self.interval, self.n_bootstrap, self.max_iter)
+
+    def _make_components(self) -> RatioComponents:
+        return RatioComponents(
+            self.classifier,
+            n_members=1,
+            calibration=self.calibration,
+            holdout=self.holdout,
+            basis="principal",
+            propagate=False,
+            random_state=self.random_state,
+        )
+
+    def _warn_single(self, source_class: NDArray) -> None:
+        """Say nothing: pooling is what was asked for."""
+
+    def _run(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:
+        seeds = seed_sequence(self.random_state).spawn(table.n_datasets)
+        with threadpool_limits(1, user_api="blas"):
+            parts = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+                delayed(self._inference_.infer)(table, d, levels, seed)
+                for d, seed in enumerate(seeds)
+            )
+        fractions, std, interval, grid, curve, converged, n_iterations = (
+            np.array(values) for values in zip(*parts, strict=True)
+        )
+        diagnostics = {
+            "converged": converged,
+            "singular": np.isnan(std),
+            "n_iterations": n_iterations,
+            "out_of_range": table.out_of_range,
+        }
+        kappa = fractions[:, table.positive]
+        answer = make_answer(kappa, std, interval, diagnostics, (grid, curve))
+        density = table.log_ratio.T
+        mixture = FixedMixture(
+            fractions,
+            (np.ones((table.n_datasets, 1)),) * table.n_classes,
+            np.broadcast_to(density, (table.n_datasets, *density.shape)),
+        )
+        return mixture, answer
+
+
+@dataclass(frozen=True)
+class ExpectationMaximisation:
+    """Fractions of one dataset after the other.
+
+    Attributes
+    ----------
+    interval : {"likelihood", "wald", "bootstrap"}
+        Kind of interval.
+    n_bootstrap : int
+        Number of resampled targets.
+    max_iter : int
+        Largest number of accelerated steps.
+    """
+
+    interval: str
+    n_bootstrap: int
+    max_iter: int
+
+    def infer(
+        self,
+        table: ComponentTable,
+        dataset: int,
+        levels: FloatArray,
+        seed: np.random.SeedSequence,
+    ) -> tuple[Any, ...]:
+        """Estimate, error, intervals and likelihood of one dataset.
+
+        Parameters
+        ----------
+        table : ComponentTable
+            Log ratios of the classes at the events.
+        dataset : int
+            Position of the dataset.
+        levels : ndarray of shape (n_levels,)
+            Levels of the intervals.
+        seed : numpy.random.SeedSequence
+            Source of the random numbers of the bootstrap.
+
+        Returns
+        -------
+        answer : tuple
+            Fractions (n_classes,), std, interval (2, n_levels), kappa and log
+            likelihood (n_points,), converged, n_iterations.
+        """
+        part, _ = table.select(slice(dataset, dataset + 1))
+        weight, variance = part.row_weight[0], part.row_variance[0]
+        _check_weight(weight)
+        top = part.log_ratio.max(axis=1, keepdims=True)
+        ratio = np.exp(part.log_ratio - top)
+        start = np.full((1, table.n_classes), 1.0 / table.n_classes)
+        fit = fit_fractions(ratio, weight[None], start, max_iter=self.max_iter)
+        found, positive = fit.fractions[0], table.positive
+        kappa = found[positive : positive + 1]
+        plain, full = information(ratio, weight, variance, found, positive)
+        std = np.sqrt([full])
+        grid = _grid(kappa[0], std[0], levels)
+        curve = profile_likelihood(ratio, weight, found, grid, positive)
+        # Weighted events count as many as they are worth.
+        scale = plain / full if np.isfinite(full) else 1.0
+        curve = (curve - max(curve.max(), fit.value[0])) * scale
+        if self.interval == "bootstrap":
+            draws = self._resample(ratio, weight, variance, found, seed)[:, positive]
+            std = draws.std(ddof=1, keepdims=True)
+            interval = bootstrap_interval(draws, levels)
+        elif self.interval == "wald" or np.isnan(full):
+            interval = wald_intervals(kappa, std, levels)[0]
+        else:
+            drops = 0.5 * normal_quantile(levels)[None] ** 2
+            interval = ratio_intervals(grid[None], curve[None], drops, kappa)[0]
+        return found, std[0], interval, grid, curve, fit.converged[0], fit.n_iterations
+
+    def _resample(
+        self,
+        ratio: FloatArray,
+        weight: FloatArray,
+        variance: FloatArray,
+        found: FloatArray,
+        seed: np.random.SeedSequence,
+    ) -> FloatArray:
+        """Fractions of targets drawn from the target with replacement."""
+        rng = np.random.default_rng(seed)
+        known = weight > 0
+        ratio, weight, variance = ratio[known], weight[known], variance[known]
+        number = weight**2 / variance
+        total = round(number.sum())
+        counts = rng.multinomial(total, number / number.sum(), size=self.n_bootstrap)
+        start = np.tile(np.maximum(found, 1e-6), (self.n_bootstrap, 1))
+        drawn = counts * (variance / weight)
+        return fit_fractions(ratio, drawn, start, max_iter=self.max_iter).fractions
+
+
+def bootstrap_interval(draws: FloatArray, levels: FloatArray) -> FloatArray:
+    """Percentile interval with the (B + 1) rule, which few replicas do not narrow.
+
+    Parameters
+    ----------
+    draws : ndarray of shape (n_bootstrap,)
+        Estimates from resampled data.
+    levels : ndarray of shape (n_levels,)
+        Levels.
+
+    Returns
+    -------
+    interval : ndarray of shape (2, n_levels)
+        Lower and upper ends.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are too few replicas for the highest level.
+    """
+    rank = 0.5 * (1.0 - levels) * (draws.size + 1)
+    if rank.min() < 1.0:
+        needed = int(np.ceil(2.0 / (1.0 - levels.max()))) - 1
+        raise InvalidInputError(
+            f"n_bootstrap must be at least {needed} for an interval of level "
+            f"{levels.max():g}, got {draws.size}."
+        )
+    position = np.arange(1, draws.size + 1)
+    ordered = np.sort(draws)
+    ends = [rank, draws.size + 1 - rank]
+    return np.array([np.interp(end, position, ordered) for end in ends])
+
+
+def _grid(kappa: float, std: float, levels: FloatArray) -> FloatArray:
+    """Values of kappa that hold every interval; all of them where the error is lost."""
+    reach = max(_REACH, 2.0 * float(normal_quantile(levels).max()))
+    width = std * reach if np.isfinite(std) else 1.0
+    low, high = max(kappa - width, 0.0), min(kappa + width, 1.0)
+    below = np.linspace(low, kappa, _N_CURVE // 2, endpoint=False)
+    return np.append(below, np.linspace(kappa, high, _N_CURVE - _N_CURVE // 2))
+
+
+def _check_weight(weight: FloatArray) -> None:
+    if weight.min() < 0:
+        raise InvalidInputError(
+            "sample_weight must not be negative for LabelShiftEM, which shares out "
+            f"every event among the classes, got {weight.min():g}."
+        )
