@@ -40,6 +40,7 @@ __all__ = ["LabelShiftEM"]
 _INTERVALS = ("likelihood", "wald", "bootstrap")
 _N_CURVE = 201
 _REACH = 6.0
+_ROUNDING = 1e-6
 
 
 class LabelShiftEM(FractionBaseline):
@@ -311,8 +312,8 @@ def bootstrap_interval(draws: FloatArray, levels: FloatArray) -> FloatArray:
         If there are too few replicas for the highest level.
     """
     rank = 0.5 * (1.0 - levels) * (draws.size + 1)
-    if rank.min() < 1.0:
-        needed = int(np.ceil(2.0 / (1.0 - levels.max()))) - 1
+    if rank.min() < 1.0 - _ROUNDING:
+        needed = int(np.ceil(2.0 / (1.0 - levels.max()) - _ROUNDING)) - 1
         raise InvalidInputError(
             f"n_bootstrap must be at least {needed} for an interval of level "
             f"{levels.max():g}, got {draws.size}."
