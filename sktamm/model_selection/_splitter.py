@@ -192,8 +192,7 @@ def _read(
             "simulation must hold the simulation id of every event, got None; pass it "
             "as simulation or, without metadata routing, as groups."
         )
-    n_events = None if X is None else len(X) if hasattr(X, "__len__") else X.shape[0]
-    label = encode(y, "y", n_events)[1]
+    label = encode(y, "y", None if X is None else _n_events(X))[1]
     name = "groups" if simulation is None else "simulation"
     ids = groups if simulation is None else simulation
     number = encode(ids, name, len(label))[1]
@@ -205,6 +204,10 @@ def _read(
                 "got different ids."
             )
     return label, number
+
+
+def _n_events(X: Any) -> int:
+    return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 def _present(label: IntArray, number: IntArray) -> NDArray[np.bool_]:
