@@ -25,6 +25,12 @@ from sklearn.utils.estimator_checks import (
 )
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor, infer
+from sktamm.baselines import (
+    FreeTemplates,
+    LabelShiftEM,
+    PooledSimulations,
+    SingleSimulation,
+)
 from sktamm.components import TemplateComponents, TopicComponents
 from sktamm.components._mlp import TorchMLPClassifier
 from sktamm.datasets import make_gaussian_study
@@ -82,6 +88,14 @@ ESTIMATORS = {
         n_members=2,
         random_state=0,
     ),
+    "baseline-single": SingleSimulation(
+        BinnedTopicTAMM(bins=2, inference="frequentist")
+    ),
+    "baseline-pooled": PooledSimulations(
+        BinnedTopicTAMM(bins=2, inference="frequentist")
+    ),
+    "baseline-free": FreeTemplates(bins=2),
+    "neural-baseline": LabelShiftEM("logistic", random_state=0),
 }
 BINNED = {
     name: estimator
@@ -137,8 +151,13 @@ def study():
 
 def _bins_of(estimator):
     """Name of the parameter that sets the bins; None if there are none."""
-    names = ("bins", "components__bins")
+    names = ("bins", "components__bins", "estimator__bins")
     return next((name for name in names if name in estimator.get_params()), None)
+
+
+def _named(estimator, name):
+    """Name of a parameter of the estimator, or of the one it wraps."""
+    return name if name in estimator.get_params() else f"estimator__{name}"
 
 
 def _finer(estimator, **choices):
@@ -243,6 +262,8 @@ def test_order_of_events_does_not_matter(estimator, fitted, study):
 
 
 def test_names_of_simulations_do_not_matter(estimator, fitted, study):
+    if isinstance(estimator, SingleSimulation):
+        pytest.skip("this baseline picks its simulation by name")
     names = np.array(["pythia", "herwig", "sherpa", "vincia"])
     renamed = _finer(estimator).fit(
         study.X, study.y, simulation=names[study.simulation]
@@ -262,7 +283,7 @@ def test_common_factor_of_the_weights_does_not_matter(estimator, fitted, study):
 
 def test_workers_do_not_change_a_bit(estimator, study, dataset):
     one, two = (
-        _finer(estimator, n_jobs=n_jobs)
+        _finer(estimator, **{_named(estimator, "n_jobs"): n_jobs})
         .fit(study.X, study.y, simulation=study.simulation)
         .infer(study.X_target, dataset=dataset)
         for n_jobs in (1, 2)
@@ -327,7 +348,7 @@ def pipe(estimator):
 
 
 def _search(pipe):
-    grid = {"tamm__level": [0.683, 0.9]}
+    grid = {f"tamm__{_named(pipe['tamm'], 'level')}": [0.683, 0.9]}
     return GridSearchCV(pipe, grid, cv=GroupKFold(2), error_score="raise")
 
 

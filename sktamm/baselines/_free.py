@@ -35,6 +35,7 @@ from sktamm.inference._base import Answer
 __all__ = ["FreeTemplates"]
 
 _MAX_CALLS = 20_000
+_NOTHING = 1e-4
 _LARGEST_CONDITION = 1e8
 
 
@@ -201,6 +202,8 @@ class Minuit:
         minuit.limits = (0.0, None)
         minuit.migrad(ncall=_MAX_CALLS)
         minuit.hesse()
+        if not (minuit.valid and minuit.accurate):
+            _leave_zeros(minuit)
         size = len(templates)
         covariance = np.full((size, size), np.nan)
         if minuit.covariance is not None:
@@ -258,6 +261,15 @@ def _start(data: FloatArray, templates: FloatArray) -> FloatArray:
     width = np.sqrt(np.maximum(data, 1.0))
     best = optimize.nnls((shapes / width).T, data / width)[0]
     return 0.5 * best + 0.5 * data.sum() / len(templates)
+
+
+def _leave_zeros(minuit: Any) -> None:
+    """Fit again without the yields that ended at zero, which only confuse MINUIT."""
+    values = np.array(minuit.values)
+    for k in np.flatnonzero(values < _NOTHING * values.sum()):
+        minuit.values[int(k)], minuit.fixed[int(k)] = 0.0, True
+    minuit.migrad(ncall=_MAX_CALLS)
+    minuit.hesse()
 
 
 def _diagnostics(
