@@ -1,11 +1,13 @@
 """Warnings and errors of sktamm, one class per kind of trouble to filter by."""
 
 from sklearn.exceptions import ConvergenceWarning as SklearnConvergenceWarning
+from sklearn.exceptions import FitFailedWarning as SklearnFitFailedWarning
 
 __all__ = [
     "CheckpointError",
     "ConvergenceWarning",
     "EmptyBinWarning",
+    "FitFailedWarning",
     "IncompatibleChoiceError",
     "InvalidInputError",
     "RangeWarning",
@@ -48,6 +50,10 @@ class WeightWarning(SktammWarning):
 
 class ConvergenceWarning(SktammWarning, SklearnConvergenceWarning):
     """A fit stopped before it converged, or ended in a singular point."""
+
+
+class FitFailedWarning(SktammWarning, SklearnFitFailedWarning):
+    """Some fits of a study failed; they are kept, with their reason, as misses."""
 
 
 class SamplingWarning(SktammWarning):

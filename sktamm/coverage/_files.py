@@ -6,14 +6,22 @@ whoever is killed in between leaves the old file, or none, and rubbish of anothe
 
 import errno
 import os
+import pickle
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
 from sktamm.exceptions import CheckpointError
 
-__all__ = ["import_pyarrow", "write_atomically"]
+__all__ = ["dump_shared", "import_pyarrow", "load_shared", "write_atomically"]
+
+# Smaller arrays, in bytes, are not worth a memory map.
+_SMALL = 1 << 16
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -60,3 +68,61 @@ def import_pyarrow() -> Any:
             "pip install 'sktamm[io]'."
         ) from error
     return pyarrow
+
+
+def dump_shared(value: Any, path: Path) -> None:
+    """Write any object so that processes share its arrays.
+
+    Parameters
+    ----------
+    value : object
+        What to write; functions and classes of a script or notebook are included.
+    path : Path
+        File to write.
+    """
+    import cloudpickle
+
+    blocks: list[NDArray[np.uint8]] = []
+
+    def keep_inside(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < _SMALL:
+            return True
+        blocks.append(np.frombuffer(raw, dtype=np.uint8))
+        return False
+
+    head = cloudpickle.dumps(value, protocol=5, buffer_callback=keep_inside)
+    write_atomically(path, lambda file: joblib.dump((head, blocks), file))
+
+
+def load_shared(path: Path) -> Any:
+    """Read what `dump_shared` wrote, large arrays as read-only memory maps.
+
+    Parameters
+    ----------
+    path : Path
+        File to read.
+
+    Returns
+    -------
+    value : object
+        The object.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or damaged.
+    """
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} does not exist for this worker: give a checkpoint folder that all "
+            "workers share."
+        )
+    try:
+        head, blocks = joblib.load(path, mmap_mode="r")
+        return pickle.loads(head, buffers=blocks)
+    except Exception as error:
+        raise CheckpointError(
+            f"{path} cannot be read, it is damaged or a library it needs is missing "
+            f"({type(error).__name__}: {error})."
+        ) from error

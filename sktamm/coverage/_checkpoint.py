@@ -1,0 +1,256 @@
+"""The folder of a study: what it is, its inputs, and one shard per finished batch.
+
+    manifest.json       settings, data and answers by which a study knows itself
+    study.joblib        estimator and plan; workers load them by path
+    events-<i>.joblib   events at the i-th strength, memory-mapped
+    shard-<i>.npz       the experiments of the i-th batch
+
+Every file appears complete or not at all, so that whoever dies leaves finished batches
+behind, and two processes that resume at once write the same shards.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sktamm.coverage._files import dump_shared, load_shared, write_atomically
+from sktamm.coverage._plan import Plan
+from sktamm.coverage._result import CoverageResult
+from sktamm.coverage._threads import one_thread
+from sktamm.coverage._work import Work, measure
+from sktamm.exceptions import CheckpointError
+
+__all__ = ["Checkpoint", "forget", "run_batch"]
+
+# Answers of the same estimator agree to rounding; this share of them is generous.
+_TOLERANCE = 1e-4
+_FIELDS = tuple(f.name for f in fields(CoverageResult) if f.name != "settings")
+
+
+class Checkpoint:
+    """Files of a study.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the study; made if it does not exist.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def agree(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest of a new study, or compare it with that of an old one.
+
+        Parameters
+        ----------
+        manifest : mapping
+            What the study is, as JSON values.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder holds another study.
+        """
+        path = self.folder / "manifest.json"
+        if path.exists():
+            _compare(self.folder, _read_manifest(path), manifest)
+            return
+        if any(self.folder.glob("shard-*.npz")):
+            raise CheckpointError(
+                f"{path} is missing, but the folder holds finished batches: of which "
+                "study they are cannot be told; choose another folder."
+            )
+        text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+        write_atomically(path, lambda file: file.write(text.encode()))
+
+    def store(self, work: Work, events: Mapping[int, Any]) -> None:
+        """Write the inputs of the workers, unless an earlier run has done so.
+
+        Parameters
+        ----------
+        work : Work
+            Estimator, plan and source.
+        events : mapping of int to array-like
+            Events at each strength.
+        """
+        for i, X in events.items():
+            if not self._events(i).exists():
+                dump_shared(X, self._events(i))
+        if not self._study.exists():
+            dump_shared(work, self._study)
+
+    def missing(self, plan: Plan) -> list[int]:
+        """Batches that are not finished."""
+        return [i for i in range(len(plan.batches)) if not self.shard(i).exists()]
+
+    def collect(self, plan: Plan) -> CoverageResult:
+        """All experiments, from the shards.
+
+        Parameters
+        ----------
+        plan : Plan
+            The experiments.
+
+        Returns
+        -------
+        result : CoverageResult
+            In the order of the experiments.
+
+        Raises
+        ------
+        CheckpointError
+            If a shard is damaged or of another study.
+        """
+        parts = [self._read_shard(i, plan) for i in range(len(plan.batches))]
+        columns: dict[str, Any] = {
+            name: np.concatenate([part[name] for part in parts])
+            for name in _FIELDS
+            if name != "levels"
+        }
+        return CoverageResult(levels=plan.levels, **columns)
+
+    def shard(self, batch: int) -> Path:
+        """File of a batch."""
+        return self.folder / f"shard-{batch:06d}.npz"
+
+    def write_shard(self, batch: int, result: CoverageResult) -> None:
+        """Write a finished batch.
+
+        Parameters
+        ----------
+        batch : int
+            Index of the batch.
+        result : CoverageResult
+            Its experiments.
+        """
+        buffer = BytesIO()
+        columns: dict[str, Any] = {name: getattr(result, name) for name in _FIELDS}
+        np.savez(buffer, **columns)
+        content = buffer.getvalue()
+        write_atomically(self.shard(batch), lambda file: file.write(content))
+
+    def load_work(self) -> Work:
+        """Estimator, plan and source."""
+        return load_shared(self._study)
+
+    def load_events(self, part: int) -> Any:
+        """Events at a strength."""
+        return load_shared(self._events(part))
+
+    def _read_shard(self, batch: int, plan: Plan) -> dict[str, Any]:
+        path = self.shard(batch)
+        try:
+            # Every member of the archive has a check sum.
+            with np.load(path, allow_pickle=False) as file:
+                columns = {name: file[name] for name in _FIELDS}
+        except Exception as error:
+            raise CheckpointError(
+                f"{path} is damaged ({type(error).__name__}: {error}); delete it to "
+                "repeat its batch."
+            ) from error
+        rows = plan.experiments(batch)
+        same = np.array_equal(columns["experiment"], rows) and np.array_equal(
+            columns["truth"], plan.truth[rows]
+        )
+        if not same or not np.array_equal(columns["levels"], plan.levels):
+            raise CheckpointError(
+                f"{path} holds other experiments than its study; delete it to repeat "
+                "its batch."
+            )
+        return columns
+
+    @property
+    def _study(self) -> Path:
+        return self.folder / "study.joblib"
+
+    def _events(self, part: int) -> Path:
+        return self.folder / f"events-{part}.joblib"
+
+
+def run_batch(folder: str, call: str, batch: int) -> int:
+    """Run one batch and write its shard, unless somebody else has: what workers do.
+
+    Parameters
+    ----------
+    folder : str
+        Folder of the study.
+    call : str
+        Unique name of this run of the study, under which inputs are kept in memory.
+    batch : int
+        Index of the batch.
+
+    Returns
+    -------
+    n_experiments : int
+        Number of its experiments.
+    """
+    work = _load_work(folder, call)
+    checkpoint = Checkpoint(Path(folder))
+    rows = work.plan.experiments(batch)
+    if checkpoint.shard(batch).exists():
+        return rows.size
+    start = time.perf_counter()
+    with one_thread():
+        answers, failure = measure(work, rows, lambda i: _load_events(folder, call, i))
+    seconds = time.perf_counter() - start
+    result = work.plan.record(rows, answers, failure, seconds)
+    checkpoint.write_shard(batch, result)
+    return rows.size
+
+
+# One study at a time is in the memory of a worker, loaded once.
+@lru_cache(maxsize=1)
+def _load_work(folder: str, call: str) -> Work:
+    return Checkpoint(Path(folder)).load_work()
+
+
+@lru_cache(maxsize=2)
+def _load_events(folder: str, call: str, part: int) -> Any:
+    return Checkpoint(Path(folder)).load_events(part)
+
+
+def forget() -> None:
+    """Drop inputs that are kept in the memory of this process."""
+    _load_work.cache_clear()
+    _load_events.cache_clear()
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged ({type(error).__name__}: {error}); choose another "
+            "folder."
+        ) from error
+
+
+def _compare(folder: Path, old: dict[str, Any], new: Mapping[str, Any]) -> None:
+    for name in sorted(set(old) | set(new)):
+        before, now = old.get(name), new.get(name)
+        if not (_close(before, now) if name == "answers" else before == now):
+            raise CheckpointError(
+                f"{folder} holds another study and cannot be resumed with this one: "
+                f"{name} was {before!r}, now it is {now!r}. Choose another folder, or "
+                "delete this one to start again."
+            )
+
+
+def _close(before: Any, now: Any) -> bool:
+    """Whether answers agree: equal words, numbers up to rounding."""
+    if not isinstance(before, list) or not isinstance(now, list):
+        return bool(before == now)
+    scale = max((abs(v) for v in before), default=0.0)
+    return len(before) == len(now) and all(
+        math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE * scale)
+        for a, b in zip(before, now, strict=True)
+    )
