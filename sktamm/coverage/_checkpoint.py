@@ -150,7 +150,7 @@ class Checkpoint:
         path = self.shard(batch)
         try:
             # Every member of the archive has a check sum.
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 columns = {name: file[name] for name in _FIELDS}
         except Exception as error:
             raise CheckpointError(
@@ -235,7 +235,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _compare(folder: Path, old: dict[str, Any], new: Mapping[str, Any]) -> None:
-    for name in sorted(set(old) | set(new)):
+    for name in dict.fromkeys([*new, *old]):
         before, now = old.get(name), new.get(name)
         if not (_close(before, now) if name == "answers" else before == now):
             raise CheckpointError(

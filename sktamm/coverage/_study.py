@@ -303,21 +303,21 @@ def _bar(plan: Plan, done: int, progress: bool) -> Iterator[Callable[[int], Any]
 
 
 def _manifest(work: Work, events: Mapping[int, Any], *, named: bool) -> dict[str, Any]:
-    """What the study is: by this an interrupted one knows itself."""
+    """What the study is, plain settings first: an interrupted one knows itself."""
     plan = work.plan
     return {
         "format": FORMAT_VERSION,
         "estimator": _words(work.estimator),
-        "data": _hash(*events.values(), *work.source.content(plan)),
-        "experiments": _hash(plan.truth, plan.size, plan.strengths[plan.part]),
         "kappas": sorted(set(plan.truth.tolist())),
         "sizes": sorted(set(plan.size.tolist())),
         "strengths": plan.strengths.tolist(),
-        "levels": plan.levels.tolist(),
         "n_experiments": plan.n_experiments,
-        "batches": [batch.start for batch in plan.batches],
+        "levels": plan.levels.tolist(),
+        "batch_size": plan.batches[0].stop,
         "random_state": plan.seed,
         "group": plan.group if named else None,
+        "experiments": _hash(plan.truth, plan.size, plan.strengths[plan.part]),
+        "data": _hash(*events.values(), *work.source.content(plan)),
         "answers": _first_answers(work, events),
     }
 
