@@ -336,7 +336,7 @@ class TAMMRegressor(BaseEstimator):
         Warns
         -----
         SpanWarning
-            If the adapted mixture does not describe a dataset.
+            If the p-value "span" of a dataset is below 0.001 / n_datasets; see there.
         ConvergenceWarning
             If a fit did not converge.
         """

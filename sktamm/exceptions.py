@@ -41,7 +41,13 @@ class RatioWarning(SktammWarning):
 
 
 class SpanWarning(SktammWarning):
-    """The adapted mixture does not describe the target: it leaves the span."""
+    """The simulations do not span the target: its mixture cannot be made of them.
+
+    Issued when the p-value "span" of one of n datasets is below 0.001/n: at most one
+    false alarm in a thousand calls where the truth is one more simulation (exponential
+    form) or a blend of the simulations (linear form, which a truth outside the hull of
+    few simulations leaves more often, rightly).
+    """
 
 
 class WeightWarning(SktammWarning):

@@ -315,7 +315,7 @@ class InferenceBase(BaseEstimator):
             "singular": fit.singular,
             "at_boundary": near,
             "goodness_of_fit": _goodness_of_fit(model, fit),
-            "prior_tension": model.prior_tension(fit.optimum.theta),
+            "prior_tension": _prior_tension(model, fit),
         }
 
 
@@ -338,6 +338,24 @@ def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
         at_kappa=optimum.converged,
         local=optimum.theta,
     )
+
+
+def _prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
+    """P-value of the blend under its prior, the noise of the data included.
+
+    The noise is that of a truth near the simulations: taken at the average simulation
+    and the fitted fractions. At the maximum itself a truth far outside could hide, for
+    amplitudes without bound are not determined either.
+    """
+    theta = fit.optimum.theta
+    centre = np.zeros_like(theta)
+    blends = slice(model.n_fractions, None)
+    centre[:, : model.n_fractions] = np.clip(theta[:, : model.n_fractions], 0.0, 1.0)
+    information = model.step_terms(centre, fit.data.rows)[2]
+    information += model.prior_information(theta) - model.prior_information(centre)
+    information[:, blends, blends] += 1e-9 * np.eye(model.n_params - model.n_fractions)
+    covariance = np.asarray(np.linalg.inv(information), float)
+    return model.prior_tension(theta, covariance)
 
 
 def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:

@@ -217,13 +217,18 @@ class MixtureModel:
             total += block.penalty.value(inner[:, block.columns])
         return total
 
-    def prior_tension(self, theta: FloatArray) -> FloatArray:
+    def prior_tension(
+        self, theta: FloatArray, covariance: FloatArray | None = None
+    ) -> FloatArray:
         """P-value of the blend under its prior, the smallest of the classes.
 
         Parameters
         ----------
         theta : ndarray of shape (n_fits, n_params)
             Parameters.
+        covariance : ndarray of shape (n_fits, n_params, n_params), default=None
+            Their posterior covariance: judges what the data alone say where they say
+            something. None judges the parameters as they are.
 
         Returns
         -------
@@ -231,10 +236,15 @@ class MixtureModel:
             Corrected for the number of classes.
         """
         inner = theta[:, self.n_fractions :]
-        values = [
-            block.penalty.tail_probability(inner[:, block.columns])
-            for block in self.blocks
-        ]
+        values = []
+        for block in self.blocks:
+            params = inner[:, block.columns]
+            if covariance is None:
+                values.append(block.penalty.tail_probability(params))
+                continue
+            columns = self.n_fractions + block.columns
+            own = covariance[:, columns[:, None], columns]
+            values.append(block.penalty.tension(params, own))
         return np.minimum(1.0, len(values) * np.min(values, axis=0))
 
     def _residual(self, state: _State, data: RowData) -> FloatArray:

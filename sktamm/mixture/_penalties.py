@@ -15,6 +15,12 @@ import numpy as np
 from scipy import stats
 
 from sktamm._numerics import FloatArray, contrast_basis, softmax
+from sktamm.mixture._tension import (
+    Amplitudes,
+    amplitudes_of,
+    normal_tail,
+    student_tail,
+)
 
 __all__ = [
     "DirichletPenalty",
@@ -42,6 +48,9 @@ class Penalty(Protocol):
 
     def tail_probability(self, params: FloatArray) -> FloatArray:
         """Prior probability of parameters farther from the centre, (n_fits,)."""
+
+    def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
+        """P-value of what the data say of the parameters, their noise included."""
 
 
 class GaussianPenalty:
@@ -73,6 +82,33 @@ class GaussianPenalty:
             return np.ones(params.shape[0])
         return stats.chi2.sf(self._norm(params), params.shape[1])
 
+    def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
+        """P-value of the distance from the centre in the directions the data know.
+
+        Parameters
+        ----------
+        params : ndarray of shape (n_fits, n_params)
+            Parameters of the joint maximum.
+        covariance : ndarray of shape (n_fits, n_params, n_params)
+            Their posterior covariance.
+
+        Returns
+        -------
+        p_value : ndarray of shape (n_fits,)
+            Uniform when the truth is drawn from the prior.
+        """
+        return normal_tail(self._amplitudes(params, covariance))
+
+    def _amplitudes(self, params: FloatArray, covariance: FloatArray) -> Amplitudes:
+        """In the coordinates in which the precision is the unit matrix."""
+        root = np.linalg.cholesky(self.precision)
+        whitened = root.T @ covariance @ root
+        return amplitudes_of(params @ root, whitened, self._scale(params))
+
+    def _scale(self, params: FloatArray) -> FloatArray:
+        """Factor on the precision at the parameters."""
+        return np.ones(params.shape[0])
+
     def hessian(self, params: FloatArray) -> FloatArray:
         """-Q."""
         return -self.information(params)
@@ -87,6 +123,10 @@ class RidgePenalty(GaussianPenalty):
     """Gaussian regulariser, which makes no claim about likely parameters."""
 
     def tail_probability(self, params: FloatArray) -> FloatArray:
+        """One: nothing is unlikely."""
+        return np.ones(params.shape[0])
+
+    def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
         """One: nothing is unlikely."""
         return np.ones(params.shape[0])
 
@@ -126,6 +166,13 @@ class StudentPenalty(GaussianPenalty):
         if size == 0:
             return np.ones(params.shape[0])
         return stats.f.sf(self._norm(params) / size, size, self.degrees)
+
+    def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
+        """The same for the mixture of Gaussians that a Student t is."""
+        return student_tail(self._amplitudes(params, covariance), self.degrees)
+
+    def _scale(self, params: FloatArray) -> FloatArray:
+        return self._shrink(params)[:, 0]
 
     def hessian(self, params: FloatArray) -> FloatArray:
         """Derivative of the gradient; not everywhere negative definite."""
@@ -168,6 +215,10 @@ class DirichletPenalty:
 
     def tail_probability(self, params: FloatArray) -> FloatArray:
         """One: no weights on the simplex are far from it."""
+        return np.ones(params.shape[0])
+
+    def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
+        """One: a truth outside the simplex shows in the rows."""
         return np.ones(params.shape[0])
 
     def hessian(self, params: FloatArray) -> FloatArray:

@@ -1,0 +1,125 @@
+r"""How surprising the fitted amplitudes are, the noise of the data included.
+
+The joint maximum shrinks amplitudes that the data do not determine towards zero, so
+their plain distance from the centre of the prior says little. With prior precision s
+and posterior covariance V = u diag(v) u', the data alone know the amplitude along u_j
+with the information lambda_j = 1/v_j - s and say
+
+    y_j = u_j'z / (1 - s v_j)  ~  N(0, 1/s + 1/lambda_j),    z the maximum,
+
+before they are seen (the prior predictive distribution). The statistic is
+
+    T = sum_j y_j^2 / (1 + 1/lambda_j),
+
+chi2 under a Gaussian prior (s = 1); under a Student t prior a mixture, over s ~
+Gamma(nu/2, nu/2), of sums of scaled chi2, taken as Satterthwaite does. Directions that
+the data know better than the prior (lambda > 1) and the others are judged apart: a
+small s may explain the first, whose size it is, but not the second, where a truth that
+no simulation resembles shows. The p-value is twice the smaller one.
+
+References
+----------
+Evans and Moshonov, Bayesian Analysis 1 (2006) 893, for checks of prior-data conflict.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special, stats
+
+from sktamm._numerics import FloatArray
+
+__all__ = ["Amplitudes", "amplitudes_of", "normal_tail", "student_tail"]
+
+_LEAST_KNOWN = 0.01
+_N_SCALES = 160
+_SMALLEST_TAIL = 1e-13
+
+#: What the data say, its noise, and which of it is used; (n_fits, n_params) each.
+Amplitudes = tuple[FloatArray, FloatArray, NDArray[np.bool_]]
+
+
+def amplitudes_of(
+    params: FloatArray, covariance: FloatArray, scale: FloatArray
+) -> Amplitudes:
+    """What the data alone say of amplitudes with a prior precision of s times one.
+
+    Parameters
+    ----------
+    params : ndarray of shape (n_fits, n_params)
+        Amplitudes z of the joint maximum.
+    covariance : ndarray of shape (n_fits, n_params, n_params)
+        Posterior covariance V.
+    scale : ndarray of shape (n_fits,)
+        Factor s on the prior precision at the maximum.
+
+    Returns
+    -------
+    values, noise : ndarray of shape (n_fits, n_params)
+        y and 1/lambda along the eigenvectors of V; 0 and 1 where not used.
+    used : ndarray of bool, shape (n_fits, n_params)
+        Whether the data say enough of the amplitude: lambda > 0.01. Fainter ones
+        amplify what is not normal in the fit.
+    """
+    width, axes = np.linalg.eigh(covariance)
+    width = np.maximum(width, np.finfo(float).tiny)
+    information = 1.0 / width - scale[:, None]
+    used = information > _LEAST_KNOWN
+    part = np.where(used, 1.0 - scale[:, None] * width, 1.0)
+    values = np.einsum("bpj,bp->bj", axes, params) / part
+    noise = 1.0 / np.where(used, information, 1.0)
+    return np.where(used, values, 0.0), noise, used
+
+
+def normal_tail(amplitudes: Amplitudes) -> FloatArray:
+    """P-value under a Gaussian prior, shape (n_fits,); one if nothing is known."""
+    values, noise, used = amplitudes
+    size = used.sum(axis=1)
+    total = (values**2 / (1.0 + noise)).sum(axis=1)
+    return np.where(size > 0, stats.chi2.sf(total, np.maximum(size, 1)), 1.0)
+
+
+def student_tail(amplitudes: Amplitudes, degrees: float) -> FloatArray:
+    """P-value under a Student t prior, one if nothing is known.
+
+    Parameters
+    ----------
+    amplitudes : tuple of ndarray
+        Answer of ``amplitudes_of``.
+    degrees : float
+        Degrees of freedom nu.
+
+    Returns
+    -------
+    p_value : ndarray of shape (n_fits,)
+        Twice the smaller one of the well-known and the other directions.
+    """
+    values, noise, used = amplitudes
+    well = used & (noise < 1.0)
+    weak = used & ~well
+    parts = [_mixture_tail(values, noise, u, degrees) for u in (well, weak)]
+    both = 2.0 * np.minimum(*parts)
+    one = np.minimum(*parts)
+    return np.minimum(1.0, np.where(well.any(axis=1) & weak.any(axis=1), both, one))
+
+
+def _mixture_tail(
+    values: FloatArray, noise: FloatArray, used: NDArray[np.bool_], degrees: float
+) -> FloatArray:
+    """Tail of T over some directions, integrated over the scale of the prior."""
+    total = np.where(used, values**2 / (1.0 + noise), 0.0).sum(axis=1)
+    s, weight = _scales(0.5 * degrees)
+    parts = (1.0 / s[:, None, None] + noise) / (1.0 + noise)
+    parts = np.where(used, parts, 0.0)
+    first, second = parts.sum(axis=2), (parts**2).sum(axis=2)
+    first, second = np.maximum(first, 1e-300), np.maximum(second, 1e-300)
+    # Satterthwaite: sum c_j chi2_1 is nearly g chi2_h, g = sum c^2/sum c
+    tails = special.gammaincc(0.5 * first**2 / second, 0.5 * total * first / second)
+    return np.where(used.any(axis=1), np.minimum(weight @ tails, 1.0), 1.0)
+
+
+def _scales(shape: float) -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights of the Gamma distribution of the scale, even in its log."""
+    low, high = stats.gamma.ppf([_SMALLEST_TAIL, 1.0 - 1e-9], shape) / shape
+    log_s = np.linspace(np.log(low), np.log(high), _N_SCALES)
+    density = np.exp(shape * (log_s - np.exp(log_s)))
+    return np.exp(log_s), density / density.sum()
