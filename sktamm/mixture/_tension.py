@@ -119,7 +119,7 @@ def _mixture_tail(
 
 def _scales(shape: float) -> tuple[FloatArray, FloatArray]:
     """Nodes and weights of the Gamma distribution of the scale, even in its log."""
-    low, high = stats.gamma.ppf([_SMALLEST_TAIL, 1.0 - 1e-9], shape) / shape
-    log_s = np.linspace(np.log(low), np.log(high), _N_SCALES)
+    ends = np.log(stats.gamma.ppf(np.array([_SMALLEST_TAIL, 1.0 - 1e-9]), shape))
+    log_s = np.linspace(ends[0], ends[1], _N_SCALES) - np.log(shape)
     density = np.exp(shape * (log_s - np.exp(log_s)))
     return np.exp(log_s), density / density.sum()
