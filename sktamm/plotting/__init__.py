@@ -1,8 +1,22 @@
 """Displays built from results alone; matplotlib is imported when one is drawn."""
 
+from sktamm.plotting._coverage import CoverageDisplay, WidthDisplay
+from sktamm.plotting._diagnostics import InfluenceDisplay, RankDisplay
+from sktamm.plotting._experiments import EstimatesDisplay, PullDisplay
 from sktamm.plotting._fraction import FractionDisplay
 from sktamm.plotting._mixture import MixtureDisplay
 from sktamm.plotting._overview import save_overview
 from sktamm.plotting._templates import TemplatesDisplay
 
-__all__ = ["FractionDisplay", "MixtureDisplay", "TemplatesDisplay", "save_overview"]
+__all__ = [
+    "CoverageDisplay",
+    "EstimatesDisplay",
+    "FractionDisplay",
+    "InfluenceDisplay",
+    "MixtureDisplay",
+    "PullDisplay",
+    "RankDisplay",
+    "TemplatesDisplay",
+    "WidthDisplay",
+    "save_overview",
+]

@@ -1,0 +1,264 @@
+"""Displays of diagnostics: influence of simulations, ranks of calibration.
+
+They are built from the records of `sktamm.diagnostics`, or from any object with the
+same fields.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.exceptions import InvalidInputError
+from sktamm.plotting._marks import binomial_band, one_panel, percent
+from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
+
+__all__ = ["InfluenceDisplay", "RankDisplay"]
+
+_FILL = "#0072B2"
+_BAND_LEVEL = 0.954
+
+
+@dataclass(eq=False)
+class InfluenceDisplay:
+    """Shift of kappa when each simulation is left out, the largest on top.
+
+    Attributes
+    ----------
+    simulation : list of str
+        Ids of the simulations, by decreasing size of the shift.
+    shift : ndarray of shape (n_shown,)
+        Kappa without the simulation minus kappa.
+    kappa, std : float
+        Estimate and standard error with all simulations.
+    n_left_out : int
+        Simulations not shown: the least influential ones, and those that cannot be
+        left out.
+    ax_ : Axes
+        The panel; set by ``plot``.
+    figure_ : Figure
+        The figure; set by ``plot``.
+
+    Examples
+    --------
+    >>> from sktamm.plotting import InfluenceDisplay
+    >>> InfluenceDisplay.from_result(influence).plot()  # doctest: +SKIP
+    """
+
+    simulation: list[str]
+    shift: FloatArray
+    kappa: float
+    std: float
+    n_left_out: int = 0
+
+    ax_: Any = None
+    figure_: Any = None
+
+    @classmethod
+    def from_result(cls, result: Any, max_shown: int = 20) -> Self:
+        """Take the numbers from a diagnostic.
+
+        Parameters
+        ----------
+        result : InfluenceResult
+            What `sktamm.diagnostics.influence` returns.
+        max_shown : int, default=20
+            Largest number of simulations to show, the most influential ones.
+
+        Returns
+        -------
+        display : InfluenceDisplay
+            The display, not drawn yet.
+
+        Raises
+        ------
+        InvalidInputError
+            If no simulation has a finite shift.
+        """
+        shift = np.asarray(result.shift, dtype=float)
+        order = np.argsort(-np.abs(shift), kind="stable")
+        order = order[np.isfinite(shift[order])]
+        if not order.size:
+            raise InvalidInputError(
+                f"result must hold a finite shift, got none of {shift.size}."
+            )
+        shown = order[:max_shown]
+        return cls(
+            [str(result.simulation[k]) for k in shown],
+            shift[shown],
+            float(result.full_kappa),
+            float(result.full_std),
+            int(shift.size - shown.size),
+        )
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        display : InfluenceDisplay
+            The same object, with ``ax_`` and ``figure_``.
+        """
+        n = self.shift.size
+        self.ax_ = ax = one_panel(ax, (6.0, max(2.6, 1.4 + 0.24 * n)))
+        self.figure_ = ax.figure
+        row = np.arange(n)
+        ax.axvspan(
+            -self.std,
+            self.std,
+            color=DATA_COLOR,
+            alpha=0.10,
+            linewidth=0,
+            label=r"$\pm$ one standard error",
+        )
+        ax.axvline(0.0, color=DATA_COLOR, linewidth=1.0)
+        color = np.where(self.shift >= 0, SIGNAL_COLOR, _FILL)
+        ax.hlines(row, 0.0, self.shift, color=color, linewidth=2.0)
+        ax.scatter(self.shift, row, color=color, s=28, zorder=3)
+        reach = 1.15 * max(np.abs(self.shift).max(), 1.05 * self.std)
+        ax.set_xlim(-reach, reach)
+        ax.set_ylim(n - 0.4, -0.6)
+        ax.set_yticks(row, self.simulation)
+        ax.set_ylabel("simulation left out")
+        ax.set_xlabel(rf"shift of $\hat\kappa$ = {self.kappa:.4f}")
+        top = ax.secondary_xaxis("top", functions=(self._in_std, self._in_kappa))
+        top.set_xlabel("shift in standard errors")
+        if n > 1:
+            self._place_legend()
+        return self
+
+    def _place_legend(self) -> None:
+        """On the side that the lower, short lines leave free."""
+        lower = self.shift[self.shift.size // 2 :]
+        side = "left" if lower.max() > -lower.min() else "right"
+        self.ax_.legend(frameon=False, fontsize="small", loc=f"lower {side}")
+
+    def _in_std(self, shift: Any) -> Any:
+        return shift / self.std
+
+    def _in_kappa(self, pull: Any) -> Any:
+        return pull * self.std
+
+
+@dataclass(eq=False)
+class RankDisplay:
+    """Rank histogram of simulation-based calibration; flat when the posterior is right.
+
+    A hill: posteriors too wide. A valley: too narrow. A slope: biased.
+
+    Attributes
+    ----------
+    counts : ndarray of shape (n_bins,)
+        True values by their rank among the posterior draws.
+    edges : ndarray of shape (n_bins + 1,)
+        Ranks relative to the number of draws, 0 to 1.
+    p_value : float
+        P-value of uniformity.
+    n_failed : int
+        Experiments left out.
+    ax_ : Axes
+        The panel; set by ``plot``.
+    figure_ : Figure
+        The figure; set by ``plot``.
+
+    Examples
+    --------
+    >>> from sktamm.plotting import RankDisplay
+    >>> RankDisplay.from_result(calibration).plot()  # doctest: +SKIP
+    """
+
+    counts: NDArray
+    edges: FloatArray
+    p_value: float
+    n_failed: int = 0
+
+    ax_: Any = None
+    figure_: Any = None
+
+    @classmethod
+    def from_result(cls, result: Any, bins: int | None = None) -> Self:
+        """Take the ranks from a diagnostic.
+
+        Parameters
+        ----------
+        result : SBCResult
+            Record of a simulation-based calibration.
+        bins : int, default=None
+            Number of bins; None puts about ten experiments in each, at most 20 bins.
+
+        Returns
+        -------
+        display : RankDisplay
+            The display, not drawn yet.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are no ranks, or ``bins`` is not a number of bins.
+        """
+        ranks = np.asarray(result.ranks)
+        values = int(result.n_draws) + 1
+        if not ranks.size:
+            raise InvalidInputError("result must hold at least one rank, got none.")
+        if bins is None:
+            bins = int(np.clip(ranks.size // 10, 4, 20))
+        if not 1 <= bins <= values:
+            raise InvalidInputError(
+                f"bins must be from 1 to the number of ranks, {values}, got {bins!r}."
+            )
+        # Whole numbers of ranks in a bin, as equal as can be.
+        first = np.linspace(0, values, bins + 1).round()
+        counts = np.histogram(ranks, first - 0.5)[0]
+        return cls(counts, first / values, float(result.p_value), int(result.n_failed))
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        display : RankDisplay
+            The same object, with ``ax_`` and ``figure_``.
+        """
+        self.ax_ = ax = one_panel(ax)
+        self.figure_ = ax.figure
+        total, share = self.counts.sum(), np.diff(self.edges)
+        # Bins may differ by a rank: heights are those of bins of the mean size.
+        scale = 1.0 / (share * share.size)
+        low, high = total * scale * binomial_band(total, share, _BAND_LEVEL)
+        height = scale * self.counts
+        ax.stairs(height, self.edges, fill=True, color=_FILL, alpha=0.35)
+        ax.stairs(height, self.edges, color=_FILL, label="true values")
+        ax.stairs(
+            high,
+            self.edges,
+            baseline=low,
+            fill=True,
+            color=DATA_COLOR,
+            alpha=0.14,
+            label=f"{percent(_BAND_LEVEL)} of uniform ranks",
+        )
+        ax.axhline(total / share.size, color=DATA_COLOR, linestyle=(0, (4, 2)))
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0, 1.35 * max(height.max(), high.max()))
+        ax.set_xlabel(r"rank of the true $\kappa$ among the draws, relative")
+        ax.set_ylabel("experiments / bin")
+        failed = f", {self.n_failed} failed" if self.n_failed else ""
+        ax.set_title(
+            f"{total} experiments{failed}, uniformity p = {self.p_value:.3g}",
+            loc="left",
+            fontsize="medium",
+        )
+        ax.legend(frameon=False, fontsize="small", loc="upper right", ncols=2)
+        return self

@@ -1,0 +1,75 @@
+"""What the displays of studies share: panels, colours of series, binomial bands."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from sktamm._numerics import FloatArray
+from sktamm.exceptions import InvalidInputError
+
+__all__ = [
+    "MARKERS",
+    "SERIES_COLORS",
+    "TRUTH_LABEL",
+    "binomial_band",
+    "level_index",
+    "one_panel",
+    "percent",
+]
+
+TRUTH_LABEL = r"true signal fraction $\kappa$"
+
+# Okabe and Ito's palette without the yellow that vanishes on white.
+SERIES_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+
+
+def one_panel(ax: Any, size: tuple[float, float] = (6.0, 4.0)) -> Any:
+    """Axes to draw in: the one given, or that of a new figure of a size in inches."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def binomial_band(
+    n: FloatArray, nominal: FloatArray, level: float = 0.954
+) -> FloatArray:
+    """Shares that a level of samples of a right probability would show.
+
+    Parameters
+    ----------
+    n : ndarray of shape (n_points,)
+        Numbers of independent trials.
+    nominal : ndarray of shape (n_points,)
+        Probabilities of a success.
+    level : float, default=0.954
+        Level of the band.
+
+    Returns
+    -------
+    band : ndarray of shape (2, n_points)
+        Lower and upper ends.
+    """
+    tail = 0.5 * (1.0 - level)
+    return stats.binom.ppf([[tail], [1.0 - tail]], n, nominal) / n
+
+
+def percent(level: float) -> str:
+    """A level as a reader says it: 68.3%, 95%."""
+    return f"{np.round(100.0 * level, 2):g}%"
+
+
+def level_index(levels: NDArray, level: float | None) -> int:
+    """Position of a level among those of a study; None is the first."""
+    if level is None:
+        return 0
+    found = np.flatnonzero(np.isclose(levels, level, rtol=0, atol=1e-9))
+    if not found.size:
+        raise InvalidInputError(
+            f"level must be one of the study's, {levels.tolist()}, got {level!r}."
+        )
+    return int(found[0])
