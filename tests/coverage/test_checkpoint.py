@@ -85,9 +85,21 @@ coverage_study(
 """
 
 
+def start(folder):
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder)]
+    return subprocess.Popen(command, cwd=Path(__file__).parents[2])
+
+
+def test_two_processes_share_a_study(tmp_path):
+    processes = [start(tmp_path), start(tmp_path)]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    assert len(shards(tmp_path)) == N_BATCHES
+    assert not list(tmp_path.glob(".*.part"))
+    assert equal(study(tmp_path, NormalFraction(pause=0.25).fit(X, Y)), study())
+
+
 def test_killed_process_leaves_a_study_that_resumes(tmp_path):
-    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(tmp_path)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+    process = start(tmp_path)
     deadline = time.monotonic() + 120
     while len(shards(tmp_path)) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
