@@ -189,7 +189,7 @@ class EstimatesDisplay:
 
     @classmethod
     def from_result(
-        cls, result: Any, level: float | None = None, max_shown: int = 120
+        cls, result: Any, level: float | None = None, max_shown: int = 80
     ) -> Self:
         """Take the numbers from a study.
 
@@ -199,7 +199,7 @@ class EstimatesDisplay:
             Record of a study.
         level : float, default=None
             Level of the intervals, one of the study's; None is the first.
-        max_shown : int, default=120
+        max_shown : int, default=80
             Largest number of experiments to show, evenly out of all.
 
         Returns
