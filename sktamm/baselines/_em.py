@@ -183,10 +183,15 @@ def profile_likelihood(
     rest /= rest.sum()
     start = (1.0 - kappa)[:, None] * rest
     start[:, positive] = kappa
-    parts = [
-        fit_fractions(
-            ratio, weight[None], start[i : i + _BLOCK], fixed=positive, tol=1e-7
-        ).value
-        for i in range(0, kappa.size, _BLOCK)
-    ]
-    return np.concatenate(parts)
+    blocks = [start[i : i + _BLOCK] for i in range(0, kappa.size, _BLOCK)]
+    if fractions.size > 2:
+        return np.concatenate(
+            [
+                fit_fractions(ratio, weight[None], b, fixed=positive, tol=1e-7).value
+                for b in blocks
+            ]
+        )
+    # Two classes leave nothing to maximise over.
+    return np.concatenate(
+        [np.log(np.maximum(b @ ratio.T, _TINY)) @ weight for b in blocks]
+    )
