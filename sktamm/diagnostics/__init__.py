@@ -4,7 +4,27 @@ Every function takes a fitted estimator, or a Pipeline or search ending in one, 
 unlabelled target; every answer is an immutable record of numbers.
 """
 
+from sktamm.diagnostics._error_split import ErrorSplit, error_split
+from sktamm.diagnostics._goodness import GoodnessOfFitResult, goodness_of_fit
+from sktamm.diagnostics._hellinger import HellingerResult, hellinger_distances
+from sktamm.diagnostics._identifiability import IdentifiabilityResult, identifiability
 from sktamm.diagnostics._influence import InfluenceResult, influence
-from sktamm.diagnostics._records import SBCResult
+from sktamm.diagnostics._sbc import SBCResult, simulation_based_calibration
+from sktamm.diagnostics._span import SpanResult, span_check
 
-__all__ = ["InfluenceResult", "SBCResult", "influence"]
+__all__ = [
+    "ErrorSplit",
+    "GoodnessOfFitResult",
+    "HellingerResult",
+    "IdentifiabilityResult",
+    "InfluenceResult",
+    "SBCResult",
+    "SpanResult",
+    "error_split",
+    "goodness_of_fit",
+    "hellinger_distances",
+    "identifiability",
+    "influence",
+    "simulation_based_calibration",
+    "span_check",
+]

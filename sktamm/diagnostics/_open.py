@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm.base import ComponentTable
 from sktamm.exceptions import InvalidInputError, SktammWarning
-from sktamm.inference._base import Answer
+from sktamm.inference._base import Answer, Fit
 from sktamm.mixture import MixtureModel
 from sktamm.tamm import TAMMRegressor
 
 __all__ = [
     "Opened",
+    "check_positive",
+    "fits",
     "generator",
     "open_fit",
     "quiet",
@@ -114,6 +117,39 @@ def open_fit(
     return Opened(final, X, table, model, answer)
 
 
+def fits(
+    final: Any, table: ComponentTable, model: MixtureModel
+) -> Iterator[tuple[ComponentTable, MixtureModel, Fit]]:
+    """Joint maxima of a table, kappa within [0, 1] if the estimator confines it.
+
+    Parameters
+    ----------
+    final : TAMMRegressor
+        Estimator whose inference fits.
+    table : ComponentTable
+        Components and data.
+    model : MixtureModel
+        Mixture built from the table.
+
+    Yields
+    ------
+    table, model, fit : tuple
+        Part of the table, the mixture at its rows and the fits of its datasets: all
+        rows of a batch if binned, the own rows of a dataset otherwise.
+    """
+    inference = final._inference_
+    bounded = bool(final.bounded) or hasattr(inference, "n_draws")
+    if table.binned:
+        for fit in inference.maxima(table, model, bounded=bounded):
+            yield table, model, fit
+        return
+    for i in range(table.n_datasets):
+        part, rows = table.select(slice(i, i + 1))
+        own: Any = model
+        own = own.take_rows(rows)
+        yield part, own, next(inference.maxima(part, own, bounded=bounded))
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the warnings of sktamm: a diagnostic tells by its numbers."""
@@ -128,6 +164,15 @@ def refuse_unbinned(name: str, table: ComponentTable) -> None:
         raise InvalidInputError(
             f"{name} needs an estimator with binned components; this one is unbinned."
         )
+
+
+def check_positive(**values: Any) -> None:
+    """Refuse numbers that are not whole and positive."""
+    for name, value in values.items():
+        if not (isinstance(value, Integral) and int(value) >= 1):
+            raise InvalidInputError(
+                f"{name} must be a positive whole number, got {value!r}."
+            )
 
 
 def generator(random_state: Any) -> np.random.Generator:

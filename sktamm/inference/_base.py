@@ -4,7 +4,7 @@ An inference turns (table, model) into numbers for every dataset. Datasets are f
 batches of fixed size, so that results do not depend on how many workers share them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -24,7 +24,14 @@ from sktamm.inference._march import event_curve
 from sktamm.inference._optimise import Optimum, maximise
 from sktamm.mixture import EventMixture, MixtureModel, extra_variance
 
-__all__ = ["Answer", "Fit", "InferenceBase", "check_one_of", "check_positive_integer"]
+__all__ = [
+    "Answer",
+    "Fit",
+    "InferenceBase",
+    "check_one_of",
+    "check_positive_integer",
+    "pearson",
+]
 
 _NEAR_BOUND = 1.0
 _RUNAWAY = 1e-6
@@ -153,6 +160,32 @@ class InferenceBase(BaseEstimator):
                 for start in starts
             )
         return _join(parts)
+
+    def maxima(
+        self, table: ComponentTable, model: MixtureModel, *, bounded: bool
+    ) -> Iterator["Fit"]:
+        """Joint maxima without intervals, batch by batch of binned datasets.
+
+        Parameters
+        ----------
+        table : ComponentTable
+            Components and data.
+        model : MixtureModel
+            Log posterior built from the table.
+        bounded : bool
+            Whether kappa is confined to [0, 1].
+
+        Yields
+        ------
+        fit : Fit
+            Maximum and local covariance of the next datasets, in order.
+        """
+        bounds = (0.0, 1.0) if bounded else (-np.inf, np.inf)
+        for start in range(0, table.n_datasets, self.batch_size):
+            stop = min(start + self.batch_size, table.n_datasets)
+            with threadpool_limits(1, user_api="blas"):
+                fit = self._fit(table, model, slice(start, stop), bounds)
+            yield fit
 
     def _infer_events(
         self,
@@ -372,13 +405,32 @@ def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:
     prior = model.prior_information(theta)
     used = np.linalg.solve(information + 1e-12 * np.eye(model.n_params), prior)
     n_effective = model.n_params - np.trace(used, axis1=1, axis2=2)
+    chi2, n_rows = pearson(model, fit)
+    degrees = np.maximum(n_rows - 1.0 - n_effective, 1.0)
+    return stats.chi2.sf(chi2, degrees)
+
+
+def pearson(model: MixtureModel, fit: Fit) -> tuple[FloatArray, FloatArray]:
+    """Pearson's chi2 of the rows that expect one or more, and their number.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Mixture of binned data.
+    fit : Fit
+        Its fits.
+
+    Returns
+    -------
+    chi2, n_rows : ndarray of shape (n_fits,)
+        Sum of squared pulls of the rows, template errors included.
+    """
     data = fit.data
-    expected = data.unit * np.maximum(model.row_density(theta), 0.0)
+    expected = data.unit * np.maximum(model.row_density(fit.optimum.theta), 0.0)
     inside = expected > 1.0
     variance = np.where(inside, np.maximum(data.variance, expected), 1.0)
     pull2 = np.where(inside, (data.content - expected) ** 2 / variance, 0.0)
-    degrees = np.maximum(inside.sum(axis=1) - 1.0 - n_effective, 1.0)
-    return stats.chi2.sf(pull2.sum(axis=1), degrees)
+    return pull2.sum(axis=1), inside.sum(axis=1).astype(float)
 
 
 def _join(parts: list[Answer]) -> Answer:

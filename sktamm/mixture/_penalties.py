@@ -52,6 +52,9 @@ class Penalty(Protocol):
     def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
         """P-value of what the data say of the parameters, their noise included."""
 
+    def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """Parameters drawn from the prior, shape (n, n_params)."""
+
 
 class GaussianPenalty:
     """Gaussian of mean zero and precision Q.
@@ -104,6 +107,12 @@ class GaussianPenalty:
         root = np.linalg.cholesky(self.precision)
         whitened = root.T @ covariance @ root
         return amplitudes_of(params @ root, whitened, self._scale(params))
+
+    def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """Normal draws of precision Q."""
+        root = np.linalg.cholesky(self.precision)
+        normal = rng.standard_normal((n, root.shape[0]))
+        return np.linalg.solve(root.T, normal.T).T
 
     def _scale(self, params: FloatArray) -> FloatArray:
         """Factor on the precision at the parameters."""
@@ -171,6 +180,12 @@ class StudentPenalty(GaussianPenalty):
         """The same for the mixture of Gaussians that a Student t is."""
         return student_tail(self._amplitudes(params, covariance), self.degrees)
 
+    def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """Normal draws over the root of Gamma draws."""
+        half = 0.5 * self.degrees
+        scale = rng.gamma(half, 1.0 / half, n)
+        return super().draw(n, rng) / np.sqrt(scale)[:, None]
+
     def _scale(self, params: FloatArray) -> FloatArray:
         return self._shrink(params)[:, 0]
 
@@ -220,6 +235,11 @@ class DirichletPenalty:
     def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
         """One: a truth outside the simplex shows in the rows."""
         return np.ones(params.shape[0])
+
+    def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """Dirichlet draws in log-ratio coordinates."""
+        weights = rng.dirichlet(self.concentration, n)
+        return np.log(np.maximum(weights, np.finfo(float).tiny)) @ self.contrast
 
     def hessian(self, params: FloatArray) -> FloatArray:
         """-A V'(diag(w) - w w')V."""

@@ -114,3 +114,17 @@ def test_no_parameters_no_penalty():
         np.testing.assert_array_equal(penalty.value(none), [0.0, 0.0])
         assert penalty.gradient(none).shape == (2, 0)
         assert penalty.hessian(none).shape == (2, 0, 0)
+
+
+def test_draws_have_the_moments_of_the_prior(penalty):
+    """Second moments of 20 000 draws, and their spread, against theory at 4 sigmas."""
+    n = 20_000
+    draws = penalty.draw(n, np.random.default_rng(6))
+    # the mean gradient of the log density vanishes under the density
+    gradient = penalty.gradient(draws)
+    error = gradient.std(axis=0) / np.sqrt(n)
+    assert (np.abs(gradient.mean(axis=0)) < 4.0 * error).all()
+    # and E[z grad'] = -1, which fixes the scale
+    products = draws[:, :, None] * gradient[:, None, :]
+    error = products.std(axis=0) / np.sqrt(n)
+    assert (np.abs(products.mean(axis=0) + np.eye(3)) < 4.0 * error).all()

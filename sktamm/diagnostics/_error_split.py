@@ -1,0 +1,161 @@
+r"""Where the error of kappa comes from: target, simulations, ratios or shapes.
+
+With A the precision of the fit (data A - Q, prior Q) and u = A^-1 e_kappa, the error of
+the joint maximum is, to first order, u . (scores of the data + pull of the prior), and
+
+    u'A u = sum_i v_i (u . d ln p_i)^2 + u'Q u
+          = target + simulation statistics + shape
+
+with v_i the variance of the content of row i, of which the finite templates make a
+part. Unbinned estimators have instead the errors of the reference sample and of the
+learned ratios. This is the law of total variance: target and simulations scatter kappa
+at a given shape of the truth, the shape scatters its mean.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.base import ComponentTable
+from sktamm.diagnostics._open import fits, open_fit, quiet
+from sktamm.inference._base import Fit
+from sktamm.mixture import EventMixture, MixtureModel, extra_variance
+
+__all__ = ["ErrorSplit", "error_split"]
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorSplit:
+    """Parts of the variance of kappa, which sum to the total.
+
+    Attributes
+    ----------
+    target : ndarray of shape (n_datasets,)
+        Variance from the finite number of events of the target.
+    simulation : ndarray of shape (n_datasets,)
+        Variance from the finite number of simulated events: templates if binned, the
+        reference sample if unbinned.
+    ratios : ndarray of shape (n_datasets,)
+        Variance from the training of the ratios; zero if binned.
+    shape : ndarray of shape (n_datasets,)
+        Variance from not knowing the shapes of the classes beyond their prior.
+    total : ndarray of shape (n_datasets,)
+        Sum of the four: the squared error of the normal approximation at the maximum.
+    std : ndarray of shape (n_datasets,)
+        Standard error that ``infer`` reports, which differs from the root of ``total``
+        where the posterior is not normal, as at a bound of kappa.
+    """
+
+    target: NDArray
+    simulation: NDArray
+    ratios: NDArray
+    shape: NDArray
+    total: NDArray
+    std: NDArray
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per dataset: standard deviation of every part and of all.
+
+        Returns
+        -------
+        frame : pandas.DataFrame of n_datasets rows
+            Square roots of the variances.
+        """
+        names = ("target", "simulation", "ratios", "shape", "total")
+        roots = {name: np.sqrt(getattr(self, name)) for name in names}
+        return pd.DataFrame({**roots, "std": self.std})
+
+
+def error_split(
+    estimator: Any,
+    X: Any,
+    *,
+    dataset: Any = None,
+    sample_weight: ArrayLike | None = None,
+) -> ErrorSplit:
+    """Split the variance of kappa by its sources.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted estimator, or Pipeline or search ending in one.
+    X : array-like of shape (n_events, n_features), or histograms
+        Target.
+    dataset : array-like or sparse matrix, default=None
+        As in ``predict``.
+    sample_weight : array-like of shape (n_events,), default=None
+        Event weights.
+
+    Returns
+    -------
+    split : ErrorSplit
+        Variances, dataset by dataset.
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> from sktamm.diagnostics import error_split
+    >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=6).fit(
+    ...     study.X, study.y, simulation=study.simulation
+    ... )
+    >>> split = error_split(tamm, study.X_target)
+    >>> bool(split.shape[0] > split.target[0])
+    True
+    """
+    opened = open_fit(estimator, X, dataset=dataset, sample_weight=sample_weight)
+    informative = opened.final._prior_.informative
+    with quiet():
+        parts = [
+            _split(*part, informative)
+            for part in fits(opened.final, opened.table, opened.model)
+        ]
+    columns = [np.concatenate(values) for values in zip(*parts, strict=True)]
+    target, simulation, ratios, shape = columns
+    return ErrorSplit(
+        target=target,
+        simulation=simulation,
+        ratios=ratios,
+        shape=shape,
+        total=target + simulation + ratios + shape,
+        std=opened.answer.std,
+    )
+
+
+def _split(
+    table: ComponentTable, model: MixtureModel, fit: Fit, informative: bool
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Variances of a batch: target, simulation, ratios, shape."""
+    direction = fit.covariance[:, 0]
+    pull = model.score_along(fit.local, direction) ** 2
+    data = fit.data
+    own = data.variance
+    if table.binned:
+        own = own - _template_variance(model, fit)
+    target = np.einsum("bi,bi->b", own, pull)
+    simulation = np.einsum("bi,bi->b", data.variance - own, pull)
+    ratios = np.zeros(len(target))
+    if isinstance(model, EventMixture):
+        simulation, ratios = extra_variance(
+            model, fit.local, direction, data.rows, table
+        )
+    shape = np.zeros(len(target))
+    if informative:
+        prior = model.prior_information(fit.local)
+        shape = np.einsum("bp,bpq,bq->b", direction, prior, direction)
+    return target, simulation, ratios, shape
+
+
+def _template_variance(model: MixtureModel, fit: Fit) -> FloatArray:
+    """Part of the variance of the contents that the templates make, at most all."""
+    data = fit.data
+    centre = fit.local.copy()
+    centre[:, model.n_fractions :] = 0.0
+    density = np.maximum(model.row_density(centre), 0.0)
+    mean = data.unit * density
+    return np.minimum(mean**2 * model.statistical_variance(centre), data.variance)
