@@ -204,7 +204,7 @@ class CoverageScorer(_RequestsWeight):
         """Measures of a fitted estimator on labelled events."""
         levels = check_levels(self.levels)
         truth, counts = self._draw(estimator, y, sample_weight)
-        answers = ask(estimator, X, counts, levels)
+        answers = ask(estimator, X, counts, levels.tolist())
         found = summarise(
             truth, answers.kappa, answers.std, answers.interval, tuple(levels)
         )
