@@ -12,8 +12,15 @@ The candidates are scored by the simulations held out, by natures drawn like the
 simulations, and by the truth of the published study, a single nature that happens to
 lie nearer to the middle of the simulations.
 
+One fold is one nature, and ten are few. In eight more sets of ten simulations the
+candidate chosen scored, on natures like the simulations, 1.0 to 1.6 times the best of
+15 candidates in hindsight in seven sets. In the eighth the simulations agreed with each
+other better than with nature, the narrow intervals of the linear form were chosen by a
+margin within the errors, and scored 3.2 times the best. Of candidates that differ by
+less than the error bars take the one whose folds scatter least.
+
 Run it as ``python examples/plot_grid_search.py [FIGURE.png]``; it takes about a minute
-and a half on one core.
+on one core.
 """
 
 import sys
