@@ -32,7 +32,12 @@ from sktamm.coverage._plan import Plan, check_seed, make_plan
 from sktamm.coverage._result import CoverageResult
 from sktamm.coverage._threads import one_thread
 from sktamm.coverage._work import EventPool, Generator, Work, measure, seeded
-from sktamm.exceptions import FitFailedWarning, InvalidInputError, SktammWarning
+from sktamm.exceptions import (
+    CheckpointError,
+    FitFailedWarning,
+    InvalidInputError,
+    SktammWarning,
+)
 
 __all__ = ["coverage_study"]
 
@@ -225,6 +230,11 @@ def _read_pool(
             f"y must hold one class per event, {len(X)}, got shape {labels.shape}."
         )
     classes = np.asarray(getattr(final, "classes_", np.unique(labels)))
+    unknown = np.setdiff1d(labels, classes)
+    if unknown.size:
+        raise InvalidInputError(
+            f"y must hold classes seen at fit, {classes.tolist()}, got {unknown[0]!r}."
+        )
     pool = LabelledPool.of(
         labels,
         classes,
@@ -259,7 +269,12 @@ def _folder(checkpoint: str | os.PathLike[str] | None) -> Iterator[Path]:
     """Absolute path of the checkpoint, or of a folder that lives as long as needed."""
     if checkpoint is not None:
         folder = Path(checkpoint).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(
+                f"{folder} cannot be the folder of a study: {error.strerror}."
+            ) from error
         yield folder
         return
     with TemporaryDirectory(prefix="sktamm-") as temporary:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Protocol
 
+import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -178,7 +179,10 @@ def measure(
     """
     try:
         X, dataset = work.source.draw(work.plan, rows, events)
-        answers = ask(work.estimator, X, dataset, tuple(work.plan.levels.tolist()))
+        levels = tuple(work.plan.levels.tolist())
+        # Within a worker joblib would hand inner tasks to the cluster once more.
+        with joblib.parallel_config(backend="sequential"):
+            answers = ask(work.estimator, X, dataset, levels)
         if answers.kappa.size != rows.size:
             raise InvalidInputError(
                 f"estimator must answer once per dataset, {rows.size}, got "

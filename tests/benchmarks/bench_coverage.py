@@ -6,10 +6,12 @@ Run from the root of the repository:
 
 The estimator is `BinnedTopicTAMM` with its defaults, fitted to 8 simulations per class
 of the Gaussian study; the experiments are 500 each of kappa = 0.05 and 0.1, of 55 000
-events, drawn with replacement from 440 000 events of the truth. Wall time covers the
+events, drawn without replacement from 440 000 events of the truth. Wall time covers the
 call of `coverage_study` alone, with workers that are up and have imported the package,
-since that costs
-seconds once and not per study. All numbers must agree bit for bit.
+which costs seconds once and not per study. All numbers must agree bit for bit.
+
+Dask makes its workers return freed memory at once (MALLOC_TRIM_THRESHOLD_), so that
+every large array is mapped anew; ``--trim`` leaves this on and shows what it costs.
 """
 
 import argparse
@@ -49,14 +51,19 @@ def run(study, batch_size, n_datasets, size):
     return time.perf_counter() - start, result
 
 
-def backends():
+def backends(trim):
     """Name and configuration of every way to run; the Dask cluster lives meanwhile."""
     yield "one worker", {"n_jobs": 1}
     yield "two workers", {"n_jobs": 2}
     yield "two threads", {"backend": "threading", "n_jobs": 2}
+    import dask
     from distributed import Client
 
-    with Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
+    setting = {} if trim else {"distributed.nanny.pre-spawn-environ": {}}
+    with (
+        dask.config.set(setting),
+        Client(n_workers=2, threads_per_worker=1, dashboard_address=None),
+    ):
         yield "Dask, two workers", {"backend": "dask"}
 
 
@@ -65,6 +72,7 @@ def main():
     parser.add_argument("--experiments", type=int, default=1000)
     parser.add_argument("--events", type=int, default=55_000)
     parser.add_argument("--batch-size", type=int, default=20)
+    parser.add_argument("--trim", action="store_true")
     arguments = parser.parse_args()
     train = make_gaussian_study(n_simulations=8, random_state=0)
     tamm = BinnedTopicTAMM(random_state=0)
@@ -72,7 +80,7 @@ def main():
     truth = make_gaussian_study(1, 10, 40_000, 400_000, random_state=1)
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     frames, seconds = {}, {}
-    for name, config in backends():
+    for name, config in backends(arguments.trim):
         with joblib.parallel_config(**config):
             seconds[name], result = run(
                 (tamm, truth),

@@ -247,6 +247,12 @@ def test_full_disk_is_named_and_resumes(tmp_path, monkeypatch):
     assert equal(study(tmp_path), study())
 
 
+def test_file_cannot_be_the_folder(tmp_path):
+    (tmp_path / "study").touch()
+    with pytest.raises(CheckpointError, match="study cannot be the folder"):
+        study(tmp_path / "study")
+
+
 def test_missing_input_of_a_remote_worker_is_explained(tmp_path):
     with pytest.raises(CheckpointError, match="folder that all workers share"):
         Checkpoint(tmp_path).load_work()

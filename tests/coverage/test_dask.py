@@ -10,7 +10,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from coverage_estimators import NormalFraction, equal, labelled_events
+from coverage_estimators import Nested, NormalFraction, equal, labelled_events
 
 from sktamm import BinnedTopicTAMM
 from sktamm.coverage import coverage_study
@@ -88,6 +88,11 @@ def test_cluster_gives_the_numbers_of_one_process(client):
         remote = run()
     assert equal(remote, run())
     assert len(pids(client) - {os.getpid()}) == 2
+
+
+def test_fits_do_not_use_the_cluster_themselves(client):
+    with joblib.parallel_config(backend="dask"):
+        assert (study(Nested().fit(X, Y)).kappa == 1).all()
 
 
 def test_failed_fits_are_known_on_the_cluster(client, tmp_path):

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import threadpoolctl
 from coverage_estimators import (
+    Nested,
     NormalFraction,
     NormalMean,
     equal,
@@ -235,6 +236,11 @@ def test_inner_threads_are_limited():
             assert numbers() == before
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_fits_use_no_workers_of_their_own(n_jobs):
+    assert (study(Nested().fit(X, Y), n_jobs=n_jobs).kappa == 1).all()
+
+
 def test_torch_is_limited_where_it_is_loaded(monkeypatch):
     threads = [4]
     torch = SimpleNamespace(
@@ -303,6 +309,8 @@ def test_unusable_sources_are_refused():
         coverage_study(tamm, X, **PLAN)
     with pytest.raises(InvalidInputError, match="one class per event, 4000"):
         coverage_study(tamm, X, Y[:-1], **PLAN)
+    with pytest.raises(InvalidInputError, match=r"classes seen at fit, \[0, 1\], got"):
+        coverage_study(tamm, X, Y + 1, **PLAN)
     with pytest.raises(InvalidInputError, match="must be left out where X is a gen"):
         coverage_study(tamm, normal_events, Y, **PLAN)
     with pytest.raises(InvalidInputError, match="must have 'infer' or 'predict'"):
