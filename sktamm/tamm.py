@@ -308,6 +308,37 @@ class NeuralRatioTAMM(TAMMRegressor):
         part.simulations_ = np.unique(part.components_.ratio_.source_id_)
         return part
 
+    def held_out(self) -> dict[str, Any]:
+        """Labelled events that the classifier has not seen, for validation.
+
+        Returns
+        -------
+        events : dict
+            ``X`` of shape (n_events, n_features); ``y``, ``simulation`` and
+            ``sample_weight`` (None when all are equal) of shape (n_events,).
+
+        Examples
+        --------
+        >>> from sktamm import NeuralRatioTAMM
+        >>> from sktamm.datasets import make_gaussian_study
+        >>> study = make_gaussian_study(n_simulations=4, n_events=500, random_state=1)
+        >>> tamm = NeuralRatioTAMM("logistic", random_state=0)
+        >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+        >>> tamm.held_out()["X"].shape
+        (1000, 2)
+        """
+        check_is_fitted(self)
+        ratio = self.components_.ratio_
+        pool = ratio.pool_
+        rows = np.isin(pool.source, ratio.sources_)
+        source, weight = pool.source[rows], pool.weight[rows]
+        return {
+            "X": pool.X[rows],
+            "y": self.classes_[ratio.pool_class_[source]],
+            "simulation": ratio.pool_id_[source],
+            "sample_weight": None if (weight == weight[0]).all() else weight,
+        }
+
     def _make_components(self) -> Any:
         if not isinstance(self.components, str):
             return choose("components", self.components)

@@ -1,5 +1,6 @@
 """Validation and choice of estimators by simulations that were held out."""
 
+from sktamm.model_selection._calibrated import CalibratedTAMM
 from sktamm.model_selection._scorer import (
     CoverageScorer,
     SingleScorer,
@@ -10,6 +11,7 @@ from sktamm.model_selection._scorer import (
 from sktamm.model_selection._splitter import LeaveSimulationsOut
 
 __all__ = [
+    "CalibratedTAMM",
     "CoverageScorer",
     "LeaveSimulationsOut",
     "SingleScorer",

@@ -1,0 +1,500 @@
+"""Intervals recalibrated by the simulations themselves.
+
+Every simulation j plays the truth once: the estimator with the others measures
+pseudo-datasets of its events, as large as the target and of the fraction that was
+estimated, and the pulls
+
+    pull_j = (kappa_-j - kappa_true) / side of the interval
+
+tell by how much intervals are to be scaled for a truth that is one more of their kind.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from sktamm._choices import check_levels, seed_sequence
+from sktamm._numerics import FloatArray, interval_score
+from sktamm._truth import true_fraction
+from sktamm.components._histogram import is_histogram
+from sktamm.events import read_simulations, read_target
+from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.model_selection._calibration_units import CalibrationUnit, find_units
+from sktamm.model_selection._leave_one_out import (
+    Measured,
+    fit_without,
+    leave_one_out_pulls,
+    quiet_infer,
+)
+from sktamm.model_selection._recalibration import (
+    UNIT_LEVEL,
+    find_scaling,
+    largest_level,
+    ordered,
+    rescaled,
+    sides,
+)
+from sktamm.results import FractionResult
+
+__all__ = ["CalibratedTAMM"]
+
+METHODS = ("robust", "rms", "jackknife+")
+TAILS = (None, "normal", "student")
+COPIED = (
+    "classes_",
+    "feature_names_in_",
+    "n_features_in_",
+    "paired_",
+    "pos_label_",
+    "simulations_",
+)
+
+
+class CalibratedTAMM(BaseEstimator):
+    """Estimator of the signal fraction with intervals calibrated on its simulations.
+
+    Every simulation in turn plays the truth for an estimator made of the others.
+    Estimators with ``take``, those of density ratios, are trained once; others K + 1
+    times. Every measurement is followed by K more, of pseudo-datasets.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Estimator with ``infer`` to calibrate, such as `BinnedTopicTAMM`. A
+        `sklearn.frozen.FrozenEstimator` with ``take`` is not trained again; the events
+        given to ``fit`` are then those that calibrate, unseen by its training.
+    method : {"robust", "rms", "jackknife+"}, default="robust"
+        "robust" and "rms" scale intervals by the size of the pulls, shrunk towards 1,
+        and take the Student tail that K pulls allow: any level, parametric. "robust"
+        bounds the influence of a simulation unlike all others, "rms" is the root mean
+        square. "jackknife+" takes order statistics: no parametric form, levels up to
+        K/(K + 1), wide for few simulations; see Notes.
+    tail : {"normal", "student"} or None, default=None
+        Shape of the tail. None is "student" for scaling; for "jackknife+" it refuses
+        levels above K/(K + 1), which the others reach from the largest pull.
+    strength : float, default=2.0
+        Number of simulations that stand for what is known before, a scale of 1.
+    n_datasets : int, default=1
+        Pseudo-datasets of every simulation and target. They share its shape and are
+        averaged: however many, a simulation is one calibration unit.
+    random_state : int, RandomState instance or None, default=0
+        Seed of pseudo-datasets and of matching simulations that have no common id.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The estimator with all simulations.
+    without_ : tuple of estimator
+        The estimator without each calibration unit.
+    units_ : tuple of CalibrationUnit
+        Events of the simulations that play the truth.
+    classes_, pos_label_, simulations_, paired_, n_features_in_, feature_names_in_
+        Those of ``estimator_``.
+
+    See Also
+    --------
+    LeaveSimulationsOut : The same idea, to choose between estimators.
+
+    Notes
+    -----
+    Were the truth exchangeable with the simulations, and the pseudo-datasets of its
+    size and fraction, the interval of "jackknife+" would cover with a probability of at
+    least 1 - 2 alpha at level 1 - alpha, whatever the estimator; in practice it covers
+    about 1 - alpha (Barber et al., 2021). Pseudo-datasets have the fraction that was
+    estimated, not the true one, and are smaller than the target where simulations have
+    too few events, so that this holds approximately. Scaling has no such guarantee. A
+    truth unlike every simulation is beyond any calibration on simulations.
+
+    Results carry the diagnostics "interval_scale", "mean_pull" and
+    "calibration_units". Draws and profile remain those of the inner estimator.
+
+    References
+    ----------
+    Barber, Candes, Ramdas, Tibshirani, "Predictive inference with the jackknife+",
+    Annals of Statistics 49 (2021) 486.
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> from sktamm.model_selection import CalibratedTAMM
+    >>> study = make_gaussian_study(n_simulations=4, n_events=5000, random_state=5)
+    >>> tamm = CalibratedTAMM(BinnedTopicTAMM(random_state=0))
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> result = tamm.infer(study.X_target)
+    >>> bool(0.5 < result.diagnostics["interval_scale"][0] < 2.0)
+    True
+    """
+
+    __metadata_request__fit = {"simulation": True, "sample_weight": True}
+    __metadata_request__predict = {
+        "dataset": True,
+        "sample_weight": True,
+        "return_std": True,
+        "return_interval": True,
+    }
+    __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
+    __metadata_request__score = {"dataset": True, "sample_weight": True}
+
+    def __init__(
+        self,
+        estimator: Any,
+        method: str = "robust",
+        *,
+        tail: str | None = None,
+        strength: float = 2.0,
+        n_datasets: int = 1,
+        random_state: Any = 0,
+    ):
+        self.estimator = estimator
+        self.method = method
+        self.tail = tail
+        self.strength = strength
+        self.n_datasets = n_datasets
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------------- fit
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        simulation: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the estimator with all simulations and without each of them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Simulated events.
+        y : array-like of shape (n_events,)
+            Class label of each event.
+        simulation : array-like of shape (n_events,)
+            Simulation id of each event; at least two in every class.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        self : CalibratedTAMM
+            Fitted estimator.
+
+        Raises
+        ------
+        InvalidInputError
+            If the input cannot be used, such as one simulation per class.
+        IncompatibleChoiceError
+            If the estimator, or a setting, cannot be used.
+        """
+        self._check()
+        if is_histogram(X):
+            raise InvalidInputError(
+                "X must hold events for CalibratedTAMM, from which pseudo-datasets are "
+                "drawn, got histograms."
+            )
+        events = {"X": X, "y": y, "simulation": simulation}
+        if sample_weight is not None:
+            events["sample_weight"] = sample_weight
+        matching, draws = seed_sequence(self.random_state).spawn(2)
+        self.units_ = self._find_units(events, matching)
+        self.estimator_ = clone(self.estimator).fit(**events)
+        frozen = isinstance(self.estimator, FrozenEstimator)
+        if hasattr(self.estimator_, "held_out") and not frozen:
+            self.units_ = self._find_units(self.estimator_.held_out(), matching)
+        self._seeds_ = tuple(draws.spawn(len(self.units_)))
+        self._copy_attributes()
+        self.without_ = tuple(
+            fit_without(self.estimator, self.estimator_, unit.ids, events)
+            for unit in self.units_
+        )
+        return self
+
+    def _find_units(
+        self, events: dict[str, Any], matching: np.random.SeedSequence
+    ) -> tuple[CalibrationUnit, ...]:
+        read = read_simulations(
+            **events,
+            pos_label=getattr(self.estimator, "pos_label", None),
+            paired=getattr(self.estimator, "paired", "auto"),
+        )
+        return find_units(read, np.random.default_rng(matching))
+
+    def _check(self) -> None:
+        if not (hasattr(self.estimator, "infer") and hasattr(self.estimator, "fit")):
+            raise IncompatibleChoiceError(
+                "estimator must have the methods 'fit' and 'infer', got "
+                f"{type(self.estimator).__name__}."
+            )
+        frozen = isinstance(self.estimator, FrozenEstimator)
+        if frozen and not hasattr(self.estimator, "take"):
+            raise IncompatibleChoiceError(
+                "estimator must have the method 'take' when it is frozen, to leave "
+                "simulations out without training."
+            )
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        for name, known in (("method", METHODS), ("tail", TAILS)):
+            if getattr(self, name) not in known:
+                words = ", ".join(map(repr, known))
+                raise InvalidInputError(
+                    f"{name} must be one of {words}, got {getattr(self, name)!r}."
+                )
+        if not 0.0 <= float(self.strength) < np.inf:
+            raise InvalidInputError(
+                f"strength must not be negative, got {self.strength!r}."
+            )
+        if int(self.n_datasets) < 1:
+            raise InvalidInputError(
+                f"n_datasets must be at least 1, got {self.n_datasets!r}."
+            )
+
+    def _copy_attributes(self) -> None:
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        for name in COPIED:
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+
+    # ----------------------------------------------------------------- public verbs
+    def predict(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        return_std: bool = False,
+        return_interval: float | Sequence[float] | None = None,
+    ) -> Any:
+        """Signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Unlabelled events.
+        dataset : array-like or sparse matrix, default=None
+            None: all events are one dataset. Shape (n_events,): one id per event, one
+            value per sorted id. Shape (n_events, n_datasets): counts of the events.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        return_std : bool, default=False
+            Whether to return the standard error too.
+        return_interval : float or sequence of float, default=None
+            Level or levels of intervals to return too.
+
+        Returns
+        -------
+        kappa : ndarray of shape (n_datasets,)
+            Fraction of ``pos_label``.
+        std : ndarray of shape (n_datasets,)
+            Scaled standard error; only if ``return_std``.
+        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
+            Calibrated ends, for one level or several; only if asked.
+        """
+        check_is_fitted(self)
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        if not return_std and return_interval is None:
+            return self.estimator_.predict(X, **question)
+        levels = None if return_interval is None else check_levels(return_interval)
+        result = self.infer(X, levels=levels, **question)
+        answer: list[NDArray] = [result.kappa]
+        if return_std:
+            answer.append(result.std)
+        if return_interval is not None:
+            one = np.ndim(return_interval) == 0
+            answer.append(result.interval[:, :, 0] if one else result.interval)
+        return answer[0] if len(answer) == 1 else tuple(answer)
+
+    def infer(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        levels: Sequence[float] | NDArray | None = None,
+    ) -> FractionResult:
+        """Everything about the signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Unlabelled events.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        levels : sequence of float, default=None
+            Levels of the intervals; None is the estimator's ``level`` and 0.954, if
+            supported.
+
+        Returns
+        -------
+        result : FractionResult
+            Result of the inner estimator with calibrated ``std`` and ``interval``, and
+            the diagnostics "interval_scale", "mean_pull" and "calibration_units".
+
+        Raises
+        ------
+        InvalidInputError
+            If order statistics do not support a level.
+        """
+        check_is_fitted(self)
+        self._check_settings()
+        chosen = self._choose_levels(levels)
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        return self._calibrate(self._measure(X, chosen, question))
+
+    def predict_proba(
+        self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
+    ) -> FloatArray:
+        """Class probabilities of events, as the inner estimator gives them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Unlabelled events.
+        dataset : array-like of shape (n_events,), default=None
+            Dataset id of each event; None is one dataset.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_events, n_classes)
+            Class probabilities.
+        """
+        check_is_fitted(self)
+        return np.asarray(
+            self.estimator_.predict_proba(
+                X, dataset=dataset, sample_weight=sample_weight
+            )
+        )
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Minus the mean interval score of calibrated intervals; 0 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Events.
+        y : array-like of shape (n_events,)
+            True class labels; the true fraction of a dataset is the weighted share of
+            ``pos_label`` in it.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        score : float
+            At the inner estimator's ``level``; higher is better.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        target = read_target(
+            X,
+            dataset=dataset,
+            sample_weight=sample_weight,
+            n_features=self.n_features_in_,
+            feature_names=None if names is None else tuple(names),
+            estimator_name=type(self).__name__,
+        )
+        truth = true_fraction(target, y, self.classes_, self.pos_label_)
+        keywords = {"dataset": dataset, "sample_weight": sample_weight}
+        ends = self.predict(X, return_interval=self._level, **keywords)[1]
+        scores = interval_score(truth, ends[:, 0], ends[:, 1], self._level)
+        return -float(scores.mean())
+
+    # --------------------------------------------------------------- private steps
+    @property
+    def _level(self) -> float:
+        return float(getattr(self.estimator_, "level", UNIT_LEVEL))
+
+    def _choose_levels(self, levels: Any) -> FloatArray:
+        """Levels that are supported; only those that were asked for are refused."""
+        free = self.method != "jackknife+" or self.tail is not None
+        largest = 1.0 if free else largest_level(len(self.units_))
+        chosen = check_levels((self._level, 0.954) if levels is None else levels)
+        if levels is None and chosen[0] <= largest:
+            return chosen[chosen <= largest]
+        if chosen.max() > largest + 1e-9:
+            raise InvalidInputError(
+                f"levels must not exceed K/(K + 1) = {largest:.3f} for order "
+                f"statistics of K = {len(self.units_)} simulations, got "
+                f"{chosen.max():g}; tail='normal' or 'student' reaches further."
+            )
+        return chosen
+
+    def _measure(
+        self, X: Any, levels: FloatArray, question: dict[str, Any]
+    ) -> Measured:
+        """Ask the estimators about the target and about pseudo-datasets like it."""
+        result = self.estimator_.infer(X, levels=(UNIT_LEVEL, *levels), **question)
+        pulls = leave_one_out_pulls(
+            self.without_,
+            self.units_,
+            result,
+            self._seeds_,
+            n_draws=int(self.n_datasets),
+            names=getattr(self, "feature_names_in_", None),
+        )
+        if self.method != "jackknife+":
+            return Measured(result, pulls, ())
+        unit = (UNIT_LEVEL,)
+        others = [quiet_infer(e, X, levels=unit, **question) for e in self.without_]
+        return Measured(result, pulls, tuple(others))
+
+    def _calibrate(self, measured: Measured) -> FractionResult:
+        """Result with calibrated errors."""
+        result, others = measured.result, measured.others
+        strength = float(self.strength)
+        scaling = find_scaling(measured.pulls, strength, robust=self.method != "rms")
+        levels, interval = result.levels[1:], result.interval[..., 1:]
+        if self.method != "jackknife+":
+            tail = self.tail or "student"
+            ends = rescaled(result.kappa, interval, levels, scaling, tail)
+        else:
+            kappa = np.stack([r.kappa for r in others], axis=1)
+            known = np.stack([r.interval[..., 0] for r in others], axis=1)
+            both = sides(kappa, known[..., 0], known[..., 1])
+            ends = ordered(result.kappa, kappa, both, levels, scaling, self.tail)
+        told = {
+            "interval_scale": scaling.scale,
+            "mean_pull": scaling.mean_pull,
+            "calibration_units": np.full(result.kappa.shape, len(self.units_)),
+        }
+        return replace(
+            result,
+            std=result.std * scaling.scale,
+            levels=levels,
+            interval=_within_unit(ends, result.interval),
+            diagnostics={**result.diagnostics, **told},
+            method={**result.method, "calibration": self.method},
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+def _within_unit(ends: FloatArray, before: FloatArray) -> FloatArray:
+    """Ends that leave [0, 1] only as far as the inner estimator's do."""
+    low = np.minimum(before.min(axis=(1, 2)), 0.0)[:, None, None]
+    high = np.maximum(before.max(axis=(1, 2)), 1.0)[:, None, None]
+    return np.asarray(np.clip(ends, low, high))

@@ -1,0 +1,135 @@
+"""Estimators without one simulation, and their pulls when it is the truth."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from sktamm._numerics import FloatArray, project_to_simplex
+from sktamm.exceptions import SktammWarning
+from sktamm.model_selection._calibration_units import (
+    CalibrationUnit,
+    draw_datasets,
+    plan,
+)
+from sktamm.model_selection._recalibration import UNIT_LEVEL, one_sided_pulls
+from sktamm.results import FractionResult
+
+__all__ = ["Measured", "fit_without", "leave_one_out_pulls", "quiet_infer"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a calibration is made of.
+
+    Attributes
+    ----------
+    result : FractionResult
+        Measurement to be calibrated; its first level is ``UNIT_LEVEL``.
+    pulls : ndarray of shape (n_datasets, n_units, n_draws)
+        Pulls of pseudo-datasets.
+    others : tuple of FractionResult, one per unit
+        The same datasets measured without each unit; empty where not needed.
+    """
+
+    result: FractionResult
+    pulls: FloatArray
+    others: tuple[FractionResult, ...]
+
+
+def fit_without(
+    estimator: Any, fitted: Any, ids: NDArray, events: dict[str, Any]
+) -> Any:
+    """The estimator without some simulations; trained only if it has no ``take``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted estimator.
+    fitted : estimator
+        The same, fitted with all simulations.
+    ids : ndarray
+        Simulations to leave out.
+    events : dict
+        Arguments of ``fit``.
+
+    Returns
+    -------
+    part : estimator
+        Fitted with the other simulations.
+    """
+    if hasattr(fitted, "take"):
+        known = np.asarray(fitted.simulations_)
+        return fitted.take(known[~np.isin(known, ids)])
+    rows = np.flatnonzero(~np.isin(np.asarray(events["simulation"]), ids))
+    part = {name: _rows(values, rows) for name, values in events.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SktammWarning)
+        return clone(estimator).fit(**part)
+
+
+def _rows(values: Any, rows: NDArray[np.intp]) -> Any:
+    return values.iloc[rows] if hasattr(values, "iloc") else np.asarray(values)[rows]
+
+
+def quiet_infer(estimator: Any, X: Any, **keywords: Any) -> FractionResult:
+    """Result without the warnings, which concern an auxiliary measurement."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SktammWarning)
+        result: FractionResult = estimator.infer(X, **keywords)
+    return result
+
+
+def leave_one_out_pulls(
+    without: Sequence[Any],
+    units: Sequence[CalibrationUnit],
+    result: FractionResult,
+    seeds: Sequence[np.random.SeedSequence],
+    *,
+    n_draws: int,
+    names: NDArray | None,
+) -> FloatArray:
+    """Pulls of pseudo-datasets that resemble the datasets of a result.
+
+    Parameters
+    ----------
+    without : sequence of estimator, one per unit
+        Estimators that do not know the unit.
+    units : sequence of CalibrationUnit
+        Simulations that play the truth.
+    result : FractionResult
+        Measurement that is to be calibrated.
+    seeds : sequence of SeedSequence, one per unit
+        Randomness.
+    n_draws : int
+        Pseudo-datasets of every unit.
+    names : ndarray of str or None
+        Names of the features.
+
+    Returns
+    -------
+    pulls : ndarray of shape (n_datasets, n_units, n_draws)
+        Signed distances from the truth in units of the interval's sides.
+    """
+    positive = int(np.flatnonzero(result.classes == result.pos_label)[0])
+    fractions = project_to_simplex(np.nan_to_num(result.fractions, nan=0.5))
+    design = plan(fractions, result.n_effective, positive)
+    truth = np.repeat(design.fractions[:, positive], n_draws)
+    found = []
+    for part, unit, seed in zip(without, units, seeds, strict=True):
+        answer = quiet_infer(
+            part,
+            unit.X if names is None else pd.DataFrame(unit.X, columns=list(names)),
+            dataset=draw_datasets(unit, design, n_draws, seed),
+            sample_weight=unit.weight,
+            levels=(UNIT_LEVEL,),
+        )
+        lower, upper = answer.interval[:, 0, 0], answer.interval[:, 1, 0]
+        pulls = one_sided_pulls(truth, answer.kappa, lower, upper)
+        found.append(pulls.reshape(-1, n_draws))
+    return np.stack(found, axis=1)[design.kind]
