@@ -8,8 +8,11 @@ likelihood ratio
 is compared with that of toys drawn from the adapted mixture and fitted alike. Toys draw
 their mixture from the posterior of the fit: in the linear Gaussian case the expected
 distance is then that of truths from the prior, which toys from the best fit alone
-underestimate. Unbinned: a classifier tries to tell the target from reference events
-reweighted to the adapted mixture.
+underestimate. Where smoothing took noise from templates of few events, their error is
+overestimated and the p-value conservative.
+
+Unbinned: a classifier tries to tell the target from reference events reweighted to the
+adapted mixture.
 """
 
 from dataclasses import dataclass, replace
@@ -218,11 +221,12 @@ def draw_rows(
     theta: FloatArray,
     dataset: int,
     rng: np.random.Generator,
+    *,
+    template_errors: bool = True,
 ) -> ComponentTable:
     """Pseudo-datasets of binned mixtures like one dataset: its size and weights.
 
-    Contents are scaled Poisson with the variance of the data, around expectations that
-    are off by the statistical error of the templates.
+    Contents are scaled Poisson with the variance of the data.
 
     Parameters
     ----------
@@ -236,6 +240,8 @@ def draw_rows(
         Which dataset they resemble.
     rng : Generator
         Source of randomness.
+    template_errors : bool, default=True
+        Whether expectations are off by the statistical error of the templates.
 
     Returns
     -------
@@ -248,7 +254,7 @@ def draw_rows(
     mean = table.reference_weight * density
     mean *= total / mean.sum(axis=1, keepdims=True)
     error = np.broadcast_to(model.statistical_variance(theta), mean.shape)
-    noisy = error > 1e-12
+    noisy = (error > 1e-12) & template_errors
     shape = 1.0 / np.where(noisy, error, 1.0)
     mean = np.where(noisy, mean * rng.gamma(shape) / shape, mean)
     per_event = np.full(weight.shape, variance.sum() / total)

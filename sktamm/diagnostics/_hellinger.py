@@ -195,7 +195,9 @@ def _of_data(
     table = opened.table
     observed = _normalised(table.row_weight[0])
     theta = np.repeat(opened.answer.theta, n_toys, axis=0)
-    toys = draw_rows(table, opened.model, theta, 0, rng).row_weight
+    toys = draw_rows(
+        table, opened.model, theta, 0, rng, template_errors=False
+    ).row_weight
     floor = _distance(_normalised(toys), adapted)
     return {
         "nominal": float(_distance(observed, nominal)),

@@ -85,13 +85,13 @@ def sets(size, options):
         yield templates, targets
 
 
-def show(title, values):
+def show(title, values, levels=LEVELS):
     """Share of p-values below the levels, with binomial errors in brackets."""
     print(f"\n### {title}\n")
-    print("| truth | " + " | ".join(f"p < {level:g}" for level in LEVELS) + " |")
-    print("|---" * (LEVELS.size + 1) + "|")
+    print("| truth | " + " | ".join(f"p <= {level:.3g}" for level in levels) + " |")
+    print("|---" * (levels.size + 1) + "|")
     for j, name in enumerate(NAMES):
-        rates = (values[:, j, None] < LEVELS).mean(axis=0)
+        rates = (values[:, j, None] <= levels).mean(axis=0)
         errors = np.sqrt(rates * (1 - rates) / len(values))
         cells = [f"{r:.3f} ({e:.3f})" for r, e in zip(rates, errors, strict=True)]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
@@ -110,17 +110,21 @@ def run_span(options):
 
 def run_exact(options):
     for size in options.sizes:
-        ranks, parametric, fits, start = [], [], [], time.time()
-        for templates, targets in sets(size, options):
-            model = fit({}, templates)
-            checks = [span_check(model, [target]) for target in targets]
-            ranks.append([check.p_value for check in checks])
-            parametric.append([check.p_value_parametric for check in checks])
-            fits.append(goodness_of_fit(model, targets, n_toys=99).p_value)
-        title = f"K = {size}, {options.sets} sets ({time.time() - start:.0f} s)"
-        show(f"span_check, ranks, {title}", np.array(ranks))
-        show(f"span_check, parametric, {title}", np.array(parametric))
-        show(f"goodness_of_fit, 99 toys, {title}", np.array(fits))
+        for form, settings in FORMS.items():
+            ranks, parametric, fits, start = [], [], [], time.time()
+            for templates, targets in sets(size, options):
+                model = fit(settings, templates)
+                checks = [span_check(model, [target]) for target in targets]
+                ranks.append([check.p_value for check in checks])
+                parametric.append([check.p_value_parametric for check in checks])
+                fits.append(goodness_of_fit(model, targets, n_toys=49).p_value)
+            title = f"{form}, K = {size}, {options.sets} sets"
+            title = f"{title} ({time.time() - start:.0f} s)"
+            steps = np.array([1.0, 2.0, 3.0, 4.0]) / (size + 1) + 1e-9
+            show(f"span_check, ranks, {title}", np.array(ranks), steps)
+            show(f"span_check, parametric, {title}", np.array(parametric))
+            steps = np.array([0.3, 0.1, 0.06, 0.02]) + 1e-9
+            show(f"goodness_of_fit, 49 toys, {title}", np.array(fits), steps)
 
 
 def run_time(options):
