@@ -3,18 +3,19 @@ r"""Span check with the simulations themselves as the reference of the misfit.
 The p-value "span" of ``infer`` trusts the prior. Here every simulation plays the truth
 in turn: a pseudo-target of the data's size and fractions is drawn from simulation k and
 fitted with the others, and its misfit D_k is compared with the misfit T_k of the data
-fitted with the same others. The misfit is the fall of the log posterior from a perfect
-description by the average simulations,
+fitted with the same others. The misfit is twice the fall of the log posterior from a
+perfect description of the rows by the average simulations,
 
-    D = G2 + 2 ln[prior(0) / prior(z)]        (G2 alone counts the rows; binned)
+    D = 2 ln[prior(0) / prior(z)]  +  G2 (if binned),
 
-so it needs no reference distribution of its own. If the truth is one more simulation,
+with the blend z and the saturated likelihood ratio G2. If the truth is one more
+simulation,
 
     p = (1 + #{k: D_k >= T_k}) / (K + 1)
 
-is small at most as often as a conformal p-value of jackknife+ type: rarely below 2p
-guaranteed, about p in practice. K simulations cannot give less than 1/(K + 1); the
-parametric p-value takes ln D as normal, whose spread K simulations have to tell.
+is at most alpha in a share of about alpha, as jackknife+ guarantees up to a factor of
+two. K simulations cannot give less than 1/(K + 1); the parametric p-value takes ln D as
+normal, whose mean and spread K simulations have to tell.
 
 References
 ----------
