@@ -21,7 +21,11 @@ from sktamm._truth import true_fraction
 from sktamm.datasets import make_gaussian_study
 from sktamm.events import read_target
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
-from sktamm.model_selection import CalibratedTAMM, LeaveSimulationsOut
+from sktamm.model_selection import (
+    CalibratedTAMM,
+    CoverageScorer,
+    LeaveSimulationsOut,
+)
 from sktamm.results import FractionResult
 
 DIAGNOSTICS = {"interval_scale", "mean_pull", "calibration_units"}
@@ -347,6 +351,15 @@ def test_grid_search(study):
     np.testing.assert_allclose(
         routed.cv_results_["mean_test_score"], search.cv_results_["mean_test_score"]
     )
+
+
+def test_scorer_asks_the_calibrated_intervals(fitted, study):
+    scorer = CoverageScorer(levels=(0.683,), n_datasets=5, size=200)
+    inner, outer = (
+        scorer(model, study.X, study.y) for model in (fitted.estimator_, fitted)
+    )
+    assert inner["rmse"] == outer["rmse"]
+    assert inner["mean_width_0.683"] != outer["mean_width_0.683"]
 
 
 class AlternateSimulations(CalibratedTAMM):
