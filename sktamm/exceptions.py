@@ -43,10 +43,11 @@ class RatioWarning(SktammWarning):
 class SpanWarning(SktammWarning):
     """The simulations do not span the target: its mixture cannot be made of them.
 
-    Issued when the p-value "span" of one of n datasets is below 0.001/n: at most one
-    false alarm in a thousand calls where the truth is one more simulation (exponential
-    form) or a blend of the simulations (linear form, which a truth outside the hull of
-    few simulations leaves more often, rightly).
+    Issued when the p-value "span" of one of n datasets is below 0.001/n. With binned
+    data that is at most one false alarm in a thousand calls, if the truth is one more
+    simulation (exponential form) or a blend drawn from the prior (linear form, whose
+    hull one more simulation often leaves; the alarm is then right). Unbinned, the
+    errors of the ratios are not counted, and alarms may be more frequent.
     """
 
 
