@@ -309,6 +309,25 @@ class CoverageResult:
         lines += _counted("flags", np.array(words, dtype=str), n)
         return "\n".join(line for line in lines if line)
 
+    def plot(self, by: str = "truth", ax: Any = None) -> Any:
+        """Draw the coverage with its binomial band; needs matplotlib.
+
+        Parameters
+        ----------
+        by : {"truth", "size", "strength", "level"}, default="truth"
+            What to show coverage against.
+        ax : Axes, default=None
+            Where to draw; None is a new figure.
+
+        Returns
+        -------
+        display : CoverageDisplay
+            The display that was drawn, with ``ax_`` and ``figure_``.
+        """
+        from sktamm.plotting import CoverageDisplay
+
+        return CoverageDisplay.from_result(self, by=by).plot(ax=ax)
+
     def __repr__(self) -> str:
         """Short form: number of experiments, failures and levels."""
         levels = ", ".join(f"{level:g}" for level in self.levels)

@@ -22,6 +22,7 @@ from sktamm.plotting._marks import (
     percent,
 )
 from sktamm.plotting._panels import DATA_COLOR
+from sktamm.plotting._studies import FromStudy
 
 __all__ = ["CoverageDisplay", "WidthDisplay"]
 
@@ -36,7 +37,7 @@ _DASHES = (0, (4, 2))
 
 
 @dataclass(eq=False)
-class CoverageDisplay:
+class CoverageDisplay(FromStudy):
     """Coverage of intervals with its errors, and the band where it should lie.
 
     Attributes
@@ -242,6 +243,37 @@ class WidthDisplay:
 
     ax_: Any = None
     figure_: Any = None
+
+    @classmethod
+    def from_estimators(
+        cls, estimators: Mapping[str, Any], X: Any, y: Any = None, **study: Any
+    ) -> Self:
+        """Run the same coverage study with several estimators.
+
+        Parameters
+        ----------
+        estimators : mapping of str to estimator
+            Fitted estimators by name.
+        X : array-like of shape (n_events, n_features), or callable
+            Labelled events, or a generator of datasets.
+        y : array-like of shape (n_events,), default=None
+            Class of every event; None with a generator.
+        **study
+            Passed to `sktamm.coverage.coverage_study`: kappas, sizes, n_datasets, ...
+
+        Returns
+        -------
+        display : WidthDisplay
+            The display, not drawn yet.
+        """
+        from sktamm.coverage import coverage_study
+
+        return cls.from_results(
+            {
+                name: coverage_study(estimator, X, y, **study)
+                for name, estimator in estimators.items()
+            }
+        )
 
     @classmethod
     def from_results(

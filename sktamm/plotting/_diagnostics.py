@@ -57,6 +57,42 @@ class InfluenceDisplay:
     figure_: Any = None
 
     @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        simulation: Any,
+        X_target: Any,
+        **study: Any,
+    ) -> Self:
+        """Leave every simulation out and take the numbers.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted estimator, or Pipeline or search ending in one.
+        X : array-like of shape (n_events, n_features) or None
+            Simulated events it was fitted to; None if nothing has to be trained.
+        y, simulation : array-like of shape (n_events,) or None
+            Their class labels and simulation ids.
+        X_target : array-like of shape (n_events, n_features)
+            Target, one dataset.
+        **study
+            Passed to `sktamm.diagnostics.influence`.
+
+        Returns
+        -------
+        display : InfluenceDisplay
+            The display, not drawn yet.
+        """
+        from sktamm.diagnostics import influence
+
+        return cls.from_result(
+            influence(estimator, X, y, simulation, X_target, **study)
+        )
+
+    @classmethod
     def from_result(cls, result: Any, max_shown: int = 20) -> Self:
         """Take the numbers from a diagnostic.
 
@@ -181,6 +217,26 @@ class RankDisplay:
 
     ax_: Any = None
     figure_: Any = None
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, **study: Any) -> Self:
+        """Run a simulation-based calibration and take its ranks.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted binned Bayesian estimator, or Pipeline or search ending in one.
+        **study
+            Passed to `sktamm.diagnostics.simulation_based_calibration`.
+
+        Returns
+        -------
+        display : RankDisplay
+            The display, not drawn yet.
+        """
+        from sktamm.diagnostics import simulation_based_calibration
+
+        return cls.from_result(simulation_based_calibration(estimator, **study))
 
     @classmethod
     def from_result(cls, result: Any, bins: int | None = None) -> Self:

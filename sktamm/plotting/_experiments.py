@@ -16,6 +16,7 @@ from sktamm.plotting._marks import (
     percent,
 )
 from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
+from sktamm.plotting._studies import FromStudy
 
 __all__ = ["EstimatesDisplay", "PullDisplay"]
 
@@ -25,7 +26,7 @@ _MANY = 20
 
 
 @dataclass(eq=False)
-class PullDisplay:
+class PullDisplay(FromStudy):
     """Histogram of the pulls (estimate - truth) / error beside a unit normal.
 
     Attributes
@@ -154,7 +155,7 @@ class PullDisplay:
 
 
 @dataclass(eq=False)
-class EstimatesDisplay:
+class EstimatesDisplay(FromStudy):
     """Intervals of experiments against their true kappa, hits and misses apart.
 
     Attributes
