@@ -388,7 +388,11 @@ def _prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
     information += model.prior_information(theta) - model.prior_information(centre)
     information[:, blends, blends] += 1e-9 * np.eye(model.n_params - model.n_fractions)
     covariance = np.asarray(np.linalg.inv(information), float)
-    return model.prior_tension(theta, covariance)
+    inflation: FloatArray | float = 1.0
+    if isinstance(model, EventMixture):  # the reference sample is as noisy as its size
+        n_events = np.maximum(fit.data.rows.observed, 0.0).sum(axis=1)
+        inflation = 1.0 + n_events / np.maximum(model.reference_size(fit.local), 1.0)
+    return model.prior_tension(theta, covariance, inflation)
 
 
 def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:

@@ -218,7 +218,10 @@ class MixtureModel:
         return total
 
     def prior_tension(
-        self, theta: FloatArray, covariance: FloatArray | None = None
+        self,
+        theta: FloatArray,
+        covariance: FloatArray | None = None,
+        inflation: FloatArray | float = 1.0,
     ) -> FloatArray:
         """P-value of the blend under its prior, the smallest of the classes.
 
@@ -229,6 +232,8 @@ class MixtureModel:
         covariance : ndarray of shape (n_fits, n_params, n_params), default=None
             Their posterior covariance: judges what the data alone say where they say
             something. None judges the parameters as they are.
+        inflation : ndarray of shape (n_fits,) or float, default=1.0
+            Variance of the data's noise over that which the covariance knows of.
 
         Returns
         -------
@@ -244,7 +249,7 @@ class MixtureModel:
                 continue
             columns = self.n_fractions + block.columns
             own = covariance[:, columns[:, None], columns]
-            values.append(block.penalty.tension(params, own))
+            values.append(block.penalty.tension(params, own, inflation))
         return np.minimum(1.0, len(values) * np.min(values, axis=0))
 
     def _residual(self, state: _State, data: RowData) -> FloatArray:

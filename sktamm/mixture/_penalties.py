@@ -49,7 +49,12 @@ class Penalty(Protocol):
     def tail_probability(self, params: FloatArray) -> FloatArray:
         """Prior probability of parameters farther from the centre, (n_fits,)."""
 
-    def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
+    def tension(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
         """P-value of what the data say of the parameters, their noise included."""
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -85,7 +90,12 @@ class GaussianPenalty:
             return np.ones(params.shape[0])
         return stats.chi2.sf(self._norm(params), params.shape[1])
 
-    def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
+    def tension(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
         """P-value of the distance from the centre in the directions the data know.
 
         Parameters
@@ -94,19 +104,26 @@ class GaussianPenalty:
             Parameters of the joint maximum.
         covariance : ndarray of shape (n_fits, n_params, n_params)
             Their posterior covariance.
+        inflation : ndarray of shape (n_fits,) or float, default=1.0
+            Variance of the data's noise over that which the covariance knows of.
 
         Returns
         -------
         p_value : ndarray of shape (n_fits,)
             Uniform when the truth is drawn from the prior.
         """
-        return normal_tail(self._amplitudes(params, covariance))
+        return normal_tail(self._amplitudes(params, covariance, inflation))
 
-    def _amplitudes(self, params: FloatArray, covariance: FloatArray) -> Amplitudes:
+    def _amplitudes(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float,
+    ) -> Amplitudes:
         """In the coordinates in which the precision is the unit matrix."""
         root = np.linalg.cholesky(self.precision)
         whitened = root.T @ covariance @ root
-        return amplitudes_of(params @ root, whitened, self._scale(params))
+        return amplitudes_of(params @ root, whitened, self._scale(params), inflation)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Normal draws of precision Q."""
@@ -135,7 +152,12 @@ class RidgePenalty(GaussianPenalty):
         """One: nothing is unlikely."""
         return np.ones(params.shape[0])
 
-    def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
+    def tension(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
         """One: nothing is unlikely."""
         return np.ones(params.shape[0])
 
@@ -176,9 +198,16 @@ class StudentPenalty(GaussianPenalty):
             return np.ones(params.shape[0])
         return stats.f.sf(self._norm(params) / size, size, self.degrees)
 
-    def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
+    def tension(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
         """The same for the mixture of Gaussians that a Student t is."""
-        return student_tail(self._amplitudes(params, covariance), self.degrees)
+        return student_tail(
+            self._amplitudes(params, covariance, inflation), self.degrees
+        )
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Normal draws over the root of Gamma draws."""
@@ -232,7 +261,12 @@ class DirichletPenalty:
         """One: no weights on the simplex are far from it."""
         return np.ones(params.shape[0])
 
-    def tension(self, params: FloatArray, covariance: FloatArray) -> FloatArray:
+    def tension(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
         """One: a truth outside the simplex shows in the rows."""
         return np.ones(params.shape[0])
 

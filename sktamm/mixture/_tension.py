@@ -39,7 +39,10 @@ Amplitudes = tuple[FloatArray, FloatArray, NDArray[np.bool_]]
 
 
 def amplitudes_of(
-    params: FloatArray, covariance: FloatArray, scale: FloatArray
+    params: FloatArray,
+    covariance: FloatArray,
+    scale: FloatArray,
+    inflation: FloatArray | float = 1.0,
 ) -> Amplitudes:
     """What the data alone say of amplitudes with a prior precision of s times one.
 
@@ -51,6 +54,8 @@ def amplitudes_of(
         Posterior covariance V.
     scale : ndarray of shape (n_fits,)
         Factor s on the prior precision at the maximum.
+    inflation : ndarray of shape (n_fits,) or float, default=1.0
+        Variance of the data's noise over that which the covariance knows of.
 
     Returns
     -------
@@ -66,7 +71,7 @@ def amplitudes_of(
     used = information > _LEAST_KNOWN
     part = np.where(used, 1.0 - scale[:, None] * width, 1.0)
     values = np.einsum("bpj,bp->bj", axes, params) / part
-    noise = 1.0 / np.where(used, information, 1.0)
+    noise = np.reshape(inflation, (-1, 1)) / np.where(used, information, 1.0)
     return np.where(used, values, 0.0), noise, used
 
 
