@@ -16,8 +16,8 @@ One fold is one nature, and ten are few. In eight more sets of ten simulations t
 candidate chosen scored, on natures like the simulations, 1.0 to 1.6 times the best of
 15 candidates in hindsight in seven sets. In the eighth the simulations agreed with each
 other better than with nature, the narrow intervals of the linear form were chosen by a
-margin within the errors, and scored 3.2 times the best. Of candidates that differ by
-less than the error bars take the one whose folds scatter least.
+margin within the errors, and scored 3.2 times the best. Candidates that differ by less
+than the error bars are equals.
 
 Run it as ``python examples/plot_grid_search.py [FIGURE.png]``; it takes about a minute
 on one core.
