@@ -47,7 +47,7 @@ class SpanWarning(SktammWarning):
     data that is at most one false alarm in a thousand calls, if the truth is one more
     simulation (exponential form) or a blend drawn from the prior (linear form, whose
     hull one more simulation often leaves; the alarm is then right). Unbinned, the
-    errors of the ratios are not counted, and alarms may be more frequent.
+    noise of the reference sample is counted, errors of the training are not.
     """
 
 
