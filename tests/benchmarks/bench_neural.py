@@ -265,11 +265,14 @@ def main():
     parser.add_argument("--experiments", type=int, default=10)
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--variants", action="store_true")
+    parser.add_argument("--only-default", action="store_true")
     parser.add_argument("--train-only", action="store_true")
     options = parser.parse_args()
     options.parameters = GaussianParameters.from_mapping(np.load(options.data))
     options.checkpoint.mkdir(parents=True, exist_ok=True)
     options.cells = VARIANTS if options.variants else CELLS
+    if options.only_default:
+        options.cells = {"default": {}}
     options.tag = f"{options.classifier}_{options.members}_{options.events}"
     start = time.perf_counter()
     for pool in range(options.pools):
