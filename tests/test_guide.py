@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sktamm import NeuralRatioTAMM
 from sktamm.datasets import make_gaussian_study
 
 DOC = Path(__file__).parents[1] / "doc"
@@ -54,6 +55,9 @@ def test_the_guide_to_validation_runs(tmp_path, monkeypatch):
     plt.switch_backend("Agg")
     monkeypatch.chdir(tmp_path)
     names = events()
+    ratios = NeuralRatioTAMM("logistic", random_state=0)
+    simulated = {"simulation": names["simulation"]}
+    names["neural"] = ratios.fit(names["X"], names["y"], **simulated)
     for code in blocks("validation.md"):
         run(code, names)
     plt.close("all")

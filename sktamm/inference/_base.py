@@ -360,7 +360,7 @@ def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
     if singular.any():
         index = np.flatnonzero(singular)
         information = model.step_terms(optimum.theta[index], rows.take(index))[2]
-        precision[index] = information + 1e-9 * np.eye(model.n_params)
+        precision[index] = _made_regular(information)
     covariance = np.asarray(np.linalg.inv(precision), float)
     return Fit(
         optimum=optimum,
@@ -371,6 +371,17 @@ def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
         at_kappa=optimum.converged,
         local=optimum.theta,
     )
+
+
+def _made_regular(information: FloatArray) -> FloatArray:
+    """Information matrices whose eigenvalues are at least a tiny share of the largest.
+
+    Only fits that are flagged as singular come here.
+    """
+    values, vectors = np.linalg.eigh(information)
+    floor = 1e-9 * np.maximum(values[..., -1:], 1.0)
+    values = np.maximum(values, floor)
+    return np.einsum("...ij,...j,...kj->...ik", vectors, values, vectors)
 
 
 def _prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:

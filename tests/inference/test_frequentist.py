@@ -6,6 +6,7 @@ from scipy import optimize, stats
 
 from sktamm.base import ComponentTable, Simulations
 from sktamm.inference import FrequentistInference
+from sktamm.inference._base import _made_regular
 from sktamm.mixture import ExponentialForm, RidgePrior, SimulationsPrior
 
 BINS = 15
@@ -284,3 +285,10 @@ def test_too_few_iterations_are_flagged():
     table = _table(templates, _counts(templates, 0.9, 5000, 3))
     answer = _infer(table, FrequentistInference(max_iter=1))
     assert not answer.diagnostics["converged"].any()
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e20])
+def test_covariance_of_a_singular_fit_is_finite(scale):
+    information = scale * np.array([[[1.0, 1.0], [1.0, 1.0]]])
+    inverse = np.linalg.inv(_made_regular(information))
+    assert np.isfinite(inverse).all()
