@@ -6,6 +6,12 @@ from sktamm.datasets._gaussian_parameters import (
     GaussianParameters,
     draw_gaussian_parameters,
 )
+from sktamm.datasets._smeft_toy import (
+    SmeftToy,
+    make_smeft_toy,
+    smeft_toy_log_ratio,
+    smeft_toy_smear,
+)
 from sktamm.datasets._truncated_normal import (
     bin_probabilities,
     truncated_normal_sample,
@@ -14,9 +20,13 @@ from sktamm.datasets._truncated_normal import (
 __all__ = [
     "GaussianParameters",
     "GaussianStudy",
+    "SmeftToy",
     "bin_probabilities",
     "draw_gaussian_parameters",
     "gaussian_log_density",
     "make_gaussian_study",
+    "make_smeft_toy",
+    "smeft_toy_log_ratio",
+    "smeft_toy_smear",
     "truncated_normal_sample",
 ]
