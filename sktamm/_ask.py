@@ -5,6 +5,7 @@ which also tells the flags; any other one through ``predict(X, dataset=,
 return_std=True, return_interval=levels)``, the contract of `sktamm`.
 """
 
+import inspect
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError, SktammWarning
 from sktamm.tamm import infer
 
-__all__ = ["Answers", "ask", "final_step"]
+__all__ = ["Answers", "ask", "check_askable", "final_step"]
+
+_ASKED = ("dataset", "return_std", "return_interval")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,33 @@ def final_step(estimator: Any) -> Any:
     if hasattr(estimator, "steps"):
         return final_step(estimator.steps[-1][1])
     return estimator
+
+
+def check_askable(estimator: Any) -> None:
+    """Refuse an estimator that cannot answer for many datasets.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Estimator of fractions, or Pipeline or search ending in one.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has neither ``infer`` nor a ``predict`` that returns intervals.
+    """
+    final = final_step(estimator)
+    if hasattr(final, "infer"):
+        return
+    taken: Any = {}
+    if hasattr(final, "predict"):
+        taken = inspect.signature(final.predict).parameters
+    anything = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+    if not anything and not set(_ASKED) <= set(taken):
+        raise InvalidInputError(
+            "estimator must have 'infer', or a 'predict' that takes "
+            f"{', '.join(_ASKED)}; {type(final).__name__} has neither."
+        )
 
 
 def ask(
@@ -82,6 +112,7 @@ def ask(
     InvalidInputError
         If the estimator has neither ``infer`` nor a ``predict`` that returns intervals.
     """
+    check_askable(estimator)
     levels = tuple(float(level) for level in levels)
     keywords = {"dataset": dataset, "sample_weight": sample_weight}
     keywords = {name: value for name, value in keywords.items() if value is not None}
@@ -97,16 +128,9 @@ def ask(
 def _predict(
     estimator: Any, X: Any, levels: tuple[float, ...], keywords: dict[str, Any]
 ) -> Answers:
-    try:
-        kappa, std, interval = estimator.predict(
-            X, return_std=True, return_interval=levels, **keywords
-        )
-    except TypeError as error:
-        raise InvalidInputError(
-            "estimator must have 'infer', or a 'predict' that takes dataset, "
-            f"return_std and return_interval; {type(estimator).__name__} has neither "
-            f"({error})."
-        ) from error
+    kappa, std, interval = estimator.predict(
+        X, return_std=True, return_interval=levels, **keywords
+    )
     kappa = np.atleast_1d(np.asarray(kappa, dtype=float))
     shape = (kappa.size, 2, len(levels))
     ends: NDArray[Any] = np.asarray(interval, dtype=float).reshape(shape)

@@ -1,8 +1,9 @@
 """How good intervals are: coverage with its errors, widths, pulls, interval scores.
 
-A fit that failed, NaN in its estimate or its interval, never flatters: it counts as a
-miss, its interval score is that of [0, 1], which says nothing, and it enters neither
-bias nor pulls nor widths.
+A fit that failed, NaN in its estimate or its interval, counts as a miss and enters
+neither bias nor pulls nor widths. Its interval score is that of the interval that says
+nothing, [0, 1] for a fraction; a parameter without a range has no such interval, and
+failed fits are left out of its score.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from sktamm._numerics import FloatArray, interval_score
+from sktamm.exceptions import InvalidInputError
 
 __all__ = [
+    "FRACTIONS",
+    "check_different",
     "clopper_pearson",
     "coverage_p_value",
     "covers",
@@ -23,6 +27,21 @@ __all__ = [
     "wilson",
 ]
 
+Range = tuple[float, float]
+
+# What is known of a fraction before any measurement.
+FRACTIONS: Range = (0.0, 1.0)
+
+
+def check_different(levels: FloatArray) -> None:
+    """Refuse levels that would share a name, with six digits."""
+    names = [f"{level:g}" for level in levels]
+    if len(set(names)) < len(names):
+        raise InvalidInputError(
+            "levels must differ in their first six digits, by which measures are "
+            f"named, got {levels.tolist()}."
+        )
+
 
 def covers(truth: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> NDArray[np.bool_]:
     """Whether intervals contain their truths, ends included; never where one is NaN."""
@@ -31,12 +50,17 @@ def covers(truth: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> NDArray[np.b
 
 
 def interval_scores(
-    truth: ArrayLike, lower: ArrayLike, upper: ArrayLike, level: float
+    truth: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    level: float,
+    vacuous: Range | None = FRACTIONS,
 ) -> FloatArray:
-    """Interval score of every interval, that of [0, 1] where the fit failed."""
+    """Interval scores; where the fit failed that of ``vacuous``, or NaN for None."""
     scores = interval_score(truth, lower, upper, level)
-    vacuous = interval_score(truth, 0.0, 1.0, level)
-    return np.where(np.isfinite(scores), scores, vacuous)
+    ends = (np.nan, np.nan) if vacuous is None else vacuous
+    nothing = interval_score(truth, *ends, level)
+    return np.where(np.isfinite(scores), scores, nothing)
 
 
 def pulls(truth: ArrayLike, kappa: ArrayLike, std: ArrayLike) -> FloatArray:
@@ -109,6 +133,7 @@ def summarise(
     std: ArrayLike,
     interval: ArrayLike,
     levels: Sequence[float],
+    vacuous: Range | None = FRACTIONS,
 ) -> dict[str, float]:
     """Measures of a set of pseudo-experiments under fixed names.
 
@@ -120,6 +145,9 @@ def summarise(
         Lower and upper ends.
     levels : sequence of float
         Levels of the intervals.
+    vacuous : (float, float) or None, default=(0, 1)
+        Interval that says nothing, whose score a failed fit gets; None leaves failed
+        fits out of the score.
 
     Returns
     -------
@@ -138,8 +166,8 @@ def summarise(
     scores = []
     for i, level in enumerate(levels):
         lower, upper = interval[:, 0, i], interval[:, 1, i]
-        scores.append(interval_scores(truth, lower, upper, level).mean())
-        measures[f"interval_score_{level:g}"] = float(scores[-1])
+        scores.append(_mean(interval_scores(truth, lower, upper, level, vacuous)))
+        measures[f"interval_score_{level:g}"] = scores[-1]
         measures[f"coverage_{level:g}"] = float(covers(truth, lower, upper).mean())
         measures[f"mean_width_{level:g}"] = _mean(upper - lower)
     return {

@@ -17,7 +17,7 @@ by a factor sqrt(1 + n/N) more than their standard errors say.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ from sktamm.exceptions import InvalidInputError
 __all__ = ["PROTOCOLS", "LabelledPool", "choose_fractions"]
 
 PROTOCOLS = ("fixed", "grid", "natural", "uniform")
+
+# Standard deviations of the number of events drawn that have to fit.
+_SAFE = 6.0
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,8 @@ class LabelledPool:
             weights and a dataset of ``largest`` needs at most half of the events of
             each class.
         largest : (int, float), default=None
-            Largest size, and for it the largest fraction.
+            Largest size, and for it the largest fraction; None skips the check that
+            there are enough events to draw without replacement.
 
         Returns
         -------
@@ -98,7 +103,7 @@ class LabelledPool:
         ------
         InvalidInputError
             If a class has no events or is unknown, weights are negative, or ``replace``
-            is unusable.
+            is unusable, such as False with too few events.
         """
         weight = _check_weight(sample_weight, len(y))
         events = tuple(np.flatnonzero(y == c) for c in classes)
@@ -114,7 +119,7 @@ class LabelledPool:
         if missing:
             raise InvalidInputError(
                 f"y must hold events of every class to draw datasets from, found none "
-                f"of class {missing[0]!r}."
+                f"of class {missing[0]}."
             )
         sums = np.array([len(i) if weight is None else weight[i].sum() for i in events])
         if not (sums > 0).all():
@@ -149,6 +154,13 @@ class LabelledPool:
                 "replace must be True or 'auto' with sample_weight: weighted events "
                 "are drawn in proportion to their weights, with replacement."
             )
+        elif not replace and largest is not None and not self._enough(*largest, 1.0):
+            numbers = [len(index) for index in self.events]
+            raise InvalidInputError(
+                f"replace must be True or 'auto' for datasets of {largest[0]} events "
+                f"with fractions up to {largest[1]:g}: with their fluctuations they "
+                f"need more than the {numbers} events of the classes."
+            )
         return LabelledPool(
             self.events,
             self.probability,
@@ -158,12 +170,12 @@ class LabelledPool:
             self.n_events,
         )
 
-    def _enough(self, size: int, kappa: float) -> bool:
+    def _enough(self, size: int, kappa: float, factor: float = 2.0) -> bool:
+        """Whether classes have this many times the events of the largest dataset."""
         signal, rest = self.class_fractions(kappa), self.class_fractions(0.0)
         need = size * np.maximum(signal, rest)
-        # The number drawn scatters; six of its standard deviations have to fit too.
         return all(
-            max(2.0 * n, n + 6.0 * np.sqrt(n)) <= len(index)
+            max(factor * n, n + _SAFE * np.sqrt(n)) <= len(index) + _ROUNDING
             for n, index in zip(need, self.events, strict=True)
         )
 
@@ -181,8 +193,9 @@ class LabelledPool:
         -------
         size : int
             Datasets of this size take half of the events of the class that runs out
-            first. Where they are drawn with replacement, so that all of them inherit
-            the fluctuation of these events, it is a tenth of the effective number.
+            first, less where that leaves no room for their fluctuation. Where they
+            are drawn with replacement, so that all of them inherit the fluctuation of
+            these events, it is a tenth of the effective number.
         """
         repeated = replace is True or any(p is not None for p in self.probability)
         number = np.array(
@@ -192,8 +205,11 @@ class LabelledPool:
             ]
         )
         need = np.maximum(self.class_fractions(kappa), self.class_fractions(0.0))
+        # n + 6 sqrt(n) = N
+        room = (np.sqrt(0.25 * _SAFE**2 + number) - 0.5 * _SAFE) ** 2
+        usable = 0.1 * number if repeated else np.minimum(0.5 * number, room)
         with np.errstate(divide="ignore"):
-            size = (0.1 if repeated else 0.5) * (number / need).min()
+            size = (usable / need).min()
         return max(int(size), 1)
 
     @property
@@ -352,9 +368,12 @@ def _check_kappa(
     kappa: float | Sequence[float] | None, default: float | tuple[float, float]
 ) -> FloatArray:
     given: Any = default if kappa is None else kappa
-    values = np.atleast_1d(np.asarray(given, dtype=float))
-    numbers = isinstance(given, Real) or values.ndim == 1
-    if not numbers or not values.size or not ((values >= 0) & (values <= 1)).all():
+    try:
+        values = np.atleast_1d(np.asarray(given, dtype=float))
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    inside = ((values >= 0) & (values <= 1)).all()
+    if values.ndim != 1 or not values.size or not inside:
         raise InvalidInputError(
             f"kappa must hold fractions from 0 to 1, got {kappa!r}."
         )

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from sktamm._metrics import (
+    check_different,
     clopper_pearson,
     coverage_p_value,
     covers,
@@ -13,6 +14,7 @@ from sktamm._metrics import (
     summarise,
     wilson,
 )
+from sktamm.exceptions import InvalidInputError
 
 LEVELS = (0.683, 0.954)
 
@@ -119,3 +121,20 @@ def test_when_every_fit_failed_the_names_stay():
     assert list(found) == list(summarise(truth, kappa, std, interval, LEVELS))
     assert found["failed"] == found["interval_score"] == 1.0
     assert np.isnan([found["bias"], found["rmse"], found["pull_std"]]).all()
+
+
+def test_without_a_range_failed_fits_enter_no_score():
+    truth, kappa, std, interval = _normal_answers(100)
+    kappa[50:] = np.nan
+    found = summarise(truth + 5, kappa + 5, std, interval + 5, LEVELS, vacuous=None)
+    good = summarise(truth[:50], kappa[:50], std[:50], interval[:50], LEVELS)
+    assert found["failed"] == 0.5
+    assert found["interval_score"] == pytest.approx(good["interval_score"])
+    assert found["coverage_0.954"] == pytest.approx(0.5 * good["coverage_0.954"])
+    assert np.isnan(interval_scores(5.0, [np.nan], [1.0], 0.683, None)).all()
+
+
+def test_levels_of_one_name_are_refused():
+    check_different(np.array(LEVELS))
+    with pytest.raises(InvalidInputError, match="first six digits"):
+        check_different(np.array([0.683, 0.6830001]))

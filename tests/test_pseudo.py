@@ -106,6 +106,21 @@ def test_the_default_size_is_half_the_events_or_a_tenth_of_the_effective_ones():
     assert pool.default_size(0.5) in (399, 400)
 
 
+def test_default_sizes_leave_room_for_the_fluctuation_of_few_events():
+    _, pool = _pool((40, 40))
+    size = pool.default_size(0.5)
+    # n + 6 sqrt(n) = 40 for the n = 16 that either class needs at most.
+    assert size == 16
+    again = _pool((40, 40), replace="auto", largest=(size, 0.5))[1]
+    assert not again.replace
+
+
+def test_without_replacement_there_have_to_be_enough_events():
+    assert not _pool((5000, 3000), replace=False, largest=(4000, 0.1))[1].replace
+    with pytest.raises(InvalidInputError, match="with their fluctuations"):
+        _pool((5000, 3000), replace=False, largest=(4900, 0.1))
+
+
 def test_a_dataset_depends_on_its_own_seed_alone():
     _, pool = _pool(replace=False)
     many = pool.draw_many([0.1, 0.2, 0.3], [10, 20, 30], _rngs(3))

@@ -1,7 +1,9 @@
 """The record of a coverage study: one row per pseudo-experiment, and its tables.
 
 A failed fit stays a row. It counts as a miss and its interval score is that of [0, 1],
-so it never flatters; bias, pulls and widths leave it out.
+which says nothing of a fraction; bias, pulls and widths leave it out. In a study of a
+parameter that leaves [0, 1] no interval says nothing: the interval score leaves failed
+fits out, too, and has to be read beside their number.
 """
 
 import json
@@ -16,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sktamm._metrics import covers, pulls, summarise
+from sktamm._metrics import FRACTIONS, covers, pulls, summarise
 from sktamm.coverage._errors import coverage_error
 from sktamm.coverage._files import import_pyarrow, write_atomically
 from sktamm.exceptions import CheckpointError, InvalidInputError
@@ -161,7 +163,9 @@ class CoverageResult:
             ``coverage_0.683`` with ``coverage_lower_0.683`` and
             ``coverage_upper_0.683``, ``p_value_0.683`` (two-sided, against the level),
             ``mean_width_0.683`` and ``interval_score_0.683``; ``interval_score`` (their
-            mean), ``bias``, ``rmse``, ``pull_mean`` and ``pull_std``.
+            mean), ``bias``, ``rmse``, ``pull_mean`` and ``pull_std``. A failed fit is a
+            miss and scores like [0, 1]; if any truth of the study lies outside [0, 1],
+            interval scores leave failed fits out.
 
         Raises
         ------
@@ -336,6 +340,13 @@ class CoverageResult:
             f"levels=[{levels}])"
         )
 
+    @property
+    def _vacuous(self) -> tuple[float, float] | None:
+        """Interval that says nothing; None if the truths are no fractions."""
+        low, high = FRACTIONS
+        inside = (self.truth >= low) & (self.truth <= high)
+        return FRACTIONS if inside.all() else None
+
     def _check_table(
         self, by: tuple[str, ...], errors: str, error_level: float
     ) -> None:
@@ -378,7 +389,7 @@ class CoverageResult:
         truth, interval = self.truth[rows], self.interval[rows]
         kappa = np.where(good, self.kappa[rows], np.nan)
         measures = summarise(
-            truth, kappa, self.std[rows], interval, self.levels.tolist()
+            truth, kappa, self.std[rows], interval, self.levels.tolist(), self._vacuous
         )
         del measures["failed"]
         cell: dict[str, float] = {

@@ -23,8 +23,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm._ask import final_step
+from sktamm._ask import check_askable, final_step
 from sktamm._choices import check_levels
+from sktamm._metrics import check_different
 from sktamm._numerics import FloatArray
 from sktamm._pseudo import LabelledPool
 from sktamm.coverage._checkpoint import Checkpoint, forget, run_batch
@@ -90,7 +91,7 @@ def coverage_study(
     sizes : int or sequence of int
         Numbers of events of a dataset.
     levels : sequence of float, default=(0.683, 0.954)
-        Levels of the intervals.
+        Levels of the intervals, different ones.
     misspecification : callable, default=None
         ``misspecification(X, y, strength)`` returns the events deformed. It is called
         once per strength; with a generator once per dataset, with y None.
@@ -157,8 +158,10 @@ def coverage_study(
     >>> study.table(by=("truth", "size")).n.tolist()
     [5, 5]
     """
-    _check_estimator(estimator)
+    check_askable(estimator)
     _check_source(X, y, sample_weight, replace, misspecification, strengths)
+    levels = check_levels(levels)
+    check_different(levels)
     seed = check_seed(random_state)
     estimator = seeded(estimator, seed)
     plan = make_plan(
@@ -166,7 +169,7 @@ def coverage_study(
         sizes=sizes,
         strengths=0.0 if strengths is None else strengths,
         n_datasets=n_datasets,
-        levels=check_levels(levels),
+        levels=levels,
         batch_size=batch_size,
         seed=seed,
         group=_digest(estimator) if group is None else str(group),
@@ -188,15 +191,6 @@ def coverage_study(
         _run(files, plan, n_jobs, progress)
         result = files.collect(plan)
     return _finish(result, work)
-
-
-def _check_estimator(estimator: Any) -> None:
-    final = final_step(estimator)
-    if not hasattr(final, "infer") and not hasattr(final, "predict"):
-        raise InvalidInputError(
-            "estimator must have 'infer' or 'predict', got "
-            f"{type(final).__name__}, which has neither."
-        )
 
 
 def _check_source(

@@ -20,7 +20,7 @@ from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_obje
 
 from sktamm._ask import ask, final_step
 from sktamm._choices import check_levels, seed_sequence
-from sktamm._metrics import summarise
+from sktamm._metrics import check_different, summarise
 from sktamm._numerics import FloatArray
 from sktamm._pseudo import LabelledPool, choose_fractions
 from sktamm._validation import read_weight
@@ -91,7 +91,7 @@ class CoverageScorer(_RequestsWeight):
     Parameters
     ----------
     levels : sequence of float, default=(0.683, 0.954)
-        Levels of the intervals.
+        Levels of the intervals, different ones.
     n_datasets : int, default=100
         Number of datasets.
     kappa : float or sequence of float, default=None
@@ -203,6 +203,7 @@ class CoverageScorer(_RequestsWeight):
     ) -> dict[str, float]:
         """Measures of a fitted estimator on labelled events."""
         levels = check_levels(self.levels)
+        check_different(levels)
         truth, counts = self._draw(estimator, y, sample_weight)
         answers = ask(estimator, X, counts, levels.tolist())
         found = summarise(

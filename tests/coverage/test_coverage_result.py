@@ -10,6 +10,7 @@ from scipy import stats
 from sktamm._metrics import clopper_pearson, wilson
 from sktamm.coverage import CoverageResult
 from sktamm.coverage._errors import coverage_error
+from sktamm.coverage._result import _ROWS
 from sktamm.exceptions import CheckpointError, InvalidInputError
 
 LEVELS = np.array([0.683, 0.954])
@@ -87,6 +88,24 @@ def test_table_counts_what_is_covered():
     )
     assert len(result.table(("truth", "size", "strength"))) == 2
     assert result.table("group").index.tolist() == ["a0"]
+
+
+def test_failed_fits_of_other_parameters_enter_no_score():
+    """[0, 1] says nothing about a fraction, but much that is wrong about theta."""
+    whole = make_result()
+    away = dataclasses.replace(
+        whole,
+        truth=whole.truth + 5,
+        kappa=whole.kappa + 5,
+        interval=whole.interval + 5,
+    )
+    lost = with_failures(away, slice(0, 10)).table(by=()).iloc[0]
+    kept = dataclasses.replace(away, **{n: getattr(away, n)[10:] for n in _ROWS}).table(
+        by=()
+    )
+    assert lost.n_failed == 10
+    assert lost["interval_score"] == pytest.approx(kept["interval_score"].iloc[0])
+    assert lost["coverage_0.683"] < kept["coverage_0.683"].iloc[0]
 
 
 def test_failed_fits_are_misses_and_shown():

@@ -26,6 +26,7 @@ from coverage_estimators import (
 )
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -286,6 +287,8 @@ def test_missing_tqdm_is_explained(monkeypatch):
         ({"n_datasets": 0}, "n_datasets must be an integer of at least 1, got 0"),
         ({"batch_size": 2.0}, r"batch_size must be an integer of at least 1, got 2\.0"),
         ({"levels": [1.0]}, "levels must be"),
+        ({"levels": [0.683, 0.683]}, "levels must differ"),
+        ({"replace": False, "sizes": 3900}, "replace must be True or 'auto' for"),
         ({"random_state": -1}, "random_state must be None or an integer"),
         ({"random_state": np.random.default_rng()}, "random_state must be None"),
         ({"strengths": [1.0]}, "must be given together"),
@@ -313,5 +316,7 @@ def test_unusable_sources_are_refused():
         coverage_study(tamm, X, Y + 1, **PLAN)
     with pytest.raises(InvalidInputError, match="must be left out where X is a gen"):
         coverage_study(tamm, normal_events, Y, **PLAN)
-    with pytest.raises(InvalidInputError, match="must have 'infer' or 'predict'"):
+    with pytest.raises(InvalidInputError, match="must have 'infer', or a 'predict'"):
         coverage_study(BaseEstimator(), X, Y, **PLAN)
+    with pytest.raises(InvalidInputError, match="LinearRegression has neither"):
+        coverage_study(LinearRegression().fit(X, Y), X, Y, **PLAN)
