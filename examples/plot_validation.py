@@ -74,13 +74,7 @@ def draw(merged, train):
     WidthDisplay.from_results(merged).plot(ax=axes[0, 2])
     EstimatesDisplay.from_result(tamm).plot(ax=axes[1, 0])
     PullDisplay.from_result(tamm).plot(ax=axes[1, 1])
-    moved = influence(
-        ESTIMATORS["BinnedTopicTAMM"],
-        train.X,
-        train.y,
-        train.simulation,
-        train.X_target,
-    )
+    moved = influence(ESTIMATORS["BinnedTopicTAMM"], train.X_target)
     InfluenceDisplay.from_result(moved).plot(ax=axes[1, 2])
     return figure
 

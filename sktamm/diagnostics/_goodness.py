@@ -46,6 +46,7 @@ __all__ = [
     "likelihood_ratio",
     "posterior_draws",
     "reference_model",
+    "toy_p_value",
 ]
 
 _STATISTICS = ("auto", "auc", "likelihood_ratio", "pearson")
@@ -62,7 +63,8 @@ class GoodnessOfFitResult:
         ROC curve; one half when nothing tells target and mixture apart).
     p_value : ndarray of shape (n_datasets,)
         Chance of a value as large if the adapted mixture is right; (1 + n)/(1 + N) when
-        n of N toys are as large.
+        n of N toys are as large. Toys whose fit failed are left out; NaN where the fit
+        of the data failed.
     name : str
         Name of the statistic.
     toys : ndarray of shape (n_datasets, n_toys) or None
@@ -176,8 +178,14 @@ def _toys(
             parts = [distance(*part[1:]) for part in fits(opened.final, pseudo, model)]
             toys.append(np.concatenate(parts))
     statistic, null = np.concatenate(found), np.array(toys)
-    above = (null >= statistic[:, None]).sum(axis=1)
-    return GoodnessOfFitResult(statistic, (1.0 + above) / (1.0 + n_toys), name, null)
+    return GoodnessOfFitResult(statistic, toy_p_value(statistic, null), name, null)
+
+
+def toy_p_value(statistic: FloatArray, toys: FloatArray) -> FloatArray:
+    """(1 + n)/(1 + N) when n of N finite toys, (n_datasets, n_toys), are as large."""
+    above = (toys >= statistic[:, None]).sum(axis=1)
+    p_value = (1.0 + above) / (1.0 + np.isfinite(toys).sum(axis=1))
+    return np.where(np.isfinite(statistic), p_value, np.nan)
 
 
 def posterior_draws(

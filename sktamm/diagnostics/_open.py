@@ -1,13 +1,17 @@
 """Reach through Pipelines and searches to the estimator, its table and its fit."""
 
+import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm.base import ComponentTable
@@ -18,6 +22,7 @@ from sktamm.tamm import TAMMRegressor
 
 __all__ = [
     "Opened",
+    "check_adapts",
     "check_positive",
     "fits",
     "generator",
@@ -25,6 +30,8 @@ __all__ = [
     "quiet",
     "refuse_unbinned",
     "unwrap",
+    "without_ids",
+    "without_templates",
 ]
 
 
@@ -59,22 +66,26 @@ def unwrap(estimator: Any, *arrays: Any) -> tuple[Any, ...]:
     Parameters
     ----------
     estimator : estimator
-        Fitted estimator, or Pipeline or search ending in one.
+        Fitted estimator, or Pipeline or search ending in one. What wraps another
+        estimator, as `CalibratedTAMM` does, is opened.
     *arrays : array-like of shape (n_events, n_features)
         Events before the transformers of a Pipeline.
 
     Returns
     -------
     final, *arrays : tuple
-        The final step, and the arrays transformed.
+        The innermost estimator, and the arrays transformed.
 
     Raises
     ------
     InvalidInputError
         If the final step is not of the TAMM family.
     """
-    if hasattr(estimator, "best_estimator_"):
-        return unwrap(estimator.best_estimator_, *arrays)
+    if isinstance(estimator, FrozenEstimator):
+        return unwrap(estimator.estimator, *arrays)
+    for inner in ("best_estimator_", "estimator_"):
+        if hasattr(estimator, inner):
+            return unwrap(getattr(estimator, inner), *arrays)
     if hasattr(estimator, "steps"):
         for _, step in estimator.steps[:-1]:
             if step not in (None, "passthrough"):
@@ -111,6 +122,7 @@ def open_fit(
         Estimator, table, model and answer.
     """
     final, X = unwrap(estimator, X)
+    check_adapts(final)
     with quiet():
         table = final._read(X, dataset, sample_weight)[0]
         model, answer = final._run(table, np.array([final.level]))
@@ -150,6 +162,57 @@ def fits(
         yield part, own, next(inference.maxima(part, own, bounded=bounded))
 
 
+def without_ids(final: Any, ids: Any) -> Any:
+    """The fitted estimator without some simulations; nothing is trained.
+
+    Parameters
+    ----------
+    final : TAMMRegressor
+        Fitted estimator.
+    ids : array-like
+        Simulations to leave out, in every class.
+
+    Returns
+    -------
+    part : TAMMRegressor
+        The same with the other simulations: ratios of the one classifier, or
+        components found anew from the other templates, in the same bins.
+    """
+    if hasattr(final.components_, "templates_"):
+        kept = ~np.isin(final.components_.templates_.source_id, ids)
+        return without_templates(final, np.flatnonzero(~kept))
+    part = copy.copy(final)
+    kept = final.simulations_[~np.isin(final.simulations_, ids)]
+    part.components_ = final.components_.take(kept)
+    part.simulations_ = kept
+    return part
+
+
+def without_templates(final: Any, sources: NDArray[np.intp]) -> Any:
+    """The fitted binned estimator without some templates.
+
+    Parameters
+    ----------
+    final : TAMMRegressor
+        Fitted estimator with binned components.
+    sources : ndarray of int
+        Templates to leave out.
+
+    Returns
+    -------
+    part : TAMMRegressor
+        The same with the others.
+    """
+    templates = final.components_.templates_
+    kept = np.setdiff1d(np.arange(templates.source_class.size), sources)
+    names = ("sum_of_weights", "sum_of_squares", "dropped", "source_class", "source_id")
+    others = {name: getattr(templates, name)[kept] for name in names}
+    part = copy.copy(final)
+    part.components_ = clone(final.components_).fit(replace(templates, **others))
+    part.simulations_ = np.unique(others["source_id"])
+    return part
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the warnings of sktamm: a diagnostic tells by its numbers."""
@@ -163,6 +226,15 @@ def refuse_unbinned(name: str, table: ComponentTable) -> None:
     if not table.binned:
         raise InvalidInputError(
             f"{name} needs an estimator with binned components; this one is unbinned."
+        )
+
+
+def check_adapts(final: Any) -> None:
+    """Refuse estimators without a mixture that adapts, the baselines."""
+    if not hasattr(final._inference_, "maxima"):
+        raise InvalidInputError(
+            "estimator must be, or end in, one whose mixture adapts to the data, got "
+            f"{type(final).__name__}."
         )
 
 

@@ -22,22 +22,26 @@ References
 Barber, Candes, Ramdas and Tibshirani, arXiv:1905.02928, for jackknife+.
 """
 
-import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
-from sklearn.base import clone
 
 from sktamm._numerics import FloatArray, project_to_simplex
 from sktamm.base import ComponentTable
-from sktamm.components._histogram import HistogramTemplates
 from sktamm.diagnostics._goodness import likelihood_ratio
-from sktamm.diagnostics._open import fits, generator, open_fit, quiet
+from sktamm.diagnostics._open import (
+    fits,
+    generator,
+    open_fit,
+    quiet,
+    without_ids,
+    without_templates,
+)
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["SpanResult", "span_check"]
@@ -53,6 +57,8 @@ class SpanResult:
     ----------
     p_value : float
         (1 + number of simulations with a misfit at least that of the data)/(K + 1).
+        Simulations without both misfits, because a fit failed, are left out of the
+        p-values; NaN when fewer than three are left.
     p_value_parametric : float
         P-value of the mean log misfit of the data among those of the simulations, taken
         as normal with unknown mean and variance (Student t, K - 1 degrees).
@@ -141,10 +147,11 @@ def span_check(
             )
         )
     misfit, reference = np.array(pairs).T
+    p_value, parametric = _p_values(misfit, reference)
     positive = [unit[table.positive] for unit in units]
     return SpanResult(
-        p_value=float((1.0 + (reference >= misfit).sum()) / (1.0 + len(units))),
-        p_value_parametric=_parametric(misfit, reference),
+        p_value=p_value,
+        p_value_parametric=parametric,
         simulation=table.simulations.source_id[positive],
         misfit=misfit,
         reference=reference,
@@ -163,6 +170,17 @@ def _units(final: Any, table: ComponentTable) -> list[NDArray[np.intp]]:
         )
     columns = [own[np.argsort(source.source_id[own])] for own in columns]
     return [np.array(unit) for unit in zip(*columns, strict=False)]
+
+
+def _p_values(misfit: FloatArray, reference: FloatArray) -> tuple[float, float]:
+    """By rank and parametric, of the simulations with both misfits."""
+    known = np.isfinite(misfit) & np.isfinite(reference)
+    misfit, reference = misfit[known], reference[known]
+    if misfit.size < _LEAST:
+        return float("nan"), float("nan")
+    above = (reference >= misfit).sum()
+    by_rank = float((1.0 + above) / (1.0 + misfit.size))
+    return by_rank, _parametric(misfit, reference)
 
 
 def _parametric(misfit: FloatArray, reference: FloatArray) -> float:
@@ -199,9 +217,7 @@ def _binned(
 ) -> tuple[float, float]:
     """Misfits of data and of pseudo-data from one simulation, without it."""
     components = final.components_
-    part = copy.copy(final)
-    kept = np.setdiff1d(np.arange(components.templates_.source_class.size), unit)
-    part.components_ = clone(components).fit(_take(components.templates_, kept))
+    part = without_templates(final, unit)
     content, variance = table.row_weight[0], table.row_variance[0]
     mixture = fractions @ components.probability_[unit]
     scale = variance.sum() / content.sum()
@@ -209,14 +225,6 @@ def _binned(
     both = np.array([content, pseudo]), np.array([variance, pseudo * scale])
     misfit = _misfit(part, part.components_.table(both))
     return float(misfit[0]), float(misfit[1])
-
-
-def _take(templates: HistogramTemplates, kept: NDArray[np.intp]) -> HistogramTemplates:
-    """Templates of some of the sources."""
-    names = ("sum_of_weights", "sum_of_squares", "dropped", "source_class", "source_id")
-    return replace(
-        templates, **{name: getattr(templates, name)[kept] for name in names}
-    )
 
 
 def _unbinned(
@@ -232,8 +240,7 @@ def _unbinned(
     """The same with events that the classifier has not seen as pseudo-data."""
     ratio = final.components_.ratio_
     events = ratio.reference_
-    ids = np.unique(table.simulations.source_id[unit])
-    part = final.take(np.setdiff1d(final.simulations_, ids))
+    part = without_ids(final, table.simulations.source_id[unit])
     chance = np.zeros(len(events.X))
     for source, fraction in zip(unit, fractions, strict=True):
         own = events.source == source

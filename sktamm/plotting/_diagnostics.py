@@ -61,9 +61,6 @@ class InfluenceDisplay:
         cls,
         estimator: Any,
         X: Any,
-        y: Any,
-        simulation: Any,
-        X_target: Any,
         **study: Any,
     ) -> Self:
         """Leave every simulation out and take the numbers.
@@ -72,11 +69,7 @@ class InfluenceDisplay:
         ----------
         estimator : estimator
             Fitted estimator, or Pipeline or search ending in one.
-        X : array-like of shape (n_events, n_features) or None
-            Simulated events it was fitted to; None if nothing has to be trained.
-        y, simulation : array-like of shape (n_events,) or None
-            Their class labels and simulation ids.
-        X_target : array-like of shape (n_events, n_features)
+        X : array-like of shape (n_events, n_features)
             Target, one dataset.
         **study
             Passed to `sktamm.diagnostics.influence`.
@@ -88,9 +81,7 @@ class InfluenceDisplay:
         """
         from sktamm.diagnostics import influence
 
-        return cls.from_result(
-            influence(estimator, X, y, simulation, X_target, **study)
-        )
+        return cls.from_result(influence(estimator, X, **study))
 
     @classmethod
     def from_result(cls, result: Any, max_shown: int = 20) -> Self:

@@ -6,7 +6,7 @@ from scipy import stats
 
 from sktamm import NeuralRatioTAMM
 from sktamm.diagnostics import goodness_of_fit
-from sktamm.diagnostics._goodness import draw_rows
+from sktamm.diagnostics._goodness import draw_rows, toy_p_value
 from sktamm.diagnostics._open import open_fit
 from sktamm.diagnostics._sbc import prior_draws
 from sktamm.diagnostics._two_sample import thinned, two_sample_test
@@ -150,3 +150,8 @@ def test_unbinned_sees_what_no_simulation_has(tools):
     assert same.p_value[0] > 1e-3
     with pytest.raises(InvalidInputError, match="statistic"):
         goodness_of_fit(tamm, good, statistic="pearson")
+
+
+def test_failed_fits_raise_no_alarm():
+    statistic, toys = np.array([2.0, np.nan]), np.tile([1.0, 3.0, np.nan], (2, 1))
+    np.testing.assert_array_equal(toy_p_value(statistic, toys), [2 / 3, np.nan])

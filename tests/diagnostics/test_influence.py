@@ -2,13 +2,22 @@
 
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
+from sktamm.baselines import LabelShiftEM
 from sktamm.datasets import draw_gaussian_parameters, make_gaussian_study
-from sktamm.diagnostics import influence
+from sktamm.diagnostics import (
+    error_split,
+    goodness_of_fit,
+    hellinger_distances,
+    influence,
+    span_check,
+)
 from sktamm.exceptions import InvalidInputError
+from sktamm.model_selection import CalibratedTAMM
 
 
 @pytest.fixture(scope="module")
@@ -20,41 +29,50 @@ def labelled(study):
     return study.X, study.y, study.simulation
 
 
-def test_binned_equals_refits_by_hand(study):
+def test_binned_equals_refits_by_hand_in_the_same_bins(study):
     X, y, ids = labelled(study)
-    tamm = BinnedTopicTAMM(bins=6).fit(X, y, simulation=ids)
-    result = influence(tamm, X, y, ids, study.X_target)
+    bins = [
+        np.linspace(low, high, 7) for low, high in zip(X.min(0), X.max(0), strict=True)
+    ]
+    tamm = BinnedTopicTAMM(bins).fit(X, y, simulation=ids)
+    result = influence(tamm, study.X_target)
     keep = ids != 2
-    by_hand = BinnedTopicTAMM(bins=6).fit(X[keep], y[keep], simulation=ids[keep])
-    assert result.kappa[2] == by_hand.predict(study.X_target)[0]
+    by_hand = BinnedTopicTAMM(bins).fit(X[keep], y[keep], simulation=ids[keep])
+    expected = by_hand.predict(study.X_target)[0]
+    np.testing.assert_allclose(result.kappa[2], expected, rtol=1e-9)
     full, std = tamm.predict(study.X_target, return_std=True)
     np.testing.assert_array_equal(result.simulation, np.arange(5))
     np.testing.assert_allclose(result.shift, result.kappa - full[0])
     np.testing.assert_allclose(result.shift_in_std, result.shift / std[0])
 
 
-def test_unbinned_needs_no_training_and_no_events(study):
+def test_unbinned_trains_nothing(study):
     X, y, ids = labelled(study)
     tamm = NeuralRatioTAMM("logistic", random_state=0).fit(X, y, simulation=ids)
-    result = influence(tamm, None, None, None, study.X_target)
+    result = influence(tamm, study.X_target)
     by_hand = tamm.take([0, 1, 2, 3]).predict(study.X_target)[0]
     assert result.kappa[4] == by_hand
 
 
-def test_reaches_through_a_pipeline(study):
+def test_reaches_through_pipelines_and_wrappers(study):
     X, y, ids = labelled(study)
     pipe = make_pipeline(StandardScaler(), BinnedTopicTAMM(bins=6))
     pipe.fit(X, y, binnedtopictamm__simulation=ids)
-    result = influence(pipe, X, y, ids, study.X_target)
+    result = influence(pipe, study.X_target)
     assert result.full_kappa == pipe.predict(study.X_target)[0]
     assert np.isfinite(result.shift).all()
+    frozen = influence(FrozenEstimator(pipe), study.X_target)
+    np.testing.assert_array_equal(frozen.kappa, result.kappa)
+    wrapped = CalibratedTAMM(BinnedTopicTAMM(bins=6)).fit(X, y, simulation=ids)
+    inner = influence(wrapped.estimator_, study.X_target)
+    np.testing.assert_array_equal(influence(wrapped, study.X_target).kappa, inner.kappa)
 
 
 def test_threads_change_nothing(study):
     X, y, ids = labelled(study)
     tamm = BinnedTopicTAMM(bins=6).fit(X, y, simulation=ids)
-    alone = influence(tamm, X, y, ids, study.X_target)
-    shared = influence(tamm, X, y, ids, study.X_target, n_jobs=2)
+    alone = influence(tamm, study.X_target)
+    shared = influence(tamm, study.X_target, n_jobs=2)
     np.testing.assert_array_equal(alone.kappa, shared.kappa)
 
 
@@ -64,7 +82,7 @@ def test_a_class_of_one_simulation_cannot_lose_it(study):
     tamm = BinnedTopicTAMM(bins=6)
     with pytest.warns(UserWarning, match="one simulation"):
         tamm.fit(X[keep], y[keep], simulation=ids[keep])
-    result = influence(tamm, X[keep], y[keep], ids[keep], study.X_target)
+    result = influence(tamm, study.X_target)
     np.testing.assert_array_equal(np.isnan(result.kappa), result.simulation == 1)
 
 
@@ -80,14 +98,19 @@ def test_the_deviant_simulation_moves_kappa_most():
     )
     X, y, ids = labelled(study)
     tamm = BinnedTopicTAMM(bins=6).fit(X, y, simulation=ids)
-    shift = influence(tamm, X, y, ids, study.X_target).shift
+    shift = influence(tamm, study.X_target).shift
     assert np.argmax(np.abs(shift)) == 2
 
 
-def test_missing_events_are_refused(study):
-    X, y, ids = labelled(study)
-    tamm = BinnedTopicTAMM(bins=6).fit(X, y, simulation=ids)
-    with pytest.raises(InvalidInputError, match="fitted anew"):
-        influence(tamm, None, y, ids, study.X_target)
+def test_other_estimators_are_refused(study):
     with pytest.raises(InvalidInputError, match="TAMMRegressor"):
-        influence(StandardScaler(), X, y, ids, study.X_target)
+        influence(StandardScaler(), study.X_target)
+
+
+def test_baselines_do_not_adapt(study):
+    """Their shift is known; what judges an adapted mixture is refused in words."""
+    em = LabelShiftEM("logistic", random_state=0).fit(study.X, study.y)
+    assert np.isnan(influence(em, study.X_target).shift).all()
+    for diagnose in (error_split, goodness_of_fit, hellinger_distances, span_check):
+        with pytest.raises(InvalidInputError, match="adapts to the data, got LabelSh"):
+            diagnose(em, study.X_target)

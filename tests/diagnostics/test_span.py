@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sktamm import NeuralRatioTAMM
+from sktamm import NeuralRatioTAMM, TAMMRegressor
+from sktamm.components import RatioComponents
 from sktamm.diagnostics import span_check
+from sktamm.diagnostics._span import _p_values
 from sktamm.exceptions import InvalidInputError, SktammWarning, SpanWarning
 
 
@@ -68,6 +70,25 @@ def test_unbinned_trains_nothing(tools):
     result = span_check(tamm, tools["draw_target"](1500, 500, 6)[0])
     assert result.misfit.shape == (5,)
     assert 1 / 6 <= result.p_value <= 1.0
+
+
+def test_unbinned_estimators_of_the_general_class(tools):
+    X, y, ids = tools["simulate"](4, 2000, 1)
+    tamm = TAMMRegressor(
+        RatioComponents("logistic", random_state=0), form="exponential"
+    )
+    tamm.fit(X, y, simulation=ids)
+    result = span_check(tamm, tools["draw_target"](500, 200, 6)[0])
+    assert np.isfinite(result.misfit).all()
+
+
+def test_failed_fits_raise_no_alarm():
+    misfit, reference = np.ones(6), np.arange(6) + 0.5
+    p_value, parametric = _p_values(misfit, reference)
+    assert p_value == 6 / 7
+    fewer = _p_values(np.r_[misfit, np.nan, 1.0], np.r_[reference, 1.0, np.nan])
+    assert fewer == (p_value, parametric)
+    assert np.isnan(_p_values(misfit[:2], reference[:2])).all()
 
 
 def test_few_simulations_are_refused(tools, target):

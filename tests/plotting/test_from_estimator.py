@@ -59,8 +59,7 @@ def test_a_record_draws_itself(fitted):
 
 def test_displays_of_diagnostics(fitted):
     tamm, study = fitted
-    simulated = (study.X, study.y, study.simulation)
-    shifts = InfluenceDisplay.from_estimator(tamm, *simulated, study.X_target)
+    shifts = InfluenceDisplay.from_estimator(tamm, study.X_target)
     assert sorted(shifts.simulation) == ["0", "1", "2", "3"]
     ranks = RankDisplay.from_estimator(tamm, size=500, n_experiments=20, n_draws=9)
     assert ranks.counts.sum() + ranks.n_failed == 20
