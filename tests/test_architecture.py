@@ -35,6 +35,7 @@ LAYERS = {
     "_regressor": 4,
     "_report": 4,
     "_truth": 4,
+    "_wrapper": 4,
     "tamm": 4,
     "parametric": 4,
     "baselines": 5,
@@ -54,6 +55,7 @@ FAMILY = {
     "_regressor": "tamm",
     "_report": "tamm",
     "_truth": "tamm",
+    "_wrapper": "tamm",
 }
 
 # Parts of one layer that may call each other, imported where they do: a record draws

@@ -5,36 +5,24 @@ believes one generator, the second the average of all, whose signal is broader t
 """
 
 import warnings
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
+from sktamm._wrapper import FractionWrapper
 from sktamm.components._histogram import is_histogram
 from sktamm.events import Sources, read_simulations, read_sources
 from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
-from sktamm.results import FractionResult
 from sktamm.tamm import BinnedTopicTAMM
 
 __all__ = ["PooledSimulations", "SingleSimulation"]
 
 
-class MergedBaseline(BaseEstimator):
-    """Wrapper whose verbs are those of the inner estimator; children choose events."""
-
-    __metadata_request__fit = {"simulation": True, "sample_weight": True}
-    __metadata_request__predict = {
-        "dataset": True,
-        "sample_weight": True,
-        "return_std": True,
-        "return_interval": True,
-    }
-    __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
-    __metadata_request__score = {"dataset": True, "sample_weight": True}
+class MergedBaseline(FractionWrapper):
+    """Wrapper whose children choose the events that the inner estimator sees."""
 
     estimator: Any
 
@@ -80,147 +68,12 @@ class MergedBaseline(BaseEstimator):
             # One simulation per class is what was asked for.
             warnings.simplefilter("ignore", SingleSimulationWarning)
             self.estimator_ = inner.fit(X, y, sample_weight=sample_weight)
-        for name in ("classes_", "pos_label_", "n_features_in_", "feature_names_in_"):
-            if hasattr(inner, name):
-                setattr(self, name, getattr(inner, name))
-            elif hasattr(self, name):
-                delattr(self, name)
+        self._copy_attributes()
         return self
-
-    def predict(
-        self,
-        X: Any,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-        return_std: bool = False,
-        return_interval: float | Sequence[float] | None = None,
-    ) -> Any:
-        """Signal fraction of every dataset, as `TAMMRegressor.predict`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
-        dataset : array-like or sparse matrix, default=None
-            None, one id per event, or counts of shape (n_events, n_datasets).
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        return_std : bool, default=False
-            Whether to return the standard error too.
-        return_interval : float or sequence of float, default=None
-            Level or levels of intervals to return too.
-
-        Returns
-        -------
-        kappa : ndarray of shape (n_datasets,)
-            Fraction of ``pos_label``.
-        std : ndarray of shape (n_datasets,)
-            Standard error; only if ``return_std``.
-        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
-            Lower and upper ends, for one level or several; only if asked.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict(
-            X,
-            dataset=dataset,
-            sample_weight=sample_weight,
-            return_std=return_std,
-            return_interval=return_interval,
-        )
-
-    def infer(
-        self,
-        X: Any,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-        levels: Sequence[float] | NDArray | None = None,
-    ) -> FractionResult:
-        """Everything about the signal fractions, as `TAMMRegressor.infer`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
-        dataset : array-like or sparse matrix, default=None
-            As in ``predict``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        levels : sequence of float, default=None
-            Levels of the intervals; None is the inner estimator's and 0.954.
-
-        Returns
-        -------
-        result : FractionResult
-            Estimates, intervals, diagnostics and flags.
-        """
-        check_is_fitted(self)
-        return self.estimator_.infer(
-            X, dataset=dataset, sample_weight=sample_weight, levels=levels
-        )
-
-    def predict_proba(
-        self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
-        """Class probabilities of events, as `TAMMRegressor.predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Unlabelled events.
-        dataset : array-like of shape (n_events,), default=None
-            Dataset id of each event; None is one dataset.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_events, n_classes)
-            Probabilities of the classes.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict_proba(
-            X, dataset=dataset, sample_weight=sample_weight
-        )
-
-    def score(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> float:
-        """Minus the mean interval score, as `TAMMRegressor.score`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Events.
-        y : array-like of shape (n_events,)
-            True class labels.
-        dataset : array-like or sparse matrix, default=None
-            As in ``predict``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        score : float
-            Negative or zero; higher is better.
-        """
-        check_is_fitted(self)
-        return self.estimator_.score(X, y, dataset=dataset, sample_weight=sample_weight)
 
     def _choose(self, sources: Sources) -> NDArray[np.intp] | None:
         """Rows that the inner estimator is to see; None for all."""
         raise NotImplementedError
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
 
 
 class PooledSimulations(MergedBaseline):

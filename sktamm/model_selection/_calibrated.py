@@ -15,15 +15,15 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._choices import check_levels, seed_sequence
-from sktamm._numerics import FloatArray, interval_score
-from sktamm._truth import true_fraction
+from sktamm._numerics import FloatArray
+from sktamm._wrapper import FractionWrapper
 from sktamm.components._histogram import is_histogram
-from sktamm.events import read_simulations, read_target
+from sktamm.events import read_simulations
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.model_selection._calibration_units import CalibrationUnit, find_units
 from sktamm.model_selection._leave_one_out import (
@@ -46,17 +46,9 @@ __all__ = ["CalibratedTAMM"]
 
 METHODS = ("robust", "rms", "jackknife+")
 TAILS = (None, "normal", "student")
-COPIED = (
-    "classes_",
-    "feature_names_in_",
-    "n_features_in_",
-    "paired_",
-    "pos_label_",
-    "simulations_",
-)
 
 
-class CalibratedTAMM(BaseEstimator):
+class CalibratedTAMM(FractionWrapper):
     """Estimator of the signal fraction with intervals calibrated on its simulations.
 
     Every simulation in turn plays the truth for an estimator made of the others.
@@ -112,7 +104,9 @@ class CalibratedTAMM(BaseEstimator):
     truth unlike every simulation is beyond any calibration on simulations.
 
     Results carry the diagnostics "interval_scale", "mean_pull" and
-    "calibration_units". Draws and profile remain those of the inner estimator.
+    "calibration_units", the number of simulations with a pull: those whose fits failed
+    have none, which order statistics take as infinite and scaling leaves out. Draws and
+    profile remain those of the inner estimator.
 
     References
     ----------
@@ -132,15 +126,7 @@ class CalibratedTAMM(BaseEstimator):
     True
     """
 
-    __metadata_request__fit = {"simulation": True, "sample_weight": True}
-    __metadata_request__predict = {
-        "dataset": True,
-        "sample_weight": True,
-        "return_std": True,
-        "return_interval": True,
-    }
-    __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
-    __metadata_request__score = {"dataset": True, "sample_weight": True}
+    _copied = (*FractionWrapper._copied, "paired_", "simulations_")
 
     def __init__(
         self,
@@ -230,7 +216,8 @@ class CalibratedTAMM(BaseEstimator):
         if not (hasattr(self.estimator, "infer") and hasattr(self.estimator, "fit")):
             raise IncompatibleChoiceError(
                 "estimator must have the methods 'fit' and 'infer', got "
-                f"{type(self.estimator).__name__}."
+                f"{type(self.estimator).__name__}; transformers belong before "
+                "CalibratedTAMM in a Pipeline."
             )
         frozen = isinstance(self.estimator, FrozenEstimator)
         if frozen and not hasattr(self.estimator, "take"):
@@ -256,62 +243,7 @@ class CalibratedTAMM(BaseEstimator):
                 f"n_datasets must be at least 1, got {self.n_datasets!r}."
             )
 
-    def _copy_attributes(self) -> None:
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        for name in COPIED:
-            if hasattr(self.estimator_, name):
-                setattr(self, name, getattr(self.estimator_, name))
-
     # ----------------------------------------------------------------- public verbs
-    def predict(
-        self,
-        X: Any,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-        return_std: bool = False,
-        return_interval: float | Sequence[float] | None = None,
-    ) -> Any:
-        """Signal fraction of every dataset.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Unlabelled events.
-        dataset : array-like or sparse matrix, default=None
-            None: all events are one dataset. Shape (n_events,): one id per event, one
-            value per sorted id. Shape (n_events, n_datasets): counts of the events.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        return_std : bool, default=False
-            Whether to return the standard error too.
-        return_interval : float or sequence of float, default=None
-            Level or levels of intervals to return too.
-
-        Returns
-        -------
-        kappa : ndarray of shape (n_datasets,)
-            Fraction of ``pos_label``.
-        std : ndarray of shape (n_datasets,)
-            Scaled standard error; only if ``return_std``.
-        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
-            Calibrated ends, for one level or several; only if asked.
-        """
-        check_is_fitted(self)
-        question = {"dataset": dataset, "sample_weight": sample_weight}
-        if not return_std and return_interval is None:
-            return self.estimator_.predict(X, **question)
-        levels = None if return_interval is None else check_levels(return_interval)
-        result = self.infer(X, levels=levels, **question)
-        answer: list[NDArray] = [result.kappa]
-        if return_std:
-            answer.append(result.std)
-        if return_interval is not None:
-            one = np.ndim(return_interval) == 0
-            answer.append(result.interval[:, :, 0] if one else result.interval)
-        return answer[0] if len(answer) == 1 else tuple(answer)
-
     def infer(
         self,
         X: Any,
@@ -351,80 +283,7 @@ class CalibratedTAMM(BaseEstimator):
         question = {"dataset": dataset, "sample_weight": sample_weight}
         return self._calibrate(self._measure(X, chosen, question))
 
-    def predict_proba(
-        self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
-    ) -> FloatArray:
-        """Class probabilities of events, as the inner estimator gives them.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Unlabelled events.
-        dataset : array-like of shape (n_events,), default=None
-            Dataset id of each event; None is one dataset.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_events, n_classes)
-            Class probabilities.
-        """
-        check_is_fitted(self)
-        return np.asarray(
-            self.estimator_.predict_proba(
-                X, dataset=dataset, sample_weight=sample_weight
-            )
-        )
-
-    def score(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> float:
-        """Minus the mean interval score of calibrated intervals; 0 is perfect.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Events.
-        y : array-like of shape (n_events,)
-            True class labels; the true fraction of a dataset is the weighted share of
-            ``pos_label`` in it.
-        dataset : array-like or sparse matrix, default=None
-            As in ``predict``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        score : float
-            At the inner estimator's ``level``; higher is better.
-        """
-        check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        target = read_target(
-            X,
-            dataset=dataset,
-            sample_weight=sample_weight,
-            n_features=self.n_features_in_,
-            feature_names=None if names is None else tuple(names),
-            estimator_name=type(self).__name__,
-        )
-        truth = true_fraction(target, y, self.classes_, self.pos_label_)
-        keywords = {"dataset": dataset, "sample_weight": sample_weight}
-        ends = self.predict(X, return_interval=self._level, **keywords)[1]
-        scores = interval_score(truth, ends[:, 0], ends[:, 1], self._level)
-        return -float(scores.mean())
-
     # --------------------------------------------------------------- private steps
-    @property
-    def _level(self) -> float:
-        return float(getattr(self.estimator_, "level", UNIT_LEVEL))
-
     def _choose_levels(self, levels: Any) -> FloatArray:
         """Levels that are supported; only those that were asked for are refused."""
         free = self.method != "jackknife+" or self.tail is not None
@@ -476,25 +335,19 @@ class CalibratedTAMM(BaseEstimator):
         told = {
             "interval_scale": scaling.scale,
             "mean_pull": scaling.mean_pull,
-            "calibration_units": np.full(result.kappa.shape, len(self.units_)),
+            "calibration_units": scaling.n_units,
         }
         return replace(
             result,
             std=result.std * scaling.scale,
             levels=levels,
-            interval=_within_unit(ends, result.interval),
+            interval=_within_unit(ends, interval),
             diagnostics={**result.diagnostics, **told},
             method={**result.method, "calibration": self.method},
         )
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
-
 
 def _within_unit(ends: FloatArray, before: FloatArray) -> FloatArray:
-    """Ends that leave [0, 1] only as far as the inner estimator's do."""
-    low = np.minimum(before.min(axis=(1, 2)), 0.0)[:, None, None]
-    high = np.maximum(before.max(axis=(1, 2)), 1.0)[:, None, None]
+    """Ends that leave [0, 1] only as far as the inner estimator's of that level do."""
+    low, high = np.minimum(before[:, :1], 0.0), np.maximum(before[:, 1:], 1.0)
     return np.asarray(np.clip(ends, low, high))

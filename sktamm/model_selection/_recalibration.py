@@ -19,12 +19,16 @@ where q = 1.13 makes scale = 1 mean that 68.3 % of pulls are below 1, and z has 
 this distribution. The pull of the target is Student with K + m degrees of freedom. The
 order statistics are those of jackknife+ (Barber, Candes, Ramdas, Tibshirani, Ann.
 Statist. 49 (2021) 486) with residuals in units of the leave-one-out intervals.
+
+A simulation whose fits all failed has no pull, NaN: scales are those of the others,
+order statistics take its residual as infinite.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from sktamm._numerics import FloatArray
@@ -62,15 +66,18 @@ class Scaling:
     mean_pull : ndarray of shape (n_datasets,)
         Mean of the units' pulls.
     pulls : ndarray of shape (n_datasets, n_units)
-        Root mean square pull of every unit.
-    n_freedom : float
-        Number of units, those of the prior included.
+        Root mean square pull of every unit; NaN where all of its fits failed.
+    n_units : ndarray of int, shape (n_datasets,)
+        Number of units with a pull.
+    n_freedom : ndarray of shape (n_datasets,)
+        The same, those of the prior included.
     """
 
     scale: FloatArray
     mean_pull: FloatArray
     pulls: FloatArray
-    n_freedom: float
+    n_units: NDArray[np.intp]
+    n_freedom: FloatArray
 
 
 def sides(kappa: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> FloatArray:
@@ -108,7 +115,8 @@ def find_scaling(pulls: FloatArray, strength: float, *, robust: bool) -> Scaling
     Parameters
     ----------
     pulls : ndarray of shape (n_datasets, n_units, n_draws)
-        Pulls; the draws of a unit share its simulation and are one unit together.
+        Pulls, NaN for failed fits; the draws of a unit share its simulation and are one
+        unit together.
     strength : float
         Number of units that stand for a scale of 1.
     robust : bool
@@ -117,24 +125,37 @@ def find_scaling(pulls: FloatArray, strength: float, *, robust: bool) -> Scaling
     Returns
     -------
     scaling : Scaling
-        Scale and what it comes from.
+        Scale and what it comes from; NaN without any pull.
     """
-    size = np.sqrt((pulls**2).mean(axis=2))
-    n_freedom = size.shape[1] + strength
-    square = ((size**2).sum(axis=1) + strength) / n_freedom
+    size = np.sqrt(_known_mean(pulls**2, 2))
+    n_units = (~np.isnan(size)).sum(axis=1)
+    n_freedom = n_units + strength
     if robust:
-        square = _robust_square(size, strength)
-    return Scaling(np.sqrt(square), pulls.mean(axis=(1, 2)), size, n_freedom)
+        square = _robust_square(size, n_freedom, strength)
+    else:
+        with np.errstate(invalid="ignore"):
+            square = (np.nansum(size**2, axis=1) + strength) / n_freedom
+    scale = np.where(n_units > 0, np.sqrt(square), np.nan)
+    return Scaling(scale, _known_mean(pulls, (1, 2)), size, n_units, n_freedom)
 
 
-def _robust_square(size: FloatArray, strength: float) -> FloatArray:
+def _known_mean(values: FloatArray, axis: int | tuple[int, ...]) -> FloatArray:
+    """Mean of what is not NaN; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nansum(values, axis=axis) / known.sum(axis=axis))
+
+
+def _robust_square(
+    size: FloatArray, n_freedom: FloatArray, strength: float
+) -> FloatArray:
     """Squared scale of Student pulls by iterated weights, never 0."""
     chance = (np.arange(_POINTS) + 0.5) / _POINTS
     typical = stats.t(_HEAVY).ppf(0.5 + 0.5 * chance) / _UNIT
-    n_freedom = size.shape[1] + strength
+    n_freedom = np.maximum(n_freedom, 1.0)
     square = np.ones(len(size))
     for _ in range(_ROUNDS):
-        found = _bounded(size, square).sum(axis=1)
+        found = np.nansum(_bounded(size, square), axis=1)
         known = _bounded(typical[None, :], square).mean(axis=1)
         square = np.maximum((found + strength * known) / n_freedom, _LEAST)
     return square
@@ -146,10 +167,10 @@ def _bounded(size: FloatArray, square: FloatArray) -> FloatArray:
     return np.asarray((_HEAVY + 1.0) * own / (_HEAVY + own / square[:, None]))
 
 
-def quantile(tail: str, level: float, n_freedom: float) -> float:
+def quantile(tail: str, level: float, n_freedom: Any) -> FloatArray:
     """Half-width of a central interval of the normal or Student distribution."""
     known = stats.norm() if tail == "normal" else stats.t(n_freedom)
-    return float(known.ppf(0.5 + 0.5 * level))
+    return np.asarray(known.ppf(0.5 + 0.5 * level))
 
 
 def rescaled(
@@ -183,7 +204,7 @@ def rescaled(
         quantile(tail, level, scaling.n_freedom) / quantile("normal", level, np.inf)
         for level in levels
     ]
-    factor = scaling.scale[:, None] * np.array(wider)
+    factor = np.stack([scaling.scale * np.asarray(w) for w in wider], axis=1)
     centre = kappa[:, None, None]
     return np.asarray(centre + factor[:, None, :] * (interval - centre))
 
@@ -258,10 +279,14 @@ def jackknife_plus(
     Returns
     -------
     interval : ndarray of shape (n_datasets, 2)
-        Lower and upper ends.
+        Lower and upper ends; a failed fit, NaN, reaches to infinity.
     """
     n_units = pulls.shape[1]
     rank = min(int(np.ceil(level * (n_units + 1.0) - 1e-9)), n_units)
-    lower = np.sort(kappa - pulls * both_sides[..., 0], axis=1)[:, n_units - rank]
-    upper = np.sort(kappa + pulls * both_sides[..., 1], axis=1)[:, rank - 1]
+    down = np.nan_to_num(
+        kappa - pulls * both_sides[..., 0], nan=-np.inf, neginf=-np.inf
+    )
+    up = np.nan_to_num(kappa + pulls * both_sides[..., 1], nan=np.inf, posinf=np.inf)
+    lower = np.sort(down, axis=1)[:, n_units - rank]
+    upper = np.sort(up, axis=1)[:, rank - 1]
     return np.stack([lower, upper], axis=1)

@@ -291,6 +291,19 @@ def test_levels_beyond_the_simulations_are_refused(study):
     assert (np.diff(ends[0, 0]) <= 0.0).all()
 
 
+def test_an_interval_does_not_depend_on_the_other_levels(study):
+    """Few events: the inner intervals leave [0, 1], each level by its own amount."""
+    inner = BinnedTopicTAMM(bins=4, inference="frequentist", random_state=0)
+    tamm = CalibratedTAMM(inner)
+    tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    X = study.X_target[:3]
+    both = tamm.predict(X, return_interval=(0.683, 0.954))[1]
+    assert ((both < 0) | (both > 1)).any()
+    for i, level in enumerate((0.683, 0.954)):
+        alone = tamm.predict(X, return_interval=level)[1]
+        np.testing.assert_allclose(alone, both[..., i], rtol=1e-9)
+
+
 def test_two_simulations_support_half_a_level(study):
     few = study.simulation < 2
     model = _binned(method="jackknife+")

@@ -42,6 +42,28 @@ def test_draws_of_a_unit_are_one_unit():
     assert one.mean_pull[0] == 2.0
 
 
+@pytest.mark.parametrize("robust", [True, False])
+def test_failed_fits_are_left_out_of_scales(robust):
+    pulls = np.random.default_rng(3).normal(size=(1, 5, 2))
+    holes = pulls.copy()
+    holes[0, 4], holes[0, 0, 1] = np.nan, np.nan
+    pulls[0, 0, 1] = pulls[0, 0, 0]
+    found = find_scaling(holes, 2.0, robust=robust)
+    known = find_scaling(pulls[:, :4], 2.0, robust=robust)
+    assert found.scale == pytest.approx(known.scale)
+    assert (found.n_units, found.n_freedom) == (4, 6)
+    nothing = find_scaling(np.full((1, 3, 1), np.nan), 2.0, robust=robust)
+    assert np.isnan(nothing.scale).all()
+
+
+def test_failed_fits_have_infinite_residuals():
+    kappa, both = np.array([[0.1, 0.2, 0.3, np.nan]]), np.full((1, 4, 2), 0.1)
+    pulls = np.array([[1.0, np.nan, 1.0, 1.0]])
+    half = jackknife_plus(kappa, both, pulls, 0.4)
+    np.testing.assert_allclose(half, [[0.0, 0.4]], atol=1e-12)
+    assert np.isinf(jackknife_plus(kappa, both, pulls, 0.8)).all()
+
+
 def test_normal_tail_and_unit_scale_change_nothing():
     interval = np.array([[[0.1, 0.0], [0.4, 0.8]]])
     scaling = find_scaling(np.ones((1, 3, 1)), 0.0, robust=False)

@@ -1,0 +1,212 @@
+"""Verbs of estimators that wrap another one, which they keep as ``estimator_``.
+
+Children say in ``fit`` what the inner estimator sees, and may change in ``infer`` what
+it answers; every other verb follows from these two.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from sktamm._choices import check_levels
+from sktamm._numerics import FloatArray, interval_score
+from sktamm._truth import true_fraction
+from sktamm.events import read_target
+from sktamm.results import FractionResult
+
+__all__ = ["FractionWrapper"]
+
+_LEVEL = 0.683
+
+
+class FractionWrapper(BaseEstimator):
+    """Estimator of the signal fraction around another one."""
+
+    __metadata_request__fit = {"simulation": True, "sample_weight": True}
+    __metadata_request__predict = {
+        "dataset": True,
+        "sample_weight": True,
+        "return_std": True,
+        "return_interval": True,
+    }
+    __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
+    __metadata_request__score = {"dataset": True, "sample_weight": True}
+
+    # Attributes that are those of the inner estimator.
+    _copied: tuple[str, ...] = (
+        "classes_",
+        "feature_names_in_",
+        "n_features_in_",
+        "pos_label_",
+    )
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        return_std: bool = False,
+        return_interval: float | Sequence[float] | None = None,
+    ) -> Any:
+        """Signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            None: all events are one dataset. Shape (n_events,): one id per event, one
+            value per sorted id. Shape (n_events, n_datasets): counts of the events.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        return_std : bool, default=False
+            Whether to return the standard error too.
+        return_interval : float or sequence of float, default=None
+            Level or levels of intervals to return too.
+
+        Returns
+        -------
+        kappa : ndarray of shape (n_datasets,)
+            Fraction of ``pos_label``.
+        std : ndarray of shape (n_datasets,)
+            Standard error; only if ``return_std``.
+        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
+            Lower and upper ends, for one level or several; only if asked.
+        """
+        check_is_fitted(self)
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        if not return_std and return_interval is None:
+            return self.estimator_.predict(X, **question)
+        levels = None if return_interval is None else check_levels(return_interval)
+        result = self.infer(X, levels=levels, **question)
+        answer: list[NDArray] = [result.kappa]
+        if return_std:
+            answer.append(result.std)
+        if return_interval is not None:
+            one = np.ndim(return_interval) == 0
+            answer.append(result.interval[:, :, 0] if one else result.interval)
+        return tuple(answer)
+
+    def infer(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        levels: Sequence[float] | NDArray | None = None,
+    ) -> FractionResult:
+        """Everything about the signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        levels : sequence of float, default=None
+            Levels of the intervals; None is the inner estimator's ``level`` and 0.954.
+
+        Returns
+        -------
+        result : FractionResult
+            Estimates, intervals, diagnostics and flags.
+        """
+        check_is_fitted(self)
+        result: FractionResult = self.estimator_.infer(
+            X, dataset=dataset, sample_weight=sample_weight, levels=levels
+        )
+        return result
+
+    def predict_proba(
+        self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
+    ) -> FloatArray:
+        """Class probabilities of events, as the inner estimator gives them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Unlabelled events.
+        dataset : array-like of shape (n_events,), default=None
+            Dataset id of each event; None is one dataset.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_events, n_classes)
+            Class probabilities.
+        """
+        check_is_fitted(self)
+        return np.asarray(
+            self.estimator_.predict_proba(
+                X, dataset=dataset, sample_weight=sample_weight
+            )
+        )
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Minus the mean interval score of the intervals; 0 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Events.
+        y : array-like of shape (n_events,)
+            True class labels; the true fraction of a dataset is the weighted share of
+            ``pos_label`` in it.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        score : float
+            At the inner estimator's ``level``; higher is better.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        target = read_target(
+            X,
+            dataset=dataset,
+            sample_weight=sample_weight,
+            n_features=self.n_features_in_,
+            feature_names=None if names is None else tuple(names),
+            estimator_name=type(self).__name__,
+        )
+        truth = true_fraction(target, y, self.classes_, self.pos_label_)
+        keywords = {"dataset": dataset, "sample_weight": sample_weight}
+        ends = self.predict(X, return_interval=self._level, **keywords)[1]
+        scores = interval_score(truth, ends[:, 0], ends[:, 1], self._level)
+        return -float(scores.mean())
+
+    # --------------------------------------------------------------- private steps
+    @property
+    def _level(self) -> float:
+        return float(getattr(self.estimator_, "level", _LEVEL))
+
+    def _copy_attributes(self) -> None:
+        """Show what the inner estimator has learned of the input."""
+        for name in self._copied:
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+            elif hasattr(self, name):
+                delattr(self, name)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
