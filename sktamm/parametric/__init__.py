@@ -1,15 +1,32 @@
 """Parameters that deform a density polynomially, as Wilson coefficients do."""
 
+from sktamm.parametric._fisher import FisherInformation
 from sktamm.parametric._joint import (
-    joint_derivatives,
     joint_likelihood_ratio,
     joint_score,
 )
+from sktamm.parametric._likelihood import UnbinnedLikelihood
 from sktamm.parametric._morphing import MorphingBasis
+from sktamm.parametric._nuisance import LogNormalNuisance
+from sktamm.parametric._polynomial import PolynomialRatio
+from sktamm.parametric._regions import (
+    ConfidenceRegion,
+    LikelihoodFit,
+    ParameterInterval,
+    ProfileScan,
+)
+)
 
 __all__ = [
+    "ConfidenceRegion",
+    "FisherInformation",
+    "LikelihoodFit",
+    "LogNormalNuisance",
     "MorphingBasis",
-    "joint_derivatives",
+    "ParameterInterval",
+    "PolynomialRatio",
+    "ProfileScan",
+    "UnbinnedLikelihood",
     "joint_likelihood_ratio",
     "joint_score",
 ]

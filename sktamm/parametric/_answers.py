@@ -1,0 +1,242 @@
+"""What a fitted likelihood is asked: values, best fit, profiles, regions."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
+
+from sktamm._numerics import FloatArray
+from sktamm.exceptions import InvalidInputError
+from sktamm.parametric._monomials import read_reference, read_theta
+from sktamm.parametric._profile import FittedLikelihood
+from sktamm.parametric._regions import (
+    ConfidenceRegion,
+    LikelihoodFit,
+    ParameterInterval,
+    ProfileScan,
+)
+
+__all__ = ["LikelihoodAnswers", "one_theta"]
+
+
+class LikelihoodAnswers:
+    """Public verbs of a likelihood whose data were taken by ``fit``."""
+
+    n_parameters_: int
+    _fitted_: FittedLikelihood
+
+    def nll(self, theta: ArrayLike, nuisance: ArrayLike | None = None) -> Any:
+        """-2 ln L relative to the reference point, the nuisance parameters given.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_parameters,) or (n_theta, n_parameters)
+            Points.
+        nuisance : array-like of shape (n_nuisances,), default=None
+            Nuisance parameters; None is zeros.
+
+        Returns
+        -------
+        nll : float or ndarray of shape (n_theta,)
+            Twice the negative log likelihood ratio.
+        """
+        objective = self._likelihood().objective
+        points, single = read_theta(theta, self.n_parameters_)
+        n_nuisances = objective.size - self.n_parameters_
+        nu = read_reference(nuisance, n_nuisances) if n_nuisances else np.zeros(0)
+        full = np.hstack([points, np.tile(nu, (len(points), 1))])
+        values = objective.values(full)
+        return float(values[0]) if single else values
+
+    def nll_gradient(
+        self, theta: ArrayLike, nuisance: ArrayLike | None = None
+    ) -> FloatArray:
+        """Gradient of ``nll`` with respect to theta, then the nuisance parameters.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_parameters,)
+            Point.
+        nuisance : array-like of shape (n_nuisances,), default=None
+            Nuisance parameters; None is zeros.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_parameters + n_nuisances,)
+            Derivatives.
+        """
+        objective = self._likelihood().objective
+        point = objective.start(one_theta(theta, objective.theta_ref))
+        if nuisance is not None:
+            n_nuisances = objective.size - self.n_parameters_
+            point[self.n_parameters_ :] = read_reference(nuisance, n_nuisances)
+        return objective.value_and_gradient(point)[1]
+
+    def best_fit(self) -> LikelihoodFit:
+        """Parameters of maximum likelihood.
+
+        Returns
+        -------
+        fit : LikelihoodFit
+            Best fit, its covariance, and whether to trust it.
+        """
+        return self._likelihood().best_fit()
+
+    def profile(
+        self, i: int, values: ArrayLike, others: str = "profile"
+    ) -> ProfileScan:
+        """Likelihood along one parameter.
+
+        Parameters
+        ----------
+        i : int
+            Index of the parameter.
+        values : array-like of shape (n_points,)
+            Its values.
+        others : {"profile", "fix"}, default="profile"
+            Minimise over the other parameters and the nuisance parameters, or hold them
+            at the best fit.
+
+        Returns
+        -------
+        scan : ProfileScan
+            -2 ln of the likelihood ratio to the best fit.
+        """
+        return self._likelihood().profile(i, values, others)
+
+    def surface(
+        self, i: int, j: int, values: Any, others: str = "profile"
+    ) -> FloatArray:
+        """Likelihood on a grid of two parameters.
+
+        Parameters
+        ----------
+        i, j : int
+            Indices of the parameters.
+        values : pair of array-like
+            Values of both.
+        others : {"profile", "fix"}, default="profile"
+            As in ``profile``.
+
+        Returns
+        -------
+        delta : ndarray of shape (n_i, n_j)
+            -2 ln of the likelihood ratio to the best fit.
+        """
+        return self._likelihood().surface(i, j, values, others)
+
+    def interval(
+        self, i: int = 0, level: float = 0.683, others: str = "profile"
+    ) -> ParameterInterval:
+        """Confidence interval of one parameter.
+
+        Parameters
+        ----------
+        i : int, default=0
+            Index of the parameter.
+        level : float, default=0.683
+            Confidence level.
+        others : {"profile", "fix"}, default="profile"
+            As in ``profile``.
+
+        Returns
+        -------
+        interval : ParameterInterval
+            Outermost ends and all parts.
+        """
+        return self._likelihood().interval(i, level, others)
+
+    def confidence_ellipse(
+        self,
+        i: int,
+        j: int,
+        level: float = 0.683,
+        others: str = "profile",
+        n_points: int = 128,
+    ) -> ConfidenceRegion:
+        """Ellipse of two parameters from the second derivatives at the best fit.
+
+        Parameters
+        ----------
+        i, j : int
+            Indices of the parameters.
+        level : float, default=0.683
+            Confidence level.
+        others : {"profile", "fix"}, default="profile"
+            As in ``profile``.
+        n_points : int, default=128
+            Number of points of the curve.
+
+        Returns
+        -------
+        region : ConfidenceRegion
+            The curve; NaN where the second derivatives are not positive definite.
+        """
+        return self._likelihood().ellipse(i, j, level, others, n_points)
+
+    def contour(
+        self,
+        i: int,
+        j: int,
+        level: float = 0.683,
+        others: str = "profile",
+        n_points: int = 64,
+    ) -> ConfidenceRegion:
+        """Exact contour of two parameters around the best fit.
+
+        Every ray from the best fit ends where the likelihood first leaves the region;
+        parts of the region that are not seen from there are left out, which ``surface``
+        shows.
+
+        Parameters
+        ----------
+        i, j : int
+            Indices of the parameters.
+        level : float, default=0.683
+            Confidence level.
+        others : {"profile", "fix"}, default="profile"
+            As in ``profile``.
+        n_points : int, default=64
+            Number of rays.
+
+        Returns
+        -------
+        region : ConfidenceRegion
+            The curve, cut at bounds; NaN where the likelihood does not end the region.
+        """
+        return self._likelihood().contour(i, j, level, others, n_points)
+
+    def _likelihood(self) -> FittedLikelihood:
+        check_is_fitted(self, "_fitted_")
+        return self._fitted_
+
+
+def one_theta(theta: ArrayLike | None, theta_ref: FloatArray) -> FloatArray:
+    """One point of shape (n_parameters,); None is the reference point.
+
+    Parameters
+    ----------
+    theta : array-like of shape (n_parameters,) or None
+        Point.
+    theta_ref : ndarray of shape (n_parameters,)
+        Reference point.
+
+    Returns
+    -------
+    point : ndarray of shape (n_parameters,)
+        Finite point.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are several.
+    """
+    if theta is None:
+        return theta_ref
+    points, single = read_theta(theta, theta_ref.size)
+    if not single:
+        raise InvalidInputError(
+            f"theta must be one point, got shape {np.shape(theta)}."
+        )
+    return points[0]

@@ -1,0 +1,144 @@
+"""Fisher information: what a dataset can know of the parameters at best.
+
+With the score t = grad ln D of an event and n events expected,
+
+    rate included:  I = n S E[t t'],      shape alone:  I = n S Cov[t],
+
+expectations under theta, computed as weighted means over events of theta_ref. The
+constraint of every nuisance parameter adds one to its diagonal element.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.exceptions import InvalidInputError
+from sktamm.parametric._objective import Objective
+
+__all__ = ["FisherInformation", "expected_information"]
+
+
+@dataclass(frozen=True, eq=False)
+class FisherInformation:
+    """Expected information of the parameters and the nuisance parameters.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (size, size)
+        Information, symmetric.
+    theta : ndarray of shape (n_parameters,)
+        Where it was computed.
+    names : tuple of str
+        Names of all parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktamm.parametric import FisherInformation
+    >>> both = FisherInformation(np.array([[4.0, 2.0], [2.0, 2.0]]), np.zeros(2))
+    >>> both.projected([0]).matrix, both.profiled([0]).matrix
+    (array([[4.]]), array([[2.]]))
+    """
+
+    matrix: FloatArray
+    theta: FloatArray
+    names: tuple[str, ...] = ()
+
+    def covariance(self) -> FloatArray:
+        """Smallest possible covariance, the inverse; NaN where there is none."""
+        if np.linalg.cond(self.matrix) > 1e14:
+            return np.full(self.matrix.shape, np.nan)
+        return np.asarray(np.linalg.inv(self.matrix), dtype=float)
+
+    def projected(self, keep: Sequence[int]) -> "FisherInformation":
+        """Information of some parameters, the others known.
+
+        Parameters
+        ----------
+        keep : sequence of int
+            Indices of the parameters.
+
+        Returns
+        -------
+        information : FisherInformation
+            Sub-matrix.
+        """
+        kept, _ = self._split(keep)
+        return self._part(self.matrix[np.ix_(kept, kept)], kept)
+
+    def profiled(self, keep: Sequence[int]) -> "FisherInformation":
+        """Information of some parameters, the others unknown.
+
+        Parameters
+        ----------
+        keep : sequence of int
+            Indices of the parameters.
+
+        Returns
+        -------
+        information : FisherInformation
+            Schur complement; directions that say nothing of the others cost nothing.
+        """
+        kept, rest = self._split(keep)
+        across = self.matrix[np.ix_(kept, rest)]
+        inner = np.linalg.pinv(self.matrix[np.ix_(rest, rest)], hermitian=True)
+        matrix = self.matrix[np.ix_(kept, kept)] - across @ inner @ across.T
+        return self._part(matrix, kept)
+
+    def _split(self, keep: Sequence[int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        index = np.atleast_1d(np.asarray(keep))
+        inside = index.dtype.kind in "iu" and (
+            (index >= 0) & (index < len(self.matrix))
+        )
+        if not np.all(inside) or np.unique(index).size != index.size:
+            raise InvalidInputError(
+                f"keep must hold different indices below {len(self.matrix)}, got "
+                f"{keep!r}."
+            )
+        return index, np.setdiff1d(np.arange(len(self.matrix)), index)
+
+    def _part(self, matrix: FloatArray, keep: NDArray[np.intp]) -> "FisherInformation":
+        theta = self.theta[keep[keep < self.theta.size]]
+        names = tuple(self.names[k] for k in keep) if self.names else ()
+        return FisherInformation(matrix, theta, names)
+
+
+def expected_information(
+    objective: Objective, theta: FloatArray, n_events: float, rate: bool
+) -> FloatArray:
+    """Expected information of all parameters, the nuisances at zero.
+
+    Parameters
+    ----------
+    objective : Objective
+        Ratios and shifts of events of the reference point, with their weights.
+    theta : ndarray of shape (p,)
+        Where.
+    n_events : float
+        Events expected at the reference point.
+    rate : bool
+        Whether the number of events is used.
+
+    Returns
+    -------
+    information : ndarray of shape (size, size)
+        Symmetric.
+    """
+    by_theta, _ = objective.events.gradients(theta)
+    # A shift of the shape leaves the cross section at theta_ref alone.
+    slope = objective.shifts.slope
+    by_nuisance = slope - np.average(slope, axis=0, weights=objective.weight)
+    if rate:
+        by_nuisance = by_nuisance + objective.shifts.rate_slope
+    score = np.hstack([by_theta, by_nuisance])
+    density = np.exp(objective.events.log_density(theta[None])[:, 0])
+    weight = n_events * objective.weight / objective.weight.sum() * density
+    information = score.T @ (weight[:, None] * score)
+    if not rate:
+        total = weight @ score
+        information -= np.outer(total, total) / weight.sum()
+    nuisance = np.arange(objective.size) >= objective.n_parameters
+    return information + np.diag(nuisance.astype(float))

@@ -1,0 +1,310 @@
+"""Twice the negative log likelihood of events, as a function of theta and nuisances.
+
+With D the ratio of differential cross sections, S that of cross sections, both with
+their shifts by the nuisance parameters nu, n events expected at theta_ref and data
+weights w_k,
+
+    rate included:  2 n [S - 1] - 2 sum_k w_k ln D(x_k) + sum nu^2,
+    shape alone:    - 2 sum_k w_k ln [D(x_k) / S] + sum nu^2,
+
+zero at theta_ref. Below D = 0.001 the log continues as its tangent: events whose
+learned density is not positive stay in the likelihood, finite and with a gradient that
+leads back, and are counted.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.parametric._monomials import taylor_gradient, taylor_terms
+from sktamm.parametric._normalisation import Reference
+from sktamm.parametric._nuisance import Shifts
+
+__all__ = ["EventRatios", "LearnedEvents", "Objective", "PolynomialEvents"]
+
+_FLOOR = 1e-3
+_BLOCK = 1 << 20
+
+
+def _soft_log(values: FloatArray) -> FloatArray:
+    """ln, below the floor continued as its tangent."""
+    safe = np.maximum(values, _FLOOR)
+    return np.log(safe) + (np.minimum(values, _FLOOR) - _FLOOR) / _FLOOR
+
+
+class EventRatios(Protocol):
+    """Ratios of the events of the data at any theta."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters."""
+
+    def log_density(self, points: FloatArray) -> FloatArray:
+        """Soft ln D, of shape (n_events, n_theta)."""
+
+    def log_total(self, points: FloatArray) -> FloatArray:
+        """Soft ln S, of shape (n_theta,)."""
+
+    def gradients(self, point: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gradients of ln D, of shape (n_events, p), and of ln S, of shape (p,)."""
+
+    def non_positive(self, point: FloatArray) -> NDArray[np.bool_]:
+        """Whether D is not positive, for every event."""
+
+    def take(self, rows: NDArray[np.intp]) -> "EventRatios":
+        """Some of the events."""
+
+    def with_scales(self, scales: FloatArray) -> "EventRatios":
+        """The same, told at which distances the data notice a change."""
+
+
+@dataclass(frozen=True, eq=False)
+class PolynomialEvents:
+    """Ratios from derivatives, with gradients in closed form.
+
+    Attributes
+    ----------
+    derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
+        First and second derivatives.
+    mean : ndarray of shape (p + p (p + 1) / 2,)
+        Their means at the reference point.
+    theta_ref : ndarray of shape (p,)
+        Reference point.
+    """
+
+    derivatives: FloatArray
+    mean: FloatArray
+    theta_ref: FloatArray
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters."""
+        return self.theta_ref.size
+
+    def log_density(self, points: FloatArray) -> FloatArray:
+        """Soft ln D, of shape (n_events, n_theta)."""
+        return _soft_log(1.0 + self.derivatives @ self._terms(points).T)
+
+    def log_total(self, points: FloatArray) -> FloatArray:
+        """Soft ln S, of shape (n_theta,)."""
+        return _soft_log(1.0 + self._terms(points) @ self.mean)
+
+    def gradients(self, point: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gradients of ln D, of shape (n_events, p), and of ln S, of shape (p,)."""
+        terms, change = self._terms(point), taylor_gradient(point, self.theta_ref)
+        density = np.maximum(1.0 + self.derivatives @ terms, _FLOOR)
+        total = np.maximum(1.0 + self.mean @ terms, _FLOOR)
+        return (
+            self.derivatives @ change / density[:, None],
+            self.mean @ change / total,
+        )
+
+    def non_positive(self, point: FloatArray) -> NDArray[np.bool_]:
+        """Whether D is not positive, for every event."""
+        return 1.0 + self.derivatives @ self._terms(point) <= 0
+
+    def take(self, rows: NDArray[np.intp]) -> "PolynomialEvents":
+        """Some of the events."""
+        return replace(self, derivatives=self.derivatives[rows])
+
+    def with_scales(self, scales: FloatArray) -> "PolynomialEvents":
+        """The same: exact gradients need no steps."""
+        return self
+
+    def _terms(self, points: FloatArray) -> FloatArray:
+        return taylor_terms(points, self.theta_ref)
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedEvents:
+    """Ratios of any estimator, with gradients from differences.
+
+    Attributes
+    ----------
+    estimator : ratio estimator
+        With ``log_ratio`` and ``cross_section_ratio``.
+    X : array-like of shape (n_events, n_features)
+        Events.
+    n_parameters : int
+        Number of parameters.
+    step : ndarray of shape (n_parameters,) or float
+        Steps of the differences.
+    """
+
+    estimator: Any
+    X: Any
+    n_parameters: int
+    step: Any = 1e-4
+
+    def log_density(self, points: FloatArray) -> FloatArray:
+        """Soft ln D, of shape (n_events, n_theta)."""
+        log_ratio = np.asarray(self.estimator.log_ratio(self.X, points), dtype=float)
+        return np.where(
+            np.isfinite(log_ratio),
+            log_ratio + self.log_total(points),
+            np.log(_FLOOR) - 1.0,
+        )
+
+    def log_total(self, points: FloatArray) -> FloatArray:
+        """Soft ln S, of shape (n_theta,)."""
+        return _soft_log(np.asarray(self.estimator.cross_section_ratio(points)))
+
+    def gradients(self, point: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gradients of ln D, of shape (n_events, p), and of ln S, of shape (p,)."""
+        steps = self.step * np.eye(self.n_parameters)
+        points = np.concatenate([point + steps, point - steps])
+        up, down = np.split(self.log_density(points), 2, axis=1)
+        total_up, total_down = np.split(self.log_total(points), 2)
+        width = 2.0 * np.broadcast_to(self.step, steps.shape[:1])
+        return (up - down) / width, (total_up - total_down) / width
+
+    def non_positive(self, point: FloatArray) -> NDArray[np.bool_]:
+        """Whether D is not positive, for every event."""
+        return ~np.isfinite(self.estimator.log_ratio(self.X, point))
+
+    def take(self, rows: NDArray[np.intp]) -> "LearnedEvents":
+        """Some of the events."""
+        X = self.X.iloc[rows] if hasattr(self.X, "iloc") else self.X[rows]
+        return replace(self, X=X)
+
+    def with_scales(self, scales: FloatArray) -> "LearnedEvents":
+        """The same, its differences over a hundredth of the distances."""
+        return replace(self, step=1e-2 * scales)
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """The function to minimise; its points are theta followed by the nuisances.
+
+    Attributes
+    ----------
+    events : EventRatios
+        Ratios of the events.
+    shifts : Shifts
+        What the nuisance parameters do.
+    weight : ndarray of shape (n_events,)
+        Data weights.
+    expected : float or None
+        Events expected at the reference point; None for the shape alone.
+    theta_ref : ndarray of shape (p,)
+        Reference point.
+    bounds : ndarray of shape (p, 2)
+        Ends of every parameter, possibly infinite.
+    reference : Reference or None
+        What normalises shifted densities; None where no nuisance moves the shape.
+    """
+
+    events: EventRatios
+    shifts: Shifts
+    weight: FloatArray
+    expected: float | None
+    theta_ref: FloatArray
+    bounds: FloatArray
+    reference: Reference | None = None
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters of interest."""
+        return self.theta_ref.size
+
+    @property
+    def size(self) -> int:
+        """Number of all parameters."""
+        return self.n_parameters + self.shifts.rate_slope.size
+
+    @property
+    def limits(self) -> FloatArray:
+        """Ends of all parameters, of shape (size, 2)."""
+        free = np.tile([-np.inf, np.inf], (self.size - self.n_parameters, 1))
+        return np.concatenate([self.bounds, free])
+
+    def start(self, theta: FloatArray) -> FloatArray:
+        """Full point at theta, the nuisances at zero."""
+        return np.concatenate([theta, np.zeros(self.size - self.n_parameters)])
+
+    def values(self, points: FloatArray) -> FloatArray:
+        """Values at points of shape (n_points, size)."""
+        n_block = max(1, _BLOCK // max(self.weight.size, 1))
+        blocks = [points[i : i + n_block] for i in range(0, len(points), n_block)]
+        return np.concatenate([np.zeros(0), *(self._values(b) for b in blocks)])
+
+    def _values(self, points: FloatArray) -> FloatArray:
+        theta, nu = np.split(points, [self.n_parameters], axis=1)
+        total, n_data = self.events.log_total(theta), self.weight.sum()
+        log_data = self.weight @ self.events.log_density(theta)
+        log_data += nu @ (self.weight @ self.shifts.slope)
+        log_data += nu**2 @ (self.weight @ self.shifts.bend)
+        if self.reference is not None:
+            log_n, log_q = self.reference.log_means(theta, nu)
+            log_data, total = log_data - n_data * log_n, total + log_q - log_n
+        penalty = (nu**2).sum(axis=1)
+        if self.expected is None:
+            return penalty - 2.0 * (log_data - n_data * total)
+        log_rate = nu @ self.shifts.rate_slope + nu**2 @ self.shifts.rate_bend
+        growth = np.expm1(np.minimum(total + log_rate, 500.0))
+        log_data += n_data * log_rate
+        return penalty + 2.0 * self.expected * growth - 2.0 * log_data
+
+    def value_and_gradient(self, point: FloatArray) -> tuple[float, FloatArray]:
+        """Value and gradient at one point."""
+        theta, nu = np.split(point, [self.n_parameters])
+        value, n_data = float(self._values(point[None])[0]), self.weight.sum()
+        density, total_theta = self.events.gradients(theta)
+        by_theta = self.weight @ density
+        by_nu = self.weight @ (self.shifts.slope + 2.0 * nu * self.shifts.bend)
+        log_total, total_nu = self.events.log_total(theta[None])[0], np.zeros(nu.size)
+        if self.reference is not None:
+            n_by_nu, q_by_theta, q_by_nu = self.reference.gradients(theta, nu)
+            log_n, log_q = self.reference.log_means(theta[None], nu[None])
+            log_total = log_total + log_q[0] - log_n[0]
+            total_theta, total_nu = total_theta + q_by_theta, q_by_nu - n_by_nu
+            by_nu = by_nu - n_data * n_by_nu
+        if self.expected is not None:
+            log_rate = nu @ self.shifts.rate_slope + nu**2 @ self.shifts.rate_bend
+            rate_nu = self.shifts.rate_slope + 2.0 * nu * self.shifts.rate_bend
+            by_nu, total_nu = by_nu + n_data * rate_nu, total_nu + rate_nu
+            n_data = self.expected * np.exp(min(log_total + log_rate, 500.0))
+        by_theta, by_nu = by_theta - n_data * total_theta, by_nu - n_data * total_nu
+        return value, np.concatenate([-2.0 * by_theta, 2.0 * nu - 2.0 * by_nu])
+
+    def hessian(self, point: FloatArray, scale: FloatArray) -> FloatArray:
+        """Second derivatives, from central differences of the gradient.
+
+        Parameters
+        ----------
+        point : ndarray of shape (size,)
+            Point.
+        scale : ndarray of shape (size,)
+            Steps are a thousandth of it.
+
+        Returns
+        -------
+        hessian : ndarray of shape (size, size)
+            Symmetric.
+        """
+        rows = []
+        for step in np.diag(1e-3 * scale):
+            up = self.value_and_gradient(point + step)[1]
+            down = self.value_and_gradient(point - step)[1]
+            rows.append((up - down) / (2.0 * step.sum()))
+        hessian = np.array(rows)
+        return 0.5 * (hessian + hessian.T)
+
+    def with_scales(self, scales: FloatArray) -> "Objective":
+        """The same, its events told at which distances the data notice a change."""
+        chosen, reference = scales[: self.n_parameters], self.reference
+        if reference is not None:
+            reference = replace(reference, events=reference.events.with_scales(chosen))
+        events = self.events.with_scales(chosen)
+        return replace(self, events=events, reference=reference)
+
+    def take(self, rows: NDArray[np.intp], weight: FloatArray) -> "Objective":
+        """The same for some of the events, with other weights."""
+        shifts = replace(
+            self.shifts, slope=self.shifts.slope[rows], bend=self.shifts.bend[rows]
+        )
+        events = self.events.take(rows)
+        return replace(self, events=events, shifts=shifts, weight=weight)

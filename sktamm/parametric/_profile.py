@@ -1,0 +1,192 @@
+"""A likelihood whose minima are known, and what can be asked of it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from sktamm._numerics import FloatArray
+from sktamm.exceptions import InvalidInputError
+from sktamm.parametric._minimum import Minima, profile_values
+from sktamm.parametric._objective import Objective
+from sktamm.parametric._regions import (
+    ConfidenceRegion,
+    LikelihoodFit,
+    ParameterInterval,
+    ProfileScan,
+    contour_points,
+    covariance_at,
+    ellipse_points,
+    find_segments,
+)
+
+__all__ = ["FittedLikelihood"]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedLikelihood:
+    """Function of the parameters, with its natural distances and its minima.
+
+    Attributes
+    ----------
+    objective : Objective
+        -2 ln L.
+    scales : ndarray of shape (size,)
+        Natural distances.
+    minima : Minima
+        The deepest first.
+    """
+
+    objective: Objective
+    scales: FloatArray
+    minima: Minima
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """Covariance of all parameters at the best fit; NaN where there is none."""
+        return covariance_at(self.objective, self.minima.points[0], self.scales)
+
+    def best_fit(self) -> LikelihoodFit:
+        """Parameters of maximum likelihood, and whether to trust them."""
+        n, point = self.objective.n_parameters, self.minima.points[0]
+        low, high = self.objective.bounds.T
+        near = 1e-6 * self.scales[:n]
+        return LikelihoodFit(
+            theta=point[:n].copy(),
+            nuisance=point[n:].copy(),
+            nll=float(self.minima.values[0]),
+            std=np.sqrt(np.diag(self.covariance)[:n]),
+            covariance=self.covariance,
+            converged=self.minima.converged,
+            at_bound=(point[:n] <= low + near) | (point[:n] >= high - near),
+            n_non_positive=int(self.objective.events.non_positive(point[:n]).sum()),
+            minima=self.minima.points[:, :n].copy(),
+        )
+
+    def profile(self, i: int, values: ArrayLike, others: str) -> ProfileScan:
+        """Likelihood along one parameter."""
+        self.check(i)
+        grid = np.atleast_1d(np.asarray(values, dtype=float))
+        delta, points = self._path([i], grid[:, None], others)
+        n = self.objective.n_parameters
+        return ProfileScan(i, grid, delta, points[:, :n])
+
+    def surface(self, i: int, j: int, values: Any, others: str) -> FloatArray:
+        """Likelihood on a grid of two parameters."""
+        self.check(i, j)
+        axes = [np.atleast_1d(np.asarray(v, dtype=float)) for v in values]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+        # Every other row backwards, so that neighbours on the path are close.
+        grid[1::2] = grid[1::2, ::-1]
+        delta = self._path([i, j], grid.reshape(-1, 2), others)[0]
+        delta = delta.reshape(grid.shape[:2])
+        delta[1::2] = delta[1::2, ::-1].copy()
+        return delta
+
+    def interval(self, i: int, level: float, others: str) -> ParameterInterval:
+        """Confidence interval of one parameter."""
+        self.check(i)
+        segments = find_segments(
+            self.objective,
+            self.minima,
+            i,
+            float(stats.chi2.ppf(_check_level(level), 1)),
+            self._free([i], others),
+            self.scales,
+            self._unit(i),
+        )
+        return ParameterInterval(
+            parameter=i,
+            level=float(level),
+            estimate=float(self.minima.points[0, i]),
+            lower=float(segments[0, 0]),
+            upper=float(segments[-1, 1]),
+            segments=segments,
+            others=others,
+        )
+
+    def ellipse(
+        self, i: int, j: int, level: float, others: str, n_points: int
+    ) -> ConfidenceRegion:
+        """Ellipse of two parameters."""
+        self.check(i, j)
+        centre = self.minima.points[0, [i, j]]
+        covariance = self._pair_covariance([i, j], others)
+        points = ellipse_points(centre, covariance, _check_level(level), n_points)
+        return ConfidenceRegion(
+            (i, j), float(level), centre, points, covariance, others, "ellipse"
+        )
+
+    def contour(
+        self, i: int, j: int, level: float, others: str, n_points: int
+    ) -> ConfidenceRegion:
+        """Exact contour of two parameters."""
+        self.check(i, j)
+        covariance = self._pair_covariance([i, j], others)
+        points = contour_points(
+            self.objective,
+            self.minima,
+            (i, j),
+            _check_level(level),
+            self._free([i, j], others),
+            self.scales,
+            covariance,
+            n_points,
+        )
+        centre = self.minima.points[0, [i, j]]
+        return ConfidenceRegion(
+            (i, j), float(level), centre, points, covariance, others, "contour"
+        )
+
+    def check(self, *indices: Any) -> None:
+        """Refuse what are no different indices of parameters."""
+        n = self.objective.n_parameters
+        good = all(isinstance(i, Integral) and 0 <= int(i) < n for i in indices)
+        if not good or len(set(indices)) < len(indices):
+            raise InvalidInputError(
+                f"parameters must be different indices below {n}, got {indices}."
+            )
+
+    def _path(
+        self, index: list[int], values: FloatArray, others: str
+    ) -> tuple[FloatArray, FloatArray]:
+        best = self.minima.points[0]
+        points = np.tile(best, (len(values), 1))
+        points[:, index] = values
+        free = self._free(index, others)
+        value, ends = profile_values(self.objective, points, free, self.scales, best)
+        return value - self.minima.values[0], ends
+
+    def _free(self, index: list[int], others: str) -> NDArray[np.bool_]:
+        """Parameters to minimise over."""
+        if others not in ("profile", "fix"):
+            raise InvalidInputError(
+                f"others must be 'profile' or 'fix', got {others!r}."
+            )
+        free = np.full(self.objective.size, others == "profile")
+        free[index] = False
+        return free
+
+    def _pair_covariance(self, index: list[int], others: str) -> FloatArray:
+        chosen = np.ix_(index, index)
+        if self._free(index, others).any() or not np.isfinite(self.covariance).all():
+            return self.covariance[chosen]
+        return np.linalg.inv(np.linalg.inv(self.covariance)[chosen])
+
+    def _unit(self, i: int) -> float:
+        """Unit of a scan: the standard error where it is sensible."""
+        scale = self.scales[i]
+        variance = self.covariance[i, i]
+        if not np.isfinite(variance):
+            return float(scale)
+        return float(np.clip(np.sqrt(variance), 1e-2 * scale, 10.0 * scale))
+
+
+def _check_level(level: Any) -> float:
+    if not isinstance(level, Real) or not 0.0 < float(level) < 1.0:
+        raise InvalidInputError(f"level must be between 0 and 1, got {level!r}.")
+    return float(level)

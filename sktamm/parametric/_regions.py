@@ -1,0 +1,420 @@
+"""Regions of confidence: intervals, ellipses and exact contours.
+
+A region of level c holds the points whose likelihood, profiled over the other
+parameters (or with these held at the best fit), is within the quantile c of chi^2 with
+one or two degrees of freedom of its maximum (Wilks). Ellipses are its approximation by
+the second derivatives at the best fit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from sktamm._numerics import FloatArray
+from sktamm.parametric._minimum import Minima, profile_values
+from sktamm.parametric._objective import Objective
+
+__all__ = [
+    "ConfidenceRegion",
+    "LikelihoodFit",
+    "ParameterInterval",
+    "ProfileScan",
+    "contour_points",
+    "covariance_at",
+    "ellipse_points",
+    "find_segments",
+]
+
+# Distances of the scan from a minimum, in standard errors.
+_DISTANCES = np.geomspace(0.05, 300.0, 30)
+_FAR = 2.0**12
+
+
+@dataclass(frozen=True, eq=False)
+class LikelihoodFit:
+    """The best fit.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_parameters,)
+        Parameters of maximum likelihood.
+    nuisance : ndarray of shape (n_nuisances,)
+        Nuisance parameters there.
+    nll : float
+        -2 ln L relative to the reference point.
+    std : ndarray of shape (n_parameters,)
+        Standard errors; NaN where the second derivatives say nothing.
+    covariance : ndarray of shape (n_parameters + n_nuisances,) * 2
+        Twice the inverse of the second derivatives of ``nll``; NaN where they are not
+        positive definite.
+    converged : bool
+        Whether the descent ended well.
+    at_bound : ndarray of bool, shape (n_parameters,)
+        Which parameters are at one of their bounds.
+    n_non_positive : int
+        Number of events whose density is not positive at the best fit.
+    minima : ndarray of shape (n_minima, n_parameters)
+        All stationary points that descents ended in, the best fit first.
+    """
+
+    theta: FloatArray
+    nuisance: FloatArray
+    nll: float
+    std: FloatArray
+    covariance: FloatArray
+    converged: bool
+    at_bound: NDArray[np.bool_]
+    n_non_positive: int
+    minima: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class ProfileScan:
+    """Likelihood along one parameter.
+
+    Attributes
+    ----------
+    parameter : int
+        Index of the parameter.
+    values : ndarray of shape (n_points,)
+        Its values.
+    delta : ndarray of shape (n_points,)
+        -2 ln of the likelihood ratio to the best fit, minimal over the others.
+    theta : ndarray of shape (n_points, n_parameters)
+        All parameters at these minima.
+    """
+
+    parameter: int
+    values: FloatArray
+    delta: FloatArray
+    theta: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterInterval:
+    """Confidence interval of one parameter.
+
+    Attributes
+    ----------
+    parameter : int
+        Index of the parameter.
+    level : float
+        Confidence level.
+    estimate : float
+        Best fit.
+    lower, upper : float
+        Outermost ends; infinite where the likelihood does not end the interval.
+    segments : ndarray of shape (n_segments, 2)
+        The parts of the region, which need not be connected.
+    others : {"profile", "fix"}
+        What was done with the other parameters.
+    """
+
+    parameter: int
+    level: float
+    estimate: float
+    lower: float
+    upper: float
+    segments: FloatArray
+    others: str
+
+
+@dataclass(frozen=True, eq=False)
+class ConfidenceRegion:
+    """Region of two parameters.
+
+    Attributes
+    ----------
+    parameters : tuple of two int
+        Indices of the parameters.
+    level : float
+        Confidence level.
+    centre : ndarray of shape (2,)
+        Best fit.
+    points : ndarray of shape (n_points, 2)
+        Closed curve, NaN where there is none.
+    covariance : ndarray of shape (2, 2)
+        Covariance of the two from the second derivatives at the best fit.
+    others : {"profile", "fix"}
+        What was done with the other parameters.
+    kind : {"ellipse", "contour"}
+        Approximation or exact.
+    """
+
+    parameters: tuple[int, int]
+    level: float
+    centre: FloatArray
+    points: FloatArray
+    covariance: FloatArray
+    others: str
+    kind: str
+
+    @property
+    def area(self) -> float:
+        """Area within the curve."""
+        x, y = (self.points - self.centre).T
+        return float(0.5 * abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+
+
+def covariance_at(
+    objective: Objective, point: FloatArray, scales: FloatArray
+) -> FloatArray:
+    """Twice the inverse of the second derivatives, NaN where not positive definite.
+
+    Parameters
+    ----------
+    objective : Objective
+        Function of the parameters.
+    point : ndarray of shape (size,)
+        Minimum.
+    scales : ndarray of shape (size,)
+        Natural distances.
+
+    Returns
+    -------
+    covariance : ndarray of shape (size, size)
+        Covariance of all parameters.
+    """
+    hessian = objective.hessian(point, scales) * np.outer(scales, scales)
+    if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian)[0] < 1e-6:
+        return np.full(hessian.shape, np.nan)
+    return 2.0 * np.linalg.inv(hessian) * np.outer(scales, scales)
+
+
+def find_segments(
+    objective: Objective,
+    minima: Minima,
+    i: int,
+    quantile: float,
+    free: NDArray[np.bool_],
+    scales: FloatArray,
+    std: float,
+) -> FloatArray:
+    """Parts of one axis where the likelihood is within a quantile of its maximum.
+
+    Parameters
+    ----------
+    objective : Objective
+        Function of the parameters.
+    minima : Minima
+        Minima; held parameters keep the values of the first.
+    i : int
+        Index of the parameter.
+    quantile : float
+        Largest value above the minimum.
+    free : ndarray of bool, shape (size,)
+        Parameters to minimise over.
+    scales : ndarray of shape (size,)
+        Natural distances.
+    std : float
+        Standard error of the parameter, the unit of the scan.
+
+    Returns
+    -------
+    segments : ndarray of shape (n_segments, 2)
+        Lower and upper ends.
+    """
+    low, high = objective.limits[i]
+    grid = _scan_grid(minima.points[:, i], std, low, high)
+    best = minima.points[0]
+
+    def path(values: FloatArray) -> FloatArray:
+        points = np.tile(best, (values.size, 1))
+        points[:, i] = values
+        return points
+
+    start = int(np.searchsorted(grid, best[i]))
+    right, ends_right = profile_values(
+        objective, path(grid[start:]), free, scales, best
+    )
+    left, ends_left = profile_values(
+        objective, path(grid[:start][::-1]), free, scales, best
+    )
+    delta = np.concatenate([left[::-1], right])
+    ends = np.concatenate([ends_left[::-1], ends_right])
+    level = min(minima.values[0], delta.min()) + quantile
+
+    def excess(value: float, near: FloatArray) -> float:
+        point = path(np.array([value]))
+        return float(profile_values(objective, point, free, scales, near)[0][0]) - level
+
+    return _crossings(grid, delta - level, ends, excess, (low, high))
+
+
+def _scan_grid(centres: FloatArray, std: float, low: float, high: float) -> FloatArray:
+    reach = std * np.concatenate([-_DISTANCES[::-1], [0.0], _DISTANCES])
+    near = reach[np.abs(reach) < 6.0 * std]
+    parts = [centres[0] + reach, *(c + near for c in centres[1:])]
+    parts += [v for v in (np.array([low]), np.array([high])) if np.isfinite(v[0])]
+    return np.unique(np.clip(np.concatenate(parts), low, high))
+
+
+def _crossings(
+    grid: FloatArray,
+    excess: FloatArray,
+    ends: FloatArray,
+    function: Callable[[float, FloatArray], float],
+    limits: tuple[float, float],
+) -> FloatArray:
+    """Intervals of negative excess, their ends refined between grid points."""
+    inside = excess <= 0
+    edges = []
+    if inside[0]:
+        edges.append(limits[0])
+    for k in np.flatnonzero(inside[1:] != inside[:-1]):
+        near = ends[k] if inside[k] else ends[k + 1]
+        width = grid[k + 1] - grid[k]
+        edges.append(_root(function, grid[k], grid[k + 1], near, 1e-9 * width))
+    if inside[-1]:
+        edges.append(limits[1])
+    return np.array(edges).reshape(-1, 2)
+
+
+def _root(
+    function: Callable[[float, FloatArray], float],
+    low: float,
+    high: float,
+    near: FloatArray,
+    tol: float,
+) -> float:
+    ends = [function(low, near), function(high, near)]
+    if ends[0] * ends[1] > 0:
+        # A descent from elsewhere found a deeper minimum: the grid point has the root.
+        return low if abs(ends[0]) < abs(ends[1]) else high
+    tol = max(tol, 4.0 * np.finfo(float).eps * max(abs(low), abs(high)))
+    return float(optimize.brentq(function, low, high, args=(near,), xtol=tol))
+
+
+def ellipse_points(
+    centre: FloatArray, covariance: FloatArray, level: float, n_points: int
+) -> FloatArray:
+    """Points of the ellipse of a level for two normal parameters.
+
+    Parameters
+    ----------
+    centre : ndarray of shape (2,)
+        Best fit.
+    covariance : ndarray of shape (2, 2)
+        Covariance.
+    level : float
+        Confidence level.
+    n_points : int
+        Number of points.
+
+    Returns
+    -------
+    points : ndarray of shape (n_points, 2)
+        Closed curve; NaN where the covariance is.
+    """
+    if not np.isfinite(covariance).all():
+        return np.full((n_points, 2), np.nan)
+    radius = np.sqrt(stats.chi2.ppf(level, 2))
+    return centre + radius * _circle(n_points) @ np.linalg.cholesky(covariance).T
+
+
+def _circle(n_points: int) -> FloatArray:
+    angle = 2.0 * np.pi * np.arange(n_points) / n_points
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def contour_points(
+    objective: Objective,
+    minima: Minima,
+    pair: tuple[int, int],
+    level: float,
+    free: NDArray[np.bool_],
+    scales: FloatArray,
+    covariance: FloatArray,
+    n_points: int,
+) -> FloatArray:
+    """First points on rays from the best fit where the likelihood leaves the region.
+
+    Parameters
+    ----------
+    objective : Objective
+        Function of the parameters.
+    minima : Minima
+        Minima.
+    pair : tuple of two int
+        Indices of the parameters.
+    level : float
+        Confidence level.
+    free : ndarray of bool, shape (size,)
+        Parameters to minimise over.
+    scales : ndarray of shape (size,)
+        Natural distances.
+    covariance : ndarray of shape (2, 2)
+        Covariance, whose ellipse chooses the rays; may be NaN.
+    n_points : int
+        Number of rays.
+
+    Returns
+    -------
+    points : ndarray of shape (n_points, 2)
+        Closed curve, cut at bounds.
+    """
+    index = list(pair)
+    best, quantile = minima.points[0], stats.chi2.ppf(level, 2)
+    shape = np.diag(scales[index])
+    if np.isfinite(covariance).all():
+        shape = np.sqrt(quantile) * np.linalg.cholesky(covariance)
+    low, high = objective.limits[index].T
+    points, near = np.empty((n_points, 2)), best
+    for k, ray in enumerate(_circle(n_points) @ shape.T):
+        far = _longest(best[index], ray, low, high)
+        points[k], near = _along(
+            objective,
+            best,
+            near,
+            index,
+            ray,
+            far,
+            minima.values[0] + quantile,
+            free,
+            scales,
+        )
+    return points
+
+
+def _longest(
+    centre: FloatArray, ray: FloatArray, low: FloatArray, high: FloatArray
+) -> float:
+    """Length of the ray up to the bounds."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lengths = np.where(ray > 0, (high - centre) / ray, (low - centre) / ray)
+    return float(np.min(np.where(ray == 0, np.inf, lengths)))
+
+
+def _along(
+    objective: Objective,
+    best: FloatArray,
+    near: FloatArray,
+    index: list[int],
+    ray: FloatArray,
+    far: float,
+    level: float,
+    free: NDArray[np.bool_],
+    scales: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Point of one ray, and the full point there."""
+    last = near
+
+    def excess(length: float) -> float:
+        nonlocal last
+        point = best.copy()
+        point[index] = best[index] + length * ray
+        value, ends = profile_values(objective, point[None], free, scales, last)
+        last = ends[0]
+        return float(value[0]) - level
+
+    inner, outer = 0.0, min(0.5, far)
+    while excess(outer) < 0 and outer < min(far, _FAR):
+        inner, outer = outer, min(1.3 * outer, far)
+    if outer >= _FAR:
+        return np.full(2, np.nan), best
+    if excess(outer) > 0:
+        outer = float(optimize.brentq(excess, inner, outer, xtol=1e-7))
+    return best[index] + outer * ray, last
