@@ -22,7 +22,7 @@ from sktamm._validation import check_sums, read_weight
 from sktamm.components._classifiers import rows_of_classes
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["LightGBMRatioClassifier"]
+__all__ = ["LightGBMRatioClassifier", "make_lightgbm_regressor"]
 
 FloatArray = NDArray[np.float64]
 
@@ -304,6 +304,39 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
         threads = _threads(self.n_jobs)
         raw = booster.predict(np.asarray(features), raw_score=True, num_threads=threads)
         return np.asarray(raw)
+
+
+def make_lightgbm_regressor(loss: str = "squared_error") -> Any:
+    """LightGBM's own regressor with a fixed number of small trees.
+
+    Without early stopping, whose held-out rows could not be kept apart from copies of
+    the same events.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "logistic"}, default="squared_error"
+        What is minimised; "logistic" takes targets between 0 and 1.
+
+    Returns
+    -------
+    regressor : lightgbm.LGBMRegressor
+        Not fitted.
+    """
+    import lightgbm
+
+    objectives = {"squared_error": "regression", "logistic": "cross_entropy"}
+    return lightgbm.LGBMRegressor(
+        n_estimators=200,
+        learning_rate=0.05,
+        num_leaves=7,
+        min_child_samples=100,
+        reg_lambda=1.0,
+        objective=objectives[loss],
+        n_jobs=_threads(None),
+        deterministic=True,
+        force_col_wise=True,
+        verbosity=-1,
+    )
 
 
 def _read_weight(

@@ -164,6 +164,7 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
         sample_weight: ArrayLike | None = None,
         *,
         member_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> Self:
         """Train all members on labelled events.
 
@@ -178,6 +179,8 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
         member_weight : array-like of shape (n_members, n_samples) or None
             Factors on the weights for each member, in place of the bootstrap. A member
             does not see events of weight zero, nor are they held out for it.
+        groups : array-like of shape (n_samples,) or None
+            Ids of rows that are held out, and resampled, together: copies of an event.
 
         Returns
         -------
@@ -198,7 +201,8 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
         labels = _labels(y)
         if not resume:
             self._set_classes(np.unique(labels))
-        rows = self._labelled(features, labels, sample_weight, member_weight)
+        aligned = sample_weight, member_weight, groups
+        rows = self._labelled(features, labels, *aligned)
         return self._train(rows, resume=resume, one_pass=False)
 
     def partial_fit(
@@ -329,6 +333,7 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
         y: NDArray[Any],
         sample_weight: ArrayLike | None,
         member_weight: ArrayLike | None,
+        groups: ArrayLike | None = None,
     ) -> Given:
         n_classes = len(self.classes_)
         codes = np.searchsorted(self.classes_, y).clip(max=n_classes - 1)
@@ -338,7 +343,8 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
                 f"y must hold the classes {self.classes_}, got {y[unknown[0]]!r}."
             )
         codes = codes.astype(np.int64)
-        given = self._given(X, codes, n_classes, codes, sample_weight, member_weight)
+        aligned = sample_weight, member_weight, groups
+        given = self._given(X, codes, n_classes, codes, *aligned)
         if self.class_weight is None:
             return given
         factors = compute_class_weight(

@@ -2,16 +2,20 @@
 
 The squared error is minimised by the conditional mean E[y|x]: with labels that average
 to a density ratio or to a derivative of one, the mean is that ratio (Brehmer, Cranmer,
-Louppe and Pavez 2018). Targets are standardised within, so their units do not matter.
+Louppe and Pavez 2018). So is the cross-entropy with labels that are probabilities
+(Stoye, Brehmer, Louppe, Pavez and Cranmer 2018). Targets are standardised within, so
+their units do not matter.
 """
 
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from sktamm.components._links import LINKS, link_factors, link_spreads
 from sktamm.components._stacked import Given, StackedMLP, inverse, weighted_moments
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
@@ -19,7 +23,8 @@ __all__ = ["TorchMLPRegressor"]
 
 FloatArray = NDArray[np.float64]
 
-_LOSSES = ("squared_error", "huber", "poisson")
+_LOSSES = ("squared_error", "huber", "poisson", "logistic")
+_OWN_LINK = ("poisson", "logistic")
 
 
 class TorchMLPRegressor(RegressorMixin, StackedMLP):
@@ -31,9 +36,17 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         Widths of the hidden layers; an empty sequence is linear regression.
     activation : {"leaky_relu", "relu", "tanh", "elu", "gelu"}, default="leaky_relu"
         Function of the hidden layers; the leaky one has slope 0.2 below zero.
-    loss : {"squared_error", "huber", "poisson"}, default="squared_error"
+    loss : {"squared_error", "huber", "poisson", "logistic"}, default="squared_error"
         What is minimised. Targets are standardised, so "huber" is linear beyond one
-        standard deviation; "poisson" takes targets >= 0 and predicts positive means.
+        standard deviation; "poisson" takes targets >= 0 and predicts positive means;
+        "logistic" is the cross-entropy with targets between 0 and 1.
+    link : {"linear", "exponential", "cholesky"}, default="linear"
+        From the outputs of the network to predictions; the loss is that of the targets
+        in any case. "exponential" suits targets of heavy tails and acts on those whose
+        values all have one sign; "cholesky" takes first and second derivatives of a
+        density with respect to parameters, in the order of `joint_derivatives`, and
+        keeps the density positive. Losses other than "squared_error" and "huber" have a
+        link of their own.
     n_members : int, default=1
         Number of networks, trained at once.
     bootstrap : bool, default=True
@@ -108,6 +121,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         activation: str = "leaky_relu",
         *,
         loss: str = "squared_error",
+        link: str = "linear",
         n_members: int = 1,
         bootstrap: bool = True,
         learning_rate: float = 1e-3,
@@ -127,6 +141,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.loss = loss
+        self.link = link
         self.n_members = n_members
         self.bootstrap = bootstrap
         self.learning_rate = learning_rate
@@ -150,6 +165,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         sample_weight: ArrayLike | None = None,
         *,
         member_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
     ) -> Self:
         """Train all members.
 
@@ -164,6 +180,8 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         member_weight : array-like of shape (n_members, n_samples) or None
             Factors on the weights for each member, in place of the bootstrap. A member
             does not see events of weight zero, nor are they held out for it.
+        groups : array-like of shape (n_samples,) or None
+            Ids of rows that are held out, and resampled, together: copies of an event.
 
         Returns
         -------
@@ -173,13 +191,13 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         Raises
         ------
         InvalidInputError
-            Weights do not sum to a positive number, or a target of the Poisson loss is
-            negative.
+            Weights do not sum to a positive number, or a target is out of the range of
+            the loss.
         IncompatibleChoiceError
             A parameter is out of its range, or the training diverged.
         """
         resume = self.warm_start and hasattr(self, "coefs_")
-        rows = self._observed(X, y, sample_weight, member_weight, resume)
+        rows = self._observed(X, y, (sample_weight, member_weight, groups), resume)
         return self._train(rows, resume=resume, one_pass=False)
 
     def partial_fit(
@@ -216,7 +234,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
             A parameter is out of its range, or the training diverged.
         """
         resume = hasattr(self, "coefs_")
-        rows = self._observed(X, y, sample_weight, member_weight, resume)
+        rows = self._observed(X, y, (sample_weight, member_weight), resume)
         return self._train(rows, resume=resume, one_pass=True)
 
     def predict_members(self, X: ArrayLike) -> FloatArray:
@@ -235,8 +253,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         """
         check_is_fitted(self)
         z = self._member_outputs(self._read(X, reset=False), np.float64)
-        z = np.exp(z) if self.loss == "poisson" else z
-        values = self._target_centre + self._target_spread * z
+        values = self._target_centre + self._target_spread * self._linked(z)
         return values[..., 0] if self._one_target else values
 
     def predict(
@@ -275,13 +292,9 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         self,
         X: ArrayLike,
         y: ArrayLike,
-        sample_weight: ArrayLike | None,
-        member_weight: ArrayLike | None,
+        aligned: tuple[ArrayLike | None, ...],
         resume: bool,
     ) -> Given:
-        if self.loss not in _LOSSES:
-            message = f"loss must be one of {_LOSSES}, got {self.loss!r}."
-            raise IncompatibleChoiceError(message)
         self._check_parameters()
         checks = {"multi_output": True, "y_numeric": True}
         features, y = self._read(X, y, reset=not resume, **checks)
@@ -289,18 +302,57 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         if self.loss == "poisson" and (target < 0).any():
             message = f"y must not be negative for loss='poisson', got {target.min()}."
             raise InvalidInputError(message)
+        if self.loss == "logistic" and not ((target >= 0) & (target <= 1)).all():
+            raise InvalidInputError(
+                "y must be between 0 and 1 for loss='logistic', got values from "
+                f"{target.min()} to {target.max()}."
+            )
         n_outputs = 1 if target.ndim == 1 else target.shape[1]
-        weights = sample_weight, member_weight
-        return self._given(features, target, n_outputs, None, *weights)
+        return self._given(features, target, n_outputs, None, *aligned)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        for name, allowed in (("loss", _LOSSES), ("link", tuple(LINKS))):
+            if getattr(self, name) not in allowed:
+                raise IncompatibleChoiceError(
+                    f"{name} must be one of {allowed}, got {getattr(self, name)!r}."
+                )
+        if self.loss in _OWN_LINK and self.link != "linear":
+            raise IncompatibleChoiceError(
+                f"link must be 'linear' for loss={self.loss!r}, which has its own, got "
+                f"{self.link!r}."
+            )
 
     def _standardise(self, rows: Given, weight: FloatArray) -> None:
         super()._standardise(rows, weight)
         self._one_target = rows.target.ndim == 1
         target = rows.target.reshape(len(weight), -1)
         centre, spread = weighted_moments(target, weight)
+        self._link_factors: tuple[float, ...] = ()
         if self.loss == "poisson":
             centre, spread = np.zeros_like(centre), np.maximum(centre, 0.0)
+        elif self.loss == "logistic":
+            centre, spread = np.zeros_like(centre), np.ones_like(spread)
+        elif self.link != "linear":
+            one_sign = ~((target > 0).any(axis=0) & (target < 0).any(axis=0))
+            spread = link_spreads(self.link, centre, spread)
+            factors = link_factors(self.link, centre, spread, one_sign)
+            self._link_factors = tuple(factors.tolist())
+            offset = (factors == 0) & (self.link == "exponential")
+            centre = np.where(offset, centre, 0.0)
         self._target_centre, self._target_spread = centre, spread
+
+    def _link_options(self) -> dict[str, Any]:
+        return {"link": self.link, "link_factors": self._link_factors}
+
+    def _linked(self, z: FloatArray) -> FloatArray:
+        from sktamm.components import _torch
+
+        if self.loss == "poisson":
+            return np.exp(z)
+        if self.loss == "logistic":
+            return expit(z)
+        return _torch.linked(z, self.link, self._link_factors)
 
     def _network_target(self, target: NDArray[Any]) -> NDArray[Any]:
         target = target.reshape(len(target), -1)

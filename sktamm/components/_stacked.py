@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from sktamm._validation import read_weight
+from sktamm._validation import encode, read_weight
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Given(NamedTuple):
     n_outputs: int
     codes: IntArray | None  # (n_rows,) class numbers, None in regression
     member_weight: FloatArray | None  # (n_members, n_rows)
+    groups: IntArray | None = None  # (n_rows,) numbers of rows that stay together
 
 
 class StackedMLP(BaseEstimator):
@@ -129,6 +130,8 @@ class StackedMLP(BaseEstimator):
         enough = counts.min() >= _LEAST_PER_CLASS and room
         if one_pass or not self.early_stopping or not enough:
             return everything, None
+        if rows.groups is not None:
+            return self._split_groups(rows.groups, stream)
         training, held_out = train_test_split(
             everything,
             test_size=n_held_out,
@@ -136,6 +139,17 @@ class StackedMLP(BaseEstimator):
             random_state=int(stream.generate_state(1)[0]),
         )
         return np.sort(training), np.sort(held_out)
+
+    def _split_groups(
+        self, groups: IntArray, stream: np.random.SeedSequence
+    ) -> tuple[IntArray, IntArray | None]:
+        """Hold whole groups out; None where there are too few."""
+        order = np.random.default_rng(stream).permutation(int(groups.max()) + 1)
+        n_held_out = round(self.validation_fraction * len(order))
+        if not 0 < n_held_out < len(order):
+            return np.arange(len(groups)), None
+        held_out = np.isin(groups, order[:n_held_out])
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
     def _event_weights(
         self,
@@ -145,7 +159,7 @@ class StackedMLP(BaseEstimator):
     ) -> Float32Array:
         """Weights of shape (n_rows, n_members), with one column if all are equal.
 
-        Held-out rows are not resampled.
+        Held-out rows are not resampled; groups are as a whole.
         """
         base = rows.weight
         if rows.member_weight is None and (self.n_members == 1 or not self.bootstrap):
@@ -153,9 +167,11 @@ class StackedMLP(BaseEstimator):
         weight = np.empty((len(base), self.n_members), dtype=np.float32)
         if rows.member_weight is not None:
             return np.multiply(base[:, None], rows.member_weight.T, out=weight)
+        groups = rows.groups
+        n_units = len(base) if groups is None else int(groups.max()) + 1
         for m, member in enumerate(stream.spawn(self.n_members)):
-            draws = np.random.default_rng(member).poisson(1.0, len(base))
-            weight[:, m] = base * draws
+            draws = np.random.default_rng(member).poisson(1.0, n_units)
+            weight[:, m] = base * (draws if groups is None else draws[groups])
         if held_out is not None:
             weight[held_out] = base[held_out, None]
         # A class of few rows may be lost to a member: it keeps the plain weights then.
@@ -231,7 +247,12 @@ class StackedMLP(BaseEstimator):
             mixed_precision=mixed or self.mixed_precision is True,
             progress=bool(self.progress) and not one_pass,
             seed=int(stream.generate_state(1)[0]),
+            **self._link_options(),
         )
+
+    def _link_options(self) -> dict[str, Any]:
+        """Link of the outputs, where there is a choice."""
+        return {}
 
     def _store(self, outcome: "Outcome") -> None:
         loss = outcome.loss[outcome.best_epoch, np.arange(outcome.loss.shape[1])]
@@ -297,6 +318,7 @@ class StackedMLP(BaseEstimator):
         codes: IntArray | None,
         sample_weight: ArrayLike | None,
         member_weight: ArrayLike | None,
+        groups: ArrayLike | None = None,
     ) -> Given:
         """Bring rows and weights together; refuse weights that sum to nothing."""
         weight = read_weight(sample_weight, len(X))
@@ -306,7 +328,8 @@ class StackedMLP(BaseEstimator):
         _check_totals("sample_weight", weight[:, None], codes, labels)
         if members is not None:
             _check_totals("member_weight", (members * weight).T, codes, labels)
-        return Given(X, target, weight, n_outputs, codes, members)
+        numbers = None if groups is None else encode(groups, "groups", len(X))[1]
+        return Given(X, target, weight, n_outputs, codes, members, numbers)
 
     def _read_member_weight(
         self, member_weight: ArrayLike | None, n_rows: int

@@ -27,17 +27,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from sktamm.components._links import LINKS
+
 __all__ = [
     "ACTIVATIONS",
     "LOSSES",
     "Moments",
     "Network",
+    "Objective",
     "Options",
     "Outcome",
     "Rows",
     "has_cuda",
+    "layers",
+    "linked",
     "mean_log_softmax",
     "member_outputs",
+    "outputs",
     "train",
 ]
 
@@ -64,6 +70,11 @@ class Rows(NamedTuple):
         return Rows(*(column.index_select(0, index) for column in self))
 
 
+# What is minimised, and the summed losses of the members, from the parameters and a
+# minibatch.
+Objective = Callable[[Tensor, Rows, "Options"], tuple[Tensor, Tensor]]
+
+
 class Network(NamedTuple):
     """A fitted stack of networks."""
 
@@ -88,6 +99,8 @@ class Options(NamedTuple):
     mixed_precision: bool
     progress: bool
     seed: int
+    link: str = "linear"
+    link_factors: tuple[float, ...] = ()
 
 
 class Outcome(NamedTuple):
@@ -112,6 +125,7 @@ def train(
     validation: IntArray | None,
     options: Options,
     moments: Moments | None = None,
+    objective: Objective | None = None,
 ) -> Outcome:
     """Minimise the weighted loss of every member on the training rows.
 
@@ -127,6 +141,9 @@ def train(
         How to train.
     moments : tuple or None
         State of the optimiser of an earlier call.
+    objective : callable or None
+        What is minimised instead. It may couple the members, so that all keep the
+        weights of one epoch, the best one for their mean loss.
 
     Returns
     -------
@@ -144,16 +161,21 @@ def train(
     best = _Best(leaf, options.patience, held_out)
     losses: list[Tensor] = []
     history: list[Tensor] = []
+    value = _separate if objective is None else objective
     for epoch in _epochs(options):
         order = index[torch.randperm(len(index), generator=generator)]
         batches = order.to(options.device).tensor_split(n_batches)
         step = slice(epoch * n_batches, (epoch + 1) * n_batches)
         pairs = zip(batches, rates[step], strict=True)
-        losses.append(_one_epoch(leaf, data, pairs, optimiser, options))
+        part = data, pairs, options
+        losses.append(_one_epoch(leaf, part, optimiser, value))
         if held_out is None:
             best.take_last(leaf, epoch)
             continue
-        history.append(best.update(leaf, _losses(leaf, held_out, options), epoch))
+        rated = _losses(leaf, held_out, options)
+        if objective is not None:
+            rated = rated.mean(dim=0, keepdim=True).expand_as(rated)
+        history.append(best.update(leaf, rated, epoch))
         if best.finished:
             break
     return Outcome(
@@ -231,6 +253,14 @@ def mean_log_softmax(
     return result
 
 
+def linked(
+    outputs: NDArray[np.float64], link: str, factors: tuple[float, ...]
+) -> NDArray[np.float64]:
+    """Predictions, in units of the spread of the targets, from outputs."""
+    z = torch.from_numpy(outputs)
+    return LINKS[link](z, z.new_tensor(factors)).numpy()
+
+
 def _blocks(
     network: Network, features: Float32Array, device: str, dtype: torch.dtype
 ) -> Iterator[tuple[slice, Tensor]]:
@@ -251,45 +281,66 @@ def _forward(
     function = ACTIVATIONS[activation]
     n_members, last = len(parameters), len(sizes) - 2
     z = features.expand(n_members, -1, -1)
-    lengths = [s for a, b in pairwise(sizes) for s in (a * b, b)]
-    pieces = parameters.split(lengths, dim=1)
-    for layer, shape in enumerate(pairwise(sizes)):
-        weight = pieces[2 * layer].view(n_members, *shape)
-        bias = pieces[2 * layer + 1].unsqueeze(1)
-        z = torch.baddbmm(bias, z, weight)
+    for layer, (weight, bias) in enumerate(layers(parameters, sizes)):
+        z = torch.baddbmm(bias.unsqueeze(1), z, weight)
         if layer < last:
             z = function(z)
     return z
 
 
+def layers(
+    parameters: Tensor, sizes: tuple[int, ...]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield weights (n_members, fan_in, fan_out) and biases (n_members, fan_out)."""
+    lengths = [s for a, b in pairwise(sizes) for s in (a * b, b)]
+    pieces = parameters.split(lengths, dim=1)
+    for layer, shape in enumerate(pairwise(sizes)):
+        yield pieces[2 * layer].view(-1, *shape), pieces[2 * layer + 1]
+
+
 def _one_epoch(
     leaf: Tensor,
-    data: Rows,
-    batches: Iterable[tuple[Tensor, float]],
+    part: tuple[Rows, Iterable[tuple[Tensor, float]], Options],
     optimiser: torch.optim.Optimizer,
-    options: Options,
+    objective: Objective,
 ) -> Tensor:
     """Take one step per batch; return the mean loss of each member on the way."""
+    data, batches, options = part
     total, weight = torch.zeros((2, len(leaf)), device=leaf.device)
     for index, rate in batches:
         batch = data.take(index)
         optimiser.param_groups[0]["lr"] = rate
         optimiser.zero_grad()
-        sums = (_row_losses(leaf, batch, options) * batch.weight.t()).sum(dim=1)
-        (sums.sum() / len(index)).backward()
+        value, sums = objective(leaf, batch, options)
+        value.backward()
         optimiser.step()
         total += sums.detach()
         weight += batch.weight.sum(dim=0)
     return total / weight
 
 
-def _row_losses(parameters: Tensor, batch: Rows, options: Options) -> Tensor:
-    """Losses of shape (n_members, n_rows), without the weights."""
+def _separate(
+    parameters: Tensor, batch: Rows, options: Options
+) -> tuple[Tensor, Tensor]:
+    """Sum of the mean losses of all members, which share nothing."""
+    losses = _row_losses(parameters, batch, options)
+    sums = (losses * batch.weight.t()).sum(dim=1)
+    return sums.sum() / len(batch.features), sums
+
+
+def outputs(parameters: Tensor, batch: Rows, options: Options) -> Tensor:
+    """Linked outputs of shape (n_members, n_rows, n_outputs) as in training."""
     with torch.autocast(
         parameters.device.type, torch.bfloat16, enabled=options.mixed_precision
     ):
         z = _forward(parameters, batch.features, options.sizes, options.activation)
-    return LOSSES[options.loss](z.float(), batch.target)
+    z = z.float()
+    return LINKS[options.link](z, z.new_tensor(options.link_factors))
+
+
+def _row_losses(parameters: Tensor, batch: Rows, options: Options) -> Tensor:
+    """Losses of shape (n_members, n_rows), without the weights."""
+    return LOSSES[options.loss](outputs(parameters, batch, options), batch.target)
 
 
 def _held_out(data: Rows, validation: IntArray) -> Rows:
@@ -421,6 +472,11 @@ def _poisson(z: Tensor, target: Tensor) -> Tensor:
     return (z.exp() - target * z).mean(dim=-1)
 
 
+def _logistic(z: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of a label that may be a probability itself."""
+    return (functional.softplus(z) - target * z).mean(dim=-1)
+
+
 # In place where the gradient needs the output only: no second array is filled.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": lambda z: functional.leaky_relu_(z, _SLOPE),
@@ -436,4 +492,5 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "squared_error": _squared_error,
     "huber": _huber,
     "poisson": _poisson,
+    "logistic": _logistic,
 }
