@@ -2,6 +2,7 @@
 
 from sktamm.parametric._fisher import FisherInformation
 from sktamm.parametric._joint import (
+    joint_derivatives,
     joint_likelihood_ratio,
     joint_score,
 )
@@ -15,7 +16,6 @@ from sktamm.parametric._regions import (
     ParameterInterval,
     ProfileScan,
 )
-)
 
 __all__ = [
     "ConfidenceRegion",
@@ -27,6 +27,7 @@ __all__ = [
     "PolynomialRatio",
     "ProfileScan",
     "UnbinnedLikelihood",
+    "joint_derivatives",
     "joint_likelihood_ratio",
     "joint_score",
 ]
