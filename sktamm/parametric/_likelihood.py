@@ -23,7 +23,6 @@ from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric._answers import LikelihoodAnswers, one_theta
 from sktamm.parametric._fisher import FisherInformation, expected_information
-from sktamm.parametric._minimum import Minima, find_minima, natural_scales
 from sktamm.parametric._monomials import read_reference
 from sktamm.parametric._normalisation import Reference
 from sktamm.parametric._nuisance import read_shifts
@@ -288,7 +287,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
     def _answer(
         self, objective: Objective, levels: Any, with_std: bool
     ) -> tuple[float, float, FloatArray]:
-        likelihood, i = _search(objective), self.parameter
+        likelihood, i = FittedLikelihood.search(objective), self.parameter
         likelihood.check(i)
         std = np.nan
         if with_std:
@@ -359,15 +358,8 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
     def _take(self, objective: Objective) -> Self:
         self.n_parameters_ = objective.n_parameters
         self.n_events_ = float(objective.weight.sum())
-        self._fitted_ = _search(objective)
+        self._fitted_ = FittedLikelihood.search(objective)
         return self
-
-
-def _search(objective: Objective) -> FittedLikelihood:
-    scales = natural_scales(objective)
-    objective = objective.with_scales(scales)
-    minima: Minima = find_minima(objective, scales)
-    return FittedLikelihood(objective, scales, minima)
 
 
 def _read_limits(bounds: Any, n_parameters: int) -> FloatArray:

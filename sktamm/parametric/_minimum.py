@@ -100,28 +100,41 @@ def descend(
     """
     if not free.any():
         return start, float(objective.values(start[None])[0]), True
-    unit = scales[free]
+    units = _units(objective, free, scales)
+
+    def at(x: FloatArray) -> FloatArray:
+        point = start.copy()
+        point[free] += units @ x
+        return point
 
     def scaled(x: FloatArray) -> tuple[float, FloatArray]:
-        point = start.copy()
-        point[free] = x * unit
-        value, gradient = objective.value_and_gradient(point)
-        return value, gradient[free] * unit
+        value, gradient = objective.value_and_gradient(at(x))
+        return value, gradient[free] @ units
 
-    limits: Any = objective.limits[free] / unit[:, None]
+    # Where there are bounds, the units are those of single parameters.
+    limits: Any = (objective.limits[free] - start[free, None]) / np.diag(units)[:, None]
     minimise: Any = optimize.minimize
     found = minimise(
         scaled,
-        np.clip(start[free] / unit, *limits.T),
+        np.zeros(len(units)),
         jac=True,
         method="L-BFGS-B",
-        bounds=limits,
-        options={"ftol": 1e-15, "gtol": 1e-7, "maxiter": 300},
+        bounds=limits if np.isfinite(limits).any() else None,
+        options={"ftol": 1e-14, "gtol": 1e-6, "maxiter": 300},
     )
-    point = start.copy()
-    point[free] = found.x * unit
+    point = at(found.x)
     # Line searches that end at rounding errors report failure at the minimum.
     return point, float(found.fun), bool(found.success or found.status == 2)
+
+
+def _units(
+    objective: Objective, free: NDArray[np.bool_], scales: FloatArray
+) -> FloatArray:
+    """Matrix from coordinates in which the function is round to free parameters."""
+    if objective.metric is None or np.isfinite(objective.limits[free]).any():
+        return np.diag(scales[free])
+    factor = np.linalg.cholesky(0.5 * objective.metric[np.ix_(free, free)])
+    return np.linalg.inv(factor).T
 
 
 def find_minima(objective: Objective, scales: FloatArray) -> Minima:
@@ -176,8 +189,8 @@ def profile_values(
     scales : ndarray of shape (size,)
         Natural distances.
     start : ndarray of shape (size,)
-        Where the first descent starts; each next one starts from there and from the
-        end of the one before.
+        Where the first descent starts; each next one starts from there or from the
+        end of the one before, whichever is lower.
 
     Returns
     -------
@@ -190,11 +203,8 @@ def profile_values(
         return objective.values(points), points
     values, ends, last = np.empty(len(points)), points.copy(), start
     for k, point in enumerate(points):
-        values[k] = np.inf
-        for first in (last, start) if k else (start,):
-            trial = np.where(free, first, point)
-            end, value, _ = descend(objective, trial, free, scales)
-            if value < values[k]:
-                values[k], ends[k] = value, end
+        trials = np.where(free, np.stack([last, start]), point)
+        first = trials[np.argmin(objective.values(trials))]
+        ends[k], values[k], _ = descend(objective, first, free, scales)
         last = ends[k]
     return values, ends

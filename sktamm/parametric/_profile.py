@@ -1,6 +1,6 @@
 """A likelihood whose minima are known, and what can be asked of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
@@ -11,7 +11,12 @@ from scipy import stats
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
-from sktamm.parametric._minimum import Minima, profile_values
+from sktamm.parametric._minimum import (
+    Minima,
+    find_minima,
+    natural_scales,
+    profile_values,
+)
 from sktamm.parametric._objective import Objective
 from sktamm.parametric._regions import (
     ConfidenceRegion,
@@ -44,6 +49,18 @@ class FittedLikelihood:
     objective: Objective
     scales: FloatArray
     minima: Minima
+
+    @classmethod
+    def search(cls, objective: Objective) -> "FittedLikelihood":
+        """Find the minima, and the second derivatives at the deepest."""
+        scales = natural_scales(objective)
+        objective = objective.with_scales(scales)
+        minima = find_minima(objective, scales)
+        found = cls(objective, scales, minima)
+        if not np.isfinite(found.covariance).all():
+            return found
+        metric = 2.0 * np.linalg.inv(found.covariance)
+        return cls(replace(objective, metric=metric), scales, minima)
 
     @cached_property
     def covariance(self) -> FloatArray:

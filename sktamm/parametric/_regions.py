@@ -31,6 +31,7 @@ __all__ = [
 # Distances of the scan from a minimum, in standard errors.
 _DISTANCES = np.geomspace(0.05, 300.0, 30)
 _FAR = 2.0**12
+_WELL_OUTSIDE = 25.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,12 +228,12 @@ def find_segments(
         return points
 
     start = int(np.searchsorted(grid, best[i]))
-    right, ends_right = profile_values(
-        objective, path(grid[start:]), free, scales, best
-    )
-    left, ends_left = profile_values(
-        objective, path(grid[:start][::-1]), free, scales, best
-    )
+    sides = [
+        _outwards(objective, path(side), minima, i, quantile, free, scales)
+        for side in (grid[:start][::-1], grid[start:])
+    ]
+    (left, ends_left), (right, ends_right) = sides
+    grid = grid[start - left.size : start + right.size]
     delta = np.concatenate([left[::-1], right])
     ends = np.concatenate([ends_left[::-1], ends_right])
     level = min(minima.values[0], delta.min()) + quantile
@@ -242,6 +243,31 @@ def find_segments(
         return float(profile_values(objective, point, free, scales, near)[0][0]) - level
 
     return _crossings(grid, delta - level, ends, excess, (low, high))
+
+
+def _outwards(
+    objective: Objective,
+    path: FloatArray,
+    minima: Minima,
+    i: int,
+    quantile: float,
+    free: NDArray[np.bool_],
+    scales: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Profile along a path that ends beyond all minima, well outside the region."""
+    best = minima.points[0]
+    if not free.any() or not len(path):
+        return objective.values(path), path
+    reach = np.abs(minima.points[:, i] - best[i]).max()
+    values, ends = np.empty(len(path)), path.copy()
+    last = best
+    for k, point in enumerate(path):
+        value, end = profile_values(objective, point[None], free, scales, last)
+        values[k], ends[k], last = value[0], end[0], end[0]
+        beyond = abs(point[i] - best[i]) > reach
+        if beyond and values[k] > minima.values[0] + quantile + _WELL_OUTSIDE:
+            return values[: k + 1], ends[: k + 1]
+    return values, ends
 
 
 def _scan_grid(centres: FloatArray, std: float, low: float, high: float) -> FloatArray:
@@ -400,21 +426,25 @@ def _along(
     scales: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Point of one ray, and the full point there."""
-    last = near
+    last, quantile = near, level - float(objective.values(best[None])[0])
 
     def excess(length: float) -> float:
+        # The square root of a parabola is a line, which roots are quickly found of.
         nonlocal last
         point = best.copy()
         point[index] = best[index] + length * ray
         value, ends = profile_values(objective, point[None], free, scales, last)
         last = ends[0]
-        return float(value[0]) - level
+        height = float(value[0]) - level + quantile
+        return float(np.sqrt(max(height, 0.0) / quantile)) - 1.0
 
-    inner, outer = 0.0, min(0.5, far)
-    while excess(outer) < 0 and outer < min(far, _FAR):
-        inner, outer = outer, min(1.3 * outer, far)
+    inner, outer = 0.0, min(0.7, far)
+    height = excess(outer)
+    while height < 0 and outer < min(far, _FAR):
+        inner, outer = outer, min(1.4 * outer, far)
+        height = excess(outer)
     if outer >= _FAR:
         return np.full(2, np.nan), best
-    if excess(outer) > 0:
-        outer = float(optimize.brentq(excess, inner, outer, xtol=1e-7))
+    if height > 0:
+        outer = float(optimize.brentq(excess, inner, outer, xtol=1e-6))
     return best[index] + outer * ray, last
