@@ -18,7 +18,7 @@ from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError, SktammWarning
 from sktamm.tamm import infer
 
-__all__ = ["Answers", "ask", "check_askable", "final_step"]
+__all__ = ["Answers", "ask", "check_askable", "classes_of", "final_step"]
 
 _ASKED = ("dataset", "return_std", "return_interval")
 
@@ -50,6 +50,13 @@ def final_step(estimator: Any) -> Any:
     if hasattr(estimator, "steps"):
         return final_step(estimator.steps[-1][1])
     return estimator
+
+
+def classes_of(estimator: Any, y: NDArray[Any]) -> tuple[NDArray[Any], Any]:
+    """Classes of an estimator, or of labels, and the one whose fraction is measured."""
+    final = final_step(estimator)
+    classes = np.asarray(getattr(final, "classes_", np.unique(y)))
+    return classes, getattr(final, "pos_label_", classes[-1])
 
 
 def check_askable(estimator: Any) -> None:

@@ -15,6 +15,7 @@ from N events, all of n datasets inherit the fluctuation of the N, and estimates
 by a factor sqrt(1 + n/N) more than their standard errors say.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -137,11 +138,25 @@ class LabelledPool:
             replace=True,
             n_events=len(y),
         )
-        return pool._with_replacement(replace, largest)
+        return pool.drawn(replace, largest)
 
-    def _with_replacement(
+    def drawn(
         self, replace: bool | str, largest: tuple[int, float] | None
     ) -> "LabelledPool":
+        """The same events, drawn with or without replacement.
+
+        Parameters
+        ----------
+        replace : bool or "auto"
+            As for ``of``.
+        largest : (int, float) or None
+            As for ``of``.
+
+        Returns
+        -------
+        pool : LabelledPool
+            Events to draw from.
+        """
         if not isinstance(replace, bool | np.bool_) and replace != "auto":
             raise InvalidInputError(
                 f"replace must be True, False or 'auto', got {replace!r}."
@@ -161,14 +176,7 @@ class LabelledPool:
                 f"with fractions up to {largest[1]:g}: with their fluctuations they "
                 f"need more than the {numbers} events of the classes."
             )
-        return LabelledPool(
-            self.events,
-            self.probability,
-            self.share,
-            self.positive,
-            bool(replace),
-            self.n_events,
-        )
+        return dataclasses.replace(self, replace=bool(replace))
 
     def _enough(self, size: int, kappa: float, factor: float = 2.0) -> bool:
         """Whether classes have this many times the events of the largest dataset."""

@@ -22,6 +22,7 @@ __all__ = [
     "event_blocks",
     "read_features",
     "read_weight",
+    "take_rows",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -50,6 +51,11 @@ def event_blocks(n_events: int, size: int = BLOCK_SIZE) -> Iterator[slice]:
     """
     for start in range(0, n_events, size):
         yield slice(start, min(start + size, n_events))
+
+
+def take_rows(values: Any, rows: IntArray) -> Any:
+    """Some of the rows of a data frame, or of anything that makes an array."""
+    return values.iloc[rows] if hasattr(values, "iloc") else np.asarray(values)[rows]
 
 
 def read_features(X: Any, names: tuple[str, ...] | None) -> FloatArray:

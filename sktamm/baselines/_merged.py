@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from sktamm._validation import take_rows
 from sktamm._wrapper import FractionWrapper
 from sktamm.components._histogram import is_histogram
 from sktamm.events import Sources, read_simulations, read_sources
@@ -61,9 +62,9 @@ class MergedBaseline(FractionWrapper):
         inner = inner if self.estimator is None else clone(self.estimator)
         rows = self._choose(_read_sources(X, y, simulation, sample_weight, inner))
         if rows is not None:
-            X, y = _take(X, rows), np.asarray(y)[rows]
+            X, y = _take(X, rows), take_rows(y, rows)
             if sample_weight is not None:
-                sample_weight = np.asarray(sample_weight)[rows]
+                sample_weight = take_rows(sample_weight, rows)
         with warnings.catch_warnings():
             # One simulation per class is what was asked for.
             warnings.simplefilter("ignore", SingleSimulationWarning)
@@ -215,6 +216,4 @@ def _read_sources(
 
 
 def _take(X: Any, rows: NDArray[np.intp]) -> Any:
-    if is_histogram(X):
-        return [X[i] for i in rows]
-    return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
+    return [X[i] for i in rows] if is_histogram(X) else take_rows(X, rows)

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm._ask import check_askable, final_step
+from sktamm._ask import check_askable, classes_of, final_step
 from sktamm._choices import check_levels
 from sktamm._metrics import check_different
 from sktamm._numerics import FloatArray
@@ -218,21 +218,14 @@ def _read_pool(
     estimator: Any, X: Any, y: Any, sample_weight: Any, plan: Plan, replace: Any
 ) -> tuple[Any, LabelledPool]:
     X = X if hasattr(X, "iloc") else np.asarray(X)
-    labels, final = np.asarray(y), final_step(estimator)
+    labels = np.asarray(y)
     if labels.shape != (len(X),):
         raise InvalidInputError(
             f"y must hold one class per event, {len(X)}, got shape {labels.shape}."
         )
-    classes = np.asarray(getattr(final, "classes_", np.unique(labels)))
-    unknown = np.setdiff1d(labels, classes)
-    if unknown.size:
-        raise InvalidInputError(
-            f"y must hold classes seen at fit, {classes.tolist()}, got {unknown[0]!r}."
-        )
     pool = LabelledPool.of(
         labels,
-        classes,
-        getattr(final, "pos_label_", classes[-1]),
+        *classes_of(estimator, labels),
         None if sample_weight is None else np.asarray(sample_weight),
         replace=replace,
         largest=(int(plan.size.max()), float(plan.truth.max())),

@@ -18,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 
 from sktamm._ask import Answers, ask, final_step
 from sktamm._pseudo import LabelledPool
+from sktamm._validation import take_rows
 from sktamm.coverage._plan import Plan
 from sktamm.exceptions import CheckpointError, InvalidInputError
 
@@ -63,8 +64,7 @@ class EventPool:
         counts = self.pool.draw_many(plan.truth[rows], plan.size[rows], rngs).tocsr()
         used = np.flatnonzero(np.diff(counts.indptr))
         X = events(int(plan.part[rows[0]]))
-        X = X.iloc[used] if hasattr(X, "iloc") else X[used]
-        return X, counts[used].tocsc()
+        return take_rows(X, used), counts[used].tocsc()
 
     def content(self, plan: Plan) -> list[Any]:
         """Events by class, their chances, and how they are drawn."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from sktamm._numerics import FloatArray, project_to_simplex
+from sktamm._validation import take_rows
 from sktamm.exceptions import SktammWarning
 from sktamm.model_selection._calibration_units import (
     CalibrationUnit,
@@ -67,14 +68,10 @@ def fit_without(
         known = np.asarray(fitted.simulations_)
         return fitted.take(known[~np.isin(known, ids)])
     rows = np.flatnonzero(~np.isin(np.asarray(events["simulation"]), ids))
-    part = {name: _rows(values, rows) for name, values in events.items()}
+    part = {name: take_rows(values, rows) for name, values in events.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SktammWarning)
         return clone(estimator).fit(**part)
-
-
-def _rows(values: Any, rows: NDArray[np.intp]) -> Any:
-    return values.iloc[rows] if hasattr(values, "iloc") else np.asarray(values)[rows]
 
 
 def quiet_infer(estimator: Any, X: Any, **keywords: Any) -> FractionResult:

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
-from sktamm._ask import ask, final_step
+from sktamm._ask import ask, classes_of
 from sktamm._choices import check_levels, seed_sequence
 from sktamm._metrics import check_different, summarise
 from sktamm._numerics import FloatArray
@@ -232,7 +232,7 @@ class CoverageScorer(_RequestsWeight):
         """True fractions of the datasets and counts of the events in them."""
         labels = np.asarray(y)
         weight = read_weight(sample_weight, len(labels))
-        classes, pos_label = _classes(estimator, labels)
+        classes, pos_label = classes_of(estimator, labels)
         pool = LabelledPool.of(labels, classes, pos_label, weight)
         seeds = seed_sequence(self.random_state).spawn(2)
         kappa = _FRACTIONS.get(self.protocol) if self.kappa is None else self.kappa
@@ -241,14 +241,7 @@ class CoverageScorer(_RequestsWeight):
             self.protocol, kappa, self.n_datasets, pool.natural, rng
         )
         size = self._size(pool, truth.max())
-        pool = LabelledPool.of(
-            labels,
-            classes,
-            pos_label,
-            weight,
-            replace=self.replace,
-            largest=(size, truth.max()),
-        )
+        pool = pool.drawn(self.replace, (size, truth.max()))
         rngs = [np.random.default_rng(seed) for seed in seeds[1].spawn(len(truth))]
         return truth, pool.draw_many(truth, [size] * len(truth), rngs)
 
@@ -315,13 +308,6 @@ class SingleScorer(_RequestsWeight):
 interval_score_scorer = CoverageScorer().single("interval_score")
 coverage_error_scorer = CoverageScorer().single("coverage_error")
 neg_rmse_scorer = CoverageScorer().single("neg_rmse")
-
-
-def _classes(estimator: Any, y: NDArray) -> tuple[NDArray, Any]:
-    """Classes of the estimator and the one whose fraction it measures."""
-    final = final_step(estimator)
-    classes = np.asarray(getattr(final, "classes_", np.unique(y)))
-    return classes, getattr(final, "pos_label_", classes[-1])
 
 
 def _higher_is_better(found: dict[str, float], levels: FloatArray) -> dict[str, float]:
