@@ -16,17 +16,24 @@ from sktamm.datasets._truncated_normal import (
     bin_probabilities,
     truncated_normal_sample,
 )
+from sktamm.datasets._wz import WZEvents, make_wz
+from sktamm.datasets._wz_amplitudes import WZ_BENCHMARKS
+from sktamm.datasets._wz_detector import wz_smear
 
 __all__ = [
+    "WZ_BENCHMARKS",
     "GaussianParameters",
     "GaussianStudy",
     "SmeftToy",
+    "WZEvents",
     "bin_probabilities",
     "draw_gaussian_parameters",
     "gaussian_log_density",
     "make_gaussian_study",
     "make_smeft_toy",
+    "make_wz",
     "smeft_toy_log_ratio",
     "smeft_toy_smear",
     "truncated_normal_sample",
+    "wz_smear",
 ]

@@ -225,11 +225,11 @@ def production(
     ----------
     event : Event
         Quarks and the charge of the W; the leptons are not looked at.
-    momentum_w, momentum_z : ndarray of shape (4, n)
-        Momenta of the bosons.
-    field_w, field_z : ndarray of shape (4, n)
-        Their fields, transverse to the momenta: complex conjugate polarisations, or
-        decay currents with propagators.
+    momentum_w, field_w : ndarray of shape (4, n)
+        Momentum of the W and its field, transverse to it: a complex conjugate
+        polarisation, or a decay current with its propagator.
+    momentum_z, field_z : ndarray of shape (4, n)
+        The same of the Z.
 
     Returns
     -------
