@@ -151,8 +151,8 @@ class CoverageResult:
         errors : {"auto", "groups", "clopper-pearson", "wilson"}, default="auto"
             Errors of a coverage: "groups" takes them from the scatter between groups,
             which share their simulations and are correlated; the others count
-            experiments as independent. "auto" is "groups" where there are several,
-            otherwise "clopper-pearson".
+            experiments as independent. "auto" is "groups" where there are several. A
+            cell of one group has no scatter and gets "clopper-pearson".
         error_level : float, default=0.683
             Level of the interval of a coverage.
 

@@ -11,6 +11,7 @@ tell by how much intervals are to be scaled for a truth that is one more of thei
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -234,13 +235,14 @@ class CalibratedTAMM(FractionWrapper):
                 raise InvalidInputError(
                     f"{name} must be one of {words}, got {getattr(self, name)!r}."
                 )
-        if not 0.0 <= float(self.strength) < np.inf:
+        strength, n = self.strength, self.n_datasets
+        if not (isinstance(strength, Real) and 0.0 <= float(strength) < np.inf):
             raise InvalidInputError(
-                f"strength must not be negative, got {self.strength!r}."
+                f"strength must be a number that is not negative, got {strength!r}."
             )
-        if int(self.n_datasets) < 1:
+        if not (isinstance(n, Integral) and int(n) >= 1):
             raise InvalidInputError(
-                f"n_datasets must be at least 1, got {self.n_datasets!r}."
+                f"n_datasets must be an integer of at least 1, got {n!r}."
             )
 
     # ----------------------------------------------------------------- public verbs

@@ -140,6 +140,7 @@ class LeaveSimulationsOut(BaseCrossValidator):
             Number of folds.
         """
         if self.n_splits is not None:
+            self._check_number()
             return int(self.n_splits)
         label, number = _read(X, y, groups, simulation)
         return self._check_n_splits(_present(label, number))
@@ -168,17 +169,20 @@ class LeaveSimulationsOut(BaseCrossValidator):
             )
         if self.n_splits is None:
             return smallest
-        if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
-            raise InvalidInputError(
-                "n_splits must be None or an integer of at least 2, got "
-                f"{self.n_splits!r}."
-            )
+        self._check_number()
         if self.n_splits > smallest:
             raise InvalidInputError(
                 f"n_splits must not exceed the {smallest} simulations of the class "
                 f"that has fewest, got {self.n_splits}."
             )
         return int(self.n_splits)
+
+    def _check_number(self) -> None:
+        if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
+            raise InvalidInputError(
+                "n_splits must be None or an integer of at least 2, got "
+                f"{self.n_splits!r}."
+            )
 
 
 def _read(

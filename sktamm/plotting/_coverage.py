@@ -296,7 +296,7 @@ class WidthDisplay:
         Raises
         ------
         InvalidInputError
-            If there is no study, or one has no such level.
+            If there is no study, or one has no such level or failed throughout.
         """
         if not results:
             raise InvalidInputError("results must hold at least one study, got none.")
@@ -310,6 +310,11 @@ class WidthDisplay:
             fields = ("mean_width", "coverage", "coverage_lower", "coverage_upper")
             rows.append([float(row[f"{field}_{name}"]) for field in fields])
         values = np.array(rows)
+        for name, width in zip(results, values[:, 0], strict=True):
+            if not np.isfinite(width):
+                raise InvalidInputError(
+                    f"results must hold fits that did not fail, {name!r} has none."
+                )
         return cls(
             [str(name) for name in results],
             values[:, 0],
@@ -382,6 +387,7 @@ def _independent(
 def _title(n: FloatArray, n_groups: FloatArray) -> str:
     low, high = int(n.min()), int(n.max())
     number = f"{low}" if low == high else f"{low} to {high}"
-    words = f"{number} experiments" + (" per point" if n.size > 1 else "")
+    words = f"{number} experiment" + ("" if high == 1 else "s")
+    words += " per point" if n.size > 1 else ""
     groups = int(n_groups.max())
     return words if groups <= 1 else f"{words} on {groups} sets of simulations"

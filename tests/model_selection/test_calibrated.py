@@ -324,8 +324,10 @@ def test_one_simulation_is_refused(study):
     [
         ({"method": "cv+"}, "method must be one of"),
         ({"tail": "cauchy"}, "tail must be one of"),
-        ({"strength": -1.0}, "strength must not be negative"),
-        ({"n_datasets": 0}, "n_datasets must be at least 1"),
+        ({"strength": -1.0}, "strength must be a number that is not negative"),
+        ({"strength": "weak"}, "strength must be a number that is not negative"),
+        ({"n_datasets": 0}, "n_datasets must be an integer of at least 1"),
+        ({"n_datasets": 1.5}, "n_datasets must be an integer of at least 1"),
     ],
 )
 def test_unknown_settings_are_refused(study, settings, words):

@@ -127,6 +127,12 @@ def test_what_cannot_be_split_is_refused(splitter, arguments, message):
         next(LeaveSimulationsOut(**splitter).split(*arguments))
 
 
+@pytest.mark.parametrize("n_splits", [1, 2.0, "3"])
+def test_an_unusable_number_of_folds_is_not_counted(n_splits):
+    with pytest.raises(InvalidInputError, match="n_splits must be None or an integer"):
+        LeaveSimulationsOut(n_splits).get_n_splits()
+
+
 def test_different_groups_and_simulation_are_refused():
     with pytest.raises(InvalidInputError, match="groups must be None or equal sim"):
         next(LeaveSimulationsOut().split(X, Y, IDS + 1, simulation=IDS))

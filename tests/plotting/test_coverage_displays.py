@@ -197,6 +197,8 @@ def test_what_cannot_be_shown_is_refused():
         PullDisplay.from_result(failed)
     with pytest.raises(InvalidInputError, match="a fit that did not fail"):
         EstimatesDisplay.from_result(failed)
+    with pytest.raises(InvalidInputError, match="'lost' has none"):
+        WidthDisplay.from_results({"lost": failed})
 
 
 def test_a_study_with_failures_only_is_drawn_where_it_can_be():
