@@ -72,9 +72,12 @@ EAGER = {"joblib", "numpy", "pandas", "scipy", "sklearn", "sktamm", "threadpoolc
 PLACES = {
     "lightgbm": "components/",
     "matplotlib": "plotting/",
-    "torch": "components/_torch.py",
+    "torch": "components/_torch",
 }
-ALSO_EAGER = {"components/_torch.py": {"torch"}}
+ALSO_EAGER = {
+    "components/_torch.py": {"torch"},
+    "components/_torch_repulsion.py": {"torch"},
+}
 
 MAX_LINES = 500
 MAX_BODY = 60
