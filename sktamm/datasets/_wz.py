@@ -227,7 +227,7 @@ def make_wz(
     above 20 GeV (from the W) and 15 GeV (from the Z) and pseudorapidities below 2.5,
     and the mass of those from the Z is within 15 GeV of the boson's. Leading order in
     the couplings, with all spin correlations; parton densities and detector are simple
-    parametrisations. At 300/fb about 37 000 events are expected.
+    parametrisations. At 300/fb about 36 000 events are expected.
 
     Parameters
     ----------

@@ -4,6 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.linalg import eigh
+from scipy.optimize import brentq
 
 from sktamm.datasets import _wz_amplitudes as wz
 from sktamm.exceptions import InvalidInputError
@@ -390,3 +392,42 @@ def test_gradient_of_monomials():
 def test_refused_coefficients(theta):
     with pytest.raises(InvalidInputError, match="three finite coefficients"):
         wz.monomials(theta)
+
+
+def mixed_z(epsilon):
+    """Components (W3, B) of the Z and g' with v^2 c_PhiWB = epsilon, exactly.
+
+    Kinetic terms -1/4 (W3, B) K (W3, B) with K = [[1, epsilon], [epsilon, 1]]; g' is
+    such that the Z keeps its mass.
+    """
+    g, v = wz.G_WEAK, wz.VACUUM
+    K = np.array([[1, epsilon], [epsilon, 1]])
+
+    def heavy(g_prime):
+        vector = np.array([g, -g_prime])
+        values, vectors = eigh(v**2 / 4 * np.outer(vector, vector), K)
+        return values[1], vectors[:, 1] * np.sign(vectors[0, 1])
+
+    g_prime = brentq(lambda value: heavy(value)[0] - wz.M_Z**2, 0.1, 0.6, xtol=1e-15)
+    return heavy(g_prime)[1], g_prime
+
+
+def test_couplings_of_the_mixing_operator():
+    """The field redefinition of doc/wz.md, by numerical diagonalisation."""
+    step, cosine, sine = 1e-5, wz.COSINE, wz.SINE
+    (up, g_up), (down, g_down) = mixed_z(step), mixed_z(-step)
+    for isospin, charge in ((0.5, 2 / 3), (-0.5, -1 / 3), (-0.5, -1.0), (0, -1.0)):
+        hypercharge = charge - isospin
+
+        def coupling(fields, g_prime, isospin=isospin, hypercharge=hypercharge):
+            value = wz.G_WEAK * isospin * fields[0] + g_prime * hypercharge * fields[1]
+            return value * cosine / wz.G_WEAK
+
+        slope = (coupling(up, g_up) - coupling(down, g_down)) / (2 * step)
+        assert slope == pytest.approx(charge * sine * cosine, abs=1e-8)
+        assert coupling(*mixed_z(0.0)) == pytest.approx(isospin - charge * sine**2)
+    # g_1 is the share of W3 in the Z; kappa also has the operator itself.
+    slope = (up[0] - down[0]) / (2 * step) / cosine
+    assert slope == pytest.approx(sine / cosine, abs=1e-8)
+    direct = (up[1] + down[1]) / 2 / cosine
+    assert slope + direct == pytest.approx(0, abs=1e-8)
