@@ -54,7 +54,17 @@ def two_sample_test(
     -------
     auc, p_value : float
         Mean of the folds, and chance of one as large if the samples are alike.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than two events per fold of either sample.
     """
+    if min(len(A), len(B)) < 2 * n_splits:
+        raise InvalidInputError(
+            f"n_splits must leave two events of either sample in every fold, got "
+            f"{n_splits} folds of {len(A)} and {len(B)} events."
+        )
     X, y = np.vstack([A, B]), np.repeat([0, 1], [len(A), len(B)])
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=rng)
     model = seeded(make_classifier(classifier, False), rng)

@@ -61,7 +61,8 @@ class CalibratedTAMM(FractionWrapper):
     estimator : estimator
         Estimator with ``infer`` to calibrate, such as `BinnedTopicTAMM`. A
         `sklearn.frozen.FrozenEstimator` with ``take`` is not trained again; the events
-        given to ``fit`` are then those that calibrate, unseen by its training.
+        given to ``fit`` are then those that calibrate: of its simulations, but unseen
+        by its training.
     method : {"robust", "rms", "jackknife+"}, default="robust"
         "robust" and "rms" scale intervals by the size of the pulls, shrunk towards 1,
         and take the Student tail that K pulls allow: any level, parametric. "robust"
@@ -192,8 +193,9 @@ class CalibratedTAMM(FractionWrapper):
         matching, draws = seed_sequence(self.random_state).spawn(2)
         self.units_ = self._find_units(events, matching)
         self.estimator_ = clone(self.estimator).fit(**events)
-        frozen = isinstance(self.estimator, FrozenEstimator)
-        if hasattr(self.estimator_, "held_out") and not frozen:
+        if isinstance(self.estimator, FrozenEstimator):
+            self._check_known(y)
+        elif hasattr(self.estimator_, "held_out"):
             self.units_ = self._find_units(self.estimator_.held_out(), matching)
         self._seeds_ = tuple(draws.spawn(len(self.units_)))
         self._copy_attributes()
@@ -212,6 +214,20 @@ class CalibratedTAMM(FractionWrapper):
             paired=getattr(self.estimator, "paired", "auto"),
         )
         return find_units(read, np.random.default_rng(matching))
+
+    def _check_known(self, y: ArrayLike) -> None:
+        """Refuse what a frozen estimator has not seen: nothing would be left out."""
+        ids = np.concatenate([unit.ids for unit in self.units_])
+        for name, given, known in (
+            ("y", np.unique(np.asarray(y)), self.estimator_.classes_),
+            ("simulation", np.unique(ids), self.estimator_.simulations_),
+        ):
+            new = sorted(set(given.tolist()) - set(known.tolist()))
+            if new:
+                raise InvalidInputError(
+                    f"{name} must hold what the frozen estimator was fitted with, "
+                    f"{known.tolist()}, got {new[0]!r}."
+                )
 
     def _check(self) -> None:
         if not (hasattr(self.estimator, "infer") and hasattr(self.estimator, "fit")):

@@ -152,6 +152,12 @@ def test_unbinned_sees_what_no_simulation_has(tools):
         goodness_of_fit(tamm, good, statistic="pearson")
 
 
+def test_samples_of_a_few_events_are_refused():
+    few, many = np.zeros((9, 1)), np.zeros((50, 1))
+    with pytest.raises(InvalidInputError, match="5 folds of 9 and 50 events"):
+        two_sample_test(few, many, "logistic", 5, np.random.RandomState(0))
+
+
 def test_failed_fits_raise_no_alarm():
     statistic, toys = np.array([2.0, np.nan]), np.tile([1.0, 3.0, np.nan], (2, 1))
     np.testing.assert_array_equal(toy_p_value(statistic, toys), [2 / 3, np.nan])

@@ -463,3 +463,20 @@ def test_trained_ratios_are_calibrated_without_training(neural, study):
         neural.infer(study.X_target).interval,
         rtol=1e-6,
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"simulation": lambda ids: ids.astype(str)}, r"simulation .* got '0'"),
+        ({"simulation": lambda ids: ids + 1}, r"simulation .* got \d+\."),
+        ({"y": lambda y: y + 5}, "y must hold what the frozen estimator was .* got 5"),
+    ],
+)
+def test_a_frozen_estimator_leaves_out_only_what_it_knows(study, change, message):
+    inner = NeuralRatioTAMM("logistic", random_state=0)
+    inner.fit(study.X, study.y, simulation=study.simulation)
+    events = inner.held_out()
+    events |= {name: new(events[name]) for name, new in change.items()}
+    with pytest.raises(InvalidInputError, match=message):
+        CalibratedTAMM(FrozenEstimator(inner)).fit(**events)
