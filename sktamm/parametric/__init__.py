@@ -7,6 +7,7 @@ from sktamm.parametric._joint import (
     joint_score,
 )
 from sktamm.parametric._likelihood import UnbinnedLikelihood
+from sktamm.parametric._moment_morphing import MomentMorphing
 from sktamm.parametric._morphing import MorphingBasis
 from sktamm.parametric._nuisance import LogNormalNuisance
 from sktamm.parametric._polynomial import PolynomialRatio
@@ -22,6 +23,7 @@ __all__ = [
     "FisherInformation",
     "LikelihoodFit",
     "LogNormalNuisance",
+    "MomentMorphing",
     "MorphingBasis",
     "ParameterInterval",
     "PolynomialRatio",
