@@ -48,7 +48,8 @@ class HellingerResult:
     classes : ndarray of shape (n_classes,)
         Class labels.
     class_nominal, class_adapted, class_floor : ndarray of shape (n_classes,) or None
-        The same for the labelled events of every class; None without labels.
+        The same for the labelled events of every class, NaN for a class without any;
+        None without labels.
     class_moved : ndarray of shape (n_classes,)
         Distance between nominal and adapted template of every class.
     """
@@ -99,7 +100,8 @@ def hellinger_distances(
     Raises
     ------
     InvalidInputError
-        If there are several datasets, or labels with an unbinned estimator.
+        If there are several datasets, labels with an unbinned estimator, or labels of
+        no class.
 
     Examples
     --------
@@ -176,7 +178,8 @@ def _templates(model: Any, theta: FloatArray, mass: FloatArray) -> FloatArray:
 
 def _normalised(values: NDArray) -> FloatArray:
     values = np.maximum(values, 0.0)
-    return np.asarray(values / values.sum(axis=-1, keepdims=True))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(values / values.sum(axis=-1, keepdims=True))
 
 
 def _distance(p: FloatArray, q: FloatArray) -> FloatArray:
@@ -222,6 +225,12 @@ def _of_classes(
             f"y must hold one label per event, {len(opened.X)}, got shape "
             f"{labels.shape}."
         )
+    unknown = np.setdiff1d(labels, final.classes_)
+    if unknown.size:
+        raise InvalidInputError(
+            f"y must hold classes seen at fit, {final.classes_.tolist()}, got "
+            f"{unknown.tolist()[0]!r}."
+        )
     row = final.components_.rows(np.asarray(opened.X, dtype=float))
     weight = np.ones(len(row)) if sample_weight is None else np.asarray(sample_weight)
     n_rows = opened.table.reference_weight.size
@@ -234,7 +243,8 @@ def _of_classes(
         nominal.append(_distance(observed, templates[0][c]))
         adapted.append(_distance(observed, templates[1][c]))
         toys = rng.multinomial(max(int(size), 1), templates[1][c], size=n_toys)
-        floor.append(_distance(_normalised(toys), templates[1][c]).mean())
+        noise = _distance(_normalised(toys), templates[1][c]).mean()
+        floor.append(noise if own.any() else np.nan)
     return {
         "class_nominal": np.array(nominal),
         "class_adapted": np.array(adapted),

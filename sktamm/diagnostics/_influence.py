@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm.diagnostics._open import quiet, unwrap, without_ids
+from sktamm.exceptions import InvalidInputError
 
 __all__ = ["InfluenceResult", "influence"]
 
@@ -76,7 +77,7 @@ def influence(
     Raises
     ------
     InvalidInputError
-        If the estimator is not of the TAMM family.
+        If the estimator is not of the TAMM family, or there are several datasets.
 
     Examples
     --------
@@ -93,6 +94,10 @@ def influence(
     final, X = unwrap(estimator, X)
     with quiet():
         full, std = final.predict(X, sample_weight=sample_weight, return_std=True)
+        if full.size != 1:
+            raise InvalidInputError(
+                f"X must hold one dataset, got {full.size} histograms."
+            )
         ids = final.simulations_
         kappa = Parallel(n_jobs=n_jobs, prefer="threads")(
             delayed(_without)(final, k, X, sample_weight) for k in ids

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from plain_histograms import Bins
 from scipy import stats
 
 from sktamm import NeuralRatioTAMM
@@ -11,35 +12,6 @@ from sktamm.diagnostics._open import open_fit
 from sktamm.diagnostics._sbc import prior_draws
 from sktamm.diagnostics._two_sample import thinned, two_sample_test
 from sktamm.exceptions import InvalidInputError
-
-
-class Bins:
-    """Histogram of one regular axis in the protocol of histograms (UHI)."""
-
-    kind = "COUNT"
-
-    def __init__(self, counts, edges):
-        self.counts, self.edges = counts, edges
-        self.axes = (Axis(edges),)
-
-    def values(self):
-        return self.counts
-
-    def variances(self):
-        return self.counts
-
-
-class Axis:
-    traits = None
-
-    def __init__(self, edges):
-        self.edges = edges
-
-    def __len__(self):
-        return len(self.edges) - 1
-
-    def __getitem__(self, index):
-        return self.edges[index], self.edges[index + 1]
 
 
 def histograms_from_the_prior(fitted, target, n, seed):

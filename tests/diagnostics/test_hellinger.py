@@ -55,3 +55,12 @@ def test_unbinned_knows_how_far_the_mixture_moved(tools):
 def test_labels_of_the_wrong_length_are_refused(fitted, target):
     with pytest.raises(InvalidInputError, match="label"):
         hellinger_distances(fitted, target[0], y=[0, 1])
+
+
+def test_labels_of_no_class_are_refused_and_absent_classes_unknown(fitted, target):
+    labels = np.asarray(target[1])
+    with pytest.raises(InvalidInputError, match="y must hold classes seen at fit"):
+        hellinger_distances(fitted, target[0], y=labels.astype(str))
+    found = hellinger_distances(fitted, target[0], y=np.zeros_like(labels), n_toys=5)
+    for values in (found.class_nominal, found.class_adapted, found.class_floor):
+        np.testing.assert_array_equal(np.isnan(values), [False, True])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from plain_histograms import Bins
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -102,7 +103,12 @@ def test_the_deviant_simulation_moves_kappa_most():
     assert np.argmax(np.abs(shift)) == 2
 
 
-def test_other_estimators_are_refused(study):
+def test_other_estimators_and_several_datasets_are_refused(study, fitted, target):
+    edges = fitted.components_.binning_.edges[0]
+    histogram = Bins(np.histogram(target[0], edges)[0], edges)
+    assert influence(fitted, [histogram]).shift.size == 6
+    with pytest.raises(InvalidInputError, match="one dataset, got 2 histograms"):
+        influence(fitted, [histogram] * 2)
     with pytest.raises(InvalidInputError, match="TAMMRegressor"):
         influence(StandardScaler(), study.X_target)
 
