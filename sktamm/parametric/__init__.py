@@ -1,5 +1,6 @@
 """Parameters that deform a density polynomially, as Wilson coefficients do."""
 
+from sktamm.parametric._derivative import DerivativeRatioRegressor
 from sktamm.parametric._fisher import FisherInformation
 from sktamm.parametric._joint import (
     joint_derivatives,
@@ -9,25 +10,38 @@ from sktamm.parametric._joint import (
 from sktamm.parametric._likelihood import UnbinnedLikelihood
 from sktamm.parametric._moment_morphing import MomentMorphing
 from sktamm.parametric._morphing import MorphingBasis
+from sktamm.parametric._morphing_ratio import MorphingRatioClassifier
 from sktamm.parametric._nuisance import LogNormalNuisance
 from sktamm.parametric._polynomial import PolynomialRatio
+from sktamm.parametric._quadratic import QuadraticRatioEstimator
 from sktamm.parametric._regions import (
     ConfidenceRegion,
     LikelihoodFit,
     ParameterInterval,
     ProfileScan,
 )
+from sktamm.parametric._repulsive import (
+    RepulsiveEnsembleClassifier,
+    RepulsiveEnsembleRegressor,
+)
+from sktamm.parametric._smearing import FractionalSmearing
 
 __all__ = [
     "ConfidenceRegion",
+    "DerivativeRatioRegressor",
     "FisherInformation",
+    "FractionalSmearing",
     "LikelihoodFit",
     "LogNormalNuisance",
     "MomentMorphing",
     "MorphingBasis",
+    "MorphingRatioClassifier",
     "ParameterInterval",
     "PolynomialRatio",
     "ProfileScan",
+    "QuadraticRatioEstimator",
+    "RepulsiveEnsembleClassifier",
+    "RepulsiveEnsembleRegressor",
     "UnbinnedLikelihood",
     "joint_derivatives",
     "joint_likelihood_ratio",

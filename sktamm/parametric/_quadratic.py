@@ -1,0 +1,156 @@
+"""Positive ratios: a learned quadratic form that cannot become negative.
+
+With v = (1, dt), the density of reconstructed events is a quadratic form,
+
+    D(x | theta) = v A(x) v^T = (1 + R(x).dt / 2)^2 + |L(x)^T dt|^2,
+
+whose remainder after the square of the first part, a Schur complement, has a Cholesky
+factor L. Amplitudes squared make A(z) positive, so its mean over z given x is: nothing
+is lost by learning R and L in place of A. The loss is still the squared error of the
+derivatives, so that their conditional means are learned.
+
+A base learner that cannot train through the factor learns the derivatives; negative
+eigenvalues of the remainder are then cut off, the nearest form that is positive.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sktamm._numerics import FloatArray
+from sktamm.parametric._derivative import LearnedDerivatives
+from sktamm.parametric._learners import has_link, make_regressor, with_link
+from sktamm.parametric._monomials import derivative_pairs
+from sktamm.parametric._polynomial import parameters_of
+
+__all__ = ["QuadraticRatioEstimator", "positive_derivatives"]
+
+
+class QuadraticRatioEstimator(LearnedDerivatives):
+    """Density ratios of all parameters whose density is positive by construction.
+
+    Parameters
+    ----------
+    estimator : {"mlp", "lightgbm"} or regressor, default="mlp"
+        Base learner. "mlp", `TorchMLPRegressor`, trains through the Cholesky factor,
+        with exponential diagonal, so it also follows heavy tails; predictions of any
+        other regressor are made positive afterwards.
+    theta_ref : array-like of shape (n_parameters,), default=None
+        Reference point, where events are drawn and derivatives taken; None is zeros.
+    mean_derivatives : array-like of shape (p + p (p + 1) / 2,), default=None
+        Means of the derivatives at ``theta_ref`` where they are known, as from a
+        calculation of the cross section: they replace the means over the events, and
+        tell whether those were drawn at ``theta_ref``, which events alone cannot.
+    parameter_names : sequence of str, default=None
+        Names of the parameters; None is t0, t1, ...
+    random_state : int, RandomState instance or None, default=None
+        Seed of the base learner; None leaves it as it is.
+
+    Attributes
+    ----------
+    n_parameters_ : int
+        Number of parameters p.
+    mean_derivatives_ : ndarray of shape (p + p (p + 1) / 2,)
+        Means of the derivatives at ``theta_ref``, which make the cross section.
+    reference_pulls_ : ndarray of shape (p + p (p + 1) / 2,)
+        Where means are known, deviations of those over the events in standard errors.
+    derivative_names_ : list of str
+        Monomial of each derivative.
+    estimators_ : list
+        Fitted base learners: one, or one per derivative.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when all of them are strings.
+
+    See Also
+    --------
+    sktamm.parametric.DerivativeRatioRegressor : The same without the constraint.
+
+    Notes
+    -----
+    Events of negative weight can have a mean A(x) that is not positive; this estimator
+    is then biased towards the nearest one that is.
+
+    Examples
+    --------
+    >>> from sktamm.datasets import make_smeft_toy
+    >>> from sktamm.parametric import QuadraticRatioEstimator
+    >>> from sklearn.linear_model import LinearRegression
+    >>> toy = make_smeft_toy(5_000, random_state=0)
+    >>> model = QuadraticRatioEstimator(LinearRegression())
+    >>> model = model.fit(toy.X, toy.joint_derivatives)
+    >>> model.non_positive_fraction(toy.X, [0.5])
+    0.0
+    """
+
+    def __init__(
+        self,
+        estimator: Any = "mlp",
+        *,
+        theta_ref: ArrayLike | None = None,
+        mean_derivatives: ArrayLike | None = None,
+        parameter_names: Any = None,
+        random_state: Any = None,
+    ):
+        self.estimator = estimator
+        self.theta_ref = theta_ref
+        self.mean_derivatives = mean_derivatives
+        self.parameter_names = parameter_names
+        self.random_state = random_state
+
+    def predict(self, X: Any) -> FloatArray:
+        """Derivatives of reconstructed events at ``theta_ref``.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_events, n_features)
+            Events.
+
+        Returns
+        -------
+        derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
+            First and second derivatives of D(x | theta), which is never negative.
+        """
+        return positive_derivatives(super().predict(X))
+
+    def _learner(self) -> Any:
+        learner = make_regressor(self.estimator)
+        return with_link(learner, "cholesky") if has_link(learner) else learner
+
+
+def positive_derivatives(y: FloatArray) -> FloatArray:
+    """Nearest second derivatives that keep the density from becoming negative.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_events, p + p (p + 1) / 2)
+        Derivatives.
+
+    Returns
+    -------
+    y : ndarray of shape (n_events, p + p (p + 1) / 2)
+        The same first derivatives, and second ones R_ij / 2 - R_i R_j / 4 whose matrix
+        has no negative eigenvalue; untouched where there was none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktamm.parametric._quadratic import positive_derivatives
+    >>> positive_derivatives(np.array([[2.0, 1.0], [2.0, 5.0]])).tolist()
+    [[2.0, 2.0], [2.0, 5.0]]
+    """
+    n = parameters_of(y.shape[1])
+    i, j = derivative_pairs(n)
+    first = y[:, :n]
+    square = 0.25 * first[:, i] * first[:, j]
+    rest = np.empty((len(y), n, n))
+    rest[:, i, j] = rest[:, j, i] = 0.5 * y[:, n:] - square
+    value, vector = np.linalg.eigh(rest)
+    bad = value[:, 0] < 0
+    value, vector = np.maximum(value[bad], 0.0), vector[bad]
+    rest = (vector * value[:, None, :]) @ vector.mT
+    positive = y.copy()
+    positive[bad, n:] = 2.0 * (rest[:, i, j] + square[bad])
+    return positive

@@ -1,0 +1,189 @@
+"""Several detector responses of the events that matter, one of all others.
+
+A regression on joint quantities learns E[R | x] from pairs (x, R(z)). Where R has heavy
+tails, few events with large R decide, and the noise is that of where their one x fell.
+The response p(x | z) does not depend on the parameters: it can be drawn again for these
+events. With mean mu and standard deviation sd of |R| over the events, event z gets
+
+    n(z) = max(1, ceil(|R(z)| / (mu + t sd)))
+
+responses of weight 1 / n(z) each, which keeps every mean as it is. Copies of an event
+are not independent: splits must keep them together, which the groups are for, and test
+samples should not be copied.
+"""
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from sktamm._numerics import FloatArray
+from sktamm._validation import check_sums, read_weight
+from sktamm.components._classifiers import take_rows
+from sktamm.exceptions import InvalidInputError
+
+__all__ = ["FractionalSmearing"]
+
+IntArray = NDArray[np.int64]
+
+
+class FractionalSmearing(BaseEstimator):
+    """Draw the detector response of events with large targets several times.
+
+    Parameters
+    ----------
+    threshold : float, default=0.5
+        The t of n(z), in standard deviations above the mean; larger means fewer copies.
+    max_copies : int, default=None
+        Largest number of copies of an event; None is no limit.
+    n_copies : int, default=None
+        This many copies of every event instead, whatever its target.
+    random_state : int or None, default=None
+        Seed of the responses.
+
+    Attributes
+    ----------
+    n_copies_ : ndarray of int, shape (n_events,)
+        Number of copies of each event.
+    copied_fraction_ : float
+        Share of the events that have more than one copy.
+    growth_ : float
+        Number of rows per event.
+
+    Notes
+    -----
+    Of a target that changes its sign the absolute value counts.
+
+    Examples
+    --------
+    >>> from sktamm.datasets import make_smeft_toy
+    >>> from sktamm.parametric import FractionalSmearing
+    >>> toy = make_smeft_toy(10_000, random_state=0)
+    >>> smearing = FractionalSmearing(random_state=1)
+    >>> X, y, weight, parent = smearing.fit_resample(
+    ...     toy.Z, toy.joint_derivatives, toy.smear
+    ... )
+    >>> bool(len(X) == smearing.n_copies_.sum() and parent[-1] == 9_999)
+    True
+    >>> float(weight.sum().round(6))
+    10000.0
+    """
+
+    def __init__(
+        self,
+        threshold: float = 0.5,
+        max_copies: int | None = None,
+        *,
+        n_copies: int | None = None,
+        random_state: int | None = None,
+    ):
+        self.threshold = threshold
+        self.max_copies = max_copies
+        self.n_copies = n_copies
+        self.random_state = random_state
+
+    def fit_resample(
+        self,
+        Z: Any,
+        target: ArrayLike,
+        smear: Callable[[Any, np.random.Generator], Any],
+        *,
+        sample_weight: ArrayLike | None = None,
+    ) -> tuple[NDArray[Any], FloatArray, FloatArray, IntArray]:
+        """Draw responses of all events.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_events, n_latent)
+            What the response depends on, parton-level events for example.
+        target : array-like of shape (n_events,) or (n_events, n_targets)
+            Joint quantity to be learned; of several the largest n(z) counts.
+        smear : callable
+            ``smear(Z, rng)`` draws one response of every row of ``Z``, of shape
+            (n_rows, n_features), by a `numpy.random.Generator`.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights.
+
+        Returns
+        -------
+        X : ndarray of shape (n_rows, n_features)
+            Responses; copies of an event follow each other.
+        y : ndarray of shape (n_rows,) or (n_rows, n_targets)
+            Target of each row.
+        sample_weight : ndarray of shape (n_rows,)
+            Weight of the event over its number of copies.
+        groups : ndarray of int, shape (n_rows,)
+            Row of the event in ``Z``.
+
+        Raises
+        ------
+        InvalidInputError
+            If arrays do not fit together, or a parameter is out of its range.
+        """
+        self._check_parameters()
+        values = _read_target(target)
+        weight = read_weight(sample_weight, len(values))
+        weight = np.ones(len(values)) if weight is None else weight
+        check_sums(np.array([weight.sum()]), lambda _: "target")
+        if len(Z) != len(values):
+            raise InvalidInputError(
+                f"target must hold one row for each of the {len(Z)} rows of Z, got "
+                f"{len(values)}."
+            )
+        self.n_copies_ = self._count(values.reshape(len(values), -1), weight)
+        self.copied_fraction_ = float((self.n_copies_ > 1).mean())
+        self.growth_ = float(self.n_copies_.mean())
+        parent = np.repeat(np.arange(len(values)), self.n_copies_)
+        rng = np.random.default_rng(self.random_state)
+        X = _read_responses(smear(take_rows(Z, parent), rng), len(parent))
+        return X, values[parent], (weight / self.n_copies_)[parent], parent
+
+    def _count(self, values: FloatArray, weight: FloatArray) -> IntArray:
+        if self.n_copies is not None:
+            return np.full(len(values), int(self.n_copies), dtype=np.int64)
+        size = np.abs(values)
+        mean = np.average(size, axis=0, weights=weight)
+        variance = np.average((size - mean) ** 2, axis=0, weights=weight)
+        unit = mean + self.threshold * np.sqrt(np.maximum(variance, 0.0))
+        ratio = np.divide(size, unit, out=np.zeros_like(size), where=unit > 0)
+        # A constant target is one unit up to rounding, not two.
+        number = np.maximum(np.ceil(ratio - 1e-9).max(axis=1), 1.0)
+        if self.max_copies is not None:
+            number = np.minimum(number, self.max_copies)
+        return number.astype(np.int64)
+
+    def _check_parameters(self) -> None:
+        if not isinstance(self.threshold, Real) or not 0 <= self.threshold < np.inf:
+            raise InvalidInputError(
+                "threshold must be a finite number of at least 0, got "
+                f"{self.threshold!r}."
+            )
+        for name in ("max_copies", "n_copies"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, Integral) or value < 1):
+                raise InvalidInputError(
+                    f"{name} must be a positive integer or None, got {value!r}."
+                )
+
+
+def _read_target(target: ArrayLike) -> FloatArray:
+    values = np.asarray(target, dtype=np.float64)
+    if values.ndim not in (1, 2) or not values.size or not np.isfinite(values).all():
+        raise InvalidInputError(
+            "target must hold finite numbers of shape (n_events,) or (n_events, "
+            f"n_targets), got shape {values.shape}."
+        )
+    return values
+
+
+def _read_responses(X: Any, n_rows: int) -> NDArray[Any]:
+    X = np.asarray(X)
+    if X.ndim != 2 or len(X) != n_rows:
+        raise InvalidInputError(
+            f"smear must return one row of features for each of the {n_rows} rows it "
+            f"is given, got shape {X.shape}."
+        )
+    return X
