@@ -15,6 +15,9 @@ and the members too close. Whatever rho, the true force obeys Stein's identity
 <(u - <u>) . F> = D in D dimensions: the force is scaled to it. D is the number of
 weights, or, for functions and losses, of the directions that the members take: the
 participation ratio (tr S)^2 / tr S^2 of their covariance S.
+
+The force is F = C u with a matrix C of all pairs of members, which changes slowly: it
+is not computed anew in each of many steps, so that repulsion costs little.
 """
 
 import math
@@ -30,8 +33,10 @@ from sktamm.components._torch import LOSSES, Options, Rows, layers, outputs
 
 __all__ = ["Repulsion", "RepulsionOptions"]
 
+_INTERVALS = (1, 8)  # steps for which couplings and an unknown noise are kept
+_LEAST_UPDATES = 4  # per epoch
 _LEAST_VARIANCE = 1e-6  # of the estimated noise, in units of the targets' variance
-_MEMORY = 0.95  # of the running mean of the estimated noise
+_MEMORY = 0.8  # of the running mean of the estimated noise
 _LEAST_VIRIAL = 1e-3  # that of a kernel is between zero and ln(M + 1)
 _TINY = 1e-30
 
@@ -41,6 +46,7 @@ class RepulsionOptions(NamedTuple):
 
     space: str  # of the coordinates u: "function", "loss" or "weight"
     alpha: float  # temperature
+    n_rows: int  # of an epoch
     n_events: float  # effective number
     prior_scale: float | None  # of biases, and of weights times sqrt(fan_in)
     noise: NDArray[np.float64] | None  # of the standardised targets; None is unknown
@@ -59,11 +65,15 @@ class Repulsion:
     def __init__(self, options: RepulsionOptions) -> None:
         self.options = options
         self.variance: Tensor | None = None  # of the noise, running mean
+        self._n_steps = 0
+        self._precision = torch.empty(0)  # of the noise
+        self._coupling = torch.empty(0)  # C, times alpha / N
+        self._stiffness = torch.empty(0)  # precision of the prior, over N
 
     def __call__(
         self, parameters: Tensor, batch: Rows, options: Options
     ) -> tuple[Tensor, Tensor]:
-        """Value to minimise, and the summed losses of the members.
+        """Value with the gradient of the objective, and the members' summed losses.
 
         Parameters
         ----------
@@ -81,55 +91,82 @@ class Repulsion:
         sums : Tensor of shape (n_members,)
             Weighted sums of the losses.
         """
-        chosen = self.options
+        n_batches = self.options.n_rows / len(batch.features)
+        interval = np.clip(n_batches // _LEAST_UPDATES, *_INTERVALS)
+        anew = self._n_steps % int(interval) == 0
+        if self._n_steps == 0:
+            self._stiffness = self._prior(parameters.detach(), options.sizes)
+        self._n_steps += 1
         z, weight = outputs(parameters, batch, options), batch.weight.t()
-        losses = LOSSES[options.loss](z, batch.target)
-        nll = losses * z.shape[-1] if options.loss == "logistic" else losses
         if options.loss == "squared_error":
-            precision = 1 / self._variance(z.detach(), batch.target, weight)
-            nll = (0.5 * precision * (z - batch.target).square()).sum(dim=-1)
-            z = precision.sqrt() * z
+            if anew:
+                self._update_noise(z.detach(), batch.target, weight)
+            # In units of the noise.
+            z = z * self._precision.sqrt()
+            residual = z - batch.target * self._precision.sqrt()
+            nll = 0.5 * residual.square().sum(dim=-1)
+            errors = residual.detach().square() / self._precision
+            sums = (errors.mean(dim=-1) * weight).sum(dim=1)
+        else:
+            losses = LOSSES[options.loss](z, batch.target)
+            nll = losses * z.shape[-1] if options.loss == "logistic" else losses
+            sums = (losses.detach() * weight).sum(dim=1)
+        slope = self._stiffness * parameters.detach()
         value = (nll * weight).sum() / len(batch.features)
-        pushed = -chosen.alpha * self._repulsion(parameters, z, nll, batch, options)
-        if chosen.prior_scale is not None:
-            pushed = pushed + _prior(parameters, options.sizes, chosen.prior_scale)
-        sums = (losses * weight).sum(dim=1).detach()
-        return value + pushed / chosen.n_events, sums
+        if self.options.space == "weight":
+            if anew:
+                self._couple(parameters.detach(), parameters.shape[1])
+            slope = slope - self._coupling @ parameters.detach()
+        else:
+            value = value - self._repulsion(z, nll, batch, options, anew)
+        return value + (parameters * slope).sum(), sums
 
     def _repulsion(
-        self,
-        parameters: Tensor,
-        z: Tensor,
-        nll: Tensor,
-        batch: Rows,
-        options: Options,
+        self, z: Tensor, nll: Tensor, batch: Rows, options: Options, anew: bool
     ) -> Tensor:
-        """Sum of u . F over the members, in which F is held."""
-        space, calibrated = self.options.space, self.options.calibrated
-        if space == "weight":
-            force = _force(parameters.detach(), calibrated, parameters.shape[1])
-            return (parameters * force).sum()
-        u = nll.unsqueeze(-1) if space == "loss" else _FUNCTIONS[options.loss](z)
-        share = batch.weight.mean(dim=1).clamp_min(0).sqrt()
-        u = (u * share[:, None]).flatten(1)
-        # Rows of a batch, times the outputs, stand for those of all events.
-        n_free = z.shape[-1] - (options.loss == "cross_entropy")
-        missing = 1 / len(batch.features) - 1 / self.options.n_events
-        force = _force(u.detach(), calibrated, missing=max(missing, 0.0) / n_free)
-        return (u * force).sum()
+        """Sum of u . F over the members, in which F is held, times alpha / N."""
+        is_loss = self.options.space == "loss"
+        u = nll.unsqueeze(-1) if is_loss else _FUNCTIONS[options.loss](z)
+        held = u.detach() * batch.weight.mean(dim=1).clamp_min(0)[:, None]
+        if anew:
+            # Rows of a batch, times the outputs, stand for those of all events.
+            n_free = z.shape[-1] - (options.loss == "cross_entropy")
+            missing = 1 / len(batch.features) - 1 / self.options.n_events
+            share = batch.weight.mean(dim=1).clamp_min(0).sqrt()
+            coordinates = (u.detach() * share[:, None]).flatten(1)
+            self._couple(coordinates, missing=max(missing, 0.0) / n_free)
+        force = self._coupling @ held.flatten(1)
+        return (u.flatten(1) * force).sum()
 
-    def _variance(self, z: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def _couple(
+        self, u: Tensor, dimension: int | None = None, missing: float = 0.0
+    ) -> None:
+        chosen = self.options
+        coupling = _coupling(u, chosen.calibrated, dimension, missing)
+        self._coupling = coupling * (chosen.alpha / chosen.n_events)
+
+    def _update_noise(self, z: Tensor, target: Tensor, weight: Tensor) -> None:
         """Variance of the noise of each output; that of the batch if it is unknown."""
         if self.options.noise is not None:
-            noise = torch.from_numpy(self.options.noise).to(z)
-            self.variance = noise.square()
-            return self.variance
+            self.variance = torch.from_numpy(self.options.noise).to(z).square()
+            self._precision = 1 / self.variance
+            return
         share = weight.expand(len(z), -1).unsqueeze(-1)
         mean = ((z - target).square() * share).sum(dim=(0, 1)) / share.sum()
         mean = mean.clamp_min(_LEAST_VARIANCE)
         before = mean if self.variance is None else self.variance
         self.variance = _MEMORY * before + (1 - _MEMORY) * mean
-        return mean
+        self._precision = 1 / mean
+
+    def _prior(self, parameters: Tensor, sizes: tuple[int, ...]) -> Tensor:
+        """Precision of the normal prior of every parameter, over N."""
+        precision = torch.zeros_like(parameters[:1])
+        scale = self.options.prior_scale
+        if scale is not None:
+            for weight, bias in layers(precision, sizes):
+                weight.fill_(weight.shape[1] / scale**2)
+                bias.fill_(1 / scale**2)
+        return precision / self.options.n_events
 
 
 # Coordinates of functions in which distances are those of Fisher's information; of
@@ -141,16 +178,16 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _force(
+def _coupling(
     u: Tensor, calibrated: bool, dimension: int | None = None, missing: float = 0.0
 ) -> Tensor:
-    """Force F of shape (n_members, n_coordinates) between members at u.
+    """Matrix C of shape (n_members, n_members) of the force F = C u between members.
 
     ``missing`` is that of `_directions`, which counts the dimensions if they are None.
     """
     n_members = len(u)
     if n_members == 1:
-        return torch.zeros_like(u)
+        return u.new_zeros((1, 1))
     u = u - u.mean(dim=0)
     products = u @ u.t()
     squares = products.diagonal()
@@ -159,14 +196,14 @@ def _force(
     median = distances[above].median()
     h = (median / (2 * math.log(n_members + 1))).clamp_min(_TINY)
     shares = torch.softmax(-distances / (2 * h), dim=1)
-    force = (u - shares @ u) / h
+    coupling = (torch.eye(n_members).to(u) - shares) / h
     if not calibrated:
-        return force
+        return coupling
     # Stein's identity for a mean over M members about their own mean.
-    virial = (squares.sum() - (shares * products).sum()) / (h * n_members)
+    virial = (coupling * products).sum() / n_members
     n_directions = _directions(products, missing) if dimension is None else dimension
     expected = n_directions * (n_members - 1) / n_members
-    return force * (expected / virial.clamp_min(_LEAST_VIRIAL))
+    return coupling * (expected / virial.clamp_min(_LEAST_VIRIAL))
 
 
 def _directions(products: Tensor, missing: float) -> Tensor:
@@ -178,11 +215,3 @@ def _directions(products: Tensor, missing: float) -> Tensor:
     trace = products.diagonal().sum()
     seeming = trace.square() / products.square().sum().clamp_min(_TINY)
     return seeming / (1 - seeming * missing).clamp_min(0.5)
-
-
-def _prior(parameters: Tensor, sizes: tuple[int, ...], scale: float) -> Tensor:
-    """-ln of the normal prior of all members, up to a constant."""
-    total = parameters.new_zeros(())
-    for weight, bias in layers(parameters, sizes):
-        total = total + weight.shape[1] * weight.square().sum() + bias.square().sum()
-    return total / (2 * scale**2)

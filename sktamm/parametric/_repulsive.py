@@ -79,6 +79,7 @@ class _Repulsive(StackedMLP):
             _torch_repulsion.RepulsionOptions(
                 space=self.repulsion,
                 alpha=float(self.alpha),
+                n_rows=len(training),
                 n_events=self.n_events_,
                 prior_scale=self.prior_scale,
                 noise=self._standardised_noise(),
