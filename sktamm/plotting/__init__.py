@@ -6,6 +6,11 @@ from sktamm.plotting._experiments import EstimatesDisplay, PullDisplay
 from sktamm.plotting._fraction import FractionDisplay
 from sktamm.plotting._mixture import MixtureDisplay
 from sktamm.plotting._overview import save_overview
+from sktamm.plotting._parameters import (
+    ParameterProfileDisplay,
+    ParameterRegionDisplay,
+)
+from sktamm.plotting._parametric import RatioDisplay, SpreadDisplay
 from sktamm.plotting._templates import TemplatesDisplay
 
 __all__ = [
@@ -14,8 +19,12 @@ __all__ = [
     "FractionDisplay",
     "InfluenceDisplay",
     "MixtureDisplay",
+    "ParameterProfileDisplay",
+    "ParameterRegionDisplay",
     "PullDisplay",
     "RankDisplay",
+    "RatioDisplay",
+    "SpreadDisplay",
     "TemplatesDisplay",
     "WidthDisplay",
     "save_overview",
