@@ -59,7 +59,7 @@ class FittedLikelihood:
         found = cls(objective, scales, minima)
         if not np.isfinite(found.covariance).all():
             return found
-        metric = 2.0 * np.linalg.inv(found.covariance)
+        metric = np.asarray(2.0 * np.linalg.inv(found.covariance), float)
         return cls(replace(objective, metric=metric), scales, minima)
 
     @cached_property
