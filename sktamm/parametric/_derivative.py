@@ -155,7 +155,7 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
         return float((1.0 - error[varies] / variance[varies]).mean())
 
     def _learner(self) -> Any:
-        return make_regressor(self.estimator)
+        raise NotImplementedError
 
     def _name(self) -> list[str]:
         """Names of the derivatives, for messages and tables."""
@@ -285,7 +285,7 @@ class DerivativeRatioRegressor(LearnedDerivatives):
             raise IncompatibleChoiceError(
                 f"link must be one of {_LINKS}, got {self.link!r}."
             )
-        return with_link(super()._learner(), self.link)
+        return with_link(make_regressor(self.estimator, link=self.link), self.link)
 
 
 def _pulls(

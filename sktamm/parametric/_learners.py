@@ -36,7 +36,9 @@ __all__ = [
 ]
 
 
-def make_regressor(estimator: Any, loss: str = "squared_error") -> Any:
+def make_regressor(
+    estimator: Any, loss: str = "squared_error", link: str = "linear"
+) -> Any:
     """Copy of a regressor, or the one of a name.
 
     Parameters
@@ -45,6 +47,8 @@ def make_regressor(estimator: Any, loss: str = "squared_error") -> Any:
         Name or object.
     loss : {"squared_error", "logistic"}, default="squared_error"
         Loss of a regressor by name.
+    link : {"linear", "exponential", "cholesky"}, default="linear"
+        Link that the network of "mlp" is to train through.
 
     Returns
     -------
@@ -59,14 +63,14 @@ def make_regressor(estimator: Any, loss: str = "squared_error") -> Any:
     if isinstance(estimator, str) and estimator == "mlp":
         from sktamm.components._mlp_regressor import TorchMLPRegressor
 
-        # A loss of heavy tails on held-out events is too noisy to stop by; smooth
-        # functions overfit them less.
+        # Held-out losses of heavy tails are too noisy to stop by. Smooth functions
+        # overfit the tails less; an exponential that large steps have driven to zero
+        # would not come back.
+        steps: dict[str, Any] = {"activation": "tanh", "learning_rate": 0.01}
+        if link != "linear":
+            steps: dict[str, Any] = {"activation": "gelu", "learning_rate": 0.001}
         return TorchMLPRegressor(
-            (64, 64),
-            activation="tanh",
-            loss=loss,
-            learning_rate=0.01,
-            early_stopping=False,
+            (64, 64), loss=loss, link=link, early_stopping=False, **steps
         )
     if isinstance(estimator, str) and estimator == "lightgbm":
         from sktamm.components._lightgbm import make_lightgbm_regressor

@@ -116,7 +116,7 @@ class QuadraticRatioEstimator(LearnedDerivatives):
         return positive_derivatives(super().predict(X))
 
     def _learner(self) -> Any:
-        learner = make_regressor(self.estimator)
+        learner = make_regressor(self.estimator, link="cholesky")
         return with_link(learner, "cholesky") if has_link(learner) else learner
 
 
