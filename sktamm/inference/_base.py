@@ -376,7 +376,7 @@ def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
 def _made_regular(information: FloatArray) -> FloatArray:
     """Information matrices whose eigenvalues are at least a tiny share of the largest.
 
-    Only fits that are flagged as singular come here.
+    Only fits that are flagged as singular are changed.
     """
     values, vectors = np.linalg.eigh(information)
     floor = 1e-9 * np.maximum(values[..., -1:], 1.0)
@@ -393,12 +393,10 @@ def _prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
     """
     theta = fit.optimum.theta
     centre = np.zeros_like(theta)
-    blends = slice(model.n_fractions, None)
     centre[:, : model.n_fractions] = np.clip(theta[:, : model.n_fractions], 0.0, 1.0)
     information = model.step_terms(centre, fit.data.rows)[2]
     information += model.prior_information(theta) - model.prior_information(centre)
-    information[:, blends, blends] += 1e-9 * np.eye(model.n_params - model.n_fractions)
-    covariance = np.asarray(np.linalg.inv(information), float)
+    covariance = np.asarray(np.linalg.inv(_made_regular(information)), float)
     inflation: FloatArray | float = 1.0
     if isinstance(model, EventMixture):  # the reference sample is as noisy as its size
         n_events = np.maximum(fit.data.rows.observed, 0.0).sum(axis=1)
@@ -418,7 +416,7 @@ def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:
     theta, rows = fit.optimum.theta, fit.data.rows
     information = model.step_terms(theta, rows)[2]
     prior = model.prior_information(theta)
-    used = np.linalg.solve(information + 1e-12 * np.eye(model.n_params), prior)
+    used = np.linalg.solve(_made_regular(information), prior)
     n_effective = model.n_params - np.trace(used, axis1=1, axis2=2)
     chi2, n_rows = pearson(model, fit)
     degrees = np.maximum(n_rows - 1.0 - n_effective, 1.0)
