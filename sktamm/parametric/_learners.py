@@ -68,7 +68,7 @@ def make_regressor(
         # would not come back.
         steps: dict[str, Any] = {"activation": "tanh", "learning_rate": 0.01}
         if link != "linear":
-            steps: dict[str, Any] = {"activation": "gelu", "learning_rate": 0.001}
+            steps = {"activation": "gelu", "learning_rate": 0.001}
         return TorchMLPRegressor(
             (64, 64), loss=loss, link=link, early_stopping=False, **steps
         )
