@@ -102,6 +102,7 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
         learner = with_seed(self._learner(), self.random_state)
         self._set_means(values, weight, groups)
         self.estimators_ = fit_columns(learner, features, values, weight, groups)
+        self._set_offset(features, values, weight)
         return self
 
     def predict(self, X: Any) -> FloatArray:
@@ -156,6 +157,11 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
 
     def _learner(self) -> Any:
         raise NotImplementedError
+
+    def _set_offset(
+        self, X: FloatArray, y: FloatArray, weight: FloatArray | None
+    ) -> None:
+        """Learn a correction of the predictions, if there is one."""
 
     def _name(self) -> list[str]:
         """Names of the derivatives, for messages and tables."""
@@ -228,6 +234,9 @@ class DerivativeRatioRegressor(LearnedDerivatives):
         Where means are known, deviations of those over the events in standard errors.
     derivative_names_ : list of str
         Monomial of each derivative.
+    offset_ : ndarray of shape (p + p (p + 1) / 2,)
+        What is added to the base learner's predictions, so that their means over the
+        events of ``fit`` are those of the targets and the ratio is normalised.
     estimators_ : list
         Fitted base learners: one, or one per derivative.
     n_features_in_ : int
@@ -286,6 +295,32 @@ class DerivativeRatioRegressor(LearnedDerivatives):
                 f"link must be one of {_LINKS}, got {self.link!r}."
             )
         return with_link(make_regressor(self.estimator, link=self.link), self.link)
+
+    def predict(self, X: Any) -> FloatArray:
+        """Derivatives of reconstructed events at ``theta_ref``.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_events, n_features)
+            Events.
+
+        Returns
+        -------
+        derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
+            First and second derivatives of D(x | theta).
+        """
+        return super().predict(X) + self.offset_
+
+    def _set_offset(
+        self, X: FloatArray, y: FloatArray, weight: FloatArray | None
+    ) -> None:
+        """Give the predictions the mean of the targets, so that r has the mean one.
+
+        A squared error of heavy tails hardly feels a small common shift, which a
+        likelihood of many events does.
+        """
+        error = y - predict_columns(self.estimators_, X)
+        self.offset_ = np.average(error, axis=0, weights=weight)
 
 
 def _pulls(

@@ -2,7 +2,7 @@
 
 Usage: python tests/benchmarks/bench_smeft_toy.py [training] [coverage]
            [--seeds 3] [--events 100000] [--cells "one smear, linear" ...]
-           [--datasets 500] [--checkpoint FOLDER]
+           [--coverage-events 1000000] [--datasets 500] [--checkpoint FOLDER]
 
 ``training``: mean squared error of ln r(x | 1, 0) over 100 000 x drawn at theta = 1, of
 networks with two hidden layers of 64 units. The first seven learn derivatives from the
@@ -15,11 +15,13 @@ is the error of the same study in the first formulation of these methods. Events
 a positive ratio have no logarithm: ``NaN`` is their share.
 
 ``coverage``: intervals of |theta| at 68.3 and 95.4 % from the shape of datasets of 100
-and 1 000 events, drawn at several theta, by ratios of fractional smearing (exponential
-output, Cholesky factor) and of morphing, beside the exact likelihood on the same data.
-theta enters squared, so theta = 0 is a boundary, where the exact likelihood over-covers
+and 1 000 events, drawn at several theta, by ratios of fractional smearing (linear or
+exponential output, Cholesky factor) and of morphing, beside the exact likelihood on the
+same data. theta enters squared, so theta = 0 is a boundary, where the exact likelihood over-covers
 as well. Errors of coverages are binomial; ``width`` is the mean width in units of that
-of the exact one. One network per method is trained on the events of seed 0.
+of the exact one. One network per method is trained, on the events of seed 0, of which
+there are more than in the training study: those at theta = 0 have few in the peak for
+the scale of theta, whose relative error is 4 % for 100 000 events, 1.2 % for a million.
 
 With --checkpoint every finished cell is kept in a folder and not repeated.
 """
@@ -70,7 +72,12 @@ N_TEST = 100_000
 LEVELS = (0.683, 0.954)
 THETAS = (0.0, 0.25, 0.5, 1.0)
 SIZES = (100, 1000)
-METHODS = ("fractional, exponential", "fractional, Cholesky", "morphing-aware at 1")
+METHODS = (
+    "fractional, linear",
+    "fractional, exponential",
+    "fractional, Cholesky",
+    "morphing-aware at 1",
+)
 
 
 def learn_derivatives(name, n_events, seed):
@@ -212,7 +219,7 @@ def training_table(choice):
 
 
 def coverage_table(choice):
-    rows, sizes = [], (choice.events, choice.datasets)
+    rows, sizes = [], (choice.coverage_events, choice.datasets)
     for size in SIZES:
         for theta in THETAS:
             cells = [
@@ -246,6 +253,7 @@ def main():
     parser.add_argument("parts", nargs="*", default=["training", "coverage"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--coverage-events", type=int, default=1_000_000)
     parser.add_argument("--cells", nargs="+", default=CELLS, choices=CELLS)
     parser.add_argument("--datasets", type=int, default=500)
     parser.add_argument("--checkpoint")

@@ -253,3 +253,12 @@ def test_input_is_checked(parameters, y, message):
 def test_estimators_are_checked():
     with pytest.raises(IncompatibleChoiceError, match="'mlp', 'lightgbm'"):
         DerivativeRatioRegressor("forest").fit(*_sample(10))
+
+
+def test_predictions_have_the_mean_of_the_targets():
+    X, y = _sample(3000)
+    weight = np.random.default_rng(0).uniform(0.5, 1.5, 3000)
+    trees = HistGradientBoostingRegressor(max_iter=3)  # far from trained
+    model = DerivativeRatioRegressor(trees).fit(X, y, sample_weight=weight)
+    ratio = np.exp(model.log_ratio(X, 0.3))
+    assert np.average(ratio, weights=weight) == pytest.approx(1.0)
