@@ -17,11 +17,12 @@ a positive ratio have no logarithm: ``NaN`` is their share.
 ``coverage``: intervals of |theta| at 68.3 and 95.4 % from the shape of datasets of 100
 and 1 000 events, drawn at several theta, by ratios of fractional smearing (linear or
 exponential output, Cholesky factor) and of morphing, beside the exact likelihood on the
-same data. theta enters squared, so theta = 0 is a boundary, where the exact likelihood over-covers
-as well. Errors of coverages are binomial; ``width`` is the mean width in units of that
-of the exact one. One network per method is trained, on the events of seed 0, of which
-there are more than in the training study: those at theta = 0 have few in the peak for
-the scale of theta, whose relative error is 4 % for 100 000 events, 1.2 % for a million.
+same data. theta enters squared, so theta = 0 is a boundary, where the exact likelihood
+over-covers as well. Errors of coverages are binomial; ``width`` is the mean width in
+units of that of the exact one. One network per method is trained, on the events of seed
+0, of which there are more than in the training study: those at theta = 0 have few in
+the peak for the scale of theta, whose relative error is 4 % for 100 000 events, 1.2 %
+for a million.
 
 With --checkpoint every finished cell is kept in a folder and not repeated.
 """
