@@ -173,6 +173,8 @@ class NeuralRatioTAMM(TAMMRegressor):
     calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
         Calibration of the ratios; "moments" makes every ratio reproduce the smooth
         moments of its simulation.
+    shrink : bool, default=True
+        Draw learned log ratios towards a log-linear model as held-out events ask.
     n_reference : int, default=200_000
         Largest number of reference rows.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
@@ -236,6 +238,7 @@ class NeuralRatioTAMM(TAMMRegressor):
         holdout: float = 0.25,
         cv: int | None = None,
         calibration: str | None = "moments",
+        shrink: bool = True,
         n_reference: int = 200_000,
         basis: Any = "polynomial",
         max_functions: int = 40,
@@ -268,6 +271,7 @@ class NeuralRatioTAMM(TAMMRegressor):
         self.holdout = holdout
         self.cv = cv
         self.calibration = calibration
+        self.shrink = shrink
         self.n_reference = n_reference
         self.basis = basis
         self.max_functions = max_functions

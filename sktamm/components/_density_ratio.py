@@ -30,7 +30,12 @@ from sktamm.components._calibration import check_calibration, closure_table
 from sktamm.components._ensemble import ClassifierEnsemble
 from sktamm.components._moments import Coordinates, Moments, SmoothFunctions
 from sktamm.components._named import make_classifier
-from sktamm.components._ratio_reference import CONTROL, RatioReference, fit_reference
+from sktamm.components._ratio_reference import (
+    CONTROL,
+    RatioReference,
+    fit_reference,
+    ratio_functions,
+)
 from sktamm.components._ratio_sample import (
     HeldOut,
     canonical,
@@ -71,6 +76,9 @@ class DensityRatio(BaseEstimator):
     calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
         "moments" tilts every ratio so that it reproduces the smooth moments of its
         simulation; the others calibrate on held-out events.
+    shrink : bool, default=True
+        Draw the learned log ratios towards those of a log-linear model, as far as
+        held-out events ask for: less noise where the densities are smooth.
     n_reference : int, default=200_000
         Largest number of reference rows of all sources together.
     n_jobs : int or None, default=None
@@ -99,7 +107,8 @@ class DensityRatio(BaseEstimator):
 
     References
     ----------
-    arXiv:2604.02219 (one softmax over all sources), arXiv:2506.00113 (ensembles).
+    arXiv:2604.02219 (one softmax over all sources), arXiv:2506.00113 (ensembles),
+    Breiman, Machine Learning 24 (1996) 49 (shrinkage by held-out events).
 
     Examples
     --------
@@ -122,6 +131,7 @@ class DensityRatio(BaseEstimator):
         holdout: float = 0.25,
         cv: int | None = None,
         calibration: str | None = "moments",
+        shrink: bool = True,
         n_reference: int = 200_000,
         n_jobs: int | None = None,
         progress: bool = False,
@@ -134,6 +144,7 @@ class DensityRatio(BaseEstimator):
         self.holdout = holdout
         self.cv = cv
         self.calibration = calibration
+        self.shrink = shrink
         self.n_reference = n_reference
         self.n_jobs = n_jobs
         self.progress = progress
@@ -202,14 +213,14 @@ class DensityRatio(BaseEstimator):
         sample = canonical(events)
         model = self._make_ensemble()
         size = max(2, int(self.n_reference) // sample.n_sources)
-        if self.cv is None:
-            self.models_, pool = hold_out(sample, model, self.holdout, size, rng)
-        else:
-            self.models_, pool = cross_fit(sample, model, int(self.cv), size, rng)
+        self.coordinates_ = Coordinates().fit(sample.X)
+        smooth = ratio_functions(self.coordinates_) if self.shrink else None
+        split = hold_out if self.cv is None else cross_fit
+        part = self.holdout if self.cv is None else int(self.cv)
+        self.models_, pool = split(sample, model, part, size, rng, smooth)
         self.n_features_in_ = events.X.shape[1]
         self.classes_ = events.classes
         self.pool_class_, self.pool_id_ = sample.source_class, sample.source_id
-        self.coordinates_ = Coordinates().fit(sample.X)
         functions = SmoothFunctions(self.coordinates_, *CONTROL)
         self.pool_moments_ = Moments.of(
             functions, sample.X, sample.source, sample.weight
@@ -252,8 +263,10 @@ class DensityRatio(BaseEstimator):
         self.source_class_ = self.pool_class_[sources]
         self.source_id_ = self.pool_id_[sources]
         self._closure_table: pd.DataFrame | None = None
+        held = pool.take_sources(sources)
         self.frame_: RatioReference = fit_reference(
-            pool.take_sources(sources),
+            held if self.shrink else replace(held, log_linear=None),
+            self.source_class_,
             self.pool_moments_.take(sources),
             self.ensemble,
             self.calibration,
@@ -355,10 +368,19 @@ class DensityRatio(BaseEstimator):
         out = np.zeros(shape, dtype=np.float32)
         for start in range(0, len(X), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            for model, shares in self.models_:
-                out[rows] += log_ratios(model, X[rows], shares, self.sources_)
+            for trained in self.models_:
+                out[rows] += log_ratios(trained, X[rows], self.sources_)
         out /= len(self.models_)
-        return self.frame_.tilted(X, out)
+        return self.frame_.refined(X, out, self._log_linear(X))
+
+    def _log_linear(self, X: FloatArray) -> NDArray[np.float32] | None:
+        if self.reference_.log_linear is None:
+            return None
+        logits = np.zeros((len(X), self.sources_.size), np.float32)
+        for trained in self.models_:
+            assert trained.log_linear is not None
+            logits += trained.log_linear.logits(X)[:, self.sources_]
+        return logits / len(self.models_)
 
     def score(
         self,

@@ -1,7 +1,7 @@
 """The reference sample of density ratios: calibrated rows and calibrated members.
 
 From held-out events and the members' ratios there to what every later event needs: the
-weights of the rows, the tilts of the members, their blend.
+weights of the rows, the shares of the members that are kept, their tilts, their blend.
 """
 
 from dataclasses import dataclass, replace
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.base import RatioError, ReferenceSample
+from sktamm.components._basis import number_of_orders
 from sktamm.components._blend import Blend, fit_blend
+from sktamm.components._log_linear import Shares, fit_shares
 from sktamm.components._moments import (
+    Coordinates,
     Moments,
     SmoothFunctions,
     rake,
@@ -21,11 +24,12 @@ from sktamm.components._moments import (
 )
 from sktamm.components._ratio_sample import HeldOut
 
-__all__ = ["CONTROL", "RatioReference", "fit_reference"]
+__all__ = ["CONTROL", "RatioReference", "fit_reference", "ratio_functions"]
 
-# Largest degree and number of the smooth functions: of the reference, of the ratios.
+# Largest degree and number of the smooth functions of the reference.
 CONTROL = (5, 240)
-_TILT = (3, 70)
+# Of the ratios: the third degree where it has few functions, else the second.
+_CUBIC = 70
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +54,10 @@ class RatioReference:
         Log ratios at the reference rows.
     sample : ReferenceSample
         Origin of the rows.
+    shares : Shares
+        How much of the members is kept beyond the log-linear model.
+    averages : ndarray of shape (n_sources, n_sources)
+        Averages over the sources of each class.
     """
 
     rows: HeldOut
@@ -60,11 +68,16 @@ class RatioReference:
     blend: Blend
     log_ratio: FloatArray
     sample: ReferenceSample
+    shares: Shares
+    averages: FloatArray
 
-    def tilted(
-        self, X: FloatArray, members: NDArray[np.float32]
+    def refined(
+        self,
+        X: FloatArray,
+        members: NDArray[np.float32],
+        log_linear: NDArray[np.float32] | None,
     ) -> NDArray[np.float32]:
-        """Members at events after their tilts.
+        """Members at events after shrinkage and tilts.
 
         Parameters
         ----------
@@ -72,12 +85,16 @@ class RatioReference:
             Events.
         members : ndarray of shape (n_events, n_sources, n_members)
             Log ratios of the classifier.
+        log_linear : ndarray of shape (n_events, n_sources) or None
+            Those of the log-linear model.
 
         Returns
         -------
         members : ndarray of shape (n_events, n_sources, n_members)
-            Tilted log ratios.
+            Shrunk and tilted log ratios.
         """
+        if log_linear is not None:
+            members = self.shares.apply(members, log_linear, self.averages)
         if not self.slope.any():
             return members
         values = self.functions.evaluate(X)[:, self.columns]
@@ -91,7 +108,13 @@ class RatioReference:
     @cached_property
     def _deviations(self) -> NDArray[np.float32]:
         """Functions of the members' errors at the reference rows."""
-        return self.blend.deviations(self.rows.members)
+        return self._functions_of_error(self.rows.members)
+
+    def _functions_of_error(self, members: NDArray[np.float32]) -> NDArray[np.float32]:
+        deviations = self.blend.deviations(members)
+        if not self.blend.centred:
+            return deviations
+        return self.shares.widen(deviations, self.averages)
 
     @property
     def _uncertain(self) -> NDArray[np.intp]:
@@ -106,7 +129,7 @@ class RatioReference:
         X : ndarray of shape (n_events, n_features)
             Events.
         members : ndarray of shape (n_events, n_sources, n_members)
-            Tilted members there.
+            Refined members there.
 
         Returns
         -------
@@ -115,7 +138,7 @@ class RatioReference:
         """
         columns = self._uncertain
         return RatioError(
-            rows=self.blend.deviations(members),
+            rows=self._functions_of_error(members),
             reference=self._deviations,
             covariance=self.blend.covariance,
             smooth_rows=self.functions.evaluate(X)[:, columns],
@@ -126,18 +149,21 @@ class RatioReference:
 
 def fit_reference(
     held: HeldOut,
+    source_class: NDArray[np.intp],
     moments: Moments,
     ensemble: str,
     calibration: str | None,
     *,
     shared_sample: bool,
 ) -> RatioReference:
-    """Calibrate the rows, tilt and blend the members.
+    """Calibrate the rows; shrink, tilt and blend the members.
 
     Parameters
     ----------
     held : HeldOut
         Held-out rows with the members' log ratios to the equal mixture.
+    source_class : ndarray of int, shape (n_sources,)
+        Class of every source.
     moments : Moments
         Smooth moments of all events of the sources.
     ensemble : {"mean", "wifi"}
@@ -154,6 +180,13 @@ def fit_reference(
     """
     values = moments.functions.evaluate(held.X)
     weight, raked = rake(held.weight, values, moments.mean.mean(axis=0))
+    same = source_class[:, None] == source_class
+    averages = same / same.sum(axis=0)
+    shares, learned = Shares(), held.members
+    if held.log_linear is not None:
+        mean = learned.mean(axis=2)
+        shares = fit_shares(mean, held.log_linear, held.source, weight, averages)
+        learned = shares.apply(learned, held.log_linear, averages)
     columns = _tilt_columns(moments.functions)
     own = moments.select(columns)
     n_sources, n_members = held.members.shape[1:]
@@ -162,9 +195,9 @@ def fit_reference(
     if calibration == "moments":
         part = values[:, columns]
         for i in range(n_members):
-            found = tilt(held.members[:, :, i], weight, part, own)
+            found = tilt(learned[:, :, i], weight, part, own)
             slope[:, :, i], covariance = found
-    members = held.members + _tilts(values[:, columns], slope)
+    members = learned + _tilts(values[:, columns], slope)
     rows = replace(held, weight=weight, members=members)
     later = None if calibration == "moments" else calibration
     blend = fit_blend(rows, ensemble, later, shared_sample=shared_sample)
@@ -179,12 +212,32 @@ def fit_reference(
         blend=blend,
         log_ratio=blend.log_ratio(members),
         sample=ReferenceSample(held.source, control, known),
+        shares=shares,
+        averages=averages,
     )
+
+
+def ratio_functions(coordinates: Coordinates) -> SmoothFunctions:
+    """Functions of the log-linear model and of the tilts.
+
+    Parameters
+    ----------
+    coordinates : Coordinates
+        Fitted coordinates.
+
+    Returns
+    -------
+    functions : SmoothFunctions
+        Some of those of `CONTROL`.
+    """
+    d = coordinates.half_.size
+    degree = 3 if number_of_orders(d, 3) <= _CUBIC else 2
+    return SmoothFunctions(coordinates, degree, CONTROL[1])
 
 
 def _tilt_columns(functions: SmoothFunctions) -> NDArray[np.intp]:
     known = {order: j for j, order in enumerate(functions.orders)}
-    wanted = SmoothFunctions(functions.coordinates, *_TILT).orders
+    wanted = ratio_functions(functions.coordinates).orders
     return np.array([known[o] for o in wanted if o in known], dtype=np.intp)
 
 

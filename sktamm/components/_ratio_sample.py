@@ -13,12 +13,15 @@ from scipy.special import logsumexp
 from sklearn.base import clone
 
 from sktamm._numerics import FloatArray
+from sktamm.components._log_linear import LogLinear, fit_log_linear
+from sktamm.components._moments import SmoothFunctions
 from sktamm.events import SimulatedEvents
 from sktamm.exceptions import InvalidInputError
 
 __all__ = [
     "HeldOut",
     "RatioSample",
+    "Trained",
     "canonical",
     "cross_fit",
     "hold_out",
@@ -28,7 +31,26 @@ __all__ = [
 
 _FEWEST = 1
 _GOLDEN = 0.6180339887498949
-Trained = tuple[Any, FloatArray]
+_EVENTS_PER_FUNCTION = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What was trained on one part of the events.
+
+    Attributes
+    ----------
+    model : ClassifierEnsemble
+        Trained ensemble.
+    shares : ndarray of shape (n_sources,)
+        Shares of the sources in the training sample.
+    log_linear : LogLinear or None
+        Log-linear model of the same events.
+    """
+
+    model: Any
+    shares: FloatArray
+    log_linear: LogLinear | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +100,15 @@ class HeldOut:
         Event weights of a pool; probabilities under the equal mixture otherwise.
     members : ndarray of shape (n_rows, n_sources, n_members)
         Log ratios of the members to the equal mixture.
+    log_linear : ndarray of shape (n_rows, n_sources) or None
+        Log ratios of the log-linear model, up to a constant of each row.
     """
 
     X: FloatArray
     source: NDArray[np.intp]
     weight: FloatArray
     members: NDArray[np.float32]
+    log_linear: NDArray[np.float32] | None = None
 
     def balanced(self, n_sources: int) -> FloatArray:
         """Probabilities of the rows under the equal mixture of the sources."""
@@ -100,7 +125,9 @@ class HeldOut:
             return replace(self, weight=self.balanced(sources.size))
         members = relative_to_mixture(self.members[rows][:, sources])
         source = number[self.source[rows]].astype(np.intp)
-        part = HeldOut(self.X[rows], source, self.weight[rows], members)
+        base = self.log_linear
+        base = None if base is None else base[rows][:, sources]
+        part = HeldOut(self.X[rows], source, self.weight[rows], members, base)
         return replace(part, weight=part.balanced(sources.size))
 
 
@@ -152,6 +179,7 @@ def hold_out(
     share: float,
     largest: int,
     rng: np.random.RandomState,
+    functions: SmoothFunctions | None = None,
 ) -> tuple[list[Trained], HeldOut]:
     """Train on most events of every source; the others are held out.
 
@@ -167,10 +195,12 @@ def hold_out(
         Largest number of held-out rows of a source.
     rng : numpy.random.RandomState
         Randomness.
+    functions : SmoothFunctions or None
+        Functions of the log-linear model; None trains none.
 
     Returns
     -------
-    models : list of one (ensemble, shares of the sources) pair
+    models : list of one Trained
         Trained ensemble.
     held : HeldOut
         Events it has not seen.
@@ -189,7 +219,7 @@ def hold_out(
                 f"of {share:g}, but {sample.name(k)} has n_samples = {rows.size}."
             )
         held[rng.permutation(rows)[:size]] = True
-    trained = _train(sample, model, ~held, rng)
+    trained = _train(sample, model, ~held, rng, functions)
     return [trained], _held_out(sample, np.flatnonzero(held), [trained], None)
 
 
@@ -199,6 +229,7 @@ def cross_fit(
     n_folds: int,
     largest: int,
     rng: np.random.RandomState,
+    functions: SmoothFunctions | None = None,
 ) -> tuple[list[Trained], HeldOut]:
     """Train once per fold; every event is held out by the fold that left it out.
 
@@ -214,10 +245,12 @@ def cross_fit(
         Largest number of held-out rows of a source.
     rng : numpy.random.RandomState
         Randomness.
+    functions : SmoothFunctions or None
+        Functions of the log-linear model; None trains none.
 
     Returns
     -------
-    models : list of (ensemble, shares of the sources) pairs
+    models : list of Trained
         One per fold.
     held : HeldOut
         Events with the ratios of the fold that has not seen them.
@@ -239,7 +272,7 @@ def cross_fit(
         order = rng.permutation(rows)
         fold[order] = np.arange(rows.size) % n_folds
         kept.append(order[:largest])
-    models = [_train(sample, model, fold != f, rng) for f in range(n_folds)]
+    models = [_train(sample, model, fold != f, rng, functions) for f in range(n_folds)]
     rows = np.sort(np.concatenate(kept))
     return models, _held_out(sample, rows, models, fold[rows])
 
@@ -254,8 +287,9 @@ def _train(
     model: Any,
     rows: NDArray[np.bool_],
     rng: np.random.RandomState,
+    functions: SmoothFunctions | None,
 ) -> Trained:
-    """Train on some rows; shares of the sources in the training sample."""
+    """Train on some rows."""
     weight = None if sample.weight is None else sample.weight[rows]
     source = sample.source[rows]
     total = np.bincount(source, weight, minlength=sample.n_sources).astype(float)
@@ -266,8 +300,13 @@ def _train(
             f"{sample.name(bad[0])} has {total[bad[0]]:g}."
         )
     trained = clone(model).set_params(random_state=rng.randint(2**31 - 1))
-    trained.fit(sample.X[rows], source, weight)
-    return trained, total / total.sum()
+    X = sample.X[rows]
+    trained.fit(X, source, weight)
+    base = None
+    fewest = np.bincount(source, minlength=sample.n_sources).min()
+    if functions is not None and fewest >= _EVENTS_PER_FUNCTION * functions.size:
+        base = fit_log_linear(functions, X, source, weight, sample.n_sources)
+    return Trained(trained, total / total.sum(), base)
 
 
 def _held_out(
@@ -287,38 +326,40 @@ def _held_out(
             f"{sample.name(bad[0])} has {total[bad[0]]:g}."
         )
     if fold is None:
-        members = _in_blocks(models[0], X, every)
-        return HeldOut(X, source, weight, members)
+        fold = np.zeros(rows.size, dtype=np.intp)
     parts = [_in_blocks(m, X[fold == f], every) for f, m in enumerate(models)]
     members = np.empty((rows.size, *parts[0].shape[1:]), np.float32)
     for f, part in enumerate(parts):
         members[fold == f] = part
-    return HeldOut(X, source, weight, members)
+    base = np.empty((rows.size, sample.n_sources), np.float32)
+    for f, model in enumerate(models):
+        if model.log_linear is None:
+            return HeldOut(X, source, weight, members)
+        base[fold == f] = model.log_linear.logits(X[fold == f])
+    return HeldOut(X, source, weight, members, base)
 
 
 def _in_blocks(
     trained: Trained, X: FloatArray, sources: NDArray[np.intp], block: int = 65_536
 ) -> NDArray[np.float32]:
     parts = [
-        log_ratios(trained[0], X[i : i + block], trained[1], sources)
+        log_ratios(trained, X[i : i + block], sources)
         for i in range(0, len(X), block)
     ]
     return np.concatenate(parts)
 
 
 def log_ratios(
-    model: Any, X: FloatArray, shares: FloatArray, sources: NDArray[np.intp]
+    trained: Trained, X: FloatArray, sources: NDArray[np.intp]
 ) -> NDArray[np.float32]:
     """Log ratios of every member to the equal mixture of some sources.
 
     Parameters
     ----------
-    model : ClassifierEnsemble
+    trained : Trained
         Trained ensemble.
     X : ndarray of shape (n_rows, n_features)
         Events.
-    shares : ndarray of shape (n_pool,)
-        Shares of the sources in the training sample.
     sources : ndarray of int, shape (n_sources,)
         Sources to keep.
 
@@ -327,8 +368,8 @@ def log_ratios(
     log_ratio : ndarray of shape (n_rows, n_sources, n_members)
         In single precision.
     """
-    logs = np.moveaxis(model.predict_member_log_proba(X), 0, -1)[:, sources]
-    return relative_to_mixture(logs - np.log(shares[sources])[:, None])
+    logs = np.moveaxis(trained.model.predict_member_log_proba(X), 0, -1)[:, sources]
+    return relative_to_mixture(logs - np.log(trained.shares[sources])[:, None])
 
 
 def relative_to_mixture(logs: NDArray) -> NDArray[np.float32]:

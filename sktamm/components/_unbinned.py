@@ -45,6 +45,8 @@ class RatioComponents(BaseEstimator):
         Folds of cross-fitting instead of the split.
     calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
         Calibration of the ratios.
+    shrink : bool, default=True
+        Draw learned log ratios towards a log-linear model as held-out events ask.
     n_reference : int, default=200_000
         Largest number of reference rows.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
@@ -83,6 +85,7 @@ class RatioComponents(BaseEstimator):
         holdout: float = 0.25,
         cv: int | None = None,
         calibration: str | None = "moments",
+        shrink: bool = True,
         n_reference: int = 200_000,
         basis: Any = "polynomial",
         max_functions: int = 40,
@@ -98,6 +101,7 @@ class RatioComponents(BaseEstimator):
         self.holdout = holdout
         self.cv = cv
         self.calibration = calibration
+        self.shrink = shrink
         self.n_reference = n_reference
         self.basis = basis
         self.max_functions = max_functions
@@ -296,6 +300,8 @@ class RatioTopicComponents(RatioComponents):
         Folds of cross-fitting instead of the split.
     calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
         Calibration of the ratios.
+    shrink : bool, default=True
+        Draw learned log ratios towards a log-linear model as held-out events ask.
     n_reference : int, default=200_000
         Largest number of reference rows.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
@@ -330,6 +336,7 @@ class RatioTopicComponents(RatioComponents):
         holdout: float = 0.25,
         cv: int | None = None,
         calibration: str | None = "moments",
+        shrink: bool = True,
         n_reference: int = 200_000,
         basis: Any = "polynomial",
         max_functions: int = 40,
@@ -346,6 +353,7 @@ class RatioTopicComponents(RatioComponents):
             holdout,
             cv,
             calibration,
+            shrink,
             n_reference,
             basis,
             max_functions,

@@ -49,6 +49,7 @@ VARIANTS = {
     "errors not propagated": {"components_propagate": False},
     "wifi blend": {"ratio_ensemble": "wifi"},
     "ratios without moments": {"ratio_calibration": None},
+    "ratios without shrinkage": {"ratio_shrink": False},
     "linear": {"form": "linear"},
 }
 PLAIN = {
@@ -128,18 +129,18 @@ def configure(tamm, settings):
 
 def raw_ratios(tamm, X):
     """Ratios of all sources of the pool at a target, as the classifier gives them."""
-    [(model, shares)] = tamm.components_.ratio_.models_
-    every = np.arange(shares.size)
+    [trained] = tamm.components_.ratio_.models_
+    every = np.arange(trained.shares.size)
     parts = np.array_split(X, max(1, len(X) // 50_000))
-    return np.concatenate([log_ratios(model, x, shares, every) for x in parts])
+    return np.concatenate([log_ratios(trained, x, every) for x in parts])
 
 
 def evaluated(part, X, raw):
     """Give a part the ratios of the pool at its target instead of evaluating again."""
     ratio = part.components_.ratio_
     members = relative_to_mixture(raw[:, ratio.sources_])
-    members = ratio.frame_.tilted(X, members)
-    ratio.predict_members = lambda X: members
+    members = ratio.frame_.refined(X, members, ratio._log_linear(X))
+    ratio._members = lambda X: members
 
 
 def answers(tamm, X, dataset):

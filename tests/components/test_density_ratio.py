@@ -60,7 +60,8 @@ def sample(sizes=(900, 400, 1500, 600), seed=0, n_features=1):
 
 
 def fit(classifier, data, weight=None, **choices):
-    choices = {"n_members": 1, "calibration": None, "random_state": 0} | choices
+    plain = {"n_members": 1, "calibration": None, "shrink": False, "random_state": 0}
+    choices = plain | choices
     X, y, simulation = data
     ratio = DensityRatio(classifier, **choices)
     return ratio.fit(X, y, simulation=simulation, sample_weight=weight)
@@ -145,7 +146,7 @@ def test_reference_rows_were_not_in_the_training(choices, resample):
     assert np.abs(ratio.pool_.members).max() < 0.5  # shares of a bootstrap differ
     assert np.abs(ratio.predict_members(X)).max() > 1.0  # of those that were
     if "cv" not in choices:
-        seen = set.union(*(m.seen_ for m in ratio.models_[0][0].members_))
+        seen = set.union(*(m.seen_ for m in ratio.models_[0].model.members_))
         assert not seen & set(ratio.pool_.X[:, 0].tolist())
 
 

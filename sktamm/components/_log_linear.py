@@ -1,0 +1,269 @@
+"""A log-linear model of all sources, and how far learned ratios are drawn towards it.
+
+    ln P_k(x) = a_k . psi(x) + c_k - ln sum_j exp(a_j . psi(x) + c_j)
+
+with the smooth functions psi of `sktamm.components._moments` is a multinomial logistic
+regression: few coefficients, little noise, and wrong wherever ln p_k/p_ref is not
+smooth. A network or trees can follow any shape and pay with noise, which moves kappa
+(a noisy denominator does not average out). Between the two stands
+
+    ln r_k = l_k + lambda_c mean_{j in class of k}(f_j - l_j)
+                 + lambda_s [f_k - l_k - mean_{j in class of k}(f_j - l_j)]
+
+of the log-linear l and the learned f. What is common to a class is learned from the
+events of all its simulations, what tells one simulation from another from its own
+alone, so each has its own share lambda in [0, 1]. The likelihood of held-out events,
+concave in both, chooses them: shrinkage by cross-validation, as in stacked regressions
+(Breiman, Machine Learning 24 (1996) 49).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
+
+from sktamm._numerics import FloatArray
+from sktamm.components._moments import SmoothFunctions
+
+__all__ = ["LogLinear", "Shares", "fit_log_linear", "fit_shares"]
+
+_BLOCK = 65_536
+_ITERATIONS = 60
+_RIDGE = 1e-5
+_LOGITS = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class LogLinear:
+    """Fitted log-linear model of the sources.
+
+    Attributes
+    ----------
+    functions : SmoothFunctions
+        The functions psi.
+    slope : ndarray of shape (n_functions, n_sources)
+        Coefficients a.
+    offset : ndarray of shape (n_sources,)
+        Constants c.
+    """
+
+    functions: SmoothFunctions
+    slope: FloatArray
+    offset: FloatArray
+
+    def logits(self, X: FloatArray) -> NDArray[np.float32]:
+        """Log densities up to a constant of each event, shape (n_events, n_sources)."""
+        out = np.empty((len(X), self.offset.size), np.float32)
+        for start in range(0, len(X), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            out[rows] = self.functions.evaluate(X[rows]) @ self.slope + self.offset
+        return out
+
+
+def fit_log_linear(
+    functions: SmoothFunctions,
+    X: FloatArray,
+    source: NDArray[np.intp],
+    weight: FloatArray | None,
+    n_sources: int,
+) -> LogLinear | None:
+    """Multinomial logistic regression in which every source counts the same.
+
+    Parameters
+    ----------
+    functions : SmoothFunctions
+        The functions psi.
+    X : ndarray of shape (n_events, n_features)
+        Training events.
+    source : ndarray of int, shape (n_events,)
+        Source of every event.
+    weight : ndarray of shape (n_events,) or None
+        Event weights.
+    n_sources : int
+        Number of sources.
+
+    Returns
+    -------
+    model : LogLinear or None
+        Fitted model; None with negative weights, for which it has no maximum.
+    """
+    if weight is None:
+        weight = np.ones(len(X))
+    elif (weight < 0).any():
+        return None
+    total = np.bincount(source, weight, minlength=n_sources)
+    share = (weight / total[source] / n_sources).astype(np.float32)
+    values = np.empty((len(X), functions.size), np.float32)
+    for start in range(0, len(X), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        values[rows] = functions.evaluate(X[rows])
+    centre, whiten = _whitening(values, share)
+    values -= centre
+    means = np.zeros((functions.size, n_sources))
+    np.add.at(means.T, source, share[:, None] * values)
+    shape = (functions.size + 1, n_sources)
+
+    def loss(flat: FloatArray) -> tuple[float, FloatArray]:
+        found = flat.reshape(shape)
+        slope = whiten @ found[:-1]
+        value = -float((slope * means).sum()) - float(found[-1].sum()) / n_sources
+        gradient = np.zeros(shape)
+        for start in range(0, len(values), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            part = values[rows]
+            logits = part @ slope.astype(np.float32) + found[-1].astype(np.float32)
+            top = logits.max(axis=1, keepdims=True)
+            np.exp(logits - top, out=logits)
+            mass = logits.sum(axis=1, keepdims=True)
+            value += float(share[rows] @ (np.log(mass) + top)[:, 0].astype(float))
+            logits *= share[rows, None] / mass
+            gradient[:-1] += part.T @ logits
+            gradient[-1] += logits.sum(axis=0)
+        gradient[:-1] = whiten.T @ (gradient[:-1] - means) + _RIDGE * found[:-1]
+        gradient[-1] -= 1.0 / n_sources
+        value += 0.5 * _RIDGE * float((found[:-1] ** 2).sum())
+        return n_sources * value, n_sources * gradient.ravel()
+
+    start_at = np.zeros(shape)
+    options = {"maxiter": _ITERATIONS, "ftol": 1e-10, "gtol": 1e-6}
+    answer = minimize(
+        loss, start_at.ravel(), jac=True, method="L-BFGS-B", options=options
+    )
+    found = answer.x.reshape(shape)
+    slope = whiten @ found[:-1]
+    return LogLinear(functions, slope, found[-1] - centre @ slope)
+
+
+def _whitening(values: NDArray, weight: NDArray) -> tuple[NDArray, FloatArray]:
+    """Mean, and the map to functions of unit covariance, of the mixture."""
+    n = values.shape[1]
+    centre = (weight @ values).astype(np.float32)
+    square = np.zeros((n, n))
+    for start in range(0, len(values), _BLOCK):
+        part = values[start : start + _BLOCK] - centre
+        square += (weight[start : start + _BLOCK, None] * part).T @ part
+    level, axes = np.linalg.eigh(square)
+    floor = 1e-6 * max(level.max(), np.finfo(float).tiny)
+    return centre, axes / np.sqrt(np.maximum(level, floor))
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much of what was learned beyond the log-linear model is kept.
+
+    Attributes
+    ----------
+    of_class : float
+        Share of what is common to the sources of a class.
+    of_source : float
+        Share of what tells the sources of a class from each other.
+    """
+
+    of_class: float = 1.0
+    of_source: float = 1.0
+
+    def apply(
+        self, members: NDArray[np.float32], base: NDArray[np.float32], one: FloatArray
+    ) -> NDArray[np.float32]:
+        """Members drawn towards the log-linear model.
+
+        Parameters
+        ----------
+        members : ndarray of shape (n_rows, n_sources, n_members)
+            Learned log ratios.
+        base : ndarray of shape (n_rows, n_sources)
+            Logits of the log-linear model.
+        one : ndarray of shape (n_sources, n_sources)
+            Averages over the sources of each class.
+
+        Returns
+        -------
+        members : ndarray of shape (n_rows, n_sources, n_members)
+            Log ratios to the equal mixture.
+        """
+        kernel = self._kernel(one)
+        out = np.empty_like(members)
+        for i in range(members.shape[2]):
+            logs = base + (members[:, :, i] - base) @ kernel
+            mixture = logsumexp(logs, axis=1, keepdims=True) - np.log(logs.shape[1])
+            out[:, :, i] = logs - mixture
+        return out
+
+    def widen(self, deviations: NDArray, one: FloatArray) -> NDArray:
+        """Deviations of shrunk members as large as the error of what they estimate.
+
+        A share lambda of an estimate of variance v leaves lambda v, not lambda^2 v, of
+        mean squared error: the rest is what was cut off wrongly.
+
+        Parameters
+        ----------
+        deviations : ndarray of shape (n_rows, n_sources, n_terms)
+            Deviations of the members from their mean.
+        one : ndarray of shape (n_sources, n_sources)
+            Averages over the sources of each class.
+
+        Returns
+        -------
+        deviations : ndarray of shape (n_rows, n_sources, n_terms)
+            Scaled.
+        """
+        if self.of_class == 1.0 and self.of_source == 1.0:
+            return deviations
+        scale = [s**-0.5 if s > 1e-6 else 0.0 for s in (self.of_class, self.of_source)]
+        kernel = Shares(*scale)._kernel(one).astype(np.float32)
+        return np.einsum("nki,kj->nji", deviations, kernel, optimize=True)
+
+    def _kernel(self, one: FloatArray) -> NDArray[np.float32]:
+        rest = np.eye(len(one)) - one
+        return (self.of_class * one + self.of_source * rest).astype(np.float32)
+
+
+def fit_shares(
+    learned: NDArray,
+    base: NDArray,
+    source: NDArray[np.intp],
+    weight: FloatArray,
+    one: FloatArray,
+) -> Shares:
+    """Choose the shares by the likelihood of held-out events.
+
+    Parameters
+    ----------
+    learned : ndarray of shape (n_rows, n_sources)
+        Learned log ratios.
+    base : ndarray of shape (n_rows, n_sources)
+        Logits of the log-linear model.
+    source : ndarray of int, shape (n_rows,)
+        Source of every row.
+    weight : ndarray of shape (n_rows,)
+        Probabilities of the rows.
+    one : ndarray of shape (n_sources, n_sources)
+        Averages over the sources of each class.
+
+    Returns
+    -------
+    shares : Shares
+        Between 0 and 1.
+    """
+    stride = max(1, learned.size // _LOGITS)
+    learned, base = learned[::stride], base[::stride].astype(float)
+    source, weight = source[::stride], weight[::stride]
+    rows = np.arange(len(source))
+    beyond = learned - base
+    common = beyond @ one
+    parts = np.stack([common, beyond - common])
+    own = parts[:, rows, source] @ weight
+
+    def loss(shares: FloatArray) -> tuple[float, FloatArray]:
+        logits = base + np.tensordot(shares, parts, 1)
+        mass = logsumexp(logits, axis=1)
+        expected = softmax(logits, axis=1)
+        value = weight @ (mass - logits[rows, source])
+        gradient = np.array([weight @ (expected * part).sum(axis=1) for part in parts])
+        return float(value), gradient - own
+
+    bounds = [(0.0, 1.0)] * 2
+    answer = minimize(loss, [0.5, 0.5], jac=True, method="L-BFGS-B", bounds=bounds)
+    return Shares(float(answer.x[0]), float(answer.x[1]))
