@@ -278,29 +278,35 @@ def tilt(
     """
     n_sources, n = moments.mean.shape
     slope, covariance = np.zeros((n_sources, n)), np.zeros((n_sources, n, n))
-    for k in range(n_sources):
-        if moments.size[k] < _ROWS_PER_FUNCTION * n:
-            continue
-        own = moments.covariance[k]
-        own = own + _RIDGE * np.trace(own) / n * np.eye(n)
-        mass = weight * np.exp(log_ratio[:, k] - log_ratio[:, k].max())
-        found = _tilt_one(mass, values, moments.mean[k], own)
-        if found is not None:
-            slope[k] = found
-            covariance[k] = np.linalg.inv(own) / moments.size[k]
+    enough = np.flatnonzero(moments.size >= _ROWS_PER_FUNCTION * n)
+    if not enough.size:
+        return slope, covariance
+    metric = moments.covariance[enough]
+    scale = _RIDGE * np.trace(metric, axis1=1, axis2=2) / n
+    metric = metric + scale[:, None, None] * np.eye(n)
+    logs = log_ratio[:, enough]
+    mass = weight[:, None] * np.exp(logs - logs.max(axis=0))
+    inverse = np.linalg.inv(metric)
+    found = _solve_tilts(mass, values, moments.mean[enough], inverse)
+    size = np.sqrt(np.einsum("ki,kij,kj->k", found, metric, found))
+    good = np.isfinite(size) & (size < 1.0)
+    slope[enough[good]] = found[good]
+    covariance[enough[good]] = inverse[good] / moments.size[enough[good], None, None]
     return slope, covariance
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _tilt_one(
-    mass: FloatArray, values: FloatArray, mean: FloatArray, metric: FloatArray
-) -> FloatArray | None:
-    """Solve E[psi] = mean by Newton steps with the covariance of the source."""
-    slope = np.zeros(mean.size)
-    inverse = np.linalg.inv(metric)
+def _solve_tilts(
+    mass: FloatArray, values: FloatArray, mean: FloatArray, inverse: FloatArray
+) -> FloatArray:
+    """Solve E[psi] = mean by Newton steps with the covariances of the sources."""
+    slope = np.zeros_like(mean)
     for _ in range(_NEWTON_STEPS):
-        tilted = mass * np.exp(values @ slope)
-        step = inverse @ (mean - tilted @ values / tilted.sum())
-        slope += step
-    largest = np.sqrt(slope @ metric @ slope)
-    return slope if np.isfinite(largest) and largest < 1.0 else None
+        first, total = np.zeros_like(mean), np.zeros(len(mean))
+        for start in range(0, len(values), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            tilted = mass[rows] * np.exp(values[rows] @ slope.T)
+            first += tilted.T @ values[rows]
+            total += tilted.sum(axis=0)
+        slope += np.einsum("kij,kj->ki", inverse, mean - first / total[:, None])
+    return slope

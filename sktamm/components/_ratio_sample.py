@@ -343,8 +343,7 @@ def _in_blocks(
     trained: Trained, X: FloatArray, sources: NDArray[np.intp], block: int = 65_536
 ) -> NDArray[np.float32]:
     parts = [
-        log_ratios(trained, X[i : i + block], sources)
-        for i in range(0, len(X), block)
+        log_ratios(trained, X[i : i + block], sources) for i in range(0, len(X), block)
     ]
     return np.concatenate(parts)
 

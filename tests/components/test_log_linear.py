@@ -1,0 +1,193 @@
+"""Shrinkage of learned ratios: the log-linear model, its shares, what they do."""
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+from sktamm.components import DensityRatio
+from sktamm.components._log_linear import Shares, fit_log_linear, fit_shares
+from sktamm.components._moments import Coordinates, SmoothFunctions
+from sktamm.components._ratio_reference import ratio_functions
+
+CENTRES = np.array([0.0, 0.4, 1.0, 1.5])
+CLASS = np.array([0, 0, 1, 1])
+AVERAGES = (CLASS[:, None] == CLASS) / 2.0
+
+
+def draw(n_events=500, n_features=2, seed=0):
+    rng = np.random.default_rng(seed)
+    source = np.repeat(np.arange(4), n_events)
+    X = rng.normal(size=(source.size, n_features))
+    X[:, 0] += CENTRES[source]
+    return X, source
+
+
+def relative(logs):
+    return logs - np.log(np.exp(logs).mean(axis=1, keepdims=True))
+
+
+def exact(X):
+    return relative(stats.norm.logpdf(X[:, :1], CENTRES))
+
+
+# -------------------------------------------------------------------- log-linear model
+@pytest.mark.parametrize("weighted", [False, True])
+def test_log_linear_model_is_scikit_learns_logistic_regression(weighted):
+    X, source = draw()
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, source.size)
+    weight = weight if weighted else np.ones(source.size)
+    functions = SmoothFunctions(Coordinates().fit(X), 2, 10)
+    model = fit_log_linear(functions, X, source, weight if weighted else None, 4)
+    total = np.bincount(source, weight)
+    balanced = weight / total[source]
+    referee = LogisticRegression(C=1e8, max_iter=5000, tol=1e-10)
+    referee.fit(
+        functions.evaluate(X), source, sample_weight=balanced * len(X) / balanced.sum()
+    )
+    expected = relative(referee.predict_log_proba(functions.evaluate(X)))
+    np.testing.assert_allclose(relative(model.logits(X)), expected, atol=5e-3)
+
+
+def test_sizes_and_scales_of_the_weights_of_sources_drop_out():
+    X, source = draw()
+    functions = ratio_functions(Coordinates().fit(X))
+    scale = np.array([1.0, 8.0, 0.25, 2.0])[source]
+    one, two = (
+        relative(fit_log_linear(functions, X, source, w, 4).logits(X))
+        for w in (None, scale)
+    )
+    np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+def test_negative_weights_have_no_log_linear_model():
+    X, source = draw()
+    weight = np.where(np.arange(len(X)) % 5 == 0, -0.5, 1.0)
+    functions = ratio_functions(Coordinates().fit(X))
+    assert fit_log_linear(functions, X, source, weight, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("n_features", "size"), [(1, 3), (2, 9), (5, 55), (10, 65), (20, 230), (30, 60)]
+)
+def test_functions_grow_with_the_features_but_stay_few(n_features, size):
+    X = np.random.default_rng(0).normal(size=(100, n_features))
+    assert ratio_functions(Coordinates().fit(X)).size == size
+
+
+# ------------------------------------------------------------------------------ shares
+def members_of(logs):
+    return logs[:, :, None].astype(np.float32)
+
+
+def test_whole_shares_change_nothing_and_none_leave_the_log_linear_model():
+    rng = np.random.default_rng(0)
+    learned = relative(rng.normal(size=(20, 4)))
+    base = rng.normal(size=(20, 4)).astype(np.float32)
+    whole = Shares().apply(members_of(learned), base, AVERAGES)
+    none = Shares(0.0, 0.0).apply(members_of(learned), base, AVERAGES)
+    np.testing.assert_allclose(whole[:, :, 0], learned, atol=1e-6)
+    np.testing.assert_allclose(none[:, :, 0], relative(base), atol=1e-6)
+
+
+def test_share_of_the_class_keeps_what_its_sources_have_in_common():
+    rng = np.random.default_rng(0)
+    learned = relative(rng.normal(size=(20, 4)))
+    base = np.zeros((20, 4), np.float32)
+    found = Shares(1.0, 0.0).apply(members_of(learned), base, AVERAGES)[:, :, 0]
+    np.testing.assert_allclose(found, relative(learned @ AVERAGES), atol=1e-6)
+
+
+def likelihood(shares, learned, base, source, weight):
+    logs = Shares(*shares).apply(members_of(learned), base, AVERAGES)[:, :, 0]
+    return float(weight @ logs[np.arange(len(source)), source])
+
+
+def test_shares_maximise_the_likelihood_of_held_out_events():
+    X, source = draw(2000)
+    rng = np.random.default_rng(1)
+    learned = relative(exact(X) + rng.normal(0.0, 0.3, (len(X), 4)))
+    base = (0.5 * exact(X)).astype(np.float32)
+    weight = np.full(len(X), 1.0 / len(X))
+    found = fit_shares(learned, base, source, weight, AVERAGES)
+    arguments = (learned, base, source, weight)
+    best = optimize.minimize(
+        lambda s: -likelihood(s, *arguments), [0.5, 0.5], method="Nelder-Mead"
+    )
+    np.testing.assert_allclose([found.of_class, found.of_source], best.x, atol=0.01)
+    assert 0.0 < found.of_class < 1.0
+    assert 0.0 < found.of_source < 1.0
+
+
+def test_noise_is_dropped_and_truth_kept():
+    """With 80 000 events the likelihood is certain; the ends are exact bounds."""
+    X, source = draw(20_000)
+    weight = np.full(len(X), 1.0 / len(X))
+    noisy = relative(exact(X) + np.random.default_rng(1).normal(0, 0.3, (len(X), 4)))
+    wrong = np.zeros((len(X), 4), np.float32)
+    dropped = fit_shares(noisy, exact(X).astype(np.float32), source, weight, AVERAGES)
+    kept = fit_shares(exact(X), wrong, source, weight, AVERAGES)
+    assert max(dropped.of_class, dropped.of_source) < 0.1
+    assert min(kept.of_class, kept.of_source) > 0.9
+
+
+def test_error_of_a_shrunk_estimate():
+    """Of noise v, a share lambda leaves lambda v of mean squared error."""
+    rng = np.random.default_rng(0)
+    deviations = rng.normal(size=(5, 4, 3)).astype(np.float32)
+    shares = Shares(0.25, 0.04)
+    common = np.einsum("nki,kj->nji", deviations, AVERAGES)
+    shrunk = 0.25 * common + 0.04 * (deviations - common)
+    expected = 0.5 * common + 0.2 * (deviations - common)
+    np.testing.assert_allclose(shares.widen(shrunk, AVERAGES), expected, atol=1e-6)
+    assert not Shares(0.0, 0.0).widen(deviations, AVERAGES).any()
+
+
+# ------------------------------------------------------------------------ what they do
+def error(shrink, classifier, data, grid, truth, **choices):
+    X, source = data
+    ratio = DensityRatio(
+        classifier, n_members=2, shrink=shrink, random_state=0, **choices
+    )
+    ratio.fit(X, CLASS[source], simulation=source % 2)
+    assert ratio.source_class_.tolist() == CLASS.tolist()
+    found = ratio.predict_log_ratio(grid)
+    column = np.argsort(2 * ratio.source_class_ + ratio.source_id_)
+    return np.sqrt(np.mean((found[:, column] - truth) ** 2))
+
+
+@pytest.mark.parametrize("choices", [{}, {"cv": 2}, {"ensemble": "wifi"}])
+def test_smooth_densities_gain_much(choices):
+    data, grid = draw(4000), draw(200, seed=1)[0]
+    forest = RandomForestClassifier(50, min_samples_leaf=100, random_state=0)
+    with_, without = (
+        error(shrink, forest, data, grid, exact(grid), **choices)
+        for shrink in (True, False)
+    )
+    assert with_ < 0.7 * without
+
+
+def test_rough_densities_lose_little():
+    """A density of steps, which no polynomial follows and a tree finds at once."""
+    rng = np.random.default_rng(0)
+    levels = np.array([[1, 1, 1, 1], [1.2, 1, 1.2, 1], [2, 1, 2, 1], [2, 1.2, 2, 1.2]])
+    levels = levels / levels.sum(axis=1, keepdims=True)
+    source = np.repeat(np.arange(4), 10_000)
+    steps = np.concatenate([rng.choice(4, 10_000, p=level) for level in levels])
+    X = (steps + rng.uniform(size=source.size))[:, None]
+    grid = rng.uniform(0.0, 4.0, (500, 1))
+    truth = relative(np.log(levels.T[grid[:, 0].astype(int)]))
+    forest = RandomForestClassifier(20, max_leaf_nodes=8, random_state=0)
+    with_, without = (
+        error(shrink, forest, (X, source), grid, truth, calibration=None)
+        for shrink in (True, False)
+    )
+    assert with_ < 1.2 * without
+
+
+def test_few_events_train_no_log_linear_model():
+    X, source = draw(40)
+    ratio = DensityRatio("logistic", n_members=1, random_state=0)
+    ratio.fit(X, CLASS[source], simulation=source % 2)
+    assert ratio.models_[0].log_linear is None
