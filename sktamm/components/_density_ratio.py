@@ -215,9 +215,11 @@ class DensityRatio(BaseEstimator):
         size = max(2, int(self.n_reference) // sample.n_sources)
         self.coordinates_ = Coordinates().fit(sample.X)
         smooth = ratio_functions(self.coordinates_) if self.shrink else None
-        split = hold_out if self.cv is None else cross_fit
-        part = self.holdout if self.cv is None else int(self.cv)
-        self.models_, pool = split(sample, model, part, size, rng, smooth)
+        if self.cv is None:
+            parts = hold_out(sample, model, self.holdout, size, rng, smooth)
+        else:
+            parts = cross_fit(sample, model, int(self.cv), size, rng, smooth)
+        self.models_, pool = parts
         self.n_features_in_ = events.X.shape[1]
         self.classes_ = events.classes
         self.pool_class_, self.pool_id_ = sample.source_class, sample.source_id
@@ -380,7 +382,8 @@ class DensityRatio(BaseEstimator):
         for trained in self.models_:
             assert trained.log_linear is not None
             logits += trained.log_linear.logits(X)[:, self.sources_]
-        return logits / len(self.models_)
+        logits /= len(self.models_)
+        return logits
 
     def score(
         self,

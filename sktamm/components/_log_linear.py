@@ -18,6 +18,7 @@ concave in both, chooses them: shrinkage by cross-validation, as in stacked regr
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,11 +127,9 @@ def fit_log_linear(
         value += 0.5 * _RIDGE * float((found[:-1] ** 2).sum())
         return n_sources * value, n_sources * gradient.ravel()
 
-    start_at = np.zeros(shape)
-    options = {"maxiter": _ITERATIONS, "ftol": 1e-10, "gtol": 1e-6}
-    answer = minimize(
-        loss, start_at.ravel(), jac=True, method="L-BFGS-B", options=options
-    )
+    options: Any = {"maxiter": _ITERATIONS, "ftol": 1e-10, "gtol": 1e-6}
+    zero = np.zeros(shape).ravel()
+    answer = minimize(loss, zero, jac=True, method="L-BFGS-B", options=options)
     found = answer.x.reshape(shape)
     slope = whiten @ found[:-1]
     return LogLinear(functions, slope, found[-1] - centre @ slope)
