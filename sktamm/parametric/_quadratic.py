@@ -11,6 +11,14 @@ derivatives, so that their conditional means are learned.
 
 A base learner that cannot train through the factor learns the derivatives; negative
 eigenvalues of the remainder are then cut off, the nearest form that is positive.
+
+A squared error of heavy tails hardly feels a small common shift, which a likelihood of
+many events does, so the mean form over the events of ``fit`` is made that of the
+targets. With both means factorised, T T^T for the targets and P P^T for the
+predictions, the lower triangular M = T P^-1 does it for every event and keeps it
+positive,
+
+    A(x) -> M A(x) M^T,        M_0. = (1, 0, ..., 0).
 """
 
 from typing import Any
@@ -20,7 +28,12 @@ from numpy.typing import ArrayLike
 
 from sktamm._numerics import FloatArray
 from sktamm.parametric._derivative import LearnedDerivatives
-from sktamm.parametric._learners import has_link, make_regressor, with_link
+from sktamm.parametric._learners import (
+    has_link,
+    make_regressor,
+    predict_columns,
+    with_link,
+)
 from sktamm.parametric._monomials import derivative_pairs
 from sktamm.parametric._polynomial import parameters_of
 
@@ -57,6 +70,10 @@ class QuadraticRatioEstimator(LearnedDerivatives):
         Where means are known, deviations of those over the events in standard errors.
     derivative_names_ : list of str
         Monomial of each derivative.
+    congruence_ : ndarray of shape (1 + p, 1 + p)
+        The matrix M of the notes, which makes the mean of the predicted forms over the
+        events of ``fit`` that of the targets; the identity where a mean form is not
+        positive, as negative weights can make it.
     estimators_ : list
         Fitted base learners: one, or one per derivative.
     n_features_in_ : int
@@ -113,11 +130,40 @@ class QuadraticRatioEstimator(LearnedDerivatives):
         derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
             First and second derivatives of D(x | theta), which is never negative.
         """
-        return positive_derivatives(super().predict(X))
+        return self._congruent(positive_derivatives(super().predict(X)))
+
+    def _set_offset(
+        self, X: FloatArray, y: FloatArray, weight: FloatArray | None
+    ) -> None:
+        predicted = positive_derivatives(predict_columns(self.estimators_, X))
+        means = [np.average(rows, axis=0, weights=weight) for rows in (y, predicted)]
+        try:
+            wanted, found = np.linalg.cholesky(_forms(np.stack(means)))
+        except np.linalg.LinAlgError:
+            self.congruence_ = np.eye(self.n_parameters_ + 1)
+        else:
+            self.congruence_ = wanted @ np.linalg.inv(found)
+
+    def _congruent(self, y: FloatArray) -> FloatArray:
+        """Derivatives of the forms M A M^T."""
+        M, n = self.congruence_, self.n_parameters_
+        forms = M @ _forms(y) @ M.T
+        i, j = derivative_pairs(n)
+        return 2.0 * np.concatenate([forms[:, 0, 1:], forms[:, 1 + i, 1 + j]], axis=1)
 
     def _learner(self) -> Any:
         learner = make_regressor(self.estimator, link="cholesky")
         return with_link(learner, "cholesky") if has_link(learner) else learner
+
+
+def _forms(y: FloatArray) -> FloatArray:
+    """Quadratic forms A of derivatives, shape (n_events, 1 + p, 1 + p)."""
+    n = parameters_of(y.shape[1])
+    i, j = derivative_pairs(n)
+    forms = np.ones((len(y), n + 1, n + 1))
+    forms[:, 0, 1:] = forms[:, 1:, 0] = 0.5 * y[:, :n]
+    forms[:, 1 + i, 1 + j] = forms[:, 1 + j, 1 + i] = 0.5 * y[:, n:]
+    return forms
 
 
 def positive_derivatives(y: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ and noise of variance v blurs z, as in ``test_derivative``.
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
+from sklearn.tree import DecisionTreeRegressor
 
 from sktamm.datasets import make_smeft_toy
 from sktamm.parametric import FractionalSmearing, QuadraticRatioEstimator
@@ -99,3 +100,26 @@ def test_the_network_learns_the_toy():
     # Where theta = 1 has its events; ln r goes from 0.5 to 4.2 there.
     error = model.log_ratio(x, 1.0) - toy.log_ratio(x, 1.0)
     assert np.sqrt((error**2).mean()) < 0.5
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mean_form_is_that_of_the_targets(n, weighted):
+    """Exactly, although the predictions are bad, and they stay positive."""
+    X, y = _sample(2000, n)
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, len(X)) if weighted else None
+    tree = DecisionTreeRegressor(max_depth=2)
+    model = QuadraticRatioEstimator(tree).fit(X**2, y, sample_weight=weight)
+    predicted = model.predict(X**2)
+    means = [np.average(rows, axis=0, weights=weight) for rows in (predicted, y)]
+    np.testing.assert_allclose(*means, atol=1e-12)
+    assert _smallest_density(predicted, n) > -1e-9 * 2500
+    assert np.triu(model.congruence_, 1).max() == 0.0
+    np.testing.assert_array_equal(model.congruence_[0], np.eye(n + 1)[0])
+
+
+def test_means_without_a_positive_form_are_left_alone():
+    X, y = _sample(500, 1)
+    y[:, 1] -= 5.0
+    model = QuadraticRatioEstimator(LinearRegression()).fit(X, y)
+    np.testing.assert_array_equal(model.congruence_, np.eye(2))
