@@ -179,7 +179,7 @@ class NeuralRatioTAMM(TAMMRegressor):
         Largest number of reference rows.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
         Smooth functions of the function-space prior.
-    max_functions : int, default=40
+    max_functions : int, default=240
         Largest number of these functions.
     propagate : bool, default=True
         Propagate the error of the ratios into the interval.
@@ -241,7 +241,7 @@ class NeuralRatioTAMM(TAMMRegressor):
         shrink: bool = True,
         n_reference: int = 200_000,
         basis: Any = "polynomial",
-        max_functions: int = 40,
+        max_functions: int = 240,
         propagate: bool = True,
         progress: bool = False,
         pos_label: Any = None,

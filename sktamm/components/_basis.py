@@ -272,8 +272,17 @@ def orthonormal_map(
     mean = reference_weight @ reference_values
     centred = reference_values - mean
     root = np.sqrt(np.maximum(reference_weight, 0.0))[:, None]
-    kept = _independent(root * centred, np.linalg.norm(root * reference_values, axis=0))
-    triangle = np.linalg.qr(root * centred[:, kept], mode="r")
+    sizes = np.linalg.norm(root * reference_values, axis=0)
+    matrix = root * centred
+    triangle = np.linalg.qr(matrix, mode="r")
+    kept = list(range(len(sizes)))
+    # Its diagonal holds what earlier columns leave of each: is one of them nothing?
+    if (
+        len(matrix) <= len(sizes)
+        or (np.abs(np.diag(triangle)) <= _RANK_TOLERANCE * sizes).any()
+    ):
+        kept = _independent(matrix, sizes)
+        triangle = np.linalg.qr(matrix[:, kept], mode="r")
     triangle *= np.sign(np.diag(triangle))[:, None]
     return OrthonormalMap(mean, kept, np.linalg.inv(triangle))
 

@@ -3,7 +3,13 @@
 The functions are polynomials, or splines, of the coordinates of
 `sktamm.components._moments`. Of many candidates those by which the simulations differ
 most are kept: in the prior the size of a direction is the spread of the simulations
-along it, so the others would stay near zero anyway.
+along it, so the others would stay near zero anyway. One direction must not be lost,
+
+    g_c(x) = [p_c(x) - p_0(x)] / p_ref(x),        p_c the mean density of class c,
+
+since only a change of a density along it looks like a change of kappa (to first order
+others are orthogonal to the score). A polynomial finds it among many functions, not
+among a few, so it is one of the few.
 """
 
 from typing import Any
@@ -24,7 +30,8 @@ from sktamm.exceptions import IncompatibleChoiceError
 __all__ = ["EventBasis"]
 
 _SAMPLE = 20_000
-_CANDIDATES = 300
+# Largest number of candidates of the third and of the second degree.
+_CANDIDATES = {3: 70, 2: 1000}
 _BASES: dict[str, Any] = {
     "polynomial": None,
     "spline": SplineBasis,
@@ -80,16 +87,32 @@ class EventBasis:
         self.functions_ = self._make(X.shape[1])
         values = self.functions_.evaluate(self.coordinates.transform(X))
         self.chosen_ = np.arange(values.shape[1])
+        self.source_class_: np.ndarray | None = None
         if values.shape[1] > self.max_functions:
             part = (values[::stride], weight[::stride], log_ratio[::stride])
-            self.chosen_ = _most_different(*part, source_class, self.max_functions)
-        self.map_ = orthonormal_map(values[:, self.chosen_], weight)
-        return self.map_.apply(values[:, self.chosen_])
+            size = self.max_functions - len(np.unique(source_class)) + 1
+            self.chosen_ = _most_different(*part, source_class, max(size, 0))
+            self.source_class_ = source_class
+        values = self._with_classes(values[:, self.chosen_], log_ratio)
+        self.map_ = orthonormal_map(values, weight)
+        return self.map_.apply(values)
 
-    def evaluate(self, X: FloatArray) -> FloatArray:
-        """Functions at events, shape (n_rows, n_basis)."""
+    def evaluate(self, X: FloatArray, log_ratio: FloatArray) -> FloatArray:
+        """Functions at events, shape (n_rows, n_basis), given their log ratios."""
         values = self.functions_.evaluate(self.coordinates.transform(X))
-        return self.map_.apply(values[:, self.chosen_])
+        return self.map_.apply(self._with_classes(values[:, self.chosen_], log_ratio))
+
+    def _with_classes(self, values: FloatArray, log_ratio: FloatArray) -> FloatArray:
+        """Differences of the classes first, where functions were left out."""
+        source_class = self.source_class_
+        if source_class is None:
+            return values
+        means = [
+            np.exp(log_ratio[:, source_class == c]).mean(axis=1)
+            for c in np.unique(source_class)
+        ]
+        differences = [(mean - means[0]) / sum(means) for mean in means[1:]]
+        return np.column_stack([*differences, values])
 
     def _make(self, n_features: int) -> Any:
         if not isinstance(self.basis, str):
@@ -101,7 +124,8 @@ class EventBasis:
             )
         if self.basis != "polynomial":
             return _BASES[self.basis]()
-        few = (k for k in (3, 2) if number_of_orders(n_features, k) <= _CANDIDATES)
+        sizes = {k: number_of_orders(n_features, k) for k in _CANDIDATES}
+        few = (k for k, limit in _CANDIDATES.items() if sizes[k] <= limit)
         return PolynomialBasis(next(few, 1))
 
 

@@ -51,7 +51,7 @@ class RatioComponents(BaseEstimator):
         Largest number of reference rows.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
         Smooth functions of the function-space prior.
-    max_functions : int, default=40
+    max_functions : int, default=240
         Largest number of these functions.
     propagate : bool, default=True
         Propagate the error of the ratios into the interval of kappa.
@@ -88,7 +88,7 @@ class RatioComponents(BaseEstimator):
         shrink: bool = True,
         n_reference: int = 200_000,
         basis: Any = "polynomial",
-        max_functions: int = 40,
+        max_functions: int = 240,
         propagate: bool = True,
         n_jobs: int | None = None,
         progress: bool = False,
@@ -235,7 +235,7 @@ class RatioComponents(BaseEstimator):
             n_classes=ratio.classes_.size,
             positive=self.positive_,
             simulations=simulations,
-            basis=self.basis_.evaluate(target.X),
+            basis=self.basis_.evaluate(target.X, log_ratio),
             reference_basis=self.reference_basis_,
             relative_variance=None,
             binned=False,
@@ -306,7 +306,7 @@ class RatioTopicComponents(RatioComponents):
         Largest number of reference rows.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
         Smooth functions of the function-space prior.
-    max_functions : int, default=40
+    max_functions : int, default=240
         Largest number of these functions.
     propagate : bool, default=True
         Propagate the error of the ratios into the interval of kappa.
@@ -339,7 +339,7 @@ class RatioTopicComponents(RatioComponents):
         shrink: bool = True,
         n_reference: int = 200_000,
         basis: Any = "polynomial",
-        max_functions: int = 40,
+        max_functions: int = 240,
         propagate: bool = True,
         n_jobs: int | None = None,
         progress: bool = False,

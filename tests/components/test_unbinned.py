@@ -291,7 +291,32 @@ def test_bases_of_many_features_stay_small(d):
     log_ratio = 0.1 * np.column_stack([X[:, 0], -X[:, 0], X[:, -1] ** 2])
     values = basis.fit(X, np.full(2000, 1 / 2000), log_ratio, np.array([0, 0, 1]))
     assert values.shape[1] <= 10
-    np.testing.assert_allclose(basis.evaluate(X[:9]), values[:9], atol=1e-9)
+    again = basis.evaluate(X[:9], log_ratio[:9])
+    np.testing.assert_allclose(again, values[:9], atol=1e-9)
+
+
+def test_difference_of_the_classes_is_among_few_functions():
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(4000, 12))
+    log_ratio = 0.4 * np.outer(X.sum(axis=1) / np.sqrt(12.0), [1.0, 1.0, -1.0, -1.0])
+    log_ratio[:, ::2] += 0.3 * X[:, :1] ** 2
+    weight = np.full(4000, 1 / 4000)
+    basis = EventBasis("polynomial", 3, Coordinates().fit(X))
+    values = basis.fit(X, weight, log_ratio, np.array([0, 0, 1, 1]))
+    r = np.exp(log_ratio)
+    g = r[:, 2:].mean(axis=1) - r[:, :2].mean(axis=1)
+    g /= r.mean(axis=1)
+    g -= weight @ g
+    assert values.shape[1] == 3
+    np.testing.assert_allclose(values @ (values.T @ g / 4000), g, atol=1e-8)
+
+
+@pytest.mark.parametrize(("d", "size"), [(2, 9), (5, 55), (10, 65), (20, 230)])
+def test_all_polynomials_of_low_degree_are_used(d, size):
+    X = np.random.default_rng(3).normal(size=(3000, d))
+    basis = EventBasis("polynomial", 240, Coordinates().fit(X))
+    values = basis.fit(X, np.full(3000, 1 / 3000), np.zeros((3000, 2)), np.arange(2))
+    assert values.shape[1] == size
 
 
 def test_functions_by_which_simulations_differ_are_kept():
