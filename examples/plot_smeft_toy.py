@@ -2,11 +2,10 @@
 
 The density of the toy is quadratic in theta, p(x | theta) ~ p_0(x) + theta^2 p_2(x), as
 that of a Wilson coefficient, and its operator acts in a narrow peak in which the
-standard model has hardly an event. Two regressions learn the ratio to theta = 0 from the
-same 50 000 events, one with a single detector response of each, one with fractional
-smearing: the few events with large derivatives get many responses. Left, what they learn
-beside the exact ratio, and the spread of a repulsive ensemble. Right, the profile of
-1 000 events drawn at theta = 0.5, by the learned and by the exact ratio.
+standard model has hardly an event. Regressions learn the ratio to theta = 0 from the
+same 50 000 events: with a single detector response of each, or with fractional
+smearing, where the few events of large derivatives get many responses. Left, what they
+learn, beside the exact ratio. Right, the profile of 1 000 events drawn at theta = 0.5.
 
 Run it as ``python examples/plot_smeft_toy.py [figure.png]``.
 """

@@ -9,8 +9,8 @@ simulations, 30 sets in all; K = 4, 6, 8 are the first K of a set, the reference
 mixture of the K. Ten experiments per set and truth (5 000 + 50 000 events, kappa =
 1/11): the published truth, and a truth drawn from the simulations of the pool outside
 the set, which is no component. Cells: the default of NeuralRatioTAMM, and the published
-settings (ridge, frequentist profile intervals, ratios as learned). --variants shows what the default was
-chosen from.
+settings (ridge, frequentist profile intervals, ratios as learned). --variants shows
+what the default was chosen from.
 
 Experiments that share simulations are correlated: errors are those of resampled sets.
 Trained pools and finished results stay in the checkpoint folder; a second call resumes.
