@@ -62,3 +62,16 @@ def test_the_guide_to_validation_runs(tmp_path, monkeypatch):
         run(code, names)
     plt.close("all")
     assert names["merged"].truth.size == 15
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore")
+def test_the_guide_to_parametric_inference_runs():
+    pytest.importorskip("torch")
+    names = {"__name__": "guide"}
+    for code in blocks("parametric.md"):
+        run(code, names)
+    assert names["interval"].lower < 0.5 < names["interval"].upper
+    far, inside = names["std"][1], names["std"][0]
+    assert far > inside
