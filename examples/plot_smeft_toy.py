@@ -48,13 +48,12 @@ def learn(n_events=50_000):
 
 def exact_ratio():
     """The ratio in closed form, through that at theta = 1."""
+    toy = make_smeft_toy(10, random_state=0)
 
     def derivatives(X):
-        log_ratio = make_smeft_toy(1, random_state=0).log_ratio
-        g = 2 * np.exp(log_ratio(1.0, X)) - 1
-        return np.column_stack([np.zeros(len(g)), 2 * g])
+        excess = 2 * np.exp(toy.log_ratio(X, 1.0)) - 1
+        return np.column_stack([np.zeros(len(X)), 2 * excess])
 
-    toy = make_smeft_toy(10, random_state=0)
     return PolynomialRatio(derivatives, mean_derivatives=[0.0, 2.0]).fit(toy.X)
 
 
@@ -63,21 +62,22 @@ def limits(models, data):
     scans = {}
     for name, model in models.items():
         fit = UnbinnedLikelihood(model, include_rate=False, bounds=[(0.0, None)])
-        scans[name] = fit.fit(data.X).profile(0, np.linspace(0.0, 1.0, 101))
+        scans[name] = fit.fit(data.X).profile(0, np.linspace(0.38, 0.68, 121))
     return scans
 
 
 if __name__ == "__main__":
     models = {"exact": exact_ratio()} | learn()
-    x = np.linspace(-3.0, 5.0, 400)[:, None]
-    figure, axes = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
-    for name, model in models.items():
-        axes[0].plot(x[:, 0], model.log_ratio(x, THETA), label=name)
-    axes[0].set(xlabel="x", ylabel=rf"$\ln r(x\,|\,{THETA}, 0)$")
-    axes[0].legend()
     data = make_smeft_toy(1000, THETA, random_state=3)
     scans = limits(models, data)
+    figure, axes = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
     ParameterProfileDisplay.from_result(scans, r"$\theta$", truth=THETA).plot(axes[1])
+    x = np.linspace(-3.0, 5.0, 400)[:, None]
+    for handle in axes[1].get_legend().legend_handles:
+        name = handle.get_label()
+        if name in models:
+            axes[0].plot(x, models[name].log_ratio(x, THETA), color=handle.get_color())
+    axes[0].set(xlabel="x", ylabel=rf"$\ln r(x\,|\,{THETA}, 0)$")
     if len(sys.argv) > 1:
         figure.savefig(sys.argv[1], dpi=150)
     else:

@@ -254,6 +254,7 @@ def fit_shares(
     common = beyond @ one
     parts = np.stack([common, beyond - common])
     own = parts[:, rows, source] @ weight
+    n_events = weight.sum() / (weight**2).sum()  # the scale on which it is certain
 
     def loss(shares: FloatArray) -> tuple[float, FloatArray]:
         logits = base + np.tensordot(shares, parts, 1)
@@ -261,7 +262,7 @@ def fit_shares(
         expected = softmax(logits, axis=1)
         value = weight @ (mass - logits[rows, source])
         gradient = np.array([weight @ (expected * part).sum(axis=1) for part in parts])
-        return float(value), gradient - own
+        return n_events * float(value), n_events * (gradient - own)
 
     bounds = [(0.0, 1.0)] * 2
     answer = minimize(loss, [0.5, 0.5], jac=True, method="L-BFGS-B", bounds=bounds)

@@ -125,6 +125,10 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         self.reference = reference
         self.reference_weight = reference_weight
 
+    def __sklearn_clone__(self) -> "UnbinnedLikelihood":
+        """A likelihood without data, of the same fitted ratio."""
+        return type(self)(**self.get_params(deep=False))
+
     # -------------------------------------------------------------------------- data
     def fit(
         self, X: Any, y: Any = None, *, sample_weight: ArrayLike | None = None

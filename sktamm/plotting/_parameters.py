@@ -128,7 +128,7 @@ class ParameterProfileDisplay:
         ax.set_xlabel(self.parameter)
         ax.set_ylabel(r"$-2\,\ln(L\,/\,L_\mathrm{max})$")
         if any(self.names) or self.truth is not None:
-            ax.legend(frameon=False, fontsize="small", loc="upper center")
+            ax.legend(frameon=False, fontsize="small", loc="best")
         return self
 
     def _draw_levels(self) -> None:

@@ -120,6 +120,15 @@ def test_shares_maximise_the_likelihood_of_held_out_events():
     assert 0.0 < found.of_source < 1.0
 
 
+def test_shares_are_found_although_ratios_hardly_differ():
+    X, source = draw(2000)
+    logs = relative(0.02 * exact(X))
+    base = relative(0.01 * exact(X)).astype(np.float32)
+    weight = np.full(len(X), 1.0 / len(X))
+    found = fit_shares(logs, base, source, weight, AVERAGES)
+    assert found.of_class == 1.0  # the truth is 50 times larger
+
+
 def test_noise_is_dropped_and_truth_kept():
     """With 80 000 events the likelihood is certain; the ends are exact bounds."""
     X, source = draw(20_000)
