@@ -70,12 +70,14 @@ LATE = {
 EAGER = {"joblib", "numpy", "pandas", "scipy", "sklearn", "sktamm", "threadpoolctl"}
 # The one place of each heavy library, as a prefix of the file.
 PLACES = {
+    "lgatr": "components/_torch",
     "lightgbm": "components/",
     "matplotlib": "plotting/",
     "torch": "components/_torch",
 }
 ALSO_EAGER = {
     "components/_torch.py": {"torch"},
+    "components/_torch_lorentz.py": {"lgatr", "torch"},
     "components/_torch_repulsion.py": {"torch"},
 }
 
