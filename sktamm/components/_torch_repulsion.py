@@ -37,6 +37,10 @@ _INTERVALS = (1, 8)  # steps for which couplings and an unknown noise are kept
 _LEAST_UPDATES = 4  # per epoch
 _LEAST_VARIANCE = 1e-6  # of the estimated noise, in units of the targets' variance
 _MEMORY = 0.8  # of the running mean of the estimated noise
+# An unknown noise is taken for smaller by a factor that rises from the first value to
+# one during this share of the steps: members that begin by calling everything noise
+# are held there by the prior.
+_FIRST_NOISE, _WARM_UP = 0.1, 0.3
 _LEAST_VIRIAL = 1e-3  # that of a kernel is between zero and ln(M + 1)
 _TINY = 1e-30
 
@@ -100,7 +104,9 @@ class Repulsion:
         z, weight = outputs(parameters, batch, options), batch.weight.t()
         if options.loss == "squared_error":
             if anew:
-                self._update_noise(z.detach(), batch.target, weight)
+                progress = self._n_steps / (n_batches * options.max_epochs)
+                progress = progress if options.schedule == "one_cycle" else 1.0
+                self._update_noise(z.detach(), batch.target, weight, progress)
             # In units of the noise.
             z = z * self._precision.sqrt()
             residual = z - batch.target * self._precision.sqrt()
@@ -145,7 +151,9 @@ class Repulsion:
         coupling = _coupling(u, chosen.calibrated, dimension, missing)
         self._coupling = coupling * (chosen.alpha / chosen.n_events)
 
-    def _update_noise(self, z: Tensor, target: Tensor, weight: Tensor) -> None:
+    def _update_noise(
+        self, z: Tensor, target: Tensor, weight: Tensor, progress: float
+    ) -> None:
         """Variance of the noise of each output; that of the batch if it is unknown."""
         if self.options.noise is not None:
             self.variance = torch.from_numpy(self.options.noise).to(z).square()
@@ -156,7 +164,7 @@ class Repulsion:
         mean = mean.clamp_min(_LEAST_VARIANCE)
         before = mean if self.variance is None else self.variance
         self.variance = _MEMORY * before + (1 - _MEMORY) * mean
-        self._precision = 1 / mean
+        self._precision = 1 / (mean * _FIRST_NOISE ** max(0.0, 1 - progress / _WARM_UP))
 
     def _prior(self, parameters: Tensor, sizes: tuple[int, ...]) -> Tensor:
         """Precision of the normal prior of every parameter, over N."""

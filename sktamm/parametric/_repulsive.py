@@ -126,7 +126,9 @@ class RepulsiveEnsembleRegressor(_Repulsive, TorchMLPRegressor):
         weights, for standardised features and targets; None is a flat prior.
     noise : float, array-like of shape (n_outputs,) or None, default=None
         Standard deviation of the targets about their mean, in their units; None takes
-        the root of the mean square residual of every batch. Only for "squared_error".
+        the root of the mean square residual of every batch, and less during the first
+        third of "one_cycle", since members that call everything noise are held there by
+        the prior. Only for "squared_error".
     calibrated_force : bool, default=True
         Scale the force to Stein's identity, so that the mean variance of the members is
         that of a normal posterior; without, the force is that of arXiv:2106.11642.

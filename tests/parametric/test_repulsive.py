@@ -427,3 +427,20 @@ def test_prior_may_be_flat(events):
     flat = clone(REGRESSOR).set_params(prior_scale=None, repulsion="loss").fit(X, y)
     tight = clone(REGRESSOR).set_params(prior_scale=0.02).fit(X, y)
     assert np.square(tight.coefs_[0]).sum() < 0.1 * np.square(flat.coefs_[0]).sum()
+
+
+def test_a_few_hundred_events_are_not_taken_for_noise():
+    """With an unknown noise, all of it is a solution too, held by the prior."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (160, 1))
+    y = np.sin(2 * X[:, 0]) + 0.1 * rng.normal(size=160)
+    ensemble = RepulsiveEnsembleRegressor(
+        (32, 32),
+        n_members=8,
+        max_epochs=200,
+        early_stopping=False,
+        device="cpu",
+        random_state=0,
+    ).fit(X, y)
+    assert ensemble.noise_[0] < 0.2
+    assert ensemble.score(X, y) > 0.95
