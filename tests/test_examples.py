@@ -2,10 +2,12 @@
 
 import ast
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -61,3 +63,19 @@ def test_the_choice_without_the_truth_is_drawn(tmp_path):
     run = _run(ROOT / "examples" / "plot_grid_search.py", tmp_path, str(figure))
     assert run.returncode == 0, run.stderr[-4000:]
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_limits_on_wilson_coefficients_shrink_with_what_is_seen():
+    """Areas of all ellipses, and errors: rate > histogram > learned > partons."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("lightgbm")
+    example = runpy.run_path(str(ROOT / "examples" / "plot_wz_ellipses.py"))
+    regions, information = example["run"]()
+    names = ["rate", "histogram of mT(WZ)", "reconstructed, learned", "partons"]
+    assert list(regions) == names
+    areas = np.array([[region.area for region in regions[name]] for name in names])
+    assert areas.shape == (4, 6)  # three pairs, two levels
+    assert (areas[1:] < areas[:-1]).all()
+    errors = [np.sqrt(np.diag(np.linalg.inv(information[name]))) for name in names[1:]]
+    assert (np.diff(errors, axis=0) < 0).all()
