@@ -12,9 +12,9 @@ Two truths: one drawn like the simulations, another one of the pool that is no
 component, and the published one, from which the simulations differ by a shift of all
 pairs of features in the same sense, so that it moves away from them as d grows: along
 the direction that separates the classes by 1.9, 2.5, 3.1 and 4.5 standard deviations of
-their spread for d = 2, 5, 10 and 20. Beside them the
-known-density optimum: the maximum likelihood fit of kappa alone with the exact
-densities of the truth, for the same experiments. No procedure sees the truth.
+their spread for d = 2, 5, 10 and 20. Beside them the known-density optimum: the maximum
+likelihood fit of kappa alone with the exact densities of the truth, for the same
+experiments. No procedure sees the truth.
 """
 
 import argparse
