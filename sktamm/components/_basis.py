@@ -25,6 +25,7 @@ __all__ = [
     "PolynomialBasis",
     "SplineBasis",
     "legendre_products",
+    "low_degree",
     "multi_orders",
     "number_of_orders",
     "orthonormal_map",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _RANK_TOLERANCE = 1e-6
+_FEW = 70
 
 
 class PolynomialBasis(BaseEstimator):
@@ -173,6 +175,22 @@ def multi_orders(n_coordinates: int, degree: int) -> list[tuple[int, ...]]:
         counts = [tuple(map(c.count, range(n_coordinates))) for c in chosen]
         orders += sorted(counts)
     return orders
+
+
+def low_degree(d: int) -> int:
+    """Degree of the polynomials of d coordinates that stand for smooth functions.
+
+    Parameters
+    ----------
+    d : int
+        Number of coordinates.
+
+    Returns
+    -------
+    degree : int
+        3 where these are few, else 2.
+    """
+    return 3 if number_of_orders(d, 3) <= _FEW else 2
 
 
 def number_of_orders(n_coordinates: int, degree: int) -> int:

@@ -28,6 +28,7 @@ from sktamm._sklearn import get_feature_names
 from sktamm.base import RatioError
 from sktamm.components._calibration import check_calibration, closure_table
 from sktamm.components._ensemble import ClassifierEnsemble
+from sktamm.components._log_linear import mean_model
 from sktamm.components._moments import Coordinates, Moments, SmoothFunctions
 from sktamm.components._named import make_classifier
 from sktamm.components._ratio_reference import (
@@ -265,11 +266,12 @@ class DensityRatio(BaseEstimator):
         self.source_class_ = self.pool_class_[sources]
         self.source_id_ = self.pool_id_[sources]
         self._closure_table: pd.DataFrame | None = None
-        held = pool.take_sources(sources)
+        models = [trained.log_linear for trained in self.models_]
         self.frame_: RatioReference = fit_reference(
-            held if self.shrink else replace(held, log_linear=None),
+            pool.take_sources(sources),
             self.source_class_,
             self.pool_moments_.take(sources),
+            mean_model(models, sources) if self.shrink else None,
             self.ensemble,
             self.calibration,
             shared_sample=self.resample == "bootstrap",
@@ -373,17 +375,7 @@ class DensityRatio(BaseEstimator):
             for trained in self.models_:
                 out[rows] += log_ratios(trained, X[rows], self.sources_)
         out /= len(self.models_)
-        return self.frame_.refined(X, out, self._log_linear(X))
-
-    def _log_linear(self, X: FloatArray) -> NDArray[np.float32] | None:
-        if self.reference_.log_linear is None:
-            return None
-        logits = np.zeros((len(X), self.sources_.size), np.float32)
-        for trained in self.models_:
-            assert trained.log_linear is not None
-            logits += trained.log_linear.logits(X)[:, self.sources_]
-        logits /= len(self.models_)
-        return logits
+        return self.frame_.refined(X, out)
 
     def score(
         self,

@@ -21,6 +21,7 @@ from sktamm.components._basis import (
     NoBasis,
     PolynomialBasis,
     SplineBasis,
+    low_degree,
     number_of_orders,
     orthonormal_map,
 )
@@ -30,8 +31,7 @@ from sktamm.exceptions import IncompatibleChoiceError
 __all__ = ["EventBasis"]
 
 _SAMPLE = 20_000
-# Largest number of candidates of the third and of the second degree.
-_CANDIDATES = {3: 70, 2: 1000}
+_CANDIDATES = 1000
 _BASES: dict[str, Any] = {
     "polynomial": None,
     "spline": SplineBasis,
@@ -124,9 +124,9 @@ class EventBasis:
             )
         if self.basis != "polynomial":
             return _BASES[self.basis]()
-        sizes = {k: number_of_orders(n_features, k) for k in _CANDIDATES}
-        few = (k for k, limit in _CANDIDATES.items() if sizes[k] <= limit)
-        return PolynomialBasis(next(few, 1))
+        degree = low_degree(n_features)
+        few = number_of_orders(n_features, degree) <= _CANDIDATES
+        return PolynomialBasis(degree if few else 1)
 
 
 def _most_different(

@@ -17,6 +17,7 @@ concave in both, chooses them: shrinkage by cross-validation, as in stacked regr
 (Breiman, Machine Learning 24 (1996) 49).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ from scipy.special import logsumexp, softmax
 from sktamm._numerics import FloatArray
 from sktamm.components._moments import SmoothFunctions
 
-__all__ = ["LogLinear", "Shares", "fit_log_linear", "fit_shares"]
+__all__ = ["LogLinear", "Shrinkage", "fit_log_linear", "fit_shrinkage", "mean_model"]
 
 _BLOCK = 65_536
 _ITERATIONS = 60
@@ -59,8 +60,37 @@ class LogLinear:
         out = np.empty((len(X), self.offset.size), np.float32)
         for start in range(0, len(X), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            out[rows] = self.functions.evaluate(X[rows]) @ self.slope + self.offset
+            out[rows] = self.logits_of(self.functions.evaluate(X[rows]))
         return out
+
+    def logits_of(self, values: FloatArray) -> NDArray[np.float32]:
+        """The same from the values of the functions at the events."""
+        return (values @ self.slope + self.offset).astype(np.float32)
+
+
+def mean_model(
+    models: Sequence[LogLinear | None], sources: NDArray[np.intp]
+) -> LogLinear | None:
+    """Mean of the logits of some sources over the models of all folds.
+
+    Parameters
+    ----------
+    models : sequence of LogLinear or None
+        One per fold, of the same functions.
+    sources : ndarray of int, shape (n_sources,)
+        Sources to keep.
+
+    Returns
+    -------
+    model : LogLinear or None
+        None if a fold has none.
+    """
+    known = [model for model in models if model is not None]
+    if len(known) < len(models):
+        return None
+    slope = np.mean([model.slope[:, sources] for model in known], axis=0)
+    offset = np.mean([model.offset[sources] for model in known], axis=0)
+    return LogLinear(known[0].functions, slope, offset)
 
 
 def fit_log_linear(
@@ -148,8 +178,8 @@ def _whitening(values: NDArray, weight: NDArray) -> tuple[NDArray, FloatArray]:
     return centre, axes / np.sqrt(np.maximum(level, floor))
 
 
-@dataclass(frozen=True)
-class Shares:
+@dataclass(frozen=True, eq=False)
+class Shrinkage:
     """How much of what was learned beyond the log-linear model is kept.
 
     Attributes
@@ -158,13 +188,16 @@ class Shares:
         Share of what is common to the sources of a class.
     of_source : float
         Share of what tells the sources of a class from each other.
+    averages : ndarray of shape (n_sources, n_sources)
+        Averages over the sources of each class.
     """
 
-    of_class: float = 1.0
-    of_source: float = 1.0
+    of_class: float
+    of_source: float
+    averages: FloatArray
 
     def apply(
-        self, members: NDArray[np.float32], base: NDArray[np.float32], one: FloatArray
+        self, members: NDArray[np.float32], base: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Members drawn towards the log-linear model.
 
@@ -174,23 +207,16 @@ class Shares:
             Learned log ratios.
         base : ndarray of shape (n_rows, n_sources)
             Logits of the log-linear model.
-        one : ndarray of shape (n_sources, n_sources)
-            Averages over the sources of each class.
 
         Returns
         -------
         members : ndarray of shape (n_rows, n_sources, n_members)
-            Log ratios to the equal mixture.
+            Log ratios up to a constant of each row and member.
         """
-        kernel = self._kernel(one)
-        out = np.empty_like(members)
-        for i in range(members.shape[2]):
-            logs = base + (members[:, :, i] - base) @ kernel
-            mixture = logsumexp(logs, axis=1, keepdims=True) - np.log(logs.shape[1])
-            out[:, :, i] = logs - mixture
-        return out
+        base = base[:, :, None]
+        return base + self._scaled(members - base, self.of_class, self.of_source)
 
-    def widen(self, deviations: NDArray, one: FloatArray) -> NDArray:
+    def widen(self, deviations: NDArray) -> NDArray:
         """Deviations of shrunk members as large as the error of what they estimate.
 
         A share lambda of an estimate of variance v leaves lambda v, not lambda^2 v, of
@@ -200,32 +226,29 @@ class Shares:
         ----------
         deviations : ndarray of shape (n_rows, n_sources, n_terms)
             Deviations of the members from their mean.
-        one : ndarray of shape (n_sources, n_sources)
-            Averages over the sources of each class.
 
         Returns
         -------
         deviations : ndarray of shape (n_rows, n_sources, n_terms)
             Scaled.
         """
-        if self.of_class == 1.0 and self.of_source == 1.0:
-            return deviations
-        scale = [s**-0.5 if s > 1e-6 else 0.0 for s in (self.of_class, self.of_source)]
-        kernel = Shares(*scale)._kernel(one).astype(np.float32)
-        return np.einsum("nki,kj->nji", deviations, kernel, optimize=True)
+        shares = (self.of_class, self.of_source)
+        return self._scaled(deviations, *(s**-0.5 if s > 1e-6 else 0.0 for s in shares))
 
-    def _kernel(self, one: FloatArray) -> NDArray[np.float32]:
-        rest = np.eye(len(one)) - one
-        return (self.of_class * one + self.of_source * rest).astype(np.float32)
+    def _scaled(self, values: NDArray, of_class: float, of_source: float) -> NDArray:
+        """What is common to a class and what is not, times a factor each."""
+        rest = np.eye(len(self.averages)) - self.averages
+        kernel = (of_class * self.averages + of_source * rest).astype(np.float32)
+        return np.einsum("nki,kj->nji", values, kernel, optimize=True)
 
 
-def fit_shares(
+def fit_shrinkage(
     learned: NDArray,
     base: NDArray,
     source: NDArray[np.intp],
     weight: FloatArray,
-    one: FloatArray,
-) -> Shares:
+    source_class: NDArray[np.intp],
+) -> Shrinkage:
     """Choose the shares by the likelihood of held-out events.
 
     Parameters
@@ -238,20 +261,22 @@ def fit_shares(
         Source of every row.
     weight : ndarray of shape (n_rows,)
         Probabilities of the rows.
-    one : ndarray of shape (n_sources, n_sources)
-        Averages over the sources of each class.
+    source_class : ndarray of int, shape (n_sources,)
+        Class of every source.
 
     Returns
     -------
-    shares : Shares
-        Between 0 and 1.
+    shrinkage : Shrinkage
+        Shares between 0 and 1.
     """
+    same = source_class[:, None] == source_class
+    averages = same / same.sum(axis=0)
     stride = max(1, learned.size // _LOGITS)
     learned, base = learned[::stride], base[::stride].astype(float)
     source, weight = source[::stride], weight[::stride]
     rows = np.arange(len(source))
     beyond = learned - base
-    common = beyond @ one
+    common = beyond @ averages
     parts = np.stack([common, beyond - common])
     own = parts[:, rows, source] @ weight
     n_events = weight.sum() / (weight**2).sum()  # the scale on which it is certain
@@ -266,4 +291,4 @@ def fit_shares(
 
     bounds = [(0.0, 1.0)] * 2
     answer = minimize(loss, [0.5, 0.5], jac=True, method="L-BFGS-B", bounds=bounds)
-    return Shares(float(answer.x[0]), float(answer.x[1]))
+    return Shrinkage(float(answer.x[0]), float(answer.x[1]), averages)

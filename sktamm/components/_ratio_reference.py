@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.base import RatioError, ReferenceSample
-from sktamm.components._basis import number_of_orders
+from sktamm.components._basis import low_degree
 from sktamm.components._blend import Blend, fit_blend
-from sktamm.components._log_linear import Shares, fit_shares
+from sktamm.components._log_linear import LogLinear, Shrinkage, fit_shrinkage
 from sktamm.components._moments import (
     Coordinates,
     Moments,
@@ -22,14 +22,12 @@ from sktamm.components._moments import (
     rake,
     tilt,
 )
-from sktamm.components._ratio_sample import HeldOut
+from sktamm.components._ratio_sample import HeldOut, relative_to_mixture
 
 __all__ = ["CONTROL", "RatioReference", "fit_reference", "ratio_functions"]
 
 # Largest degree and number of the smooth functions of the reference.
 CONTROL = (5, 240)
-# Of the ratios: the third degree where it has few functions, else the second.
-_CUBIC = 70
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +39,10 @@ class RatioReference:
     rows : HeldOut
         Reference rows: probabilities as weights, members after their tilts.
     functions : SmoothFunctions
-        Functions of the calibrations.
-    columns : ndarray of int
-        Which of them tilt the ratios.
-    slope : ndarray of shape (n_sources, n_columns, n_members)
+        Functions of the log-linear model and of the tilts.
+    slope : ndarray of shape (n_sources, n_functions, n_members)
         Tilts.
-    slope_covariance : ndarray of shape (n_sources, n_columns, n_columns)
+    slope_covariance : ndarray of shape (n_sources, n_functions, n_functions)
         Statistical covariance of the tilts.
     blend : Blend
         Blend of the tilted members.
@@ -54,28 +50,24 @@ class RatioReference:
         Log ratios at the reference rows.
     sample : ReferenceSample
         Origin of the rows.
-    shares : Shares
-        How much of the members is kept beyond the log-linear model.
-    averages : ndarray of shape (n_sources, n_sources)
-        Averages over the sources of each class.
+    log_linear : LogLinear or None
+        What the members are drawn towards, if they are.
+    shrinkage : Shrinkage or None
+        By how much.
     """
 
     rows: HeldOut
     functions: SmoothFunctions
-    columns: NDArray[np.intp]
     slope: NDArray[np.float32]
     slope_covariance: FloatArray
     blend: Blend
     log_ratio: FloatArray
     sample: ReferenceSample
-    shares: Shares
-    averages: FloatArray
+    log_linear: LogLinear | None
+    shrinkage: Shrinkage | None
 
     def refined(
-        self,
-        X: FloatArray,
-        members: NDArray[np.float32],
-        log_linear: NDArray[np.float32] | None,
+        self, X: FloatArray, members: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Members at events after shrinkage and tilts.
 
@@ -85,25 +77,24 @@ class RatioReference:
             Events.
         members : ndarray of shape (n_events, n_sources, n_members)
             Log ratios of the classifier.
-        log_linear : ndarray of shape (n_events, n_sources) or None
-            Those of the log-linear model.
 
         Returns
         -------
         members : ndarray of shape (n_events, n_sources, n_members)
             Shrunk and tilted log ratios.
         """
-        if log_linear is not None:
-            members = self.shares.apply(members, log_linear, self.averages)
-        if not self.slope.any():
+        if self.log_linear is None and not self.slope.any():
             return members
-        values = self.functions.evaluate(X)[:, self.columns]
+        values = self.functions.evaluate(X)
+        if self.log_linear is not None and self.shrinkage is not None:
+            base = self.log_linear.logits_of(values)
+            members = relative_to_mixture(self.shrinkage.apply(members, base))
         return members + _tilts(values, self.slope)
 
     @cached_property
     def _smooth(self) -> FloatArray:
         """Functions of the tilts' errors at the reference rows, none without tilts."""
-        return self.functions.evaluate(self.rows.X)[:, self._uncertain]
+        return self._uncertain(self.rows.X)
 
     @cached_property
     def _deviations(self) -> NDArray[np.float32]:
@@ -112,14 +103,15 @@ class RatioReference:
 
     def _functions_of_error(self, members: NDArray[np.float32]) -> NDArray[np.float32]:
         deviations = self.blend.deviations(members)
-        if not self.blend.centred:
+        if self.shrinkage is None or not self.blend.centred:
             return deviations
-        return self.shares.widen(deviations, self.averages)
+        return self.shrinkage.widen(deviations)
 
-    @property
-    def _uncertain(self) -> NDArray[np.intp]:
-        """Functions whose tilts have an error."""
-        return self.columns if self.slope_covariance.any() else self.columns[:0]
+    def _uncertain(self, X: FloatArray) -> FloatArray:
+        """Functions whose tilts have an error, at events."""
+        if not self.slope_covariance.any():
+            return np.zeros((len(X), 0))
+        return self.functions.evaluate(X)
 
     def error(self, X: FloatArray, members: NDArray[np.float32]) -> RatioError:
         """Error of the log ratios at events.
@@ -136,14 +128,15 @@ class RatioReference:
         error : RatioError
             Random coefficients of known functions.
         """
-        columns = self._uncertain
+        smooth = self._uncertain(X)
+        size = smooth.shape[1]
         return RatioError(
             rows=self._functions_of_error(members),
             reference=self._deviations,
             covariance=self.blend.covariance,
-            smooth_rows=self.functions.evaluate(X)[:, columns],
+            smooth_rows=smooth,
             smooth_reference=self._smooth,
-            smooth_covariance=self.slope_covariance[:, : columns.size, : columns.size],
+            smooth_covariance=self.slope_covariance[:, :size, :size],
         )
 
 
@@ -151,6 +144,7 @@ def fit_reference(
     held: HeldOut,
     source_class: NDArray[np.intp],
     moments: Moments,
+    log_linear: LogLinear | None,
     ensemble: str,
     calibration: str | None,
     *,
@@ -166,6 +160,8 @@ def fit_reference(
         Class of every source.
     moments : Moments
         Smooth moments of all events of the sources.
+    log_linear : LogLinear or None
+        What the members are drawn towards; its held-out values are those of ``held``.
     ensemble : {"mean", "wifi"}
         How members are blended.
     calibration : {"moments", "temperature", "isotonic"} or None
@@ -180,40 +176,37 @@ def fit_reference(
     """
     values = moments.functions.evaluate(held.X)
     weight, raked = rake(held.weight, values, moments.mean.mean(axis=0))
-    same = source_class[:, None] == source_class
-    averages = same / same.sum(axis=0)
-    shares, learned = Shares(), held.members
-    if held.log_linear is not None:
-        mean = learned.mean(axis=2)
-        shares = fit_shares(mean, held.log_linear, held.source, weight, averages)
-        learned = shares.apply(learned, held.log_linear, averages)
-    columns = _tilt_columns(moments.functions)
-    own = moments.select(columns)
+    shrinkage, learned, base = None, held.members, held.log_linear
+    if log_linear is not None and base is not None:
+        rows = (held.source, weight, source_class)
+        shrinkage = fit_shrinkage(learned.mean(axis=2), base, *rows)
+        learned = relative_to_mixture(shrinkage.apply(learned, base))
+    functions = ratio_functions(moments.functions.coordinates)
+    columns = _columns(functions, moments.functions)
+    smooth, own = values[:, columns], moments.select(columns)
     n_sources, n_members = held.members.shape[1:]
     slope = np.zeros((n_sources, columns.size, n_members), np.float32)
     covariance = np.zeros((n_sources, columns.size, columns.size))
     if calibration == "moments":
-        part = values[:, columns]
         for i in range(n_members):
-            found = tilt(learned[:, :, i], weight, part, own)
+            found = tilt(learned[:, :, i], weight, smooth, own)
             slope[:, :, i], covariance = found
-    members = learned + _tilts(values[:, columns], slope)
-    rows = replace(held, weight=weight, members=members)
+    members = learned + _tilts(smooth, slope)
+    refined = replace(held, weight=weight, members=members, log_linear=None)
     later = None if calibration == "moments" else calibration
-    blend = fit_blend(rows, ensemble, later, shared_sample=shared_sample)
+    blend = fit_blend(refined, ensemble, later, shared_sample=shared_sample)
     control = values if raked else values[:, :0]
     known = moments.covariance_of_mean()[: control.shape[1], : control.shape[1]]
     return RatioReference(
-        rows=rows,
-        functions=moments.functions,
-        columns=columns,
+        rows=refined,
+        functions=functions,
         slope=slope,
         slope_covariance=covariance,
         blend=blend,
         log_ratio=blend.log_ratio(members),
         sample=ReferenceSample(held.source, control, known),
-        shares=shares,
-        averages=averages,
+        log_linear=log_linear,
+        shrinkage=shrinkage,
     )
 
 
@@ -230,15 +223,14 @@ def ratio_functions(coordinates: Coordinates) -> SmoothFunctions:
     functions : SmoothFunctions
         Some of those of `CONTROL`.
     """
-    d = coordinates.half_.size
-    degree = 3 if number_of_orders(d, 3) <= _CUBIC else 2
+    degree = low_degree(coordinates.half_.size)
     return SmoothFunctions(coordinates, degree, CONTROL[1])
 
 
-def _tilt_columns(functions: SmoothFunctions) -> NDArray[np.intp]:
+def _columns(some: SmoothFunctions, functions: SmoothFunctions) -> NDArray[np.intp]:
+    """Where some functions stand among all."""
     known = {order: j for j, order in enumerate(functions.orders)}
-    wanted = ratio_functions(functions.coordinates).orders
-    return np.array([known[o] for o in wanted if o in known], dtype=np.intp)
+    return np.array([known[order] for order in some.orders], dtype=np.intp)
 
 
 def _tilts(values: FloatArray, slope: NDArray[np.float32]) -> NDArray[np.float32]:

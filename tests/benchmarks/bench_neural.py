@@ -146,7 +146,7 @@ def evaluated(part, X, raw):
     """Give a part the ratios of the pool at its target instead of evaluating again."""
     ratio = part.components_.ratio_
     members = relative_to_mixture(raw[:, ratio.sources_])
-    members = ratio.frame_.refined(X, members, ratio._log_linear(X))
+    members = ratio.frame_.refined(X, members)
     ratio._members = lambda X: members
 
 

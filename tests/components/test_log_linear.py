@@ -7,7 +7,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from sktamm.components import DensityRatio
-from sktamm.components._log_linear import Shares, fit_log_linear, fit_shares
+from sktamm.components._log_linear import Shrinkage, fit_log_linear, fit_shrinkage
 from sktamm.components._moments import Coordinates, SmoothFunctions
 from sktamm.components._ratio_reference import ratio_functions
 
@@ -85,22 +85,26 @@ def test_whole_shares_change_nothing_and_none_leave_the_log_linear_model():
     rng = np.random.default_rng(0)
     learned = relative(rng.normal(size=(20, 4)))
     base = rng.normal(size=(20, 4)).astype(np.float32)
-    whole = Shares().apply(members_of(learned), base, AVERAGES)
-    none = Shares(0.0, 0.0).apply(members_of(learned), base, AVERAGES)
-    np.testing.assert_allclose(whole[:, :, 0], learned, atol=1e-6)
-    np.testing.assert_allclose(none[:, :, 0], relative(base), atol=1e-6)
+    whole, none = (
+        relative(Shrinkage(s, s, AVERAGES).apply(members_of(learned), base)[:, :, 0])
+        for s in (1.0, 0.0)
+    )
+    np.testing.assert_allclose(whole, learned, atol=1e-6)
+    np.testing.assert_allclose(none, relative(base), atol=1e-6)
 
 
 def test_share_of_the_class_keeps_what_its_sources_have_in_common():
     rng = np.random.default_rng(0)
     learned = relative(rng.normal(size=(20, 4)))
     base = np.zeros((20, 4), np.float32)
-    found = Shares(1.0, 0.0).apply(members_of(learned), base, AVERAGES)[:, :, 0]
+    shrinkage = Shrinkage(1.0, 0.0, AVERAGES)
+    found = relative(shrinkage.apply(members_of(learned), base)[:, :, 0])
     np.testing.assert_allclose(found, relative(learned @ AVERAGES), atol=1e-6)
 
 
 def likelihood(shares, learned, base, source, weight):
-    logs = Shares(*shares).apply(members_of(learned), base, AVERAGES)[:, :, 0]
+    shrinkage = Shrinkage(*shares, AVERAGES)
+    logs = relative(shrinkage.apply(members_of(learned), base)[:, :, 0])
     return float(weight @ logs[np.arange(len(source)), source])
 
 
@@ -110,7 +114,7 @@ def test_shares_maximise_the_likelihood_of_held_out_events():
     learned = relative(exact(X) + rng.normal(0.0, 0.3, (len(X), 4)))
     base = (0.5 * exact(X)).astype(np.float32)
     weight = np.full(len(X), 1.0 / len(X))
-    found = fit_shares(learned, base, source, weight, AVERAGES)
+    found = fit_shrinkage(learned, base, source, weight, CLASS)
     arguments = (learned, base, source, weight)
     best = optimize.minimize(
         lambda s: -likelihood(s, *arguments), [0.5, 0.5], method="Nelder-Mead"
@@ -125,7 +129,7 @@ def test_shares_are_found_although_ratios_hardly_differ():
     logs = relative(0.02 * exact(X))
     base = relative(0.01 * exact(X)).astype(np.float32)
     weight = np.full(len(X), 1.0 / len(X))
-    found = fit_shares(logs, base, source, weight, AVERAGES)
+    found = fit_shrinkage(logs, base, source, weight, CLASS)
     assert found.of_class == 1.0  # the truth is 50 times larger
 
 
@@ -135,8 +139,8 @@ def test_noise_is_dropped_and_truth_kept():
     weight = np.full(len(X), 1.0 / len(X))
     noisy = relative(exact(X) + np.random.default_rng(1).normal(0, 0.3, (len(X), 4)))
     wrong = np.zeros((len(X), 4), np.float32)
-    dropped = fit_shares(noisy, exact(X).astype(np.float32), source, weight, AVERAGES)
-    kept = fit_shares(exact(X), wrong, source, weight, AVERAGES)
+    dropped = fit_shrinkage(noisy, exact(X).astype(np.float32), source, weight, CLASS)
+    kept = fit_shrinkage(exact(X), wrong, source, weight, CLASS)
     assert max(dropped.of_class, dropped.of_source) < 0.1
     assert min(kept.of_class, kept.of_source) > 0.9
 
@@ -145,12 +149,12 @@ def test_error_of_a_shrunk_estimate():
     """Of noise v, a share lambda leaves lambda v of mean squared error."""
     rng = np.random.default_rng(0)
     deviations = rng.normal(size=(5, 4, 3)).astype(np.float32)
-    shares = Shares(0.25, 0.04)
+    shrinkage = Shrinkage(0.25, 0.04, AVERAGES)
     common = np.einsum("nki,kj->nji", deviations, AVERAGES)
     shrunk = 0.25 * common + 0.04 * (deviations - common)
     expected = 0.5 * common + 0.2 * (deviations - common)
-    np.testing.assert_allclose(shares.widen(shrunk, AVERAGES), expected, atol=1e-6)
-    assert not Shares(0.0, 0.0).widen(deviations, AVERAGES).any()
+    np.testing.assert_allclose(shrinkage.widen(shrunk), expected, atol=1e-6)
+    assert not Shrinkage(0.0, 0.0, AVERAGES).widen(deviations).any()
 
 
 # ------------------------------------------------------------------------ what they do
