@@ -24,7 +24,7 @@ from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 if TYPE_CHECKING:
     from sktamm.components._torch import Moments, Network, Options, Outcome, Rows
 
-__all__ = ["Given", "StackedMLP", "inverse", "weighted_moments"]
+__all__ = ["Given", "StackedMLP", "find_device", "inverse", "weighted_moments"]
 
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
@@ -80,15 +80,7 @@ class StackedMLP(BaseEstimator):
         self._device(training=True)
 
     def _device(self, *, training: bool) -> str:
-        """The device to use; a prediction falls back to the CPU."""
-        if self.device == "cpu":
-            return "cpu"
-        from sktamm.components import _torch
-
-        found = _torch.has_cuda()
-        if self.device == "cuda" and training and not found:
-            _refuse("device", "'auto' or 'cpu' where there is no CUDA device", "cuda")
-        return "cuda" if found else "cpu"
+        return find_device(self.device, training=training)
 
     # --------------------------------------------------------------------- training
     def _train(self, rows: Given, *, resume: bool, one_pass: bool) -> Self:
@@ -430,6 +422,38 @@ def _unpacked(
 def _is_count(value: object) -> bool:
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     return whole and int(value) > 0  # type: ignore[call-overload]
+
+
+def find_device(device: str, *, training: bool) -> str:
+    """The device to use; a prediction falls back to the CPU.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+        What is wanted.
+    training : bool
+        Whether it is to train there.
+
+    Returns
+    -------
+    device : {"cpu", "cuda"}
+        What there is.
+
+    Raises
+    ------
+    IncompatibleChoiceError
+        If ``device`` is none of these, or cannot be had for a training.
+    """
+    if device not in _ALLOWED["device"]:
+        _refuse("device", f"one of {_ALLOWED['device']}", device)
+    if device == "cpu":
+        return "cpu"
+    from sktamm.components import _torch
+
+    found = _torch.has_cuda()
+    if device == "cuda" and training and not found:
+        _refuse("device", "'auto' or 'cpu' where there is no CUDA device", "cuda")
+    return "cuda" if found else "cpu"
 
 
 def _refuse(name: str, rule: str, value: object) -> None:

@@ -102,7 +102,9 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
         learner = with_seed(self._learner(), self.random_state)
         self._set_means(values, weight, groups)
         self.estimators_ = fit_columns(learner, features, values, weight, groups)
-        self._set_offset(features, values, weight)
+        self._set_correction(
+            predict_columns(self.estimators_, features), values, weight
+        )
         return self
 
     def predict(self, X: Any) -> FloatArray:
@@ -119,7 +121,8 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
             First and second derivatives of D(x | theta).
         """
         check_is_fitted(self)
-        return predict_columns(self.estimators_, read_events(self, X, reset=False))
+        features = read_events(self, X, reset=False)
+        return self._corrected(predict_columns(self.estimators_, features))
 
     def score(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -158,10 +161,19 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
     def _learner(self) -> Any:
         raise NotImplementedError
 
-    def _set_offset(
-        self, X: FloatArray, y: FloatArray, weight: FloatArray | None
+    def _set_correction(
+        self, predicted: FloatArray, y: FloatArray, weight: FloatArray | None
     ) -> None:
-        """Learn a correction of the predictions, if there is one."""
+        """Learn what gives the predictions the mean of the targets.
+
+        The ratio then has the mean one. A squared error of heavy tails hardly feels a
+        small common shift, which a likelihood of many events does.
+        """
+        raise NotImplementedError
+
+    def _corrected(self, predicted: FloatArray) -> FloatArray:
+        """Predictions after the correction."""
+        raise NotImplementedError
 
     def _name(self) -> list[str]:
         """Names of the derivatives, for messages and tables."""
@@ -296,31 +308,13 @@ class DerivativeRatioRegressor(LearnedDerivatives):
             )
         return with_link(make_regressor(self.estimator, link=self.link), self.link)
 
-    def predict(self, X: Any) -> FloatArray:
-        """Derivatives of reconstructed events at ``theta_ref``.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Events.
-
-        Returns
-        -------
-        derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
-            First and second derivatives of D(x | theta).
-        """
-        return super().predict(X) + self.offset_
-
-    def _set_offset(
-        self, X: FloatArray, y: FloatArray, weight: FloatArray | None
+    def _set_correction(
+        self, predicted: FloatArray, y: FloatArray, weight: FloatArray | None
     ) -> None:
-        """Give the predictions the mean of the targets, so that r has the mean one.
+        self.offset_ = np.average(y - predicted, axis=0, weights=weight)
 
-        A squared error of heavy tails hardly feels a small common shift, which a
-        likelihood of many events does.
-        """
-        error = y - predict_columns(self.estimators_, X)
-        self.offset_ = np.average(error, axis=0, weights=weight)
+    def _corrected(self, predicted: FloatArray) -> FloatArray:
+        return predicted + self.offset_
 
 
 def _pulls(

@@ -5,6 +5,7 @@ Lorentz transformations (Spinner, Bresó, de Haan, Plehn, Thaler, Brehmer,
 arXiv:2405.14806). It is an ordinary regressor of a table of numbers.
 """
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktamm._numerics import FloatArray
 from sktamm._validation import read_weight
+from sktamm.components._stacked import find_device
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 __all__ = ["LorentzRegressor"]
@@ -128,7 +130,7 @@ class LorentzRegressor(RegressorMixin, BaseEstimator):
         Raises
         ------
         IncompatibleChoiceError
-            If ``lgatr`` is not installed.
+            If ``lgatr`` is not installed, or there is no such device.
         InvalidInputError
             If a parameter is out of range or ``X`` has too few columns.
         """
@@ -159,7 +161,7 @@ class LorentzRegressor(RegressorMixin, BaseEstimator):
             batch_size=int(self.batch_size),
             max_epochs=int(self.max_epochs),
             learning_rate=float(self.learning_rate),
-            device=self._find_device(),
+            device=find_device(self.device, training=True),
             seed=int(rng.randint(2**31 - 1)),
         )
         targets = ((y - self._centre) / self._spread).astype(np.float32)
@@ -183,7 +185,9 @@ class LorentzRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)
-        out = _import().predict(self._scaled(X), self.weights_, self._options)
+        here = find_device(self.device, training=False)
+        options = replace(self._options, device=here)
+        out = _import().predict(self._scaled(X), self.weights_, options)
         y = self._centre + self._spread * out.astype(float)
         return y[:, 0] if self._single else y
 
@@ -208,13 +212,6 @@ class LorentzRegressor(RegressorMixin, BaseEstimator):
             )
         return wanted
 
-    def _find_device(self) -> str:
-        from sktamm.components._torch import has_cuda
-
-        if self.device != "auto":
-            return self.device
-        return "cuda" if has_cuda() else "cpu"
-
     def _set_scales(
         self, X: FloatArray, y: FloatArray, weight: FloatArray, size: int
     ) -> None:
@@ -226,8 +223,8 @@ class LorentzRegressor(RegressorMixin, BaseEstimator):
         scale = np.where(spread > 0, spread, 1.0)
         self._scale = np.concatenate([np.full(size, unit if unit > 0 else 1.0), scale])
         self._centre = np.average(y, axis=0, weights=weight)
-        width = np.sqrt(np.average((y - self._centre) ** 2, axis=0, weights=weight))
-        self._spread = np.where(width > 0, width, 1.0)
+        square = np.average((y - self._centre) ** 2, axis=0, weights=weight)
+        self._spread = np.sqrt(np.where(square > 0, square, 1.0))
 
     def _scaled(self, X: FloatArray) -> NDArray[np.float32]:
         return ((X - self._offset) / self._scale).astype(np.float32)

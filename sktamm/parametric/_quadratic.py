@@ -12,11 +12,9 @@ derivatives, so that their conditional means are learned.
 A base learner that cannot train through the factor learns the derivatives; negative
 eigenvalues of the remainder are then cut off, the nearest form that is positive.
 
-A squared error of heavy tails hardly feels a small common shift, which a likelihood of
-many events does, so the mean form over the events of ``fit`` is made that of the
-targets. With both means factorised, T T^T for the targets and P P^T for the
-predictions, the lower triangular M = T P^-1 does it for every event and keeps it
-positive,
+The mean form over the events of ``fit`` is made that of the targets. With both means
+factorised, T T^T for the targets and P P^T for the predictions, the lower triangular
+M = T P^-1 does it for every event and keeps it positive,
 
     A(x) -> M A(x) M^T,        M_0. = (1, 0, ..., 0).
 """
@@ -28,12 +26,7 @@ from numpy.typing import ArrayLike
 
 from sktamm._numerics import FloatArray
 from sktamm.parametric._derivative import LearnedDerivatives
-from sktamm.parametric._learners import (
-    has_link,
-    make_regressor,
-    predict_columns,
-    with_link,
-)
+from sktamm.parametric._learners import has_link, make_regressor, with_link
 from sktamm.parametric._monomials import derivative_pairs
 from sktamm.parametric._polynomial import parameters_of
 
@@ -117,25 +110,10 @@ class QuadraticRatioEstimator(LearnedDerivatives):
         self.parameter_names = parameter_names
         self.random_state = random_state
 
-    def predict(self, X: Any) -> FloatArray:
-        """Derivatives of reconstructed events at ``theta_ref``.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Events.
-
-        Returns
-        -------
-        derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
-            First and second derivatives of D(x | theta), which is never negative.
-        """
-        return self._congruent(positive_derivatives(super().predict(X)))
-
-    def _set_offset(
-        self, X: FloatArray, y: FloatArray, weight: FloatArray | None
+    def _set_correction(
+        self, predicted: FloatArray, y: FloatArray, weight: FloatArray | None
     ) -> None:
-        predicted = positive_derivatives(predict_columns(self.estimators_, X))
+        predicted = positive_derivatives(predicted)
         means = [np.average(rows, axis=0, weights=weight) for rows in (y, predicted)]
         try:
             wanted, found = np.linalg.cholesky(_forms(np.stack(means)))
@@ -144,10 +122,9 @@ class QuadraticRatioEstimator(LearnedDerivatives):
         else:
             self.congruence_ = wanted @ np.linalg.inv(found)
 
-    def _congruent(self, y: FloatArray) -> FloatArray:
-        """Derivatives of the forms M A M^T."""
+    def _corrected(self, predicted: FloatArray) -> FloatArray:
         M, n = self.congruence_, self.n_parameters_
-        forms = M @ _forms(y) @ M.T
+        forms = M @ _forms(positive_derivatives(predicted)) @ M.T
         i, j = derivative_pairs(n)
         return 2.0 * np.concatenate([forms[:, 0, 1:], forms[:, 1 + i, 1 + j]], axis=1)
 

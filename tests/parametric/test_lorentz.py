@@ -126,6 +126,12 @@ def test_refusals(choice, message):
         LorentzRegressor(**choice).fit(table(p), squared_mass(p))
 
 
+def test_unknown_devices_are_refused():
+    p = momenta(20, 2)
+    with pytest.raises(IncompatibleChoiceError, match="device must be one of"):
+        LorentzRegressor(device="gpu").fit(table(p), squared_mass(p))
+
+
 def test_without_the_package_it_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "lgatr", None)
     monkeypatch.delattr("sktamm.components._torch_lorentz", raising=False)
