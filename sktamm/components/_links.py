@@ -35,15 +35,15 @@ def _cholesky(z: Any, factor: Any) -> Any:
     """Derivatives R_i, R_ij whose quadratic form in (1, dt) is never negative.
 
     The form is (1 + R.dt / 2)^2 + |L^T dt|^2, so that R_ij = R_i R_j / 2 + 2 (L L^T)_ij
-    with rows exp(z_ii) (z_i0, ..., 1, 0, ...) of L. Parameters have units u: the factor
-    of R_i is spread(R_i) / u_i, that of R_ij is 2 u_i u_j / spread(R_ij).
+    with rows exp(z_ii / 2) (z_i0, ..., 1, 0, ...) of L. Parameters have units u: the
+    factor of R_i is spread(R_i) / u_i, that of R_ij is 2 u_i u_j / spread(R_ij).
     """
     n = _count_parameters(z.shape[-1])
     i, j = np.triu_indices(n)
     half = 0.5 * factor[:n] * z[..., :n]
     lower = z.new_zeros((*z.shape[:-1], n, n))
     lower[..., j, i] = z[..., n:]
-    size = lower.diagonal(dim1=-2, dim2=-1).exp()
+    size = (0.5 * lower.diagonal(dim1=-2, dim2=-1)).exp()
     rows = size.unsqueeze(-1) * (lower.tril(-1) + z.new_tensor(np.eye(n)))
     form = rows @ rows.mT + half.unsqueeze(-1) * half.unsqueeze(-2)
     predictions = z.clone()

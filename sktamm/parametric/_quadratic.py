@@ -12,9 +12,11 @@ derivatives, so that their conditional means are learned.
 A base learner that cannot train through the factor learns the derivatives; negative
 eigenvalues of the remainder are then cut off, the nearest form that is positive.
 
-The mean form over the events of ``fit`` is made that of the targets. With both means
-factorised, T T^T for the targets and P P^T for the predictions, the lower triangular
-M = T P^-1 does it for every event and keeps it positive,
+The mean form over the events of ``fit`` is made that of the targets in two steps. A
+shift of all predictions alike, before negative eigenvalues are cut off, does it as far
+as it can: the loss is absolute, and so are the errors of a network where derivatives
+are small. The rest is a factor. With both means factorised, T T^T for the targets and
+P P^T for the predictions, the lower triangular M = T P^-1 keeps all forms positive,
 
     A(x) -> M A(x) M^T,        M_0. = (1, 0, ..., 0).
 """
@@ -31,6 +33,11 @@ from sktamm.parametric._monomials import derivative_pairs
 from sktamm.parametric._polynomial import parameters_of
 
 __all__ = ["QuadraticRatioEstimator", "positive_derivatives"]
+
+# Cutting off what is negative moves the mean again: the shift is found in at most so
+# many steps, which may leave this share of the root mean square.
+_MAX_STEPS = 20
+_LEFT_OVER = 1e-5
 
 
 class QuadraticRatioEstimator(LearnedDerivatives):
@@ -63,10 +70,13 @@ class QuadraticRatioEstimator(LearnedDerivatives):
         Where means are known, deviations of those over the events in standard errors.
     derivative_names_ : list of str
         Monomial of each derivative.
+    offset_ : ndarray of shape (p + p (p + 1) / 2,)
+        What is added to the base learner's predictions before they are made positive,
+        so that their means over the events of ``fit`` become those of the targets; zero
+        where no shift can do that.
     congruence_ : ndarray of shape (1 + p, 1 + p)
-        The matrix M of the notes, which makes the mean of the predicted forms over the
-        events of ``fit`` that of the targets; the identity where a mean form is not
-        positive, as negative weights can make it.
+        The matrix M of the notes, which then makes these means equal; the identity
+        where a mean form is not positive, as negative weights can make it.
     estimators_ : list
         Fitted base learners: one, or one per derivative.
     n_features_in_ : int
@@ -113,18 +123,20 @@ class QuadraticRatioEstimator(LearnedDerivatives):
     def _set_correction(
         self, predicted: FloatArray, y: FloatArray, weight: FloatArray | None
     ) -> None:
-        predicted = positive_derivatives(predicted)
-        means = [np.average(rows, axis=0, weights=weight) for rows in (y, predicted)]
+        wanted = np.average(y, axis=0, weights=weight)
+        self.offset_ = _find_shift(predicted, wanted, weight)
+        shifted = positive_derivatives(predicted + self.offset_)
+        means = np.stack([wanted, np.average(shifted, axis=0, weights=weight)])
         try:
-            wanted, found = np.linalg.cholesky(_forms(np.stack(means)))
+            target, found = np.linalg.cholesky(_forms(means))
         except np.linalg.LinAlgError:
             self.congruence_ = np.eye(self.n_parameters_ + 1)
         else:
-            self.congruence_ = wanted @ np.linalg.inv(found)
+            self.congruence_ = target @ np.linalg.inv(found)
 
     def _corrected(self, predicted: FloatArray) -> FloatArray:
         M, n = self.congruence_, self.n_parameters_
-        forms = M @ _forms(positive_derivatives(predicted)) @ M.T
+        forms = M @ _forms(positive_derivatives(predicted + self.offset_)) @ M.T
         i, j = derivative_pairs(n)
         return 2.0 * np.concatenate([forms[:, 0, 1:], forms[:, 1 + i, 1 + j]], axis=1)
 
@@ -141,6 +153,21 @@ def _forms(y: FloatArray) -> FloatArray:
     forms[:, 0, 1:] = forms[:, 1:, 0] = 0.5 * y[:, :n]
     forms[:, 1 + i, 1 + j] = forms[:, 1 + j, 1 + i] = 0.5 * y[:, n:]
     return forms
+
+
+def _find_shift(
+    predicted: FloatArray, wanted: FloatArray, weight: FloatArray | None
+) -> FloatArray:
+    """Shift of all predictions that leaves about the wanted mean, or zeros."""
+    shift = np.zeros_like(wanted)
+    size = np.sqrt((predicted**2).mean(axis=0))
+    for _ in range(_MAX_STEPS):
+        positive = positive_derivatives(predicted + shift)
+        missing = wanted - np.average(positive, axis=0, weights=weight)
+        if (np.abs(missing) <= _LEFT_OVER * size).all():
+            return shift
+        shift += missing
+    return np.zeros_like(wanted)
 
 
 def positive_derivatives(y: FloatArray) -> FloatArray:

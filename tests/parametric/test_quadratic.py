@@ -118,6 +118,35 @@ def test_mean_form_is_that_of_the_targets(n, weighted):
     np.testing.assert_array_equal(model.congruence_[0], np.eye(n + 1)[0])
 
 
+def test_small_derivatives_are_shifted_large_ones_kept():
+    """An error common to all events leaves the large derivatives as they are."""
+    X, y = _sample(2000, 1)
+    y[:, 0] = 0.0
+    y[:, 1] = np.where(X[:, 0] > 1.5, 10.0, 0.5)
+    tree = DecisionTreeRegressor(max_depth=3, random_state=0)
+    model = QuadraticRatioEstimator(tree).fit(X, y)
+    model._set_correction(y + 0.25, y, None)
+    np.testing.assert_allclose(model._corrected(y + 0.25), y, atol=1e-12)
+    np.testing.assert_allclose(model.offset_, -0.25, atol=1e-12)
+    # Cut off where the shift would go below zero; the mean is kept.
+    error = np.where(y > 1, -2.0, 0.5) * [0.0, 1.0]
+    model._set_correction(y + error, y, None)
+    corrected = model._corrected(y + error)
+    np.testing.assert_allclose(corrected.mean(axis=0), y.mean(axis=0), atol=1e-12)
+    assert corrected.min() >= 0.0
+
+
+def test_a_shift_that_cannot_reach_the_mean_is_not_made():
+    """First derivatives alone have more than the mean of the second ones."""
+    X, y = _sample(2000, 1)
+    model = QuadraticRatioEstimator(LinearRegression()).fit(X, y)
+    noisy = y + 3 * np.random.default_rng(2).normal(size=y.shape)
+    model._set_correction(noisy, y, None)
+    np.testing.assert_array_equal(model.offset_, 0.0)
+    corrected = model._corrected(noisy)
+    np.testing.assert_allclose(corrected.mean(axis=0), y.mean(axis=0), atol=1e-12)
+
+
 def test_means_without_a_positive_form_are_left_alone():
     X, y = _sample(500, 1)
     y[:, 1] -= 5.0
