@@ -12,12 +12,10 @@ and widths (`sktamm.parametric.MomentMorphing`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
@@ -27,16 +25,19 @@ from sktamm.baselines._base import (
     make_answer,
     wald_intervals,
 )
+from sktamm.baselines._morphing_fit import (
+    MorphingFit,
+    TemplateFamily,
+    polynomial_family,
+)
 from sktamm.components import TemplateComponents
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.inference._base import Answer
-from sktamm.parametric import MomentMorphing, MorphingBasis
+from sktamm.parametric import MomentMorphing
 
 __all__ = ["TemplateMorphing"]
 
-_FLOOR = 1e-12
-_N_GRID = 41
-_MAX_STARTS = 5
+_N_GRID = 21
 
 
 class TemplateMorphing(FractionBaseline):
@@ -75,8 +76,9 @@ class TemplateMorphing(FractionBaseline):
     -----
     Settings are fitted within those of the simulations, separately for both classes.
     Intervals are kappa +- z standard errors from the second derivatives; parameters at
-    an end of their range count as known. The finite statistics of the templates
-    count in ``goodness_of_fit`` alone.
+    an end of their range count as known. The finite statistics of the simulations moves
+    the templates and so kappa, by the implicit function theorem; what that adds to the
+    variance is included, its root alone is the diagnostic ``std_templates``.
 
     Examples
     --------
@@ -167,11 +169,11 @@ class TemplateMorphing(FractionBaseline):
                 ids = np.asarray(simulation)[rows]
                 family = self._moved(np.asarray(X, dtype=float)[rows], ids, own)
             else:
-                family = _polynomial_family(points, shapes, noise, self.max_power)
+                family = polynomial_family(points, shapes, noise, self.max_power)
             self._families_.append(family)
         return self
 
-    def _make_inference(self) -> "MorphingFit":
+    def _make_inference(self) -> MorphingFit:
         if self.method not in ("polynomial", "moment"):
             raise IncompatibleChoiceError(
                 f"method must be 'polynomial' or 'moment', got {self.method!r}."
@@ -218,8 +220,8 @@ class TemplateMorphing(FractionBaseline):
 
     def _moved(
         self, X: FloatArray, ids: NDArray, weight: FloatArray | None
-    ) -> "TemplateFamily":
-        """Templates of moved events on a grid of settings, linear in between."""
+    ) -> TemplateFamily:
+        """Templates of moved events on a grid of settings, splines in between."""
         names, code = np.unique(ids, return_inverse=True)
         points = self._settings(names.tolist())
         if points.shape[1] != 1:
@@ -264,6 +266,7 @@ class TemplateMorphing(FractionBaseline):
                 "singular": np.isnan(std),
                 "n_iterations": np.array([f[3] for f in fits]),
                 "goodness_of_fit": np.array([f[4] for f in fits]),
+                "std_templates": np.array([f[6] for f in fits]),
             },
         )
         return self._mixture(table, kappa, [f[5] for f in fits]), answer
@@ -287,170 +290,3 @@ class TemplateMorphing(FractionBaseline):
                 blends[c] = np.array([family.weights(s[k]) for s in settings])
         log_density = np.log(np.stack(density, axis=1))
         return FixedMixture(shares, tuple(blends), log_density)
-
-
-@dataclass(frozen=True, eq=False)
-class TemplateFamily:
-    """Templates of one class at any setting.
-
-    Attributes
-    ----------
-    points : ndarray of shape (n_points, n_parameters)
-        Settings of the simulations, or a grid.
-    templates : ndarray of shape (n_points, n_bins)
-        Templates there, of sum one.
-    variances : ndarray of shape (n_points, n_bins)
-        Their statistical variances.
-    basis : MorphingBasis or None
-        Weights of the templates; None interpolates linearly on the grid.
-    """
-
-    points: FloatArray
-    templates: FloatArray
-    variances: FloatArray
-    basis: MorphingBasis | None
-
-    @property
-    def limits(self) -> FloatArray:
-        """Lowest and highest setting, of shape (n_parameters, 2)."""
-        return np.stack([self.points.min(axis=0), self.points.max(axis=0)], axis=1)
-
-    def weights(self, theta: FloatArray) -> FloatArray:
-        """Weights of the templates."""
-        if self.basis is not None:
-            return self.basis.weights(theta)
-        grid = self.points[:, 0]
-        if grid.size == 1:
-            return np.ones(1)
-        return np.array([np.interp(theta[0], grid, unit) for unit in np.eye(grid.size)])
-
-    def shape(self, theta: FloatArray) -> FloatArray:
-        """Contents of the bins, kept positive."""
-        return np.maximum(self.weights(theta) @ self.templates, _FLOOR)
-
-    def noise(self, theta: FloatArray) -> FloatArray:
-        """Statistical variances of the bins."""
-        weights = self.weights(theta)
-        return (weights if self.basis is None else weights**2) @ self.variances
-
-
-def _polynomial_family(
-    points: FloatArray, templates: FloatArray, variances: FloatArray, max_power: int
-) -> TemplateFamily:
-    if len(points) == 1:
-        return TemplateFamily(points, templates, variances, None)
-    basis = MorphingBasis(points.shape[1], max_power, benchmarks=points)
-    basis.weights(points[0])
-    return TemplateFamily(points, templates, variances, basis)
-
-
-@dataclass(frozen=True)
-class MorphingFit:
-    """Maximum likelihood of kappa and both settings.
-
-    Attributes
-    ----------
-    interval : str
-        Kind of interval, for results.
-    """
-
-    interval: str = "wald"
-
-    def fit(
-        self,
-        data: FloatArray,
-        variance: FloatArray,
-        background: TemplateFamily,
-        signal: TemplateFamily,
-    ) -> tuple[float, float, bool, int, float, tuple[FloatArray, FloatArray]]:
-        """Fit one dataset.
-
-        Parameters
-        ----------
-        data, variance : ndarray of shape (n_bins,)
-            Sums of weights and of squared weights.
-        background, signal : TemplateFamily
-            Templates of both classes.
-
-        Returns
-        -------
-        kappa, std : float
-            Fraction and standard error; NaN where there is none.
-        converged : bool
-            Whether the fit ended well.
-        n_iterations : int
-            Number of steps.
-        p_value : float
-            Of chi^2 of the bins.
-        settings : pair of ndarray
-            Settings of both classes.
-        """
-        ends = np.concatenate([[[0.0, 1.0]], background.limits, signal.limits])
-        width = np.where(np.ptp(ends, axis=1) > 0, np.ptp(ends, axis=1), 1.0)
-        n_first, pair = background.points.shape[1], (background, signal)
-
-        def _settings(u: FloatArray) -> tuple[FloatArray, FloatArray]:
-            point = ends[:, 0] + width * u
-            return point[1 : 1 + n_first], point[1 + n_first :]
-
-        def _share(u: FloatArray) -> FloatArray:
-            low, high = (f.shape(t) for f, t in zip(pair, _settings(u), strict=True))
-            return (1.0 - u[0]) * low + u[0] * high
-
-        def _loss(u: FloatArray) -> float:
-            return -float(data @ np.log(np.maximum(_share(u), _FLOOR)))
-
-        limits = np.stack([np.zeros(len(ends)), np.ptp(ends, axis=1) / width], axis=1)
-        found = _deepest(_loss, limits, data.sum())
-        kappa, theta = float(found.x[0]), _settings(found.x)
-        scale = variance.sum() / data.sum()
-        std = float(np.sqrt(scale * _variance(_loss, found.x, limits)))
-        noise = (1 - kappa) ** 2 * background.noise(theta[0])
-        noise += kappa**2 * signal.noise(theta[1])
-        mean = data.sum() * _share(found.x)
-        total = scale * mean + data.sum() ** 2 * noise
-        filled = mean > 1e-6 * data.sum() / mean.size
-        chi2 = ((data - mean) ** 2 / total)[filled].sum()
-        degrees = max(int(filled.sum()) - 1 - int((limits[:, 1] > 0).sum()), 1)
-        p_value = float(stats.chi2.sf(chi2, degrees))
-        return kappa, std, bool(found.success), found.nit, p_value, theta
-
-
-def _deepest(loss: Any, limits: FloatArray, n_events: float) -> Any:
-    """Deepest minimum of descents from the centre and from points around it."""
-    rng = np.random.default_rng(0)
-    starts = rng.uniform(0.15, 0.85, (_MAX_STARTS, len(limits)))
-    starts[0] = 0.5
-    if not (limits[1:, 1] > 0).any():
-        starts = starts[:1]
-    minimise: Any = optimize.minimize
-    ends = [
-        minimise(
-            lambda u: loss(u) / n_events,
-            start * limits[:, 1],
-            bounds=limits,
-            method="L-BFGS-B",
-            options={"ftol": 1e-13, "gtol": 1e-7},
-        )
-        for start in starts
-    ]
-    return min(ends, key=lambda end: end.fun)
-
-
-def _variance(loss: Any, point: FloatArray, limits: FloatArray) -> float:
-    """Variance of the first coordinate; others at their ends are held."""
-    step = 1e-3
-    inside = (point > limits[:, 0] + 2 * step) & (point < limits[:, 1] - 2 * step)
-    inside[0] = True
-    centre = np.clip(point, limits[:, 0], limits[:, 1])
-    centre[0] = np.clip(centre[0], 2 * step, 1.0 - 2 * step)
-    moves = step * np.eye(point.size)[inside]
-    hessian = np.empty((len(moves), len(moves)))
-    for i, a in enumerate(moves):
-        for j, b in enumerate(moves):
-            corners = loss(centre + a + b) - loss(centre + a - b)
-            corners += loss(centre - a - b) - loss(centre - a + b)
-            hessian[i, j] = corners / (4.0 * step**2)
-    if np.linalg.eigvalsh(hessian)[0] <= 0:
-        return np.nan
-    return float(np.linalg.inv(hessian)[0, 0])

@@ -1,5 +1,7 @@
 """Template morphing: simulations at known settings, the truth between them."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import optimize
@@ -84,7 +86,33 @@ def test_one_simulation_is_the_classical_fit(simulations):
     )
     assert kappa[0] == pytest.approx(found.x, abs=1e-4)
     share = found.x * s + (1 - found.x) * b
-    assert std[0] == pytest.approx((data @ ((s - b) / share) ** 2) ** -0.5, rel=1e-3)
+    of_data = (data @ ((s - b) / share) ** 2) ** -0.5
+    of_templates = fit.infer(target).diagnostics["std_templates"][0]
+    assert std[0] == pytest.approx(np.hypot(of_data, of_templates), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("polynomial", None), ("polynomial", SETTINGS), ("moment", SETTINGS)],
+)
+def test_statistics_of_the_templates_are_in_the_error(method, settings):
+    """Small simulations: their scatter moves kappa as far as the error says."""
+    n_draws, rng = 80, np.random.default_rng(6)
+    target, _ = draw(rng, 1.0, 20_000, 80_000)
+    names = list(SETTINGS) if settings else ["mid"]
+    kappa, std = np.empty(n_draws), np.empty(n_draws)
+    for i in range(n_draws):
+        parts = [draw(rng, SETTINGS[name], 500, 500) for name in names]
+        X, y = (np.concatenate(values) for values in zip(*parts, strict=True))
+        fit = TemplateMorphing(settings, method, bins=8, range=[(0.0, 8.0)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = fit.fit(X, y, simulation=np.repeat(names, 1000)).infer(target)
+        kappa[i], std[i] = result.kappa[0], result.diagnostics["std_templates"][0]
+    # The relative error of a standard deviation of n draws is (2 n)^-1/2; three of
+    # them, and non-linear effects of small templates.
+    expected = np.sqrt((std**2).mean())
+    assert kappa.std() == pytest.approx(expected, rel=3 / np.sqrt(2 * n_draws) + 0.05)
 
 
 def test_probabilities_and_many_datasets(simulations):

@@ -1,0 +1,277 @@
+"""Maximum likelihood with templates that are functions of a setting."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import optimize, stats
+from scipy.interpolate import CubicSpline
+
+from sktamm._numerics import FloatArray
+from sktamm.parametric import MorphingBasis
+
+__all__ = ["MorphingFit", "TemplateFamily", "polynomial_family"]
+
+_FLOOR = 1e-12
+_MAX_STARTS = 5
+# Steps of numerical derivatives, in units of the ranges.
+_STEP, _ROUGH_STEP = 1e-3, 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class TemplateFamily:
+    """Templates of one class at any setting.
+
+    Attributes
+    ----------
+    points : ndarray of shape (n_points, n_parameters)
+        Settings of the simulations, or a grid.
+    templates : ndarray of shape (n_points, n_bins)
+        Templates there, of sum one.
+    variances : ndarray of shape (n_points, n_bins)
+        Their statistical variances.
+    basis : MorphingBasis or None
+        Weights of the templates; None interpolates by a cubic spline on the grid.
+    """
+
+    points: FloatArray
+    templates: FloatArray
+    variances: FloatArray
+    basis: MorphingBasis | None
+
+    @property
+    def step(self) -> float:
+        """Of numerical derivatives, in units of the range."""
+        # Events that move cross edges of bins: their templates are rough.
+        return _STEP if self.basis is not None else _ROUGH_STEP
+
+    @property
+    def limits(self) -> FloatArray:
+        """Lowest and highest setting, of shape (n_parameters, 2)."""
+        return np.stack([self.points.min(axis=0), self.points.max(axis=0)], axis=1)
+
+    def weights(self, theta: FloatArray) -> FloatArray:
+        """Weights of the templates."""
+        if self.basis is not None:
+            return self.basis.weights(theta)
+        if len(self.points) == 1:
+            return np.ones(1)
+        return np.asarray(self._spline(theta[0]))
+
+    @cached_property
+    def _spline(self) -> CubicSpline:
+        """Weights on the grid as smooth functions of the setting."""
+        return CubicSpline(self.points[:, 0], np.eye(len(self.points)))
+
+    def shape(self, theta: FloatArray) -> FloatArray:
+        """Contents of the bins, kept positive."""
+        return np.maximum(self.weights(theta) @ self.templates, _FLOOR)
+
+    def noise(self, theta: FloatArray) -> FloatArray:
+        """Statistical variances of the bins."""
+        weights = self.weights(theta)
+        if self.basis is None:
+            return np.maximum(weights @ self.variances, 0.0)
+        return weights**2 @ self.variances
+
+    def source_weights(self, theta: FloatArray) -> FloatArray:
+        """Weights of templates that fluctuate independently."""
+        # Moved ones on a grid are made of the same events: they fluctuate as one.
+        return np.ones(1) if self.basis is None else self.weights(theta)
+
+    def source_variance(self, slope: FloatArray, theta: FloatArray) -> float:
+        """Variance of what has the given derivatives with respect to the contents.
+
+        Parameters
+        ----------
+        slope : ndarray of shape (n_sources, n_bins)
+            Derivatives with respect to the bins of independent templates.
+        theta : ndarray of shape (n_parameters,)
+            Setting.
+
+        Returns
+        -------
+        variance : float
+            Of templates whose sum is kept at one.
+        """
+        if self.basis is None:
+            templates, variances = self.shape(theta)[None], self.noise(theta)[None]
+        else:
+            templates, variances = self.templates, self.variances
+        about_mean = slope - (templates * slope).sum(axis=1, keepdims=True)
+        return float((variances * about_mean**2).sum())
+
+
+def polynomial_family(
+    points: FloatArray, templates: FloatArray, variances: FloatArray, max_power: int
+) -> TemplateFamily:
+    """Templates of one class whose contents are polynomials in the setting.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_points, n_parameters)
+        Settings of the simulations; one has nothing to morph.
+    templates, variances : ndarray of shape (n_points, n_bins)
+        Their templates and statistical variances.
+    max_power : int
+        Largest total power of the setting.
+
+    Returns
+    -------
+    family : TemplateFamily
+        Templates at any setting.
+
+    Raises
+    ------
+    InvalidInputError
+        If the settings do not determine the polynomials.
+    """
+    if len(points) == 1:
+        return TemplateFamily(points, templates, variances, None)
+    basis = MorphingBasis(points.shape[1], max_power, benchmarks=points)
+    basis.weights(points[0])
+    return TemplateFamily(points, templates, variances, basis)
+
+
+@dataclass(frozen=True)
+class MorphingFit:
+    """Maximum likelihood of kappa and both settings.
+
+    Attributes
+    ----------
+    interval : str
+        Kind of interval, for results.
+    """
+
+    interval: str = "wald"
+
+    def fit(
+        self,
+        data: FloatArray,
+        variance: FloatArray,
+        background: TemplateFamily,
+        signal: TemplateFamily,
+    ) -> tuple[float, float, bool, int, float, tuple[FloatArray, ...], float]:
+        """Fit one dataset.
+
+        Parameters
+        ----------
+        data, variance : ndarray of shape (n_bins,)
+            Sums of weights and of squared weights.
+        background, signal : TemplateFamily
+            Templates of both classes.
+
+        Returns
+        -------
+        kappa, std : float
+            Fraction and standard error; NaN where there is none.
+        converged : bool
+            Whether the fit ended well.
+        n_iterations : int
+            Number of steps.
+        p_value : float
+            Of chi^2 of the bins.
+        settings : pair of ndarray
+            Settings of both classes.
+        std_templates : float
+            Part of the standard error from the statistics of the templates.
+        """
+        ends = np.concatenate([[[0.0, 1.0]], background.limits, signal.limits])
+        width = np.where(np.ptp(ends, axis=1) > 0, np.ptp(ends, axis=1), 1.0)
+        n_first, pair = background.points.shape[1], (background, signal)
+
+        def _settings(u: FloatArray) -> tuple[FloatArray, FloatArray]:
+            point = ends[:, 0] + width * u
+            return point[1 : 1 + n_first], point[1 + n_first :]
+
+        def _share(u: FloatArray) -> FloatArray:
+            low, high = (f.shape(t) for f, t in zip(pair, _settings(u), strict=True))
+            return (1.0 - u[0]) * low + u[0] * high
+
+        def _loss(u: FloatArray) -> float:
+            return -float(data @ np.log(np.maximum(_share(u), _FLOOR)))
+
+        def _slopes(u: FloatArray) -> list[FloatArray]:
+            """Derivatives of the loss with respect to the templates of both classes."""
+            common = -data / np.maximum(_share(u), _FLOOR)
+            fractions = (1.0 - u[0], u[0])
+            return [
+                fraction * np.outer(family.source_weights(t), common)
+                for fraction, family, t in zip(
+                    fractions, pair, _settings(u), strict=True
+                )
+            ]
+
+        limits = np.stack([np.zeros(len(ends)), np.ptp(ends, axis=1) / width], axis=1)
+        found = _deepest(_loss, limits, data.sum())
+        kappa, theta = float(found.x[0]), _settings(found.x)
+        scale = variance.sum() / data.sum()
+        steps = [np.full(f.points.shape[1], f.step) for f in pair]
+        step = np.concatenate([[_STEP], *steps])
+        centre, moves, row = _first_row(_loss, found.x, limits, step)
+        by_templates = [np.zeros_like(slope) for slope in _slopes(centre)]
+        for move, weight in zip(moves, row, strict=True):
+            ahead, behind = _slopes(centre + move), _slopes(centre - move)
+            for total, a, b in zip(by_templates, ahead, behind, strict=True):
+                total -= weight * (a - b) / (2.0 * move.sum())
+        extra = sum(
+            family.source_variance(slope, t)
+            for family, slope, t in zip(pair, by_templates, theta, strict=True)
+        )
+        std = float(np.sqrt(scale * row[0] + extra))
+        noise = (1 - kappa) ** 2 * background.noise(theta[0])
+        noise += kappa**2 * signal.noise(theta[1])
+        mean = data.sum() * _share(found.x)
+        chi2_variance = scale * mean + data.sum() ** 2 * noise
+        filled = mean > 1e-6 * data.sum() / mean.size
+        chi2 = ((data - mean) ** 2 / chi2_variance)[filled].sum()
+        degrees = max(int(filled.sum()) - 1 - int((limits[:, 1] > 0).sum()), 1)
+        p_value = float(stats.chi2.sf(chi2, degrees))
+        ended = bool(found.success), found.nit
+        return kappa, std, *ended, p_value, theta, float(np.sqrt(extra))
+
+
+def _deepest(loss: Any, limits: FloatArray, n_events: float) -> Any:
+    """Deepest minimum of descents from the centre and from points around it."""
+    rng = np.random.default_rng(0)
+    starts = rng.uniform(0.15, 0.85, (_MAX_STARTS, len(limits)))
+    starts[0] = 0.5
+    if not (limits[1:, 1] > 0).any():
+        starts = starts[:1]
+    minimise: Any = optimize.minimize
+    ends = [
+        minimise(
+            lambda u: loss(u) / n_events,
+            start * limits[:, 1],
+            bounds=limits,
+            method="L-BFGS-B",
+            options={"ftol": 1e-13, "gtol": 1e-7},
+        )
+        for start in starts
+    ]
+    return min(ends, key=lambda end: end.fun)
+
+
+def _first_row(
+    loss: Any, point: FloatArray, limits: FloatArray, step: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """First row of the covariance of the coordinates that are not at their ends.
+
+    Returns the centre and the steps of the differences as well; NaN where the loss has
+    no minimum.
+    """
+    inside = (point > limits[:, 0] + 2 * step) & (point < limits[:, 1] - 2 * step)
+    inside[0] = True
+    centre = np.clip(point, limits[:, 0], limits[:, 1])
+    centre[0] = np.clip(centre[0], 2 * step[0], 1.0 - 2 * step[0])
+    moves = np.diag(step)[inside]
+    hessian = np.empty((len(moves), len(moves)))
+    for i, a in enumerate(moves):
+        for j, b in enumerate(moves):
+            corners = loss(centre + a + b) - loss(centre + a - b)
+            corners += loss(centre - a - b) - loss(centre - a + b)
+            hessian[i, j] = corners / (4.0 * a.sum() * b.sum())
+    if np.linalg.eigvalsh(hessian)[0] <= 0:
+        return centre, moves, np.full(len(moves), np.nan)
+    return centre, moves, np.linalg.inv(hessian)[0]
