@@ -22,7 +22,14 @@ from sktamm._validation import encode, read_weight
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 if TYPE_CHECKING:
-    from sktamm.components._torch import Moments, Network, Options, Outcome, Rows
+    from sktamm.components._torch import (
+        Moments,
+        Network,
+        Options,
+        Outcome,
+        Rows,
+        Split,
+    )
 
 __all__ = ["Given", "StackedMLP", "find_device", "inverse", "weighted_moments"]
 
@@ -88,6 +95,8 @@ class StackedMLP(BaseEstimator):
 
         The n-th call of a resumed training has random numbers of its own.
         """
+        from sktamm.components import _torch
+
         if resume:
             self._check_resumed(rows)
         self._n_calls = self._n_calls + 1 if resume else 0
@@ -104,9 +113,10 @@ class StackedMLP(BaseEstimator):
             seen[training] = rows.weight[training]
             self._standardise(rows, seen)
             self._initialise(rows, streams[2])
-        parts = self._arrays(rows, weight), training, held_out
+        split = _torch.Split(training, held_out, rows.groups)
         options = self._options(len(training), one_pass, streams[3])
-        self._store(self._optimise(parts, options, one_pass))
+        arrays = self._arrays(rows, weight)
+        self._store(self._optimise(arrays, split, options, one_pass))
         return self
 
     def _split(
@@ -206,14 +216,15 @@ class StackedMLP(BaseEstimator):
 
     def _optimise(
         self,
-        parts: "tuple[Rows, IntArray, IntArray | None]",
+        rows: "Rows",
+        split: "Split",
         options: "Options",
         one_pass: bool,
     ) -> "Outcome":
         from sktamm.components import _torch
 
         moments = self._moments if one_pass else None
-        return _torch.train(self._packed(), *parts, options, moments)
+        return _torch.train(self._packed(), rows, split, options, moments)
 
     def _options(
         self, n_rows: int, one_pass: bool, stream: np.random.SeedSequence

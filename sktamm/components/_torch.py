@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sktamm.components._links import LINKS
+from sktamm.components._torch_best import Best
 
 __all__ = [
     "ACTIVATIONS",
@@ -38,6 +39,7 @@ __all__ = [
     "Options",
     "Outcome",
     "Rows",
+    "Split",
     "has_cuda",
     "layers",
     "linked",
@@ -68,6 +70,14 @@ class Rows(NamedTuple):
     def take(self, index: Tensor) -> "Rows":
         """Return the rows of a minibatch."""
         return Rows(*(column.index_select(0, index) for column in self))
+
+
+class Split(NamedTuple):
+    """Which rows are learned from and which are held out."""
+
+    training: IntArray  # row numbers
+    held_out: IntArray | None = None  # row numbers
+    units: IntArray | None = None  # (n_rows,) equal for copies of one event
 
 
 # What is minimised, and the summed losses of the members, from the parameters and a
@@ -121,8 +131,7 @@ def has_cuda() -> bool:
 def train(
     parameters: Float32Array,
     rows: Rows,
-    training: IntArray,
-    validation: IntArray | None,
+    split: Split,
     options: Options,
     moments: Moments | None = None,
     objective: Objective | None = None,
@@ -135,8 +144,8 @@ def train(
         Where the members start; per layer the weights in C order, then the biases.
     rows : Rows
         Arrays of all rows.
-    training, validation : ndarray of int64
-        Row numbers; without validation rows all epochs run and the last weights count.
+    split : Split
+        Row numbers; without held-out rows all epochs run and the last weights count.
     options : Options
         How to train.
     moments : tuple or None
@@ -154,11 +163,14 @@ def train(
     leaf = torch.from_numpy(parameters.copy()).to(options.device).requires_grad_()
     optimiser = _optimiser(leaf, options, moments)
     generator = torch.Generator().manual_seed(options.seed)
-    n_batches = max(1, round(len(training) / options.batch_size))
+    n_batches = max(1, round(len(split.training) / options.batch_size))
     rates = _rates(options, n_batches * options.max_epochs)
-    index = torch.from_numpy(training)
-    held_out = None if validation is None else _held_out(data, validation)
-    best = _Best(leaf, options.patience, held_out)
+    index = torch.from_numpy(split.training)
+    best, held_out = Best(leaf, options.patience), None
+    if split.held_out is not None:
+        held_out = data.take(torch.from_numpy(split.held_out).to(options.device))
+        units = None if split.units is None else split.units[split.held_out]
+        best.judge_by(held_out.weight, units)
     losses: list[Tensor] = []
     history: list[Tensor] = []
     value = _separate if objective is None else objective
@@ -343,10 +355,6 @@ def _row_losses(parameters: Tensor, batch: Rows, options: Options) -> Tensor:
     return LOSSES[options.loss](outputs(parameters, batch, options), batch.target)
 
 
-def _held_out(data: Rows, validation: IntArray) -> Rows:
-    return data.take(torch.from_numpy(validation).to(data.features.device))
-
-
 def _losses(parameters: Tensor, data: Rows, options: Options) -> Tensor:
     """Losses of shape (n_members, n_rows) of many rows, in full precision."""
     options = options._replace(mixed_precision=False)
@@ -356,56 +364,6 @@ def _losses(parameters: Tensor, data: Rows, options: Options) -> Tensor:
             block = Rows(*(column[start : start + _BLOCK_SIZE] for column in data))
             blocks.append(_row_losses(parameters, block, options))
     return torch.cat(blocks, dim=1)
-
-
-class _Best:
-    """The weights of each member at the best of its epochs so far.
-
-    Many epochs have the same validation loss within its statistical error, and the
-    least of them is often an early one with noisy weights: the best epoch is the last
-    whose loss does not exceed the least one by more than the standard error of the
-    difference on the same events (the rule of one standard error; Breiman et al. 1984).
-    """
-
-    def __init__(self, leaf: Tensor, patience: int, held_out: Rows | None) -> None:
-        n_members, device = len(leaf), leaf.device
-        self.parameters = leaf.detach().clone()
-        self.least = torch.full((n_members,), math.inf, device=device).double()
-        self.epoch = torch.zeros(n_members, dtype=torch.int64, device=device)
-        self.stopped = torch.zeros(n_members, dtype=torch.bool, device=device)
-        self.patience = patience
-        if held_out is not None:
-            share = held_out.weight.t().expand(n_members, -1).double()
-            self.share = (share / share.sum(dim=1, keepdim=True)).float()
-            self.losses = torch.zeros_like(self.share)  # of the rows, in the least one
-
-    @property
-    def finished(self) -> bool:
-        """Whether every member has run out of patience."""
-        return bool(self.stopped.all())
-
-    def update(self, leaf: Tensor, losses: Tensor, epoch: int) -> Tensor:
-        """Take over the members that are as good as ever; return the mean losses.
-
-        A member that stopped stays as it is.
-        """
-        mean = (self.share * losses).sum(dim=1, dtype=torch.float64)
-        excess = (losses - self.losses) * self.share
-        excess -= self.share * excess.sum(dim=1, keepdim=True)
-        error = excess.square().sum(dim=1).sqrt()
-        less = (mean < self.least) & ~self.stopped
-        good = (less | (mean <= self.least + error)) & ~self.stopped
-        self.least = torch.where(less, mean, self.least)
-        self.losses = torch.where(less[:, None], losses, self.losses)
-        self.parameters = torch.where(good[:, None], leaf.detach(), self.parameters)
-        self.epoch[good] = epoch
-        self.stopped |= epoch - self.epoch >= self.patience
-        return mean
-
-    def take_last(self, leaf: Tensor, epoch: int) -> None:
-        """Take over all members: without validation the last weights count."""
-        self.parameters = leaf.detach()
-        self.epoch[:] = epoch
 
 
 def _optimiser(

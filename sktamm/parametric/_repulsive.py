@@ -20,17 +20,17 @@ which makes the mean variance exact. Elsewhere, the spread is a guide: it grows 
 data are scarce, though by less than it should far outside of them.
 """
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm.components import TorchMLPClassifier, TorchMLPRegressor
-from sktamm.components._stacked import Given, StackedMLP, inverse
+from sktamm.components._stacked import StackedMLP, inverse
 from sktamm.exceptions import IncompatibleChoiceError
 
 if TYPE_CHECKING:
-    from sktamm.components._torch import Options, Outcome, Rows
+    from sktamm.components._torch import Options, Outcome, Rows, Split
 
 __all__ = ["RepulsiveEnsembleClassifier", "RepulsiveEnsembleRegressor"]
 
@@ -57,23 +57,18 @@ class _Repulsive(StackedMLP):
         if self.prior_scale is not None and not 0 < self.prior_scale < np.inf:
             _refuse("prior_scale", "positive and finite, or None", self.prior_scale)
 
-    def _train(self, rows: Given, *, resume: bool, one_pass: bool) -> Self:
-        self._units = rows.groups
-        super()._train(rows, resume=resume, one_pass=one_pass)
-        del self._units
-        return self
-
     def _optimise(
         self,
-        parts: "tuple[Rows, IntArray, IntArray | None]",
+        rows: "Rows",
+        split: "Split",
         options: "Options",
         one_pass: bool,
     ) -> "Outcome":
         from sktamm.components import _torch, _torch_repulsion
 
-        rows, training, _ = parts
+        training, units = split.training, split.units
         seen = self.n_events_ if one_pass and self._n_calls else 0.0
-        units = None if self._units is None else self._units[training]
+        units = None if units is None else units[training]
         self.n_events_ = seen + _effective_number(rows.weight[training], units)
         objective = _torch_repulsion.Repulsion(
             _torch_repulsion.RepulsionOptions(
@@ -87,7 +82,7 @@ class _Repulsive(StackedMLP):
             )
         )
         moments = self._moments if one_pass else None
-        outcome = _torch.train(self._packed(), *parts, options, moments, objective)
+        outcome = _torch.train(self._packed(), rows, split, options, moments, objective)
         if objective.variance is not None:
             self._keep_noise(np.sqrt(objective.variance.cpu().double().numpy()))
         return outcome

@@ -253,11 +253,11 @@ def test_a_stack_equals_its_members_alone():
         progress=False,
         seed=1,
     )
-    training, held_out = np.arange(500), np.arange(500, n)
-    stack = _torch.train(start, rows, training, held_out, options)
+    split = _torch.Split(np.arange(500), np.arange(500, n))
+    stack = _torch.train(start, rows, split, options)
     for m in range(4):
         only = rows._replace(weight=rows.weight[:, [m]])
-        alone = _torch.train(start[[m]], only, training, held_out, options)
+        alone = _torch.train(start[[m]], only, split, options)
         np.testing.assert_allclose(stack.parameters[m], alone.parameters[0], atol=1e-5)
         assert stack.best_epoch[m] == alone.best_epoch[0]
         n_epochs = len(alone.loss)
@@ -283,13 +283,19 @@ def test_best_weights_of_each_member_are_restored(events):
     np.testing.assert_array_equal(short.coefs_[1][m], model.coefs_[1][m])
 
 
-def test_the_best_epoch_is_the_last_within_the_error_of_the_least_loss():
+@pytest.mark.parametrize("copies", [1, 4])
+def test_the_best_epoch_is_the_last_within_the_error_of_the_least_loss(copies):
     import torch
 
-    held_out = _torch.Rows(None, None, torch.ones(400, 1))
-    best = _torch._Best(torch.zeros(2, 1), 2, held_out)
+    from sktamm.components._torch_best import Best
+
+    # Copies of an event fluctuate together: the error is that of 400 events.
+    event = np.arange(400).repeat(copies)
+    best = Best(torch.zeros(2, 1), patience=2)
+    best.judge_by(torch.ones(len(event), 1), 3 * event if copies > 1 else None)
     noise = torch.as_tensor(np.random.default_rng(8).normal(size=(2, 400))).float()
     noise -= noise.mean(dim=1, keepdim=True)
+    noise = noise[:, event]
     # The error of the difference to the first epoch is 0.1 / sqrt(400) = 0.005.
     excess = torch.tensor([[0, 0.004, 0.006, 0.02], [0, 0.006, -0.03, -0.01]])
     for epoch, mean in enumerate(excess.T):

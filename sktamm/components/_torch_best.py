@@ -1,0 +1,102 @@
+"""The weights of the best epoch."""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["Best"]
+
+
+class Best:
+    """The weights of each member at the best of its epochs so far.
+
+    Many epochs have the same validation loss within its statistical error, and the
+    least of them is often an early one with noisy weights: the best epoch is the last
+    whose loss does not exceed the least one by more than the standard error of the
+    difference on the same events (the rule of one standard error; Breiman et al. 1984).
+    Copies of an event are one term of that error.
+
+    Parameters
+    ----------
+    leaf : Tensor of shape (n_members, n_parameters)
+        Weights at the start.
+    patience : int
+        Epochs after which a member without a better one stops.
+    """
+
+    def __init__(self, leaf: Tensor, patience: int) -> None:
+        n_members, device = len(leaf), leaf.device
+        self.parameters = leaf.detach().clone()
+        self.least = torch.full((n_members,), math.inf, device=device).double()
+        self.epoch = torch.zeros(n_members, dtype=torch.int64, device=device)
+        self.stopped = torch.zeros(n_members, dtype=torch.bool, device=device)
+        self.patience = patience
+        self.units: Tensor | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every member has run out of patience."""
+        return bool(self.stopped.all())
+
+    def judge_by(self, weight: Tensor, units: NDArray[np.int64] | None) -> None:
+        """Take the rows that are held out.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (n_rows, n_members) or (n_rows, 1)
+            Their weights.
+        units : ndarray of shape (n_rows,) or None
+            Equal numbers for copies of one event; None is one row per event.
+        """
+        share = weight.t().expand(len(self.parameters), -1).double()
+        self.share = (share / share.sum(dim=1, keepdim=True)).float()
+        self.losses = torch.zeros_like(self.share)  # of the rows, in the least one
+        if units is not None:
+            _, codes = np.unique(units, return_inverse=True)
+            self.units = torch.from_numpy(codes).to(weight.device)
+            self.n_units = int(codes.max()) + 1
+
+    def update(self, leaf: Tensor, losses: Tensor, epoch: int) -> Tensor:
+        """Take over the members that are as good as ever; one that stopped stays.
+
+        Parameters
+        ----------
+        leaf : Tensor of shape (n_members, n_parameters)
+            Weights now.
+        losses : Tensor of shape (n_members, n_rows)
+            Losses of the held-out rows.
+        epoch : int
+            Number of the epoch.
+
+        Returns
+        -------
+        mean : Tensor of shape (n_members,)
+            Mean losses.
+        """
+        mean = (self.share * losses).sum(dim=1, dtype=torch.float64)
+        error = self._error_of_mean(losses - self.losses)
+        less = (mean < self.least) & ~self.stopped
+        good = (less | (mean <= self.least + error)) & ~self.stopped
+        self.least = torch.where(less, mean, self.least)
+        self.losses = torch.where(less[:, None], losses, self.losses)
+        self.parameters = torch.where(good[:, None], leaf.detach(), self.parameters)
+        self.epoch[good] = epoch
+        self.stopped |= epoch - self.epoch >= self.patience
+        return mean
+
+    def take_last(self, leaf: Tensor, epoch: int) -> None:
+        """Take over all members: without held-out rows the last weights count."""
+        self.parameters = leaf.detach()
+        self.epoch[:] = epoch
+
+    def _error_of_mean(self, values: Tensor) -> Tensor:
+        """Standard errors of the weighted means of rows."""
+        terms = values * self.share
+        terms -= self.share * terms.sum(dim=1, keepdim=True)
+        if self.units is not None:
+            empty = terms.new_zeros((len(terms), self.n_units))
+            terms = empty.index_add_(1, self.units, terms)
+        return terms.square().sum(dim=1).sqrt()
