@@ -294,7 +294,11 @@ def _forward(
     n_members, last = len(parameters), len(sizes) - 2
     z = features.expand(n_members, -1, -1)
     for layer, (weight, bias) in enumerate(layers(parameters, sizes)):
-        z = torch.baddbmm(bias.unsqueeze(1), z, weight)
+        if sizes[layer + 1] == 1:
+            # Batched products with vectors take four times as long, there and back.
+            z = (z * weight.mT).sum(dim=-1, keepdim=True) + bias.unsqueeze(1)
+        else:
+            z = torch.baddbmm(bias.unsqueeze(1), z, weight)
         if layer < last:
             z = function(z)
     return z

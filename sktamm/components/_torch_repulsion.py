@@ -91,7 +91,8 @@ class Repulsion:
         Returns
         -------
         value : Tensor
-            Scalar.
+            Scalar, but for terms of the weights alone, which a hook adds to its
+            gradient.
         sums : Tensor of shape (n_members,)
             Weighted sums of the losses.
         """
@@ -100,6 +101,8 @@ class Repulsion:
         anew = self._n_steps % int(interval) == 0
         if self._n_steps == 0:
             self._stiffness = self._prior(parameters.detach(), options.sizes)
+            self._parameters = parameters
+            parameters.register_hook(self._add_to_gradient)
         self._n_steps += 1
         z, weight = outputs(parameters, batch, options), batch.weight.t()
         if options.loss == "squared_error":
@@ -117,15 +120,24 @@ class Repulsion:
             losses = LOSSES[options.loss](z, batch.target)
             nll = losses * z.shape[-1] if options.loss == "logistic" else losses
             sums = (losses.detach() * weight).sum(dim=1)
-        slope = self._stiffness * parameters.detach()
         value = (nll * weight).sum() / len(batch.features)
-        if self.options.space == "weight":
-            if anew:
-                self._couple(parameters.detach(), parameters.shape[1])
-            slope = slope - self._coupling @ parameters.detach()
-        else:
+        if self.options.space != "weight":
             value = value - self._repulsion(z, nll, batch, options, anew)
-        return value + (parameters * slope).sum(), sums
+        elif anew:
+            self._couple(parameters.detach(), parameters.shape[1])
+        return value, sums
+
+    def _add_to_gradient(self, gradient: Tensor) -> Tensor:
+        """Gradient with those of the prior and of a repulsion of the weights.
+
+        They need no graph: as a part of the value they would take several times as
+        long as the products of few numbers that they are.
+        """
+        held = self._parameters.detach()
+        gradient = torch.addcmul(gradient, self._stiffness, held)
+        if self.options.space == "weight":
+            gradient.addmm_(self._coupling, held, alpha=-1)
+        return gradient
 
     def _repulsion(
         self, z: Tensor, nll: Tensor, batch: Rows, options: Options, anew: bool
