@@ -4,7 +4,7 @@ Usage: python tests/benchmarks/bench_repulsive.py [--threads 1 2] [--members 32]
 
 The same events, batches and number of epochs for: one network (a `TorchMLPRegressor`
 with one member), the repulsive ensemble in each space, and, for comparison, a stack of
-as many networks that ignore each other. One row per width of two hidden layers and size
+as many networks that ignore each other. One row per width of the hidden layers and size
 of the batch: the median over --repeats of the seconds, taken in turns so that a change
 of the machine's load meets all of them, and the median of the ratios within a turn.
 Every number of threads runs in a process of its own. With --clock cpu the seconds are
@@ -33,13 +33,14 @@ def make_events(n_events):
 
 def make_models(width, batch_size, options):
     shared = {
-        "hidden_layer_sizes": (width, width),
+        "hidden_layer_sizes": (width,) * options.layers,
         "activation": options.activation,
         "batch_size": batch_size,
         "max_epochs": options.epochs,
         "learning_rate": 1e-3,
         "early_stopping": False,
         "device": options.device,
+        "mixed_precision": options.mixed_precision or "auto",
         "random_state": 0,
     }
     many = {**shared, "n_members": options.members}
@@ -92,6 +93,8 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 100, 1000])
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--mixed-precision", action="store_true")
     parser.add_argument("--activation", default="leaky_relu")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")

@@ -1,7 +1,7 @@
 """Learned ratios of the one-parameter toy: training study and coverage.
 
 Usage: python tests/benchmarks/bench_smeft_toy.py [training] [coverage]
-           [--seeds 3] [--events 100000] [--cells "one smear, linear" ...]
+           [--seeds 3] [--first-seed 0] [--events 100000] [--cells "one smear, linear" ...]
            [--coverage-events 1000000] [--datasets 500] [--checkpoint FOLDER]
 
 ``training``: mean squared error of ln r(x | 1, 0) over 100 000 x drawn at theta = 1, of
@@ -206,7 +206,7 @@ def once(choice, function, *arguments):
 
 def training_table(choice):
     rows = []
-    for seed in range(choice.seeds):
+    for seed in range(choice.first_seed, choice.first_seed + choice.seeds):
         for name in choice.cells:
             rows.append(once(choice, train, name, choice.events, seed))
             row = {k: _short(v) for k, v in rows[-1].items()}
@@ -253,6 +253,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", default=["training", "coverage"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--coverage-events", type=int, default=1_000_000)
     parser.add_argument("--cells", nargs="+", default=CELLS, choices=CELLS)
