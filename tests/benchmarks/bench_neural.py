@@ -68,7 +68,17 @@ PLAIN = {
     "ratio_calibration": "moments",
     "ratio_shrink": True,
 }
-COLUMNS = ("kappa", "std", "low68", "high68", "low95", "high95", "reference", "ratios")
+COLUMNS = (
+    "kappa",
+    "std",
+    "low68",
+    "high68",
+    "low95",
+    "high95",
+    "reference",
+    "ratios",
+    "span",
+)
 
 
 def members_of(pool, options):
@@ -153,7 +163,7 @@ def evaluated(part, X, raw):
 def answers(tamm, X, dataset):
     result = tamm.infer(X, dataset=dataset, levels=LEVELS)
     ends = np.moveaxis(result.interval, 2, 1).reshape(len(result.kappa), 4)
-    errors = [result.diagnostics[n] for n in ("std_reference", "std_ratios")]
+    errors = [result.diagnostics[n] for n in ("std_reference", "std_ratios", "span")]
     return np.column_stack([result.kappa, result.std, ends, *errors])
 
 
@@ -169,7 +179,7 @@ def set_order(pool, number, options):
 
 
 def run_set(pool, number, options):
-    """All cells, sizes and truths of one set; {(cell, K, truth): (n, 8)}."""
+    """All cells, sizes and truths of one set; {(cell, K, truth): (n, 9)}."""
     kind = "variants" if options.variants else "set"
     path = options.checkpoint / f"{options.tag}_{kind}{pool}_{number}.joblib"
     if path.exists():
@@ -205,7 +215,7 @@ def mean_and_error(values):
 
 
 def measures(found):
-    """Means per set of every measure; found has shape (n_sets, n_experiments, 8)."""
+    """Means per set of every measure; found has shape (n_sets, n_experiments, 9)."""
     kappa, ends = found[..., 0], found[..., 2:6]
     low, high = ends[..., ::2], ends[..., 1::2]
     covered = (low <= KAPPA) & (high >= KAPPA)

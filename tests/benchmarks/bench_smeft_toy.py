@@ -1,7 +1,8 @@
 """Learned ratios of the one-parameter toy: training study and coverage.
 
 Usage: python tests/benchmarks/bench_smeft_toy.py [training] [coverage]
-           [--seeds 3] [--first-seed 0] [--events 100000] [--cells "one smear, linear" ...]
+           [--seeds 3] [--first-seed 0] [--events 100000]
+           [--cells "one smear, linear" ...]
            [--coverage-events 1000000] [--datasets 500] [--checkpoint FOLDER]
 
 ``training``: mean squared error of ln r(x | 1, 0) over 100 000 x drawn at theta = 1, of
