@@ -11,7 +11,7 @@ mixture of the K. Ten experiments per set and truth (5 000 + 50 000 events, kapp
 the set, which is no component. Cells: the default of NeuralRatioTAMM; the same without
 the shrinkage of the ratios towards a log-linear model, which for Gaussians is exact;
 and the published settings (ridge, frequentist profile intervals, ratios as learned).
---variants shows what the default was chosen from.
+--variants shows what the default was chosen from, --only-default leaves the others out.
 
 Experiments that share simulations are correlated: errors are those of resampled sets.
 Trained pools and finished results stay in the checkpoint folder; a second call resumes.
@@ -181,6 +181,7 @@ def set_order(pool, number, options):
 def run_set(pool, number, options):
     """All cells, sizes and truths of one set; {(cell, K, truth): (n, 9)}."""
     kind = "variants" if options.variants else "set"
+    kind = "default" if options.only_default else kind
     path = options.checkpoint / f"{options.tag}_{kind}{pool}_{number}.joblib"
     if path.exists():
         return joblib.load(path)
