@@ -77,6 +77,7 @@ PLACES = {
 }
 ALSO_EAGER = {
     "components/_torch.py": {"torch"},
+    "components/_torch_best.py": {"torch"},
     "components/_torch_lorentz.py": {"lgatr", "torch"},
     "components/_torch_repulsion.py": {"torch"},
 }
