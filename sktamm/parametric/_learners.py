@@ -65,12 +65,17 @@ def make_regressor(
 
         # Held-out losses of heavy tails are too noisy to stop by. Smooth functions
         # overfit the tails less; an exponential that large steps have driven to zero
-        # would not come back.
+        # would not come back, and takes long to become as small as it should.
         settings: dict[str, Any] = {"activation": "tanh", "learning_rate": 0.01}
         if link != "linear":
             settings = {"activation": "gelu", "learning_rate": 0.001}
         return TorchMLPRegressor(
-            (64, 64), loss=loss, link=link, early_stopping=False, **settings
+            (64, 64),
+            loss=loss,
+            link=link,
+            max_epochs=60,
+            early_stopping=False,
+            **settings,
         )
     if isinstance(estimator, str) and estimator == "lightgbm":
         from sktamm.components._lightgbm import make_lightgbm_regressor

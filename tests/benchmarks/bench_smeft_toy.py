@@ -125,6 +125,7 @@ def plain_log_ratio(n_events, seed, X):
         (64, 64),
         activation="tanh",
         learning_rate=0.01,
+        max_epochs=60,
         early_stopping=False,
         random_state=seed,
     )
