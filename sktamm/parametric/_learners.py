@@ -64,18 +64,16 @@ def make_regressor(
         from sktamm.components._mlp_regressor import TorchMLPRegressor
 
         # Held-out losses of heavy tails are too noisy to stop by. Smooth functions
-        # overfit the tails less; an exponential that large steps have driven to zero
-        # would not come back, and takes long to become as small as it should.
-        settings: dict[str, Any] = {"activation": "tanh", "learning_rate": 0.01}
-        if link != "linear":
-            settings = {"activation": "gelu", "learning_rate": 0.001}
+        # overfit the tails less. An exponential takes long to become as small as it
+        # should, and one that large steps have driven to zero would not come back.
         return TorchMLPRegressor(
             (64, 64),
+            activation="tanh",
             loss=loss,
             link=link,
+            learning_rate=0.01 if link == "linear" else 0.003,
             max_epochs=60,
             early_stopping=False,
-            **settings,
         )
     if isinstance(estimator, str) and estimator == "lightgbm":
         from sktamm.components._lightgbm import make_lightgbm_regressor
