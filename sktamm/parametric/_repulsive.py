@@ -99,7 +99,7 @@ class RepulsiveEnsembleRegressor(_Repulsive, TorchMLPRegressor):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default=(64, 64, 64)
+    hidden_layer_sizes : int or sequence of int, default=(64, 64)
         Widths of the hidden layers; an empty sequence is Bayesian linear regression.
     activation : {"leaky_relu", "relu", "tanh", "elu", "gelu"}, default="leaky_relu"
         Function of the hidden layers.
@@ -206,7 +206,7 @@ class RepulsiveEnsembleRegressor(_Repulsive, TorchMLPRegressor):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (64, 64, 64),
+        hidden_layer_sizes: Any = (64, 64),
         activation: str = "leaky_relu",
         *,
         loss: str = "squared_error",
@@ -279,7 +279,7 @@ class RepulsiveEnsembleClassifier(_Repulsive, TorchMLPClassifier):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default=(64, 64, 64)
+    hidden_layer_sizes : int or sequence of int, default=(64, 64)
         Widths of the hidden layers; an empty sequence is Bayesian logistic regression.
     activation : {"leaky_relu", "relu", "tanh", "elu", "gelu"}, default="leaky_relu"
         Function of the hidden layers.
@@ -375,7 +375,7 @@ class RepulsiveEnsembleClassifier(_Repulsive, TorchMLPClassifier):
 
     def __init__(
         self,
-        hidden_layer_sizes: Any = (64, 64, 64),
+        hidden_layer_sizes: Any = (64, 64),
         activation: str = "leaky_relu",
         *,
         n_members: int = 16,
