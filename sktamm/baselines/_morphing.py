@@ -76,9 +76,9 @@ class TemplateMorphing(FractionBaseline):
     -----
     Settings are fitted within those of the simulations, separately for both classes.
     Intervals are kappa +- z standard errors from the second derivatives; parameters at
-    an end of their range count as known. The finite statistics of the simulations moves
-    the templates and so kappa, by the implicit function theorem; what that adds to the
-    variance is included, its root alone is the diagnostic ``std_templates``.
+    an end of their range count as known. Finite simulations scatter the templates and
+    so kappa; what that adds to the variance, by the implicit function theorem, is
+    included, and its root alone is the diagnostic ``std_templates``.
 
     Examples
     --------
@@ -256,20 +256,20 @@ class TemplateMorphing(FractionBaseline):
             self._inference_.fit(data, square, *pair)
             for data, square in zip(weight, variance, strict=True)
         ]
-        kappa, std = np.array([f[0] for f in fits]), np.array([f[1] for f in fits])
+        kappa, std = np.array([f.kappa for f in fits]), np.array([f.std for f in fits])
         answer = make_answer(
             kappa,
             std,
             wald_intervals(kappa, std, levels, self.bounded),
             {
-                "converged": np.array([f[2] for f in fits]),
+                "converged": np.array([f.converged for f in fits]),
                 "singular": np.isnan(std),
-                "n_iterations": np.array([f[3] for f in fits]),
-                "goodness_of_fit": np.array([f[4] for f in fits]),
-                "std_templates": np.array([f[6] for f in fits]),
+                "n_iterations": np.array([f.n_iterations for f in fits]),
+                "goodness_of_fit": np.array([f.p_value for f in fits]),
+                "std_templates": np.array([f.std_templates for f in fits]),
             },
         )
-        return self._mixture(table, kappa, [f[5] for f in fits]), answer
+        return self._mixture(table, kappa, [f.settings for f in fits]), answer
 
     def _mixture(
         self, table: ComponentTable, kappa: FloatArray, settings: Sequence[Any]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import optimize, stats
@@ -134,6 +134,18 @@ def polynomial_family(
     return TemplateFamily(points, templates, variances, basis)
 
 
+class Fitted(NamedTuple):
+    """Fit of one dataset."""
+
+    kappa: float
+    std: float  # NaN where there is none
+    converged: bool
+    n_iterations: int
+    p_value: float  # of chi^2 of the bins
+    settings: tuple[FloatArray, FloatArray]  # of background and signal
+    std_templates: float  # the part of std from the statistics of the templates
+
+
 @dataclass(frozen=True)
 class MorphingFit:
     """Maximum likelihood of kappa and both settings.
@@ -152,7 +164,7 @@ class MorphingFit:
         variance: FloatArray,
         background: TemplateFamily,
         signal: TemplateFamily,
-    ) -> tuple[float, float, bool, int, float, tuple[FloatArray, ...], float]:
+    ) -> Fitted:
         """Fit one dataset.
 
         Parameters
@@ -164,18 +176,8 @@ class MorphingFit:
 
         Returns
         -------
-        kappa, std : float
-            Fraction and standard error; NaN where there is none.
-        converged : bool
-            Whether the fit ended well.
-        n_iterations : int
-            Number of steps.
-        p_value : float
-            Of chi^2 of the bins.
-        settings : pair of ndarray
-            Settings of both classes.
-        std_templates : float
-            Part of the standard error from the statistics of the templates.
+        fitted : Fitted
+            Fraction, errors and settings.
         """
         ends = np.concatenate([[[0.0, 1.0]], background.limits, signal.limits])
         width = np.where(np.ptp(ends, axis=1) > 0, np.ptp(ends, axis=1), 1.0)
@@ -229,7 +231,7 @@ class MorphingFit:
         degrees = max(int(filled.sum()) - 1 - int((limits[:, 1] > 0).sum()), 1)
         p_value = float(stats.chi2.sf(chi2, degrees))
         ended = bool(found.success), found.nit
-        return kappa, std, *ended, p_value, theta, float(np.sqrt(extra))
+        return Fitted(kappa, std, *ended, p_value, theta, float(np.sqrt(extra)))
 
 
 def _deepest(loss: Any, limits: FloatArray, n_events: float) -> Any:

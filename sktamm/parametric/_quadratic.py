@@ -124,11 +124,9 @@ class QuadraticRatioEstimator(LearnedDerivatives):
         self, predicted: FloatArray, y: FloatArray, weight: FloatArray | None
     ) -> None:
         wanted = np.average(y, axis=0, weights=weight)
-        self.offset_ = _find_shift(predicted, wanted, weight)
-        shifted = positive_derivatives(predicted + self.offset_)
-        means = np.stack([wanted, np.average(shifted, axis=0, weights=weight)])
+        self.offset_, shifted = _find_shift(predicted, wanted, weight)
         try:
-            target, found = np.linalg.cholesky(_forms(means))
+            target, found = np.linalg.cholesky(_forms(np.stack([wanted, shifted])))
         except np.linalg.LinAlgError:
             self.congruence_ = np.eye(self.n_parameters_ + 1)
         else:
@@ -157,17 +155,22 @@ def _forms(y: FloatArray) -> FloatArray:
 
 def _find_shift(
     predicted: FloatArray, wanted: FloatArray, weight: FloatArray | None
-) -> FloatArray:
-    """Shift of all predictions that leaves about the wanted mean, or zeros."""
-    shift = np.zeros_like(wanted)
-    size = np.sqrt((predicted**2).mean(axis=0))
-    for _ in range(_MAX_STEPS):
+) -> tuple[FloatArray, FloatArray]:
+    """Shift that leaves about the wanted mean, or zeros; and the mean it leaves."""
+
+    def mean_after(shift: FloatArray) -> FloatArray:
         positive = positive_derivatives(predicted + shift)
-        missing = wanted - np.average(positive, axis=0, weights=weight)
-        if (np.abs(missing) <= _LEFT_OVER * size).all():
-            return shift
-        shift += missing
-    return np.zeros_like(wanted)
+        return np.average(positive, axis=0, weights=weight)
+
+    size = np.sqrt((predicted**2).mean(axis=0))
+    shift = np.zeros_like(wanted)
+    found = without = mean_after(shift)
+    for _ in range(_MAX_STEPS):
+        if (np.abs(wanted - found) <= _LEFT_OVER * size).all():
+            return shift, found
+        shift = shift + wanted - found
+        found = mean_after(shift)
+    return np.zeros_like(wanted), without
 
 
 def positive_derivatives(y: FloatArray) -> FloatArray:

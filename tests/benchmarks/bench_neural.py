@@ -68,17 +68,6 @@ PLAIN = {
     "ratio_calibration": "moments",
     "ratio_shrink": True,
 }
-COLUMNS = (
-    "kappa",
-    "std",
-    "low68",
-    "high68",
-    "low95",
-    "high95",
-    "reference",
-    "ratios",
-    "span",
-)
 
 
 def members_of(pool, options):
