@@ -58,6 +58,7 @@ _SLOPE = 0.2  # of the leaky ReLU below zero
 _WARM_UP = 0.2  # share of the steps in which the learning rate of one cycle rises
 _FIRST_RATE = 0.04  # learning rate of the first step, in units of the largest
 _BLOCK_SIZE = 1 << 14  # rows of one forward pass without gradients
+_KEPT = 31 << 20  # bytes; glibc learns nothing from blocks of more than 32 MiB
 
 
 class Rows(NamedTuple):
@@ -159,6 +160,7 @@ def train(
     outcome : Outcome
         Weights of the best epoch of each member, and the history.
     """
+    _keep_freed_memory()
     data = Rows(*(torch.from_numpy(column).to(options.device) for column in rows))
     leaf = torch.from_numpy(parameters.copy()).to(options.device).requires_grad_()
     optimiser = _optimiser(leaf, options, moments)
@@ -312,6 +314,16 @@ def layers(
     pieces = parameters.split(lengths, dim=1)
     for layer, shape in enumerate(pairwise(sizes)):
         yield pieces[2 * layer].view(-1, *shape), pieces[2 * layer + 1]
+
+
+def _keep_freed_memory() -> None:
+    """Let every step have the memory of the one before.
+
+    glibc gives large blocks back to the system as soon as they are freed, so that each
+    step would wait for the same pages anew, up to a quarter of its time; what it takes
+    for large, and how much it keeps, follows the largest block that was ever freed.
+    """
+    torch.empty(_KEPT, dtype=torch.uint8)
 
 
 def _one_epoch(

@@ -4,11 +4,12 @@ Usage: python tests/benchmarks/bench_repulsive.py [--threads 1 2] [--members 32]
 
 The same events, batches and number of epochs for: one network (a `TorchMLPRegressor`
 with one member), the repulsive ensemble in each space, and, for comparison, a stack of
-as many networks that ignore each other. One row per width of the hidden layers and size
-of the batch: the median over --repeats of the seconds, taken in turns so that a change
-of the machine's load meets all of them, and the median of the ratios within a turn.
-Every number of threads runs in a process of its own. With --clock cpu the seconds are
-those of the processor, of all threads together, which other work disturbs less.
+as many networks that ignore each other, and the matrix products alone that such a stack
+needs, below which no implementation can get. One row per width of the hidden layers and
+size of the batch: the median over --repeats of the seconds, taken in turns so that a
+change of the machine's load meets all of them, and the median of the ratios within a
+turn. Every number of threads runs in a process of its own. With --clock cpu the seconds
+are those of the processor, of all threads together, which other work disturbs less.
 """
 
 import argparse
@@ -50,6 +51,7 @@ def make_models(width, batch_size, options):
     }
     for space in SPACES:
         models[space] = RepulsiveEnsembleRegressor(**many, repulsion=space)
+    models["products"] = Products(width, batch_size, options)
     return models
 
 
@@ -57,6 +59,31 @@ def seconds(model, X, y, clock):
     start = clock()
     model.fit(X, y)
     return clock() - start
+
+
+class Products:
+    """The matrix products of all steps of a training, there and back."""
+
+    def __init__(self, width, batch_size, options):
+        self.sizes = (4, *(width,) * options.layers)
+        self.batch_size, self.options = batch_size, options
+
+    def fit(self, X, y):
+        import torch
+
+        n_steps = round(len(X) / self.batch_size) * self.options.epochs
+        shape = (self.options.members, self.batch_size)
+        dtype = torch.bfloat16 if self.options.mixed_precision else torch.float32
+        make = {"device": self.options.device, "dtype": dtype}
+        z = [torch.randn(*shape, size, **make) for size in self.sizes]
+        pairs = list(zip(self.sizes[:-1], self.sizes[1:], strict=True))
+        weights = [torch.randn(shape[0], *pair, **make) for pair in pairs]
+        for _ in range(n_steps):
+            for layer, weight in enumerate(weights):
+                torch.bmm(z[layer], weight)
+                torch.bmm(z[layer].mT, z[layer + 1])
+                if layer > 0:
+                    torch.bmm(z[layer + 1], weight.mT)
 
 
 def run(n_threads, options):
