@@ -1,10 +1,12 @@
 """Minima of the likelihood, over all parameters or with some of them held.
 
 The likelihood of parameters that enter squared has several minima: descents start from
-the reference point and from points at natural distances along every axis, and all
-minima that are found are kept.
+the reference point, from points at natural distances along every axis, and from where
+the likelihood is least along rays in many directions. All minima that are found are
+kept. A descent that ends on a saddle, as symmetry makes it, goes on from either side.
 """
 
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +19,13 @@ from sktamm.parametric._objective import Objective
 __all__ = ["Minima", "descend", "find_minima", "natural_scales", "profile_values"]
 
 _DISTANCES = (1.0, 3.0)
+_FAR_DISTANCES = np.geomspace(0.5, 1000.0, 34)
+_N_DIRECTIONS = 24  # besides axes and diagonals
+_MOST_DIAGONAL = 4  # parameters whose diagonals are looked along
+_N_STARTS = 8  # from the rays
 _SAME = 1e-3
+_EQUAL = 1e-6  # difference of two values of which either may be the deeper one
+_SADDLE = -1e-3  # second derivative over a natural distance
 
 
 class Minima(NamedTuple):
@@ -157,16 +165,77 @@ def find_minima(objective: Objective, scales: FloatArray) -> Minima:
     moves = [d * axis * s for axis in axes for d in _DISTANCES for s in (1.0, -1.0)]
     low, high = objective.limits.T
     starts = [np.clip(centre + move, low, high) for move in [0.0 * centre, *moves]]
+    starts += _lows_on_rays(objective, centre, scales)
     free = np.ones(objective.size, dtype=bool)
     ends = [descend(objective, start, free, scales) for start in starts]
     ends.sort(key=lambda end: end[1])
+    for _ in range(objective.size):
+        beside = _beside_saddle(objective, ends[0][0], scales)
+        ends += [descend(objective, start, free, scales) for start in beside]
+        ends.sort(key=lambda end: end[1])
+        if not beside:
+            break
     kept = [ends[0]]
     for end in ends[1:]:
         gaps = [np.abs((end[0] - other[0]) / scales).max() for other in kept]
         if min(gaps) > _SAME:
             kept.append(end)
+    kept.insert(0, kept.pop(_foremost(kept, centre, scales)))
     points = np.array([end[0] for end in kept])
-    return Minima(points, np.array([end[1] for end in kept]), ends[0][2])
+    return Minima(points, np.array([end[1] for end in kept]), kept[0][2])
+
+
+def _foremost(
+    ends: list[tuple[FloatArray, float, bool]], centre: FloatArray, scales: FloatArray
+) -> int:
+    """Deepest minimum; of equal ones the nearest to the centre, or the most positive.
+
+    Which of mirror images has the smaller rounding error would be a matter of chance.
+    """
+    equal = [k for k, end in enumerate(ends) if end[1] < ends[0][1] + _EQUAL]
+    steps = [np.round((ends[k][0] - centre) / scales, 3) for k in equal]
+    keys = [(float(np.linalg.norm(step).round(3)), *-step) for step in steps]
+    return equal[keys.index(min(keys))]
+
+
+def _lows_on_rays(
+    objective: Objective, centre: FloatArray, scales: FloatArray
+) -> list[FloatArray]:
+    """Points of least value among their neighbours on rays, the lowest first."""
+    n = objective.n_parameters
+    directions = np.concatenate([np.eye(n), -np.eye(n)])
+    if 1 < n <= _MOST_DIAGONAL:
+        directions = np.vstack([directions, list(product((1.0, -1.0), repeat=n))])
+    if n > 1:
+        more = np.random.default_rng(0).normal(size=(_N_DIRECTIONS, n))
+        directions = np.vstack([directions, more])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    rays = np.tile(centre, (len(directions), _FAR_DISTANCES.size, 1))
+    rays[..., :n] += _FAR_DISTANCES[:, None] * (directions * scales[:n])[:, None]
+    rays = np.clip(rays, *objective.limits.T)
+    values = objective.values(rays.reshape(-1, objective.size))
+    values = values.reshape(rays.shape[:2])
+    inner = values[:, 1:-1]
+    is_low = (inner < values[:, :-2]) & (inner <= values[:, 2:])
+    found, depth = rays[:, 1:-1][is_low], inner[is_low]
+    return list(found[np.argsort(depth)[:_N_STARTS]])
+
+
+def _beside_saddle(
+    objective: Objective, point: FloatArray, scales: FloatArray
+) -> list[FloatArray]:
+    """Points on both sides where the function bends downwards; none at a minimum."""
+    low, high = objective.limits.T
+    free = (point > low) & (point < high)
+    hessian = objective.hessian(point, scales) * np.outer(scales, scales)
+    if not free.any() or not np.isfinite(hessian).all():
+        return []
+    bends, along = np.linalg.eigh(hessian[np.ix_(free, free)])
+    if bends[0] > _SADDLE:
+        return []
+    move = np.zeros(point.size)
+    move[free] = along[:, 0] * scales[free]
+    return [np.clip(point + sign * move, low, high) for sign in (1.0, -1.0)]
 
 
 def profile_values(
@@ -174,7 +243,7 @@ def profile_values(
     points: FloatArray,
     free: NDArray[np.bool_],
     scales: FloatArray,
-    start: FloatArray,
+    starts: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Minima over the free parameters along a path of the others.
 
@@ -188,9 +257,10 @@ def profile_values(
         Which parameters are minimised over.
     scales : ndarray of shape (size,)
         Natural distances.
-    start : ndarray of shape (size,)
-        Where the first descent starts; each next one starts from there or from the
-        end of the one before, whichever is lower.
+    starts : ndarray of shape (n_starts, size)
+        What the free parameters start from, the minima known: each descent takes the
+        values of the lowest of them, or of the end of the one before if that is lower;
+        and one more those of the nearest of them.
 
     Returns
     -------
@@ -201,10 +271,14 @@ def profile_values(
     """
     if not free.any():
         return objective.values(points), points
-    values, ends, last = np.empty(len(points)), points.copy(), start
+    values, ends, last = np.empty(len(points)), points.copy(), starts[0]
     for k, point in enumerate(points):
-        trials = np.where(free, np.stack([last, start]), point)
-        first = trials[np.argmin(objective.values(trials))]
-        ends[k], values[k], _ = descend(objective, first, free, scales)
+        trials = np.where(free, np.vstack([last, starts]), point)
+        gaps = np.abs((starts - point) / scales)[:, ~free].max(axis=1)
+        chosen = {int(np.argmin(objective.values(trials)))}
+        if len(starts) > 1:
+            chosen.add(1 + int(np.argmin(gaps)))
+        found = [descend(objective, trials[c], free, scales) for c in chosen]
+        ends[k], values[k], _ = min(found, key=lambda end: end[1])
         last = ends[k]
     return values, ends

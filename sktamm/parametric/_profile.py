@@ -175,7 +175,8 @@ class FittedLikelihood:
         points = np.tile(best, (len(values), 1))
         points[:, index] = values
         free = self._free(index, others)
-        value, ends = profile_values(self.objective, points, free, self.scales, best)
+        starts = self.minima.points
+        value, ends = profile_values(self.objective, points, free, self.scales, starts)
         return value - self.minima.values[0], ends
 
     def _free(self, index: list[int], others: str) -> NDArray[np.bool_]:

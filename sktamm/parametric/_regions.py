@@ -240,7 +240,10 @@ def find_segments(
 
     def excess(value: float, near: FloatArray) -> float:
         point = path(np.array([value]))
-        return float(profile_values(objective, point, free, scales, near)[0][0]) - level
+        return (
+            float(profile_values(objective, point, free, scales, near[None])[0][0])
+            - level
+        )
 
     return _crossings(grid, delta - level, ends, excess, (low, high))
 
@@ -262,7 +265,8 @@ def _outwards(
     values, ends = np.empty(len(path)), path.copy()
     last = best
     for k, point in enumerate(path):
-        value, end = profile_values(objective, point[None], free, scales, last)
+        starts = np.vstack([last, minima.points])
+        value, end = profile_values(objective, point[None], free, scales, starts)
         values[k], ends[k], last = value[0], end[0], end[0]
         beyond = abs(point[i] - best[i]) > reach
         if beyond and values[k] > minima.values[0] + quantile + _WELL_OUTSIDE:
@@ -433,7 +437,7 @@ def _along(
         nonlocal last
         point = best.copy()
         point[index] = best[index] + length * ray
-        value, ends = profile_values(objective, point[None], free, scales, last)
+        value, ends = profile_values(objective, point[None], free, scales, last[None])
         last = ends[0]
         height = float(value[0]) - level + quantile
         return float(np.sqrt(max(height, 0.0) / quantile)) - 1.0
