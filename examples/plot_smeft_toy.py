@@ -4,8 +4,11 @@ The density of the toy is quadratic in theta, p(x | theta) ~ p_0(x) + theta^2 p_
 that of a Wilson coefficient, and its operator acts in a narrow peak in which the
 standard model has hardly an event. Regressions learn the ratio to theta = 0 from the
 same 50 000 events: with a single detector response of each, or with fractional
-smearing, where the few events of large derivatives get many responses. Left, what they
-learn, beside the exact ratio. Right, the profile of 1 000 events drawn at theta = 0.5.
+smearing, where the few events of large derivatives get many responses. Above, what they
+learn, beside the exact ratio, and the profile of 1 000 events drawn at theta = 0.5.
+Below, fractional smearing against the exact ratio, event by event; and an ensemble of
+repulsive networks that tell events of theta = 0 and 1 apart: their spread grows where
+there are no events.
 
 Run it as ``python examples/plot_smeft_toy.py [figure.png]``.
 """
@@ -14,6 +17,7 @@ import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.special import expit
 
 from sktamm.datasets import make_smeft_toy
 from sktamm.parametric import (
@@ -21,11 +25,13 @@ from sktamm.parametric import (
     FractionalSmearing,
     PolynomialRatio,
     QuadraticRatioEstimator,
+    RepulsiveEnsembleClassifier,
     UnbinnedLikelihood,
 )
-from sktamm.plotting import ParameterProfileDisplay
+from sktamm.plotting import ParameterProfileDisplay, RatioDisplay, SpreadDisplay
 
 THETA = 0.5
+FRACTIONAL = "fractional smearing"
 
 
 def learn(n_events=50_000):
@@ -39,11 +45,19 @@ def learn(n_events=50_000):
     )
     models = {"one smear": plain}
     for name, model in (
-        ("fractional smearing", DerivativeRatioRegressor("mlp", random_state=0)),
+        (FRACTIONAL, DerivativeRatioRegressor("mlp", random_state=0)),
         ("the same, positive", QuadraticRatioEstimator("mlp", random_state=0)),
     ):
         models[name] = model.fit(X, y, sample_weight=weight, groups=parent)
     return models
+
+
+def tell_apart(n_events=1000):
+    """Events of theta = 0 and 1, and networks that tell them apart."""
+    toys = [make_smeft_toy(n_events, theta, random_state=2) for theta in (0.0, 1.0)]
+    X = np.concatenate([toy.X for toy in toys])
+    ensemble = RepulsiveEnsembleClassifier((32, 32), n_members=16, random_state=0)
+    return X, ensemble.fit(X, np.repeat([0, 1], n_events))
 
 
 def exact_ratio():
@@ -70,14 +84,33 @@ if __name__ == "__main__":
     models = {"exact": exact_ratio()} | learn()
     data = make_smeft_toy(1000, THETA, random_state=3)
     scans = limits(models, data)
-    figure, axes = plt.subplots(1, 2, figsize=(9.0, 3.8), layout="constrained")
-    ParameterProfileDisplay.from_result(scans, r"$\theta$", truth=THETA).plot(axes[1])
-    x = np.linspace(-3.0, 5.0, 400)[:, None]
-    for handle in axes[1].get_legend().legend_handles:
+    figure, axes = plt.subplots(2, 2, figsize=(9.0, 7.6), layout="constrained")
+    above, below = axes
+    ParameterProfileDisplay.from_result(scans, r"$\theta$", truth=THETA).plot(above[1])
+    x = np.linspace(-6.0, 6.0, 400)[:, None]
+    seen = (x > -3) & (x < 5)
+    for handle in above[1].get_legend().legend_handles:
         name = handle.get_label()
         if name in models:
-            axes[0].plot(x, models[name].log_ratio(x, THETA), color=handle.get_color())
-    axes[0].set(xlabel="x", ylabel=rf"$\ln r(x\,|\,{THETA}, 0)$")
+            ratio = np.where(seen, models[name].log_ratio(x, [[THETA]]), np.nan)
+            above[0].plot(x, ratio, color=handle.get_color())
+    above[0].set(xlabel="x", ylabel=rf"$\ln r(x\,|\,{THETA}, 0)$", xlim=(-3, 5))
+    RatioDisplay.from_estimator(
+        models[FRACTIONAL],
+        data.X,
+        THETA,
+        models["exact"].log_ratio(data.X, THETA),
+        name=FRACTIONAL,
+    ).plot(below[0])
+    events, ensemble = tell_apart()
+    SpreadDisplay.from_estimator(
+        ensemble,
+        x,
+        output=1,
+        truth=expit(models["exact"].log_ratio(x, 1.0)),
+        events=events,
+        labels=("x", r"$P(\theta = 1\,|\,x)$"),
+    ).plot(below[1])
     if len(sys.argv) > 1:
         figure.savefig(sys.argv[1], dpi=150)
     else:

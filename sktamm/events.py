@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from sktamm._numerics import FloatArray
 from sktamm._sklearn import check_feature_names, get_feature_names
 from sktamm._validation import (
     are_counts,
@@ -37,7 +38,6 @@ __all__ = [
     "read_target",
 ]
 
-FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 Pairing = bool | Literal["auto"]
 
@@ -263,6 +263,7 @@ def read_target(
     n_features: int,
     feature_names: tuple[str, ...] | None = None,
     estimator_name: str = "estimator",
+    may_be_empty: bool = False,
 ) -> TargetEvents:
     """Read unlabelled events of one or several datasets.
 
@@ -282,6 +283,8 @@ def read_target(
         Feature names seen at fit.
     estimator_name : str, default="estimator"
         Name of the estimator, for messages.
+    may_be_empty : bool, default=False
+        Whether datasets without events, or of weights without a sum, are allowed.
 
     Returns
     -------
@@ -311,9 +314,9 @@ def read_target(
     counts, dataset_id = _read_datasets(dataset, len(X))
     weight = read_weight(sample_weight, len(X))
     target = TargetEvents(X, weight, counts, dataset_id)
-    if counts is not None:
+    if counts is not None and not may_be_empty:
         _check_filled(np.asarray(counts.sum(axis=0)).ravel(), dataset_id)
-    if weight is not None:
+    if weight is not None and not may_be_empty:
         check_sums(dataset_sums(target)[0], lambda i: f"dataset {dataset_id[i]}")
     return target
 
@@ -472,11 +475,8 @@ def _read_datasets(
     if sparse.issparse(dataset) or np.ndim(dataset) == 2:
         return _read_counts(dataset, n_events)
     ids, number = encode(dataset, "dataset", n_events)
-    counts = sparse.csr_array(
-        (np.ones(n_events), number, np.arange(n_events + 1)),
-        shape=(n_events, ids.size),
-    )
-    return counts, ids
+    entries = np.ones(n_events), number, np.arange(n_events + 1)
+    return sparse.csr_array(entries, shape=(n_events, ids.size)), ids
 
 
 def _read_counts(
@@ -495,5 +495,4 @@ def _read_counts(
             "dataset must hold whole, non-negative numbers when it is a matrix of "
             f"counts, got dtype {counts.dtype} with other entries."
         )
-    names = getattr(dataset, "columns", range(counts.shape[1]))
-    return counts, np.asarray(names)
+    return counts, np.asarray(getattr(dataset, "columns", range(counts.shape[1])))

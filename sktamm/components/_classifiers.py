@@ -1,5 +1,6 @@
 """What every user of a classifier here asks of it: probabilities, weights, seeds."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,13 @@ def accepts_sample_weight(classifier: Any) -> bool:
     accepts : bool
         Whether its ``fit`` has the parameter ``sample_weight``.
     """
-    return has_fit_parameter(_last_step(classifier), "sample_weight")
+    last = _last_step(classifier)
+    if has_fit_parameter(last, "sample_weight"):
+        return True
+    # A search, a vote or a transformed target hands on whatever it is given.
+    kinds = [p.kind for p in inspect.signature(last.fit).parameters.values()]
+    parts = _parts(last) if inspect.Parameter.VAR_KEYWORD in kinds else []
+    return bool(parts) and all(accepts_sample_weight(part) for part in parts)
 
 
 def fit_classifier(
@@ -123,12 +130,12 @@ def fit_in_place(classifier: Any, X: Any, y: ArrayLike, **fit_params: Any) -> An
         # Weights are passed by the name of the step, whatever the user's routing is.
         with config_context(enable_metadata_routing=False):
             return classifier.fit(X, y, **fit_params)
-    except ValueError as error:
+    except Exception as error:  # LightGBM's own is no ValueError
         if not negative:
             raise
         raise InvalidInputError(
-            f"{_name(classifier)} refuses negative values of sample_weight; choose a "
-            f"classifier that takes them ({error})"
+            f"{_name(classifier)} refuses negative values of sample_weight; choose "
+            f"another learner, which takes them ({error})"
         ) from error
 
 
@@ -137,7 +144,7 @@ def check_accepts_weights(classifier: Any) -> None:
     if not accepts_sample_weight(classifier):
         raise IncompatibleChoiceError(
             f"sample_weight was given, but the fit of {_name(_last_step(classifier))} "
-            "takes no weights; choose another classifier."
+            "takes no weights; choose another learner."
         )
 
 
@@ -145,6 +152,14 @@ def _last_step(classifier: Any) -> Any:
     while isinstance(classifier, Pipeline):
         classifier = classifier.steps[-1][1]
     return classifier
+
+
+def _parts(estimator: Any) -> list[Any]:
+    """Estimators that a meta-estimator is made of."""
+    found = estimator.get_params(deep=False)
+    parts = [found.get(name) for name in ("estimator", "regressor", "classifier")]
+    parts += [part for _, part in found.get("estimators") or ()]
+    return [part for part in parts if hasattr(part, "fit")]
 
 
 def _name(classifier: Any) -> str:

@@ -21,11 +21,13 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
+from sktamm._validation import encode
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError, RatioWarning
 from sktamm.parametric._learners import (
     fit_columns,
     make_regressor,
     predict_columns,
+    predict_members,
     read_events,
     read_table,
     with_link,
@@ -42,6 +44,7 @@ __all__ = ["DerivativeRatioRegressor", "LearnedDerivatives"]
 
 _LINKS = ("linear", "exponential")
 _PULL = 5.0
+_MAX_STEPS, _LEFT_OVER = 100, 1e-12
 
 
 class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
@@ -96,6 +99,8 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
         """
         features = read_events(self, X, reset=True)
         values, weight = read_table(y, sample_weight, len(features))
+        if groups is not None:
+            groups = encode(groups, "groups", len(features))[1]
         self.n_parameters_ = parameters_of(values.shape[1])
         read_reference(self.theta_ref, self.n_parameters_)
         self.derivative_names_ = self._name()
@@ -123,6 +128,29 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         features = read_events(self, X, reset=False)
         return self._corrected(predict_columns(self.estimators_, features))
+
+    def predict_members(self, X: Any) -> FloatArray:
+        """Derivatives by every member of the ensemble that is the base learner.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_events, n_features)
+            Events.
+
+        Returns
+        -------
+        derivatives : ndarray of shape (n_members, n_events, p + p (p + 1) / 2)
+            As from ``predict``, of a `RepulsiveEnsembleRegressor` for example.
+
+        Raises
+        ------
+        IncompatibleChoiceError
+            If the base learner is no ensemble with ``predict_members``.
+        """
+        check_is_fitted(self)
+        features = read_events(self, X, reset=False)
+        members = predict_members(self.estimators_, features)
+        return np.stack([self._corrected(member) for member in members])
 
     def score(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -157,6 +185,12 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
         error = np.average((values - predicted) ** 2, axis=0, weights=weight)
         varies = variance > 0
         return float((1.0 - error[varies] / variance[varies]).mean())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        return tags
 
     def _learner(self) -> Any:
         raise NotImplementedError
@@ -248,7 +282,8 @@ class DerivativeRatioRegressor(LearnedDerivatives):
         Monomial of each derivative.
     offset_ : ndarray of shape (p + p (p + 1) / 2,)
         What is added to the base learner's predictions, so that their means over the
-        events of ``fit`` are those of the targets and the ratio is normalised.
+        events of ``fit`` are those of the targets and the ratio is normalised. With the
+        exponential link, what would change its sign by that is zero.
     estimators_ : list
         Fitted base learners: one, or one per derivative.
     n_features_in_ : int
@@ -311,10 +346,22 @@ class DerivativeRatioRegressor(LearnedDerivatives):
     def _set_correction(
         self, predicted: FloatArray, y: FloatArray, weight: FloatArray | None
     ) -> None:
-        self.offset_ = np.average(y - predicted, axis=0, weights=weight)
+        low, high = (y.min(axis=0) >= 0), (y.max(axis=0) <= 0)
+        one_sign = self.link == "exponential"
+        self._sign = one_sign * (low.astype(float) - high.astype(float))
+        wanted = np.average(y, axis=0, weights=weight)
+        size = np.sqrt((predicted**2).mean(axis=0))
+        self.offset_ = np.zeros(y.shape[1])
+        # Fewer and fewer of those of one sign are left to be moved: not one step.
+        for _ in range(_MAX_STEPS):
+            found = np.average(self._corrected(predicted), axis=0, weights=weight)
+            if (np.abs(wanted - found) <= _LEFT_OVER * size).all():
+                break
+            self.offset_ = self.offset_ + wanted - found
 
     def _corrected(self, predicted: FloatArray) -> FloatArray:
-        return predicted + self.offset_
+        moved = predicted + self.offset_
+        return np.where(self._sign * moved < 0, 0.0, moved)
 
 
 def _pulls(

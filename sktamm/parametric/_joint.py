@@ -22,6 +22,8 @@ from sktamm.parametric._morphing import MorphingBasis
 
 __all__ = ["joint_derivatives", "joint_likelihood_ratio", "joint_score"]
 
+_ROUNDING = 1e-11  # of sums with the weights of a basis, relative to their terms
+
 
 def joint_derivatives(event_weights: ArrayLike, basis: MorphingBasis) -> FloatArray:
     """First and second derivatives of dsigma(z, theta) / dsigma(z, theta_ref).
@@ -162,8 +164,7 @@ def joint_score(
         raise InvalidInputError(
             f"theta must be one point for a score, got shape {np.shape(theta)}."
         )
-    here = weights @ basis.weights(points[0])
-    _refuse_zero(here, "theta")
+    here = _at(points[0], "theta", weights, basis)
     change = weights @ basis.weights_gradient(points[0])
     score = change / here[:, None]
     if normalised:
@@ -185,18 +186,23 @@ def _read_event_weights(
         )
     if not np.isfinite(weights).all():
         raise InvalidInputError("event_weights must be finite, got NaN or infinity.")
-    reference = weights @ basis.weights(basis.theta_ref_)
-    _refuse_zero(reference, "theta_ref")
-    return weights, reference
+    return weights, _at(basis.theta_ref_, "theta_ref", weights, basis)
 
 
-def _refuse_zero(weight: FloatArray, name: str) -> None:
-    n_zero = int((weight == 0).sum())
+def _at(
+    theta: FloatArray, name: str, weights: FloatArray, basis: MorphingBasis
+) -> FloatArray:
+    """Event weights at one point, none of which is zero up to rounding."""
+    factors = basis.weights(theta)
+    factors[np.abs(factors) < _ROUNDING * np.abs(factors).max()] = 0.0
+    weight = weights @ factors
+    n_zero = int((np.abs(weight) <= _ROUNDING * (np.abs(weights) @ abs(factors))).sum())
     if n_zero:
         raise InvalidInputError(
             f"event_weights must not be zero at {name}, where an event of weight zero "
             f"does not occur, but {n_zero} of {weight.size} are."
         )
+    return weight
 
 
 def _mean(values: FloatArray, sample_weight: ArrayLike | None) -> FloatArray:

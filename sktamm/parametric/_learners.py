@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import has_fit_parameter
@@ -29,6 +29,7 @@ __all__ = [
     "has_link",
     "make_regressor",
     "predict_columns",
+    "predict_members",
     "read_events",
     "read_table",
     "with_link",
@@ -79,8 +80,9 @@ def make_regressor(
         from sktamm.components._lightgbm import make_lightgbm_regressor
 
         return make_lightgbm_regressor(loss)
-    usable = all(hasattr(estimator, method) for method in ("fit", "predict"))
-    if not usable or isinstance(estimator, type):
+    # A stack has no predict before it is fitted.
+    usable = hasattr(estimator, "fit") and not isinstance(estimator, type)
+    if not usable or not (hasattr(estimator, "predict") or is_regressor(estimator)):
         raise IncompatibleChoiceError(
             "estimator must be 'mlp', 'lightgbm' or a scikit-learn regressor, got "
             f"{estimator!r}."
@@ -208,6 +210,35 @@ def predict_columns(fitted: list[Any], X: FloatArray) -> FloatArray:
     if len(fitted) == 1:
         return np.asarray(fitted[0].predict(X), dtype=float)
     return np.column_stack([one.predict(X) for one in fitted])
+
+
+def predict_members(fitted: list[Any], X: FloatArray) -> FloatArray:
+    """Predictions of all members of what `fit_columns` returns.
+
+    Parameters
+    ----------
+    fitted : list
+        One regressor, or one per target.
+    X : ndarray of shape (n_events, n_features)
+        Features.
+
+    Returns
+    -------
+    members : ndarray of shape (n_members, n_events, n_targets)
+        Predictions.
+
+    Raises
+    ------
+    IncompatibleChoiceError
+        If the regressors are no ensembles.
+    """
+    if not all(hasattr(one, "predict_members") for one in fitted):
+        raise IncompatibleChoiceError(
+            "estimator must be an ensemble with predict_members for predictions of its "
+            f"members, got {type(_last_step(fitted[0])).__name__}."
+        )
+    found = [np.asarray(one.predict_members(X), dtype=float) for one in fitted]
+    return found[0] if found[0].ndim == 3 else np.stack(found, axis=-1)
 
 
 def read_events(estimator: Any, X: Any, *, reset: bool) -> FloatArray:

@@ -10,6 +10,8 @@ parameters move events and rate and cost nu^2 each.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +20,7 @@ from scipy import sparse, stats
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
-from sktamm._validation import read_weight
+from sktamm._validation import check_sums, read_weight
 from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric._answers import LikelihoodAnswers, one_theta
@@ -33,6 +35,7 @@ from sktamm.parametric._objective import (
     PolynomialEvents,
 )
 from sktamm.parametric._profile import FittedLikelihood
+from sktamm.parametric._source import ratio_of
 
 __all__ = ["UnbinnedLikelihood"]
 
@@ -46,9 +49,10 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
     Parameters
     ----------
     ratio_estimator : ratio estimator
-        Fitted; has ``log_ratio(X, theta)``, ``cross_section_ratio(theta)``,
-        ``n_parameters_`` and ``theta_ref``. With ``predict`` and ``mean_derivatives_``
-        it is known to be polynomial, and gradients are exact.
+        Fitted, possibly in a search or at the end of a Pipeline; has
+        ``log_ratio(X, theta)``, ``cross_section_ratio(theta)``, ``n_parameters_`` and
+        ``theta_ref``. With ``predict`` and ``mean_derivatives_`` it is known to be
+        polynomial, and gradients are exact.
     expected_events : float, default=None
         Number of events expected at ``theta_ref``; needed for the rate, Asimov data
         and the Fisher information.
@@ -181,13 +185,23 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         Returns
         -------
         self : UnbinnedLikelihood
-            Likelihood of these data: ``expected_events`` times w D / sum w.
+            Likelihood of these data: ``expected_events`` times w D / sum w. The cross
+            sections of a polynomial ratio are those of these events, so that the best
+            fit is ``theta``, also where their means are not those of training.
+
+        Raises
+        ------
+        InvalidInputError
+            If an argument cannot be used.
         """
         n_events = self._expected()
         objective = self._objective(X)
         point = one_theta(theta, objective.theta_ref)
         weight = read_weight(sample_weight, objective.weight.size)
         weight = objective.weight if weight is None else weight
+        check_sums(np.array([weight.sum()]), lambda _: "X")
+        events = objective.events.with_totals_of(weight / weight.sum())
+        objective = replace(objective, events=events)
         density = np.exp(objective.events.log_density(point[None])[:, 0])
         weight = n_events * weight * density / weight.sum()
         return self._take(objective.take(np.arange(weight.size), weight))
@@ -264,18 +278,22 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
             Outermost ends, for one level or several; only if asked.
         """
         levels = () if return_interval is None else np.atleast_1d(return_interval)
-        target = read_target(
-            X,
-            dataset=dataset,
-            sample_weight=sample_weight,
-            n_features=np.shape(X)[1] if np.ndim(X) == 2 else 0,
-            feature_names=_names(X),
-            estimator_name=type(self).__name__,
-        )
+        datasets = [(np.arange(0), np.zeros(0))]  # none observed is a result too
+        if len(X) or dataset is not None:
+            target = read_target(
+                X,
+                dataset=dataset,
+                sample_weight=sample_weight,
+                n_features=np.shape(X)[1] if np.ndim(X) == 2 else 0,
+                feature_names=_names(X),
+                estimator_name=type(self).__name__,
+                may_be_empty=True,
+            )
+            datasets = _datasets(target)
         objective = self._objective(X)
         answers = [
             self._answer(objective.take(rows, weight), levels, return_std)
-            for rows, weight in _datasets(target)
+            for rows, weight in datasets
         ]
         theta, std = (
             np.array([a[0] for a in answers]),
@@ -291,7 +309,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
     def _answer(
         self, objective: Objective, levels: Any, with_std: bool
     ) -> tuple[float, float, FloatArray]:
-        likelihood, i = FittedLikelihood.search(objective), self.parameter
+        likelihood, i = self._search(objective), self.parameter
         likelihood.check(i)
         std = np.nan
         if with_std:
@@ -303,14 +321,22 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         ends = np.array([[f.lower for f in found], [f.upper for f in found]])
         return float(likelihood.minima.points[0, i]), std, ends
 
+    def _search(self, objective: Objective) -> FittedLikelihood:
+        total = objective.weight.sum()
+        if total < 0:
+            raise InvalidInputError(
+                f"sample_weight must not have a negative sum, got {total:g}."
+            )
+        return FittedLikelihood.search(objective)
+
     def _objective(self, X: Any) -> Objective:
         """Function of the parameters for events of weight one."""
-        estimator = self.ratio_estimator
+        estimator = ratio_of(self.ratio_estimator)
         for name in ("log_ratio", "cross_section_ratio", "n_parameters_", "theta_ref"):
             if not hasattr(estimator, name):
                 raise InvalidInputError(
                     "ratio_estimator must be a fitted ratio estimator, but "
-                    f"{type(estimator).__name__} has no {name!r}."
+                    f"{type(self.ratio_estimator).__name__} has no {name!r}."
                 )
         events = self._ratios(X)
         return Objective(
@@ -324,7 +350,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         )
 
     def _ratios(self, X: Any) -> EventRatios:
-        estimator = self.ratio_estimator
+        estimator = ratio_of(self.ratio_estimator)
         n_parameters = int(estimator.n_parameters_)
         X = X if hasattr(X, "iloc") else np.asarray(X, dtype=float)
         if not hasattr(estimator, "mean_derivatives_"):
@@ -352,7 +378,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
 
     def _expected(self) -> float:
         number = self.expected_events
-        if number is None or not 0 < float(number) < np.inf:
+        if not isinstance(number, Real) or not 0 < float(number) < np.inf:
             raise InvalidInputError(
                 "expected_events must be a positive number for the rate, Asimov data "
                 f"and the Fisher information, got {number!r}."
@@ -362,27 +388,32 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
     def _take(self, objective: Objective) -> Self:
         self.n_parameters_ = objective.n_parameters
         self.n_events_ = float(objective.weight.sum())
-        self._fitted_ = FittedLikelihood.search(objective)
+        self._fitted_ = self._search(objective)
         return self
 
 
 def _read_limits(bounds: Any, n_parameters: int) -> FloatArray:
     if bounds is None:
         return np.tile([-np.inf, np.inf], (n_parameters, 1))
-    limits = np.array([list(pair) for pair in bounds], dtype=object)
-    if limits.shape != (n_parameters, 2):
+    try:
+        ends = np.array([[_end(pair[k], k) for k in (0, 1)] for pair in bounds])
+    except (TypeError, ValueError, IndexError):
+        ends = np.empty(0)
+    if ends.shape != (n_parameters, 2):
         raise InvalidInputError(
             f"bounds must hold one pair for each of {n_parameters} parameters, got "
             f"{bounds!r}."
         )
-    limits[:, 0] = [-np.inf if low is None else low for low in limits[:, 0]]
-    limits[:, 1] = [np.inf if high is None else high for high in limits[:, 1]]
-    ends = limits.astype(float)
     if not (ends[:, 0] < ends[:, 1]).all():
         raise InvalidInputError(
             f"bounds must hold a lower and a higher end, got {bounds!r}."
         )
     return ends
+
+
+def _end(value: Any, k: int) -> float:
+    """End of a range; None is none."""
+    return (-np.inf, np.inf)[k] if value is None else float(value)
 
 
 def _names(X: Any) -> tuple[str, ...] | None:

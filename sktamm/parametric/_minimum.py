@@ -57,7 +57,8 @@ def natural_scales(objective: Objective) -> FloatArray:
     Returns
     -------
     scales : ndarray of shape (size,)
-        Where sum |w| (ln D)^2 is about one; one for nuisance parameters.
+        Where sum |w| (ln D)^2, or n (ln S)^2 if the rate counts, is about one; one for
+        nuisance parameters.
     """
     scales = np.ones(objective.size)
     for i in range(objective.n_parameters):
@@ -74,6 +75,9 @@ def _natural_scale(objective: Objective, i: int) -> float:
         seen.add(step)
         points = objective.theta_ref + np.stack([steps[step], -steps[step]])
         change = weight @ objective.events.log_density(points) ** 2
+        if objective.expected is not None:
+            by_rate = objective.expected * objective.events.log_total(points) ** 2
+            change = np.maximum(change, by_rate)
         step += -1 if change.max() > 1.0 else 1
     return float(steps[step, i])
 

@@ -25,6 +25,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
+from sktamm._validation import encode
 from sktamm.components._named import make_classifier
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.parametric._learners import (
@@ -119,6 +120,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
         "sample_weight": True,
         "groups": True,
     }
+    __metadata_request__score = {"benchmark": True, "sample_weight": True}
 
     def __init__(
         self,
@@ -178,6 +180,9 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
         learner = self._learner()
         features = read_events(self, X, reset=True)
         values, weight = read_table(y, sample_weight, len(features))
+        if groups is not None:
+            groups = encode(groups, "groups", len(features))[1]
+        self._several = benchmark is not None
         sample = _Sample(values, weight, benchmark, self._reference)
         self.n_parameters_ = basis.n_parameters
         self.cross_sections_ = self._cross_sections(sample)
@@ -186,7 +191,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
             one = None
             if b != self._reference:
                 rows, ratio, mixed = sample.mixture(b, self.cross_sections_[b])
-                groups_there = None if groups is None else np.asarray(groups)[rows]
+                groups_there = None if groups is None else groups[rows]
                 one = with_seed(clone(learner), self.random_state)
                 one = self._fit_one(one, features[rows], ratio, mixed, groups_there)
             self.estimators_.append(one)
@@ -224,6 +229,56 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
             )
         return self._ratios(X) @ self._derivative_weights()
 
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        benchmark: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Minus the cross-entropy of the soft labels, whatever the loss of training.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_events, n_features)
+            Events.
+        y : array-like of shape (n_events, n_benchmarks)
+            dsigma(z, theta_b) of every event, each row up to a factor.
+        benchmark : array-like of int, shape (n_events,), default=None
+            Benchmark that each event was drawn at, as in ``fit``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights.
+
+        Returns
+        -------
+        score : float
+            Mean over the benchmarks but the reference one, in nats; -ln 2 is that of
+            ratios of one.
+
+        Raises
+        ------
+        InvalidInputError
+            If the input cannot be used, or ``fit`` had a benchmark for every event and
+            ``score`` has none: a search hands it on with metadata routing.
+        """
+        ratios = self._ratios(X)
+        values, weight = read_table(y, sample_weight, len(ratios))
+        if self._several and benchmark is None:
+            raise InvalidInputError(
+                "benchmark must be given to score as to fit; a search hands it on if "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        sample = _Sample(values, weight, benchmark, self._reference)
+        scores = []
+        for b, total in enumerate(self.cross_sections_):
+            if b != self._reference:
+                rows, ratio, mixed = sample.mixture(b, total)
+                soft, learned = 1.0 / (1.0 + ratio), ratios[rows, b]
+                gain = (1.0 - soft) * np.log(learned) - np.log1p(learned)
+                scores.append(float(np.average(gain, weights=mixed)))
+        return float(np.mean(scores))
+
     # ------------------------------------------------------------------------ steps
     def _read_basis(self) -> MorphingBasis:
         if not hasattr(self.basis, "benchmarks_"):
@@ -237,6 +292,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
                 f"basis must have theta_ref = {basis.theta_ref_} among its benchmarks, "
                 f"got {basis.benchmarks_.tolist()}."
             )
+        basis.weights(basis.theta_ref_)  # refuses benchmarks that leave powers open
         self._reference = int(same.argmax())
         return basis
 
@@ -334,8 +390,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
 
     def _ratio(self, learner: Any, X: FloatArray) -> FloatArray:
         if self._duplicates:
-            log_proba = np.asarray(learner.predict_log_proba(X), dtype=float)
-            return np.exp(log_proba[:, 0] - log_proba[:, 1])
+            return np.exp(-_log_odds(learner, X))
         probability = np.asarray(learner.predict(X), dtype=float)
         if self.loss == "squared_error":
             probability = np.clip(probability, _CLIP, 1.0 - _CLIP)
@@ -346,6 +401,17 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
 
     def _total(self, points: FloatArray) -> FloatArray:
         return self.basis.weights(points) @ self.cross_sections_
+
+
+def _log_odds(classifier: Any, X: FloatArray) -> FloatArray:
+    """ln of the odds of label 1; no probability is zero."""
+    with np.errstate(divide="ignore"):
+        if hasattr(classifier, "predict_log_proba"):
+            log_proba = np.asarray(classifier.predict_log_proba(X), dtype=float)
+        else:
+            log_proba = np.log(np.asarray(classifier.predict_proba(X), dtype=float))
+    log_proba = np.where(np.isfinite(log_proba), log_proba, np.log(_CLIP))
+    return log_proba[:, 1] - log_proba[:, 0]
 
 
 class _Sample:

@@ -98,6 +98,10 @@ def read_shifts(nuisances: Sequence[Any] | None, X: Any, n_events: int) -> Shift
     InvalidInputError
         If a shift is not one finite number per event, or a rate not positive.
     """
+    if nuisances is not None and not isinstance(nuisances, Sequence):
+        raise InvalidInputError(
+            f"nuisances must be a list of nuisance parameters, got {nuisances!r}."
+        )
     nuisances = () if nuisances is None else tuple(nuisances)
     pairs = [_pair(n, X, n_events) for n in nuisances]
     rates = [_rates(n) for n in nuisances]

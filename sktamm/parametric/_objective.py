@@ -60,6 +60,9 @@ class EventRatios(Protocol):
     def with_scales(self, scales: FloatArray) -> "EventRatios":
         """The same, told at which distances the data notice a change."""
 
+    def with_totals_of(self, share: FloatArray) -> "EventRatios":
+        """The same with the cross sections that weights of sum one say."""
+
 
 @dataclass(frozen=True, eq=False)
 class PolynomialEvents:
@@ -113,6 +116,10 @@ class PolynomialEvents:
     def with_scales(self, scales: FloatArray) -> "PolynomialEvents":
         """The same: exact gradients need no steps."""
         return self
+
+    def with_totals_of(self, share: FloatArray) -> "PolynomialEvents":
+        """The same with the cross sections that weights of sum one say."""
+        return replace(self, mean=share @ self.derivatives)
 
     def _terms(self, points: FloatArray) -> FloatArray:
         return taylor_terms(points, self.theta_ref)
@@ -173,6 +180,10 @@ class LearnedEvents:
     def with_scales(self, scales: FloatArray) -> "LearnedEvents":
         """The same, its differences over a hundredth of the distances."""
         return replace(self, step=1e-2 * scales)
+
+    def with_totals_of(self, share: FloatArray) -> "LearnedEvents":
+        """The same: cross sections are the estimator's own."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)

@@ -218,7 +218,12 @@ class PolynomialRatio(PolynomialRatioMixin, BaseEstimator):
         self : PolynomialRatio
             Fitted estimator.
         """
-        values = self.predict(X) if y is None else _two_dimensional(y)
+        values = self._derivatives(X) if y is None else _two_dimensional(y)
+        if not len(values) or len(values) != len(X):
+            raise InvalidInputError(
+                "y must hold one row of derivatives for each of the events, at least "
+                f"one, got {len(values)} for {len(X)}."
+            )
         self.n_parameters_ = parameters_of(values.shape[1])
         read_reference(self.theta_ref, self.n_parameters_)
         if self.mean_derivatives is None:
@@ -226,10 +231,11 @@ class PolynomialRatio(PolynomialRatioMixin, BaseEstimator):
             self.mean_derivatives_ = np.average(values, axis=0, weights=weight)
             return self
         self.mean_derivatives_ = np.asarray(self.mean_derivatives, dtype=float)
-        if self.mean_derivatives_.shape != values.shape[1:]:
+        finite = np.isfinite(self.mean_derivatives_).all()
+        if self.mean_derivatives_.shape != values.shape[1:] or not finite:
             raise InvalidInputError(
-                f"mean_derivatives must hold {values.shape[1]} numbers, got shape "
-                f"{self.mean_derivatives_.shape}."
+                f"mean_derivatives must hold {values.shape[1]} finite numbers, got "
+                f"{self.mean_derivatives!r}."
             )
         return self
 
@@ -246,6 +252,15 @@ class PolynomialRatio(PolynomialRatioMixin, BaseEstimator):
         derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
             First and second derivatives.
         """
+        check_is_fitted(self)
+        values, size = self._derivatives(X), self.mean_derivatives_.size
+        if values.shape[1] != size:
+            raise InvalidInputError(
+                f"y must hold the {size} derivatives of fit, got {values.shape[1]}."
+            )
+        return values
+
+    def _derivatives(self, X: Any) -> FloatArray:
         return _two_dimensional(X if self.derivatives is None else self.derivatives(X))
 
 

@@ -124,6 +124,10 @@ class FractionalSmearing(BaseEstimator):
             If arrays do not fit together, or a parameter is out of its range.
         """
         self._check_parameters()
+        if not callable(smear):
+            raise InvalidInputError(
+                f"smear must be a function of Z and a generator, got {smear!r}."
+            )
         values = _read_target(target)
         weight = read_weight(sample_weight, len(values))
         weight = np.ones(len(values)) if weight is None else weight
@@ -145,9 +149,10 @@ class FractionalSmearing(BaseEstimator):
         if self.n_copies is not None:
             return np.full(len(values), int(self.n_copies), dtype=np.int64)
         size = np.abs(values)
+        weight = np.abs(weight)  # which of the signs an event has says nothing here
         mean = np.average(size, axis=0, weights=weight)
         variance = np.average((size - mean) ** 2, axis=0, weights=weight)
-        unit = mean + self.threshold * np.sqrt(np.maximum(variance, 0.0))
+        unit = mean + self.threshold * np.sqrt(variance)
         ratio = np.divide(size, unit, out=np.zeros_like(size), where=unit > 0)
         # A constant target is one unit up to rounding, not two.
         number = np.maximum(np.ceil(ratio - 1e-9).max(axis=1), 1.0)
@@ -167,6 +172,11 @@ class FractionalSmearing(BaseEstimator):
                 raise InvalidInputError(
                     f"{name} must be a positive integer or None, got {value!r}."
                 )
+        if self.n_copies is not None and self.max_copies is not None:
+            raise InvalidInputError(
+                "max_copies must be None where n_copies sets the number of copies, got "
+                f"{self.max_copies}."
+            )
 
 
 def _read_target(target: ArrayLike) -> FloatArray:

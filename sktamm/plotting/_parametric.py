@@ -241,7 +241,9 @@ class SpreadDisplay:
     figure_: Any = None
 
     @classmethod
-    def from_estimator(cls, estimator: Any, x: ArrayLike, **more: Any) -> Self:
+    def from_estimator(
+        cls, estimator: Any, x: ArrayLike, output: int | None = None, **more: Any
+    ) -> Self:
         """Ask a fitted ensemble of one feature.
 
         Parameters
@@ -250,6 +252,9 @@ class SpreadDisplay:
             Fitted; has ``predict_members(X)``.
         x : array-like of shape (n_points,)
             Values of the feature.
+        output : int, default=None
+            Which of several predictions: the class of a classifier, the target of a
+            regressor; None where there is one.
         **more
             Passed to ``from_members``.
 
@@ -259,7 +264,10 @@ class SpreadDisplay:
             The display, not drawn yet.
         """
         column = np.asarray(x, dtype=float).reshape(-1, 1)
-        return cls.from_members(x, estimator.predict_members(column), **more)
+        members = np.asarray(estimator.predict_members(column))
+        return cls.from_members(
+            x, members if output is None else members[..., output], **more
+        )
 
     @classmethod
     def from_members(
@@ -301,7 +309,8 @@ class SpreadDisplay:
         if values.ndim != 2 or len(values) < 2 or values.shape[1] != points.size:
             raise InvalidInputError(
                 "members must hold predictions of at least two members, of shape "
-                f"(n_members, {points.size}), got {values.shape}."
+                f"(n_members, {points.size}), got {values.shape}; output chooses "
+                "one of several predictions."
             )
         exact = None if truth is None else np.asarray(truth, dtype=float).ravel()
         if exact is not None and exact.shape != points.shape:

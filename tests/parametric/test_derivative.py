@@ -9,18 +9,26 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingRegressor,
+    StackingRegressor,
+    VotingRegressor,
+)
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.utils import get_tags
 
+from sktamm.components import TorchMLPRegressor
 from sktamm.datasets import make_smeft_toy
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError, RatioWarning
 from sktamm.parametric import (
     DerivativeRatioRegressor,
     FractionalSmearing,
+    RepulsiveEnsembleRegressor,
     UnbinnedLikelihood,
 )
 
@@ -262,3 +270,68 @@ def test_predictions_have_the_mean_of_the_targets():
     model = DerivativeRatioRegressor(trees).fit(X, y, sample_weight=weight)
     ratio = np.exp(model.log_ratio(X, 0.3))
     assert np.average(ratio, weights=weight) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        VotingRegressor([("one", LinearRegression())]),
+        TransformedTargetRegressor(LinearRegression()),
+        GridSearchCV(LinearRegression(), {"fit_intercept": [True]}, cv=2),
+    ],
+    ids=lambda learner: type(learner).__name__,
+)
+def test_what_hands_on_weights_takes_them(learner):
+    X, y = _sample(2000)
+    weight = np.linspace(0.5, 2.0, len(X))
+    found = DerivativeRatioRegressor(learner).fit(X, y, sample_weight=weight)
+    plain = DerivativeRatioRegressor(LinearRegression())
+    plain.fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(found.predict(X), plain.predict(X), atol=1e-10)
+
+
+def test_a_stack_is_a_regressor():
+    X, y = _sample(500)
+    stack = StackingRegressor([("one", LinearRegression())])
+    assert DerivativeRatioRegressor(stack).fit(X, y).predict(X).shape == y.shape
+    unweighted = VotingRegressor([("near", KNeighborsRegressor())])
+    with pytest.raises(IncompatibleChoiceError, match="takes no weights"):
+        DerivativeRatioRegressor(unweighted).fit(X, y, sample_weight=np.ones(500))
+
+
+def test_exponential_derivatives_keep_their_sign_and_mean():
+    toy = make_smeft_toy(3000, random_state=0)
+    network = TorchMLPRegressor((16,), max_epochs=5, random_state=0)
+    model = DerivativeRatioRegressor(network, link="exponential")
+    y = toy.joint_derivatives
+    for sign in (1.0, -1.0):
+        model.fit(toy.X, sign * y)
+        predicted = sign * model.predict(toy.X)
+        assert predicted.min() >= 0.0
+        np.testing.assert_allclose(predicted.mean(axis=0), y.mean(axis=0), rtol=1e-9)
+    assert model.log_ratio(toy.X, 0.1).max() < np.inf
+
+
+def test_members_of_an_ensemble():
+    X, y = _sample(1000)
+    ensemble = RepulsiveEnsembleRegressor(
+        (8,), n_members=3, max_epochs=3, random_state=0
+    )
+    model = DerivativeRatioRegressor(ensemble).fit(X, y)
+    members = model.predict_members(X[:7])
+    assert members.shape == (3, 7, 2)
+    np.testing.assert_allclose(members.mean(axis=0), model.predict(X[:7]), atol=1e-6)
+    with pytest.raises(IncompatibleChoiceError, match="must be an ensemble"):
+        DerivativeRatioRegressor(LinearRegression()).fit(X, y).predict_members(X)
+
+
+def test_groups_must_be_one_per_event():
+    X, y = _sample(100)
+    with pytest.raises(InvalidInputError, match="groups must hold one entry"):
+        DerivativeRatioRegressor(LinearRegression()).fit(X, y, groups=[1, 2])
+
+
+def test_tags_say_that_targets_are_several():
+    tags = get_tags(DerivativeRatioRegressor()).target_tags
+    assert tags.multi_output
+    assert not tags.single_output

@@ -103,3 +103,13 @@ def test_higher_powers_have_ratios_but_no_derivatives():
     np.testing.assert_allclose(ratio, expected, rtol=1e-9)
     with pytest.raises(InvalidInputError, match="total power above 2"):
         joint_derivatives(weights, basis)
+
+
+def test_an_event_of_no_weight_at_the_reference_is_refused_despite_rounding():
+    basis = MorphingBasis(1, benchmarks=[[0], [-1], [1]])
+    for function in (joint_derivatives, joint_score):
+        with pytest.raises(InvalidInputError, match=r"zero at theta_ref.* 1 of 2 are"):
+            function([[0.0, 2.0, 4.0], [1.0, 2.0, 4.0]], basis)
+    # A small weight is not none.
+    small = joint_derivatives([[1e-6, 2.0, 4.0]], basis)
+    np.testing.assert_allclose(small, [[1e6, 6e6]], rtol=1e-5)

@@ -6,7 +6,11 @@ dsigma(z, theta) = N(z; 0, 1) (1 + theta z / 2)^2, x = z + noise of variance v.
 
 import numpy as np
 import pytest
+from sklearn import config_context
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
@@ -214,3 +218,62 @@ def test_learners_suit_the_loss():
         MorphingRatioClassifier(LinearRegression(), BASIS).fit(X, y)
     with pytest.raises(IncompatibleChoiceError, match="must be another regressor"):
         MorphingRatioClassifier(LogisticRegression(), BASIS, "squared_error").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        HistGradientBoostingClassifier(max_iter=10),
+        CalibratedClassifierCV(LogisticRegression(), cv=2),
+        RandomForestClassifier(10, min_samples_leaf=5, random_state=0),
+    ],
+    ids=lambda classifier: type(classifier).__name__,
+)
+def test_probabilities_alone_will_do(classifier):
+    X, y, drawn = _toy(2000)
+    model = MorphingRatioClassifier(classifier, TOY_BASIS).fit(X, y, benchmark=drawn)
+    low, high = model.log_ratio([[0.0], [3.0]], 1.0)
+    assert low < 0 < high
+    assert np.isfinite(model.log_ratio(X, 1.0)).all()
+
+
+def test_score_prefers_what_is_closer_to_the_truth():
+    X, y, drawn = _toy(3000)
+    scores = [
+        MorphingRatioClassifier(learner, TOY_BASIS)
+        .fit(X, y, benchmark=drawn)
+        .score(X, y, benchmark=drawn)
+        for learner in (LogisticRegression(), _spline(LogisticRegression()))
+    ]
+    assert -np.log(2) < scores[0] < scores[1] < 0
+
+
+def test_search_hands_on_the_benchmarks():
+    X, y, drawn = _toy(2000)
+    model = MorphingRatioClassifier(_spline(LogisticRegression()), TOY_BASIS)
+    grid = {"estimator__logisticregression__C": [1e-6, 1.0]}
+    cv = KFold(2, shuffle=True, random_state=0)
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(model, grid, cv=cv).fit(X, y, benchmark=drawn)
+    assert search.best_params_ == {"estimator__logisticregression__C": 1.0}
+    with pytest.raises(InvalidInputError, match="benchmark must be given to score"):
+        model.fit(X, y, benchmark=drawn).score(X, y)
+    # The likelihood takes the ratio out of the search.
+    fit = UnbinnedLikelihood(search, include_rate=False, bounds=[(0.0, None)])
+    best = search.best_estimator_
+    direct = UnbinnedLikelihood(best, include_rate=False, bounds=[(0.0, None)])
+    assert fit.fit(X[:200]).best_fit().nll == direct.fit(X[:200]).best_fit().nll
+
+
+def test_benchmarks_that_leave_powers_open_are_refused_before_training():
+    basis = MorphingBasis(1, benchmarks=[[0.0], [1.0], [1.0], [1.0]])
+    model = MorphingRatioClassifier(LogisticRegression(), basis)
+    with pytest.raises(InvalidInputError, match="leave open"):
+        model.fit(np.zeros((4, 1)), np.ones((4, 4)))
+
+
+def test_groups_must_be_one_per_event():
+    X, y, drawn = _toy(50)
+    model = MorphingRatioClassifier(LogisticRegression(), TOY_BASIS)
+    with pytest.raises(InvalidInputError, match="groups must hold one entry"):
+        model.fit(X, y, benchmark=drawn, groups=[0])

@@ -116,3 +116,22 @@ def test_input_is_checked():
         smearing.fit_resample([[0.0]], [np.nan], _keep)
     with pytest.raises(InvalidInputError, match="smear must return"):
         smearing.fit_resample([[0.0]], [1.0], lambda Z, rng: Z[:0])
+
+
+def test_signs_of_weights_do_not_hide_large_targets():
+    target, weight = np.array([100.0, 1, 1, 1, 1, 1]), np.array([-1.0, 1, 1, 1, 1, 1])
+    numbers = []
+    for sample_weight in (weight, np.abs(weight)):
+        smearing = FractionalSmearing()
+        smearing.fit_resample(
+            target[:, None], target, _keep, sample_weight=sample_weight
+        )
+        numbers.append(smearing.n_copies_.tolist())
+    assert numbers[0] == numbers[1] == [3, 1, 1, 1, 1, 1]
+
+
+def test_contradictions_and_other_things_than_functions_are_refused():
+    with pytest.raises(InvalidInputError, match="max_copies must be None"):
+        FractionalSmearing(max_copies=2, n_copies=5).fit_resample([[0]], [1], _keep)
+    with pytest.raises(InvalidInputError, match="smear must be a function"):
+        FractionalSmearing().fit_resample([[0]], [1], None)

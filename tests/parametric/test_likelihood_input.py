@@ -1,0 +1,114 @@
+"""What the likelihood takes: ratios in searches, no events, other samples, nonsense."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktamm.exceptions import InvalidInputError
+from sktamm.parametric import (
+    DerivativeRatioRegressor,
+    LogNormalNuisance,
+    PolynomialRatio,
+    UnbinnedLikelihood,
+)
+
+
+def sample(n_events, seed):
+    """R = z and R2 = z^2 / 2 of z ~ N(0, 1), seen with noise."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=n_events)
+    x = z + 0.7 * rng.normal(size=n_events)
+    return np.column_stack([x, x**2]), np.column_stack([z, z**2 / 2])
+
+
+def constant(first, second):
+    """A ratio without shape: the rate alone knows of theta."""
+    ratio = PolynomialRatio(mean_derivatives=[first, second])
+    return ratio.fit([[first, second]])
+
+
+def test_the_ratio_may_be_in_a_search_or_a_pipeline():
+    X, y = sample(3000, 0)
+    plain = DerivativeRatioRegressor(LinearRegression()).fit(X, y)
+    search = GridSearchCV(
+        DerivativeRatioRegressor(LinearRegression()),
+        {"estimator__fit_intercept": [True]},
+        cv=2,
+    ).fit(X, y)
+    pipeline = make_pipeline(
+        StandardScaler(), DerivativeRatioRegressor(LinearRegression())
+    ).fit(X, y)
+    ends = []
+    for ratio in (plain, search, pipeline):
+        fit = UnbinnedLikelihood(ratio, 500.0).fit(X[:500])
+        interval = fit.interval(0, 0.95)
+        ends.append([interval.lower, interval.upper])
+    np.testing.assert_allclose(ends, ends[:1] * 3, rtol=1e-6)
+
+
+def test_asimov_data_of_other_events_are_minimal_at_their_truth():
+    ratio = DerivativeRatioRegressor(LinearRegression()).fit(*sample(1000, 0))
+    fit = UnbinnedLikelihood(ratio, 500.0)
+    for seed in (1, 2):
+        X = sample(1000, seed)[0]
+        for theta in (0.0, 0.3):
+            best = fit.fit_asimov(X, [theta]).best_fit()
+            assert best.theta[0] == pytest.approx(theta, abs=1e-5)
+
+
+def test_no_event_is_a_result():
+    # 2 n (0.3 t + t^2) has its minimum at -0.15 and is 2 n 0.0225 above it at zero.
+    fit = UnbinnedLikelihood(constant(0.3, 2.0), 3.0, bounds=[(-5.0, 5.0)])
+    nothing = np.zeros((0, 2))
+    best = fit.fit(nothing).best_fit()
+    assert best.theta[0] == pytest.approx(-0.15)
+    interval = fit.interval(0, 0.95)
+    half = np.sqrt(3.841458820694124 / 6)
+    assert interval.lower == pytest.approx(-0.15 - half)
+    assert interval.upper == pytest.approx(-0.15 + half)
+    theta, ends = fit.predict(nothing, return_interval=0.95)
+    np.testing.assert_allclose(theta, -0.15)
+    np.testing.assert_allclose(ends, [[interval.lower, interval.upper]])
+    counts = np.array([[1, 0], [2, 0]])
+    several = fit.predict(np.full((2, 2), [0.3, 2.0]), dataset=counts)
+    assert several[1] == pytest.approx(-0.15)
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"bounds": (0, 1)}, "bounds must hold one pair"),
+        ({"bounds": "ab"}, "bounds must hold one pair"),
+        ({"bounds": [(1, 0)]}, "a lower and a higher end"),
+        ({"expected_events": "a"}, "expected_events must be a positive number"),
+        ({"nuisances": LogNormalNuisance(rate_up=1.1)}, "nuisances must be a list"),
+    ],
+)
+def test_choices_are_refused_in_one_sentence(choices, words):
+    fit = UnbinnedLikelihood(constant(0.3, 2.0), **{"expected_events": 3.0, **choices})
+    with pytest.raises(InvalidInputError, match=words):
+        fit.fit([[0.3, 2.0]])
+
+
+def test_events_are_refused_in_one_sentence():
+    fit = UnbinnedLikelihood(constant(0.3, 2.0), 3.0)
+    with pytest.raises(InvalidInputError, match="negative sum"):
+        fit.fit([[0.3, 2.0]], sample_weight=[-1.0])
+    with pytest.raises(InvalidInputError, match="the 2 derivatives of fit"):
+        fit.fit([[0.3, 2.0, 1.0]])
+    with pytest.raises(InvalidInputError, match="sum to zero or less"):
+        fit.fit_asimov([[0.3, 2.0]], sample_weight=[0.0])
+
+
+def test_known_ratios_are_checked():
+    with pytest.raises(InvalidInputError, match="finite numbers"):
+        PolynomialRatio(mean_derivatives=[np.nan, 1.0]).fit([[0.0, 1.0]])
+    with pytest.raises(InvalidInputError, match="at least one"):
+        PolynomialRatio().fit(np.zeros((0, 2)))
+    with pytest.raises(InvalidInputError, match="got 1 for 2"):
+        PolynomialRatio(lambda X: X).fit([[0.0], [1.0]], [[0.0, 1.0]])
+    ratio = PolynomialRatio().fit([[0.0, 1.0]])
+    assert ratio.fit(np.zeros((1, 5))).n_parameters_ == 2  # fitted anew
