@@ -21,6 +21,7 @@ __all__ = [
     "encode",
     "event_blocks",
     "read_features",
+    "read_numbers",
     "read_weight",
     "take_rows",
 ]
@@ -112,6 +113,14 @@ def read_weight(sample_weight: ArrayLike | None, n_events: int) -> FloatArray | 
             f"infinite, the first at row {bad[0]}."
         )
     return weight
+
+
+def read_numbers(values: Any, name: str) -> FloatArray:
+    """Return a float64 array of any shape."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"{name} must hold numbers: {error}.") from error
 
 
 def check_sums(total: FloatArray, name_of: Callable[[int], str]) -> None:

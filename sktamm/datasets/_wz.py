@@ -70,6 +70,13 @@ class WZEvents:
         Names of the three coefficients.
     feature_names, parton_names : tuple of str
         Names of the columns of X and Z.
+
+    Examples
+    --------
+    >>> from sktamm.datasets import make_wz
+    >>> events = make_wz(100, random_state=0)
+    >>> events.X.shape, events.Z.shape, events.joint_derivatives.shape
+    ((100, 16), (100, 14), (100, 9))
     """
 
     X: FloatArray
@@ -254,6 +261,11 @@ def make_wz(
     Operators in the Warsaw basis: (Phi^dagger tau^I Phi) W^I_{mu nu} B^{mu nu},
     eps_{IJK} W^I W^J W^K and (Phi^dagger i D^I_mu Phi) (qbar tau^I gamma^mu q). The
     quadratic terms are kept; widths are those of the standard model.
+
+    References
+    ----------
+    Bahl, Bresó, De Crescenzo, Plehn, arXiv:2410.07315, where
+    events are those of MadGraph; the amplitudes here are derived in doc/wz.md.
 
     Examples
     --------

@@ -304,7 +304,8 @@ class DerivativeRatioRegressor(LearnedDerivatives):
     References
     ----------
     Chatterjee, Frohner, Lechner, Schoefbeck, Schwarz, arXiv:2107.10859; Brehmer,
-    Cranmer, Louppe, Pavez, arXiv:1805.00020.
+    Cranmer, Louppe, Pavez, arXiv:1805.00020; Bahl, Bresó, De Crescenzo, Plehn,
+    arXiv:2410.07315.
 
     Examples
     --------

@@ -34,6 +34,10 @@ class FisherInformation:
     names : tuple of str
         Names of all parameters.
 
+    References
+    ----------
+    Brehmer, Cranmer, Kling, Plehn, arXiv:1612.05261.
+
     Examples
     --------
     >>> import numpy as np

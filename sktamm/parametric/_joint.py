@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sktamm._numerics import FloatArray
-from sktamm._validation import read_weight
+from sktamm._validation import read_numbers, read_weight
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric._monomials import derivative_pairs, read_theta
 from sktamm.parametric._morphing import MorphingBasis
@@ -45,6 +45,10 @@ def joint_derivatives(event_weights: ArrayLike, basis: MorphingBasis) -> FloatAr
     InvalidInputError
         If weights cannot be used, or the basis has powers above two, of which two
         derivatives do not tell everything.
+
+    References
+    ----------
+    Brehmer, Cranmer, Louppe, Pavez, arXiv:1805.00020.
 
     Examples
     --------
@@ -100,6 +104,10 @@ def joint_likelihood_ratio(
     InvalidInputError
         If weights cannot be used.
 
+    References
+    ----------
+    Brehmer, Cranmer, Louppe, Pavez, arXiv:1805.00020.
+
     Examples
     --------
     >>> from sktamm.parametric import MorphingBasis, joint_likelihood_ratio
@@ -150,6 +158,10 @@ def joint_score(
     InvalidInputError
         If weights cannot be used, or an event has weight zero at theta.
 
+    References
+    ----------
+    Brehmer, Cranmer, Louppe, Pavez, arXiv:1805.00020.
+
     Examples
     --------
     >>> from sktamm.parametric import MorphingBasis, joint_score
@@ -177,7 +189,7 @@ def _read_event_weights(
     event_weights: ArrayLike, basis: MorphingBasis
 ) -> tuple[FloatArray, FloatArray]:
     """Weights at the benchmarks and at the reference point."""
-    weights = np.asarray(event_weights, dtype=float)
+    weights = read_numbers(event_weights, "event_weights")
     n_benchmarks = len(basis.benchmarks_)
     if weights.ndim != 2 or weights.shape[1] != n_benchmarks or not len(weights):
         raise InvalidInputError(

@@ -15,7 +15,13 @@ from sklearn.utils.validation import has_fit_parameter
 
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import check_feature_names, get_feature_names
-from sktamm._validation import check_sums, encode, read_features, read_weight
+from sktamm._validation import (
+    check_sums,
+    encode,
+    read_features,
+    read_numbers,
+    read_weight,
+)
 from sktamm.components._classifiers import (
     check_accepts_weights,
     fit_in_place,
@@ -308,7 +314,7 @@ def read_table(
     InvalidInputError
         If they cannot be used.
     """
-    values = np.asarray(y, dtype=float)
+    values = read_numbers(y, "y")
     if values.ndim != 2 or len(values) != n_events:
         raise InvalidInputError(
             f"y must have two dimensions and one row for each of the {n_events} rows "

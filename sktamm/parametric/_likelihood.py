@@ -87,6 +87,10 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
     The likelihood of parameters that enter squared has several minima and its regions
     may have several parts; a parameter whose sign has no meaning should be bounded.
 
+    References
+    ----------
+    Bahl, Bresó, De Crescenzo, Plehn, arXiv:2410.07315.
+
     Examples
     --------
     >>> import numpy as np
@@ -234,6 +238,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         objective = self._objective(X)
         weight = read_weight(sample_weight, objective.weight.size)
         if weight is not None:
+            check_sums(np.array([weight.sum()]), lambda _: "X")
             objective = objective.take(np.arange(weight.size), weight)
         point = one_theta(theta, objective.theta_ref)
         rate = self.include_rate

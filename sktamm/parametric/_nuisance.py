@@ -103,6 +103,11 @@ def read_shifts(nuisances: Sequence[Any] | None, X: Any, n_events: int) -> Shift
             f"nuisances must be a list of nuisance parameters, got {nuisances!r}."
         )
     nuisances = () if nuisances is None else tuple(nuisances)
+    strange = [n for n in nuisances if not hasattr(n, "rate_up")]
+    if strange:
+        raise InvalidInputError(
+            f"nuisances must hold nuisance parameters, got {strange[0]!r}."
+        )
     pairs = [_pair(n, X, n_events) for n in nuisances]
     rates = [_rates(n) for n in nuisances]
     up = np.array([p[0] for p in pairs]).reshape(len(pairs), n_events).T

@@ -178,6 +178,11 @@ class PolynomialRatio(PolynomialRatioMixin, BaseEstimator):
     mean_derivatives_ : ndarray of shape (p + p (p + 1) / 2,)
         Means of y at ``theta_ref``.
 
+    References
+    ----------
+    Brehmer, Cranmer, Louppe, Pavez, arXiv:1805.00020; Bahl, Bresó, De Crescenzo, Plehn,
+    arXiv:2410.07315.
+
     Examples
     --------
     >>> from sktamm.parametric import PolynomialRatio

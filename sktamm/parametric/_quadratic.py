@@ -93,6 +93,10 @@ class QuadraticRatioEstimator(LearnedDerivatives):
     Events of negative weight can have a mean A(x) that is not positive; this estimator
     is then biased towards the nearest one that is.
 
+    References
+    ----------
+    Derivatives: Chatterjee, Frohner, Lechner, Schoefbeck, Schwarz, arXiv:2107.10859.
+
     Examples
     --------
     >>> from sktamm.datasets import make_smeft_toy

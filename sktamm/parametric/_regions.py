@@ -59,6 +59,16 @@ class LikelihoodFit:
         Number of events whose density is not positive at the best fit.
     minima : ndarray of shape (n_minima, n_parameters)
         All stationary points that descents ended in, the best fit first.
+
+    Examples
+    --------
+    >>> from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
+    >>> y = [[1.0, 0.5], [-1.0, 0.5]]
+    >>> ratio = PolynomialRatio().fit(y)
+    >>> fit = UnbinnedLikelihood(ratio, 100.0).fit_asimov(y)
+    >>> best = fit.best_fit()
+    >>> best.converged, best.std.round(3).tolist()
+    (True, [0.1])
     """
 
     theta: FloatArray
@@ -86,6 +96,15 @@ class ProfileScan:
         -2 ln of the likelihood ratio to the best fit, minimal over the others.
     theta : ndarray of shape (n_points, n_parameters)
         All parameters at these minima.
+
+    Examples
+    --------
+    >>> from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
+    >>> y = [[1.0, 0.5], [-1.0, 0.5]]
+    >>> ratio = PolynomialRatio().fit(y)
+    >>> fit = UnbinnedLikelihood(ratio, 100.0).fit_asimov(y)
+    >>> fit.profile(0, [-0.1, 0.0, 0.1]).delta.round(1).tolist()
+    [1.0, 0.0, 1.0]
     """
 
     parameter: int
@@ -112,6 +131,16 @@ class ParameterInterval:
         The parts of the region, which need not be connected.
     others : {"profile", "fix"}
         What was done with the other parameters.
+
+    Examples
+    --------
+    >>> from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
+    >>> y = [[1.0, 0.5], [-1.0, 0.5]]
+    >>> ratio = PolynomialRatio().fit(y)
+    >>> fit = UnbinnedLikelihood(ratio, 100.0).fit_asimov(y)
+    >>> interval = fit.interval(0, 0.95)
+    >>> round(interval.lower, 2), round(interval.upper, 2)
+    (-0.2, 0.2)
     """
 
     parameter: int
@@ -143,6 +172,16 @@ class ConfidenceRegion:
         What was done with the other parameters.
     kind : {"ellipse", "contour"}
         Approximation or exact.
+
+    Examples
+    --------
+    >>> from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
+    >>> y = [[1.0, 0.0, 0.5, 0.0, 0.5], [0.0, 1.0, 0.5, 0.0, 0.5]]
+    >>> ratio = PolynomialRatio().fit(y)
+    >>> fit = UnbinnedLikelihood(ratio, 100.0).fit_asimov(y)
+    >>> region = fit.confidence_ellipse(0, 1, 0.95)
+    >>> region.kind, region.points.shape
+    ('ellipse', (128, 2))
     """
 
     parameters: tuple[int, int]

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
-from sktamm._validation import check_sums, read_weight
+from sktamm._validation import check_sums, read_numbers, read_weight
 from sktamm.components._classifiers import take_rows
 from sktamm.exceptions import InvalidInputError
 
@@ -56,6 +56,10 @@ class FractionalSmearing(BaseEstimator):
     Notes
     -----
     Of a target that changes its sign the absolute value counts.
+
+    References
+    ----------
+    Bahl, Bresó, De Crescenzo, Plehn, arXiv:2410.07315.
 
     Examples
     --------
@@ -180,7 +184,7 @@ class FractionalSmearing(BaseEstimator):
 
 
 def _read_target(target: ArrayLike) -> FloatArray:
-    values = np.asarray(target, dtype=np.float64)
+    values = read_numbers(target, "target")
     if values.ndim not in (1, 2) or not values.size or not np.isfinite(values).all():
         raise InvalidInputError(
             "target must hold finite numbers of shape (n_events,) or (n_events, "

@@ -46,10 +46,14 @@ class ParameterProfileDisplay:
 
     Examples
     --------
+    >>> from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
     >>> from sktamm.plotting import ParameterProfileDisplay
-    >>> ParameterProfileDisplay.from_result(
-    ...     {"learned": scan, "exact": other}, "theta"
-    ... ).plot()  # doctest: +SKIP
+    >>> y = [[1.0, 0.5], [-1.0, 0.5]]
+    >>> fit = UnbinnedLikelihood(PolynomialRatio().fit(y), 100.0).fit_asimov(y)
+    >>> scan = fit.profile(0, [-0.1, 0.0, 0.1])
+    >>> display = ParameterProfileDisplay.from_result({"exact": scan}, "c")
+    >>> display.names, display.delta[0].round(1).tolist()
+    (['exact'], [1.0, 0.0, 1.0])
     """
 
     names: list[str]
@@ -168,11 +172,14 @@ class ParameterRegionDisplay:
 
     Examples
     --------
+    >>> from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
     >>> from sktamm.plotting import ParameterRegionDisplay
+    >>> y = [[1.0, 0.0, 0.5, 0.0, 0.5], [0.0, 1.0, 0.5, 0.0, 0.5]]
+    >>> fit = UnbinnedLikelihood(PolynomialRatio().fit(y), 100.0).fit_asimov(y)
     >>> regions = [fit.confidence_ellipse(0, 1, c) for c in (0.68, 0.95)]
-    ... # doctest: +SKIP
-    >>> ParameterRegionDisplay.from_result({"learned": regions}).plot()
-    ... # doctest: +SKIP
+    >>> display = ParameterRegionDisplay.from_result({"exact": regions})
+    >>> len(display.regions["exact"])
+    2
     """
 
     regions: dict[str, list[Any]]

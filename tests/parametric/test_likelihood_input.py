@@ -10,9 +10,12 @@ from sklearn.preprocessing import StandardScaler
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric import (
     DerivativeRatioRegressor,
+    FractionalSmearing,
     LogNormalNuisance,
+    MorphingBasis,
     PolynomialRatio,
     UnbinnedLikelihood,
+    joint_derivatives,
 )
 
 
@@ -85,6 +88,7 @@ def test_no_event_is_a_result():
         ({"bounds": [(1, 0)]}, "a lower and a higher end"),
         ({"expected_events": "a"}, "expected_events must be a positive number"),
         ({"nuisances": LogNormalNuisance(rate_up=1.1)}, "nuisances must be a list"),
+        ({"nuisances": ["scale"]}, "nuisances must hold nuisance parameters"),
     ],
 )
 def test_choices_are_refused_in_one_sentence(choices, words):
@@ -101,6 +105,8 @@ def test_events_are_refused_in_one_sentence():
         fit.fit([[0.3, 2.0, 1.0]])
     with pytest.raises(InvalidInputError, match="sum to zero or less"):
         fit.fit_asimov([[0.3, 2.0]], sample_weight=[0.0])
+    with pytest.raises(InvalidInputError, match="sum to zero or less"):
+        fit.fisher_information([[0.3, 2.0]], sample_weight=[0.0])
 
 
 def test_known_ratios_are_checked():
@@ -112,3 +118,13 @@ def test_known_ratios_are_checked():
         PolynomialRatio(lambda X: X).fit([[0.0], [1.0]], [[0.0, 1.0]])
     ratio = PolynomialRatio().fit([[0.0, 1.0]])
     assert ratio.fit(np.zeros((1, 5))).n_parameters_ == 2  # fitted anew
+
+
+def test_words_are_no_numbers():
+    words = np.full((2, 2), "a")
+    with pytest.raises(InvalidInputError, match="y must hold numbers"):
+        DerivativeRatioRegressor(LinearRegression()).fit([[0.0], [1.0]], words)
+    with pytest.raises(InvalidInputError, match="event_weights must hold numbers"):
+        joint_derivatives(words, MorphingBasis(1, benchmarks=[[0], [1], [2]]))
+    with pytest.raises(InvalidInputError, match="target must hold numbers"):
+        FractionalSmearing().fit_resample([[0]], ["a"], lambda Z, rng: Z)
