@@ -2,8 +2,9 @@
 
 The likelihood of parameters that enter squared has several minima: descents start from
 the reference point, from points at natural distances along every axis, and from where
-the likelihood is least along rays in many directions. All minima that are found are
-kept. A descent that ends on a saddle, as symmetry makes it, goes on from either side.
+the likelihood is least along rays in many directions. All minima that are found and
+matter are kept. A descent that ends on a saddle, as symmetry makes it, goes on from
+either side.
 """
 
 from itertools import product
@@ -23,13 +24,15 @@ _FAR_DISTANCES = np.geomspace(0.5, 1000.0, 34)
 _N_DIRECTIONS = 24  # besides axes and diagonals
 _MOST_DIAGONAL = 4  # parameters whose diagonals are looked along
 _N_STARTS = 8  # from the rays
+_WORTH = 500.0  # what a start may be above the lowest point seen
+_HIGH = 100.0  # minima that far above the deepest one say nothing of any region
 _SAME = 1e-3
 _EQUAL = 1e-6  # difference of two values of which either may be the deeper one
 _SADDLE = -1e-3  # second derivative over a natural distance
 
 
 class Minima(NamedTuple):
-    """All minima found, the deepest first.
+    """The minima found, the deepest first.
 
     Attributes
     ----------
@@ -150,7 +153,7 @@ def _units(
 
 
 def find_minima(objective: Objective, scales: FloatArray) -> Minima:
-    """All minima that descents from several points lead to.
+    """Minima that descents from several points lead to.
 
     Parameters
     ----------
@@ -181,6 +184,8 @@ def find_minima(objective: Objective, scales: FloatArray) -> Minima:
             break
     kept = [ends[0]]
     for end in ends[1:]:
+        if end[1] > ends[0][1] + _HIGH:
+            break
         gaps = [np.abs((end[0] - other[0]) / scales).max() for other in kept]
         if min(gaps) > _SAME:
             kept.append(end)
@@ -221,6 +226,7 @@ def _lows_on_rays(
     values = values.reshape(rays.shape[:2])
     inner = values[:, 1:-1]
     is_low = (inner < values[:, :-2]) & (inner <= values[:, 2:])
+    is_low &= inner < values.min() + _WORTH
     found, depth = rays[:, 1:-1][is_low], inner[is_low]
     return list(found[np.argsort(depth)[:_N_STARTS]])
 

@@ -12,6 +12,7 @@ learned density is not positive stay in the likelihood, finite and with a gradie
 leads back, and are counted.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
+from sktamm.exceptions import RatioWarning
 from sktamm.parametric._monomials import taylor_gradient, taylor_terms
 from sktamm.parametric._normalisation import Reference
 from sktamm.parametric._nuisance import Shifts
@@ -148,7 +150,10 @@ class LearnedEvents:
 
     def log_density(self, points: FloatArray) -> FloatArray:
         """Soft ln D, of shape (n_events, n_theta)."""
-        log_ratio = np.asarray(self.estimator.log_ratio(self.X, points), dtype=float)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RatioWarning)  # counted at the best fit
+            log_ratio = self.estimator.log_ratio(self.X, points)
+        log_ratio = np.asarray(log_ratio, dtype=float)
         return np.where(
             np.isfinite(log_ratio),
             log_ratio + self.log_total(points),
@@ -170,7 +175,9 @@ class LearnedEvents:
 
     def non_positive(self, point: FloatArray) -> NDArray[np.bool_]:
         """Whether D is not positive, for every event."""
-        return ~np.isfinite(self.estimator.log_ratio(self.X, point))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RatioWarning)
+            return ~np.isfinite(self.estimator.log_ratio(self.X, point))
 
     def take(self, rows: NDArray[np.intp]) -> "LearnedEvents":
         """Some of the events."""

@@ -58,7 +58,8 @@ class LikelihoodFit:
     n_non_positive : int
         Number of events whose density is not positive at the best fit.
     minima : ndarray of shape (n_minima, n_parameters)
-        All stationary points that descents ended in, the best fit first.
+        Stationary points that descents ended in and whose ``nll`` is within 100 of that
+        of the best fit, which is the first.
 
     Examples
     --------
