@@ -12,7 +12,6 @@ learned density is not positive stay in the likelihood, finite and with a gradie
 leads back, and are counted.
 """
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -20,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm.exceptions import RatioWarning
 from sktamm.parametric._monomials import taylor_gradient, taylor_terms
 from sktamm.parametric._normalisation import Reference
 from sktamm.parametric._nuisance import Shifts
+from sktamm.parametric._source import quiet_log_ratio
 
 __all__ = ["EventRatios", "LearnedEvents", "Objective", "PolynomialEvents"]
 
@@ -150,10 +149,8 @@ class LearnedEvents:
 
     def log_density(self, points: FloatArray) -> FloatArray:
         """Soft ln D, of shape (n_events, n_theta)."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RatioWarning)  # counted at the best fit
-            log_ratio = self.estimator.log_ratio(self.X, points)
-        log_ratio = np.asarray(log_ratio, dtype=float)
+        # Not positive is no news here: it is counted at the best fit.
+        log_ratio = quiet_log_ratio(self.estimator, self.X, points)
         return np.where(
             np.isfinite(log_ratio),
             log_ratio + self.log_total(points),
@@ -175,9 +172,7 @@ class LearnedEvents:
 
     def non_positive(self, point: FloatArray) -> NDArray[np.bool_]:
         """Whether D is not positive, for every event."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RatioWarning)
-            return ~np.isfinite(self.estimator.log_ratio(self.X, point))
+        return ~np.isfinite(quiet_log_ratio(self.estimator, self.X, point[None]))[:, 0]
 
     def take(self, rows: NDArray[np.intp]) -> "LearnedEvents":
         """Some of the events."""

@@ -1,12 +1,14 @@
-"""The ratio inside a search or a Pipeline."""
+"""The ratio inside a search or a Pipeline, and what it says without a warning."""
 
 from typing import Any
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 from sktamm._numerics import FloatArray
+from sktamm.parametric._polynomial import PolynomialRatioMixin
 
-__all__ = ["ratio_of"]
+__all__ = ["quiet_log_ratio", "ratio_of"]
 
 
 def ratio_of(estimator: Any) -> Any:
@@ -28,6 +30,32 @@ def ratio_of(estimator: Any) -> Any:
     if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
         return _AfterSteps(estimator[:-1], ratio_of(estimator[-1]))
     return estimator
+
+
+def quiet_log_ratio(ratio: Any, X: Any, points: FloatArray) -> FloatArray:
+    """Log ratios as ``log_ratio`` has them, without its warning if it is one of ours.
+
+    Filters of warnings would belong to all threads.
+
+    Parameters
+    ----------
+    ratio : object
+        Ratio estimator, from `ratio_of`.
+    X : array-like of shape (n_events, n_features)
+        Events.
+    points : ndarray of shape (n_theta, n_parameters)
+        Parameters.
+
+    Returns
+    -------
+    log_ratio : ndarray of shape (n_events, n_theta)
+        Not finite where the density is not positive.
+    """
+    if isinstance(ratio, _AfterSteps):
+        return quiet_log_ratio(ratio.ratio, ratio.steps.transform(X), points)
+    if isinstance(ratio, PolynomialRatioMixin):
+        return ratio._log_ratio(X, points)
+    return np.asarray(ratio.log_ratio(X, points), dtype=float)
 
 
 class _AfterSteps:

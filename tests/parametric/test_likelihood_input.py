@@ -1,13 +1,16 @@
 """What the likelihood takes: ratios in searches, no events, other samples, nonsense."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sktamm.exceptions import InvalidInputError
+from sktamm.exceptions import InvalidInputError, RatioWarning
 from sktamm.parametric import (
     DerivativeRatioRegressor,
     FractionalSmearing,
@@ -17,6 +20,7 @@ from sktamm.parametric import (
     UnbinnedLikelihood,
     joint_derivatives,
 )
+from sktamm.parametric._polynomial import PolynomialRatioMixin
 
 
 def sample(n_events, seed):
@@ -128,3 +132,33 @@ def test_words_are_no_numbers():
         joint_derivatives(words, MorphingBasis(1, benchmarks=[[0], [1], [2]]))
     with pytest.raises(InvalidInputError, match="target must hold numbers"):
         FractionalSmearing().fit_resample([[0]], ["a"], lambda Z, rng: Z)
+
+
+class Line(PolynomialRatioMixin, BaseEstimator):
+    """D = 1 + theta x without derivatives to tell; negative for many a theta."""
+
+    theta_ref = np.zeros(1)
+
+    def fit(self, X, y=None):
+        self.n_parameters_ = 1
+        return self
+
+    def _density(self, X, points):
+        return 1.0 + np.asarray(X) @ points.T
+
+    def _total(self, points):
+        return np.ones(len(points))
+
+
+@pytest.mark.parametrize("steps", [[], [StandardScaler(with_mean=False)]])
+def test_the_search_does_not_warn_of_far_parameters(steps):
+    X = np.random.default_rng(0).normal(size=(300, 1))
+    ratio = make_pipeline(*steps, Line()).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = UnbinnedLikelihood(ratio if steps else ratio[-1], include_rate=False)
+        interval = fit.fit(X).interval(0, 0.683)
+    assert interval.lower < interval.estimate < interval.upper
+    assert fit.best_fit().n_non_positive == 0
+    with pytest.warns(RatioWarning, match="not positive"):
+        ratio[-1].log_ratio(X, 8.0)
