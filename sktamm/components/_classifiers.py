@@ -1,12 +1,14 @@
 """What every user of a classifier here asks of it: probabilities, weights, seeds."""
 
-import inspect
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import VotingClassifier, VotingRegressor
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
@@ -22,6 +24,16 @@ __all__ = [
     "seeded",
     "take_rows",
 ]
+
+
+# Without metadata routing these pass event weights to all their parts.
+_HANDING_ON = (
+    GridSearchCV,
+    RandomizedSearchCV,
+    TransformedTargetRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
 
 
 def check_classifier(classifier: Any) -> None:
@@ -67,10 +79,9 @@ def accepts_sample_weight(classifier: Any) -> bool:
     last = _last_step(classifier)
     if has_fit_parameter(last, "sample_weight"):
         return True
-    # A search, a vote or a transformed target hands on whatever it is given.
-    kinds = [p.kind for p in inspect.signature(last.fit).parameters.values()]
-    parts = _parts(last) if inspect.Parameter.VAR_KEYWORD in kinds else []
-    return bool(parts) and all(accepts_sample_weight(part) for part in parts)
+    return isinstance(last, _HANDING_ON) and all(
+        has_fit_parameter(part, "sample_weight") for part in _parts(last)
+    )
 
 
 def fit_classifier(
@@ -130,8 +141,10 @@ def fit_in_place(classifier: Any, X: Any, y: ArrayLike, **fit_params: Any) -> An
         # Weights are passed by the name of the step, whatever the user's routing is.
         with config_context(enable_metadata_routing=False):
             return classifier.fit(X, y, **fit_params)
-    except Exception as error:  # LightGBM's own is no ValueError
-        if not negative:
+    except Exception as error:
+        # LightGBM's own error is no ValueError.
+        known = isinstance(error, ValueError) or type(error).__name__ == "LightGBMError"
+        if not negative or not known:
             raise
         raise InvalidInputError(
             f"{_name(classifier)} refuses negative values of sample_weight; choose "
@@ -155,11 +168,11 @@ def _last_step(classifier: Any) -> Any:
 
 
 def _parts(estimator: Any) -> list[Any]:
-    """Estimators that a meta-estimator is made of."""
+    """Estimators that one of those is made of which hand on weights."""
     found = estimator.get_params(deep=False)
-    parts = [found.get(name) for name in ("estimator", "regressor", "classifier")]
-    parts += [part for _, part in found.get("estimators") or ()]
-    return [part for part in parts if hasattr(part, "fit")]
+    if "estimators" in found:
+        return [part for _, part in found["estimators"] if part != "drop"]
+    return [found["regressor" if "regressor" in found else "estimator"]]
 
 
 def _name(classifier: Any) -> str:

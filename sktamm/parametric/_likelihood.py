@@ -190,8 +190,9 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         -------
         self : UnbinnedLikelihood
             Likelihood of these data: ``expected_events`` times w D / sum w. The cross
-            sections of a polynomial ratio are those of these events, so that the best
-            fit is ``theta``, also where their means are not those of training.
+            sections of a polynomial ratio are those of these events, which also take
+            the place of ``reference``: the best fit is ``theta``, if no D is negative
+            there, also where means of these events are not those of training.
 
         Raises
         ------
@@ -204,8 +205,11 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         weight = read_weight(sample_weight, objective.weight.size)
         weight = objective.weight if weight is None else weight
         check_sums(np.array([weight.sum()]), lambda _: "X")
-        events = objective.events.with_totals_of(weight / weight.sum())
-        objective = replace(objective, events=events)
+        share = weight / weight.sum()
+        events, reference = objective.events.with_totals_of(share), objective.reference
+        if reference is not None:
+            reference = Reference(events, objective.shifts, share)
+        objective = replace(objective, events=events, reference=reference)
         density = np.exp(objective.events.log_density(point[None])[:, 0])
         weight = n_events * weight * density / weight.sum()
         return self._take(objective.take(np.arange(weight.size), weight))
@@ -283,8 +287,11 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
             Outermost ends, for one level or several; only if asked.
         """
         levels = () if return_interval is None else np.atleast_1d(return_interval)
-        datasets = [(np.arange(0), np.zeros(0))]  # none observed is a result too
-        if len(X) or dataset is not None:
+        # No event observed is a result too.
+        shape = getattr(dataset, "shape", np.shape(dataset))
+        n_datasets = shape[1] if len(shape) == 2 else 1
+        datasets = [(np.arange(0), np.zeros(0))] * n_datasets
+        if len(X):
             target = read_target(
                 X,
                 dataset=dataset,
@@ -360,11 +367,10 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         X = X if hasattr(X, "iloc") else np.asarray(X, dtype=float)
         if not hasattr(estimator, "mean_derivatives_"):
             return LearnedEvents(estimator, X, n_parameters)
-        return PolynomialEvents(
-            np.asarray(estimator.predict(X), dtype=float),
-            np.asarray(estimator.mean_derivatives_, dtype=float),
-            read_reference(estimator.theta_ref, n_parameters),
-        )
+        mean = np.asarray(estimator.mean_derivatives_, dtype=float)
+        y = estimator.predict(X) if len(X) else np.zeros((0, mean.size))
+        reference = read_reference(estimator.theta_ref, n_parameters)
+        return PolynomialEvents(np.asarray(y, dtype=float), mean, reference)
 
     def _read_reference(self) -> Reference | None:
         """What normalises shifted densities, where there are any."""
@@ -401,8 +407,8 @@ def _read_limits(bounds: Any, n_parameters: int) -> FloatArray:
     if bounds is None:
         return np.tile([-np.inf, np.inf], (n_parameters, 1))
     try:
-        ends = np.array([[_end(pair[k], k) for k in (0, 1)] for pair in bounds])
-    except (TypeError, ValueError, IndexError):
+        ends = np.array([[_end(low, 0), _end(high, 1)] for low, high in bounds])
+    except (TypeError, ValueError):
         ends = np.empty(0)
     if ends.shape != (n_parameters, 2):
         raise InvalidInputError(

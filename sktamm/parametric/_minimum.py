@@ -7,6 +7,7 @@ matter are kept. A descent that ends on a saddle, as symmetry makes it, goes on 
 either side.
 """
 
+from dataclasses import replace
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -20,12 +21,16 @@ from sktamm.parametric._objective import Objective
 __all__ = ["Minima", "descend", "find_minima", "natural_scales", "profile_values"]
 
 _DISTANCES = (1.0, 3.0)
-_FAR_DISTANCES = np.geomspace(0.5, 1000.0, 34)
+_FAR_DISTANCES = np.geomspace(0.5, 1e5, 48)
+_MOST_EVENTS = 20_000  # that say where to start from
 _N_DIRECTIONS = 24  # besides axes and diagonals
 _MOST_DIAGONAL = 4  # parameters whose diagonals are looked along
 _N_STARTS = 8  # from the rays
-_WORTH = 500.0  # what a start may be above the lowest point seen
+# What a start may be above the lowest point seen, at least, and as a share of what is
+# between it and the centre: minima of many events are narrow and missed by some.
+_WORTH, _SHARE = 500.0, 0.25
 _HIGH = 100.0  # minima that far above the deepest one say nothing of any region
+_NEAR = 5.0  # natural distances from a minimum, from where a descent leads there
 _SAME = 1e-3
 _EQUAL = 1e-6  # difference of two values of which either may be the deeper one
 _SADDLE = -1e-3  # second derivative over a natural distance
@@ -60,8 +65,8 @@ def natural_scales(objective: Objective) -> FloatArray:
     Returns
     -------
     scales : ndarray of shape (size,)
-        Where sum |w| (ln D)^2, or n (ln S)^2 if the rate counts, is about one; one for
-        nuisance parameters.
+        Where sum |w| (ln D)^2, or n (ln S)^2 if the rate counts, is about one, changes
+        counted from the reference point; one for nuisance parameters.
     """
     scales = np.ones(objective.size)
     for i in range(objective.n_parameters):
@@ -73,11 +78,13 @@ def _natural_scale(objective: Objective, i: int) -> float:
     steps = np.zeros((81, objective.n_parameters))
     steps[:, i] = 2.0 ** np.arange(-40, 41)
     weight = np.abs(objective.weight)
+    # Not zero for a basis of more benchmarks than monomials.
+    here = objective.events.log_density(objective.theta_ref[None])
     step, seen = 40, set()
     while step not in seen and 0 < step < 80:
         seen.add(step)
         points = objective.theta_ref + np.stack([steps[step], -steps[step]])
-        change = weight @ objective.events.log_density(points) ** 2
+        change = weight @ (objective.events.log_density(points) - here) ** 2
         if objective.expected is not None:
             by_rate = objective.expected * objective.events.log_total(points) ** 2
             change = np.maximum(change, by_rate)
@@ -172,9 +179,12 @@ def find_minima(objective: Objective, scales: FloatArray) -> Minima:
     moves = [d * axis * s for axis in axes for d in _DISTANCES for s in (1.0, -1.0)]
     low, high = objective.limits.T
     starts = [np.clip(centre + move, low, high) for move in [0.0 * centre, *moves]]
-    starts += _lows_on_rays(objective, centre, scales)
     free = np.ones(objective.size, dtype=bool)
     ends = [descend(objective, start, free, scales) for start in starts]
+    for start in _lows_on_rays(objective, centre, scales):
+        gaps = [np.abs((start - end[0]) / scales).max() for end in ends]
+        if min(gaps) > _NEAR:
+            ends.append(descend(objective, start, free, scales))
     ends.sort(key=lambda end: end[1])
     for _ in range(objective.size):
         beside = _beside_saddle(objective, ends[0][0], scales)
@@ -222,13 +232,27 @@ def _lows_on_rays(
     rays = np.tile(centre, (len(directions), _FAR_DISTANCES.size, 1))
     rays[..., :n] += _FAR_DISTANCES[:, None] * (directions * scales[:n])[:, None]
     rays = np.clip(rays, *objective.limits.T)
-    values = objective.values(rays.reshape(-1, objective.size))
+    values = _thinned(objective).values(rays.reshape(-1, objective.size))
     values = values.reshape(rays.shape[:2])
-    inner = values[:, 1:-1]
-    is_low = (inner < values[:, :-2]) & (inner <= values[:, 2:])
-    is_low &= inner < values.min() + _WORTH
-    found, depth = rays[:, 1:-1][is_low], inner[is_low]
+    is_low = np.zeros(values.shape, dtype=bool)
+    is_low[:, 1:] = values[:, 1:] < values[:, :-1]
+    is_low[:, :-1] &= values[:, :-1] <= values[:, 1:]
+    barrier = np.maximum.accumulate(values, axis=1) - values.min()
+    most = 4.0 * max(np.abs(objective.weight).sum(), objective.expected or 0.0)
+    worth = np.maximum(_WORTH, _SHARE * np.minimum(barrier, most))
+    is_low &= values - values.min() < worth
+    found, depth = rays[is_low], values[is_low]
     return list(found[np.argsort(depth)[:_N_STARTS]])
+
+
+def _thinned(objective: Objective) -> Objective:
+    """The same of some of the events, where they are many."""
+    # Reference events matter where nuisance parameters are not zero.
+    objective, n_events = replace(objective, reference=None), objective.weight.size
+    if n_events <= _MOST_EVENTS:
+        return objective
+    rows = np.random.default_rng(0).permutation(n_events)[:_MOST_EVENTS]
+    return objective.take(rows, objective.weight[rows] * (n_events / _MOST_EVENTS))
 
 
 def _beside_saddle(
@@ -254,6 +278,7 @@ def profile_values(
     free: NDArray[np.bool_],
     scales: FloatArray,
     starts: FloatArray,
+    last: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Minima over the free parameters along a path of the others.
 
@@ -268,9 +293,10 @@ def profile_values(
     scales : ndarray of shape (size,)
         Natural distances.
     starts : ndarray of shape (n_starts, size)
-        What the free parameters start from, the minima known: each descent takes the
-        values of the lowest of them, or of the end of the one before if that is lower;
-        and one more those of the nearest of them.
+        What the free parameters start from, the minima known: one descent from the
+        nearest of them, and one from the lowest of them or of the end before.
+    last : ndarray of shape (size,) or None
+        The end before the first.
 
     Returns
     -------
@@ -281,13 +307,12 @@ def profile_values(
     """
     if not free.any():
         return objective.values(points), points
-    values, ends, last = np.empty(len(points)), points.copy(), starts[0]
+    values, ends = np.empty(len(points)), points.copy()
     for k, point in enumerate(points):
-        trials = np.where(free, np.vstack([last, starts]), point)
+        trials = starts if last is None else np.vstack([starts, last])
+        trials = np.where(free, trials, point)
         gaps = np.abs((starts - point) / scales)[:, ~free].max(axis=1)
-        chosen = {int(np.argmin(objective.values(trials)))}
-        if len(starts) > 1:
-            chosen.add(1 + int(np.argmin(gaps)))
+        chosen = {int(np.argmin(gaps)), int(np.argmin(objective.values(trials)))}
         found = [descend(objective, trials[c], free, scales) for c in chosen]
         ends[k], values[k], _ = min(found, key=lambda end: end[1])
         last = ends[k]

@@ -262,7 +262,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
             If the input cannot be used, or ``fit`` had a benchmark for every event and
             ``score`` has none: a search hands it on with metadata routing.
         """
-        ratios = self._ratios(X)
+        ratios = np.clip(self._ratios(X), _CLIP, 1.0 / _CLIP)
         values, weight = read_table(y, sample_weight, len(ratios))
         if self._several and benchmark is None:
             raise InvalidInputError(
@@ -276,7 +276,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
                 rows, ratio, mixed = sample.mixture(b, total)
                 soft, learned = 1.0 / (1.0 + ratio), ratios[rows, b]
                 gain = (1.0 - soft) * np.log(learned) - np.log1p(learned)
-                scores.append(float(np.average(gain, weights=mixed)))
+                scores.append(np.average(gain, weights=mixed))
         return float(np.mean(scores))
 
     # ------------------------------------------------------------------------ steps

@@ -98,11 +98,12 @@ def read_shifts(nuisances: Sequence[Any] | None, X: Any, n_events: int) -> Shift
     InvalidInputError
         If a shift is not one finite number per event, or a rate not positive.
     """
-    if nuisances is not None and not isinstance(nuisances, Sequence):
+    try:
+        nuisances = () if nuisances is None else tuple(nuisances)
+    except TypeError as error:
         raise InvalidInputError(
             f"nuisances must be a list of nuisance parameters, got {nuisances!r}."
-        )
-    nuisances = () if nuisances is None else tuple(nuisances)
+        ) from error
     strange = [n for n in nuisances if not hasattr(n, "rate_up")]
     if strange:
         raise InvalidInputError(

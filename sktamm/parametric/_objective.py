@@ -22,11 +22,12 @@ from sktamm._numerics import FloatArray
 from sktamm.parametric._monomials import taylor_gradient, taylor_terms
 from sktamm.parametric._normalisation import Reference
 from sktamm.parametric._nuisance import Shifts
-from sktamm.parametric._source import quiet_log_ratio
+from sktamm.parametric._source import density_of
 
 __all__ = ["EventRatios", "LearnedEvents", "Objective", "PolynomialEvents"]
 
 _FLOOR = 1e-3
+_NOT_POSITIVE = -700.0  # ln D where nothing is known but that it has none
 _BLOCK = 1 << 20
 
 
@@ -149,13 +150,14 @@ class LearnedEvents:
 
     def log_density(self, points: FloatArray) -> FloatArray:
         """Soft ln D, of shape (n_events, n_theta)."""
-        # Not positive is no news here: it is counted at the best fit.
-        log_ratio = quiet_log_ratio(self.estimator, self.X, points)
-        return np.where(
-            np.isfinite(log_ratio),
-            log_ratio + self.log_total(points),
-            np.log(_FLOOR) - 1.0,
-        )
+        if not len(self.X):
+            return np.zeros((0, len(points)))
+        density = density_of(self.estimator, self.X, points)
+        if density is not None:
+            return _soft_log(density)
+        log_ratio = np.asarray(self.estimator.log_ratio(self.X, points), dtype=float)
+        log_density = log_ratio + self.log_total(points)
+        return np.where(np.isfinite(log_ratio), log_density, _NOT_POSITIVE)
 
     def log_total(self, points: FloatArray) -> FloatArray:
         """Soft ln S, of shape (n_theta,)."""
@@ -172,7 +174,12 @@ class LearnedEvents:
 
     def non_positive(self, point: FloatArray) -> NDArray[np.bool_]:
         """Whether D is not positive, for every event."""
-        return ~np.isfinite(quiet_log_ratio(self.estimator, self.X, point[None]))[:, 0]
+        if not len(self.X):
+            return np.zeros(0, dtype=bool)
+        density = density_of(self.estimator, self.X, point[None])
+        if density is not None:
+            return density[:, 0] <= 0
+        return ~np.isfinite(self.estimator.log_ratio(self.X, point))
 
     def take(self, rows: NDArray[np.intp]) -> "LearnedEvents":
         """Some of the events."""

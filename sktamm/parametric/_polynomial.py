@@ -90,22 +90,18 @@ class PolynomialRatioMixin:
         """
         check_is_fitted(self)
         points, single = read_theta(theta, self.n_parameters_)
-        log_ratio = self._log_ratio(X, points)
-        bad = int(np.isnan(log_ratio).any(axis=1).sum())
+        ratio = self._density(X, points) / self._total(points)
+        bad = int((ratio <= 0).any(axis=1).sum())
         if bad:
             warnings.warn(
-                f"The density ratio is not positive for {bad} of {len(log_ratio)} "
-                "events; their log is NaN.",
+                f"The density ratio is not positive for {bad} of {len(ratio)} events; "
+                "their log is NaN.",
                 RatioWarning,
                 stacklevel=2,
             )
-        return log_ratio[:, 0] if single else log_ratio
-
-    def _log_ratio(self, X: Any, points: FloatArray) -> FloatArray:
-        """Log ratios of shape (n_events, n_theta), NaN where there is none."""
-        ratio = self._density(X, points) / self._total(points)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(ratio > 0, np.log(ratio), np.nan)
+            log_ratio = np.where(ratio > 0, np.log(ratio), np.nan)
+        return log_ratio[:, 0] if single else log_ratio
 
     def cross_section_ratio(self, theta: ArrayLike) -> Any:
         """Ratio S of the cross sections at theta and ``theta_ref``.

@@ -1,14 +1,13 @@
-"""The ratio inside a search or a Pipeline, and what it says without a warning."""
+"""The ratio inside a search or a Pipeline, and the density behind it."""
 
 from typing import Any
 
-import numpy as np
 from sklearn.pipeline import Pipeline
 
 from sktamm._numerics import FloatArray
 from sktamm.parametric._polynomial import PolynomialRatioMixin
 
-__all__ = ["quiet_log_ratio", "ratio_of"]
+__all__ = ["density_of", "ratio_of"]
 
 
 def ratio_of(estimator: Any) -> Any:
@@ -27,15 +26,14 @@ def ratio_of(estimator: Any) -> Any:
     """
     if hasattr(estimator, "best_estimator_"):
         return ratio_of(estimator.best_estimator_)
-    if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
-        return _AfterSteps(estimator[:-1], ratio_of(estimator[-1]))
+    if isinstance(estimator, Pipeline):
+        last = ratio_of(estimator[-1])
+        return _AfterSteps(estimator[:-1], last) if len(estimator) > 1 else last
     return estimator
 
 
-def quiet_log_ratio(ratio: Any, X: Any, points: FloatArray) -> FloatArray:
-    """Log ratios as ``log_ratio`` has them, without its warning if it is one of ours.
-
-    Filters of warnings would belong to all threads.
+def density_of(ratio: Any, X: Any, points: FloatArray) -> FloatArray | None:
+    """Ratios D of differential cross sections, where they are known with their sign.
 
     Parameters
     ----------
@@ -48,14 +46,14 @@ def quiet_log_ratio(ratio: Any, X: Any, points: FloatArray) -> FloatArray:
 
     Returns
     -------
-    log_ratio : ndarray of shape (n_events, n_theta)
-        Not finite where the density is not positive.
+    density : ndarray of shape (n_events, n_theta) or None
+        D, negative where the learned one is; None where ``log_ratio`` is all there is.
     """
     if isinstance(ratio, _AfterSteps):
-        return quiet_log_ratio(ratio.ratio, ratio.steps.transform(X), points)
+        return density_of(ratio.ratio, ratio.steps.transform(X), points)
     if isinstance(ratio, PolynomialRatioMixin):
-        return ratio._log_ratio(X, points)
-    return np.asarray(ratio.log_ratio(X, points), dtype=float)
+        return ratio._density(X, points)
+    return None
 
 
 class _AfterSteps:

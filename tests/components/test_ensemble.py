@@ -6,7 +6,10 @@ import pytest
 import sklearn
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -23,6 +26,10 @@ from sktamm.components._wifi_ensemble import WifiEnsemble
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 RESAMPLES = ("bootstrap", "partition", "none")
+
+
+def _scaled():
+    return make_pipeline(StandardScaler(), LogisticRegression())
 
 
 class Together(ClassifierMixin, BaseEstimator):
@@ -302,3 +309,43 @@ def test_wifi_refuses(choices, labels, message):
 def test_wifi_refuses_intervals(wifi, choices, message):
     with pytest.raises(InvalidInputError, match=message):
         wifi.infer_fraction([[0.0], [1.0]], **choices)
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        GridSearchCV(_scaled(), {"logisticregression__C": [1.0, 2.0]}, cv=2),
+        VotingClassifier([("one", _scaled())], voting="soft"),
+        OneVsRestClassifier(LogisticRegression()),
+        StackingClassifier([("one", LogisticRegression())], KNeighborsClassifier()),
+    ],
+    ids=lambda classifier: type(classifier).__name__,
+)
+def test_what_may_lose_weights_is_given_rows_instead(classifier):
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 60)
+    X = rng.normal(size=(120, 2)) + y[:, None]
+    assert not accepts_sample_weight(classifier)
+    ensemble = ClassifierEnsemble(classifier, n_members=2, random_state=0).fit(X, y)
+    assert ensemble.predict_proba(X).shape == (120, 2)
+    with pytest.raises(IncompatibleChoiceError, match="takes no weights"):
+        fit_classifier(classifier, X, y, np.ones(120))
+
+
+def test_what_hands_on_weights_is_given_them():
+    for classifier in (
+        GridSearchCV(LogisticRegression(), {"C": [1.0, 2.0]}, cv=2),
+        VotingClassifier([("one", LogisticRegression()), ("none", "drop")]),
+    ):
+        assert accepts_sample_weight(classifier)
+    near = VotingClassifier([("near", KNeighborsClassifier())])
+    assert not accepts_sample_weight(near)
+
+
+def test_other_errors_are_not_taken_for_negative_weights():
+    class Broken(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            raise KeyError("something else")
+
+    with pytest.raises(KeyError, match="something else"):
+        fit_classifier(Broken(), [[0.0], [1.0]], [0, 1], [-1.0, 2.0])

@@ -82,6 +82,19 @@ def test_no_event_is_a_result():
     counts = np.array([[1, 0], [2, 0]])
     several = fit.predict(np.full((2, 2), [0.3, 2.0]), dataset=counts)
     assert several[1] == pytest.approx(-0.15)
+    two = fit.predict(nothing, dataset=np.zeros((0, 2)))
+    np.testing.assert_allclose(two, [-0.15, -0.15])
+
+
+@pytest.mark.parametrize("steps", [[], [StandardScaler()]])
+def test_no_event_is_a_result_of_learned_ratios(steps):
+    X, y = sample(500, 0)
+    pipeline = make_pipeline(*steps, DerivativeRatioRegressor(LinearRegression()))
+    fit = UnbinnedLikelihood(pipeline.fit(X, y), 3.0)
+    interval = fit.fit(X[:0]).interval(0, 0.95)
+    _, ends = fit.predict(X[:0], return_interval=0.95)
+    np.testing.assert_allclose(ends, [[interval.lower, interval.upper]])
+    assert interval.lower < 0 < interval.upper
 
 
 @pytest.mark.parametrize(
@@ -90,6 +103,7 @@ def test_no_event_is_a_result():
         ({"bounds": (0, 1)}, "bounds must hold one pair"),
         ({"bounds": "ab"}, "bounds must hold one pair"),
         ({"bounds": [(1, 0)]}, "a lower and a higher end"),
+        ({"bounds": [(0, 1, 5)]}, "bounds must hold one pair"),
         ({"expected_events": "a"}, "expected_events must be a positive number"),
         ({"nuisances": LogNormalNuisance(rate_up=1.1)}, "nuisances must be a list"),
         ({"nuisances": ["scale"]}, "nuisances must hold nuisance parameters"),
@@ -162,3 +176,13 @@ def test_the_search_does_not_warn_of_far_parameters(steps):
     assert fit.best_fit().n_non_positive == 0
     with pytest.warns(RatioWarning, match="not positive"):
         ratio[-1].log_ratio(X, 8.0)
+
+
+def test_shape_nuisances_leave_asimov_data_minimal_at_their_truth():
+    X = sample(3000, 1)[0]
+    ratio = DerivativeRatioRegressor(LinearRegression()).fit(*sample(1000, 0))
+    scale = LogNormalNuisance(up=lambda X: 0.05 * np.asarray(X)[:, 0])
+    fit = UnbinnedLikelihood(ratio, 500.0, nuisances=[scale], reference=X)
+    best = fit.fit_asimov(X[:300], [0.2]).best_fit()
+    assert best.theta[0] == pytest.approx(0.2, abs=1e-4)
+    assert best.nuisance[0] == pytest.approx(0.0, abs=1e-4)

@@ -81,3 +81,43 @@ def test_profile_is_that_of_a_grid():
     ]
     scan = fit.profile(0, values).delta + fit.best_fit().nll
     np.testing.assert_allclose(scan, grid, atol=2e-3)
+
+
+@pytest.mark.parametrize("n_events", [1e3, 1e5, 1e7])
+@pytest.mark.parametrize("bound", [(0.0, 10.0), (0.0, None), (None, None)])
+def test_minima_at_bounds_and_far_away_are_found(n_events, bound):
+    y = np.array([[-1.0, 2.0], [1.0, 0.6]])
+    fit = UnbinnedLikelihood(PolynomialRatio().fit(y), None, False, bounds=[bound])
+    fit.fit(y, sample_weight=n_events * np.array([0.99, 0.01]))
+    low = -50.0 if bound[0] is None else bound[0]
+    high = 50.0 if bound[1] is None else bound[1]
+    grid = np.linspace(low, high, 20_001)[:, None]
+    assert fit.best_fit().nll < fit.nll(grid).min() + 1e-6
+    interval = fit.interval(0, 0.95)
+    assert interval.lower <= interval.estimate <= interval.upper
+
+
+@pytest.mark.parametrize("n_events", [1e4, 1e6, 1e8])
+def test_the_mirror_image_of_a_rate_is_found_however_narrow(n_events):
+    y = np.ones((10, 2))
+    fit = UnbinnedLikelihood(PolynomialRatio().fit(y), n_events).fit_asimov(y)
+    np.testing.assert_allclose(fit.best_fit().minima.ravel(), [0.0, -2.0], atol=1e-8)
+    assert fit.interval(0, 0.683).segments.shape == (2, 2)
+
+
+def test_a_profile_does_not_depend_on_its_path():
+    rng = np.random.default_rng(5)
+    slopes = rng.normal(size=(6, 2))
+    ratio, y = squares_of(slopes)
+    fit = UnbinnedLikelihood(ratio, 30.0).fit(y, sample_weight=np.full(6, 5.0))
+    values = np.linspace(-4.0, 4.0, 33)
+    together = fit.profile(0, values).delta
+    alone = [fit.profile(0, [value]).delta[0] for value in values]
+    other = np.linspace(-8.0, 8.0, 4001)
+    brute = [
+        fit.nll(np.column_stack([np.full_like(other, v), other])).min() for v in values
+    ]
+    brute = np.array(brute) - fit.best_fit().nll
+    for found in (together, alone):
+        near = brute < 10.0
+        np.testing.assert_allclose(np.array(found)[near], brute[near], atol=0.02)
