@@ -102,6 +102,12 @@ class LikelihoodAnswers:
         -------
         scan : ProfileScan
             -2 ln of the likelihood ratio to the best fit.
+
+        Notes
+        -----
+        Descents over the other parameters start from the minima that are known. Where
+        the likelihood is very small, tens above the best fit, they may end in another
+        valley than the deepest.
         """
         return self._likelihood().profile(i, values, others)
 
