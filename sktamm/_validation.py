@@ -17,6 +17,7 @@ from sktamm.exceptions import InvalidInputError
 
 __all__ = [
     "are_counts",
+    "check_sum",
     "check_sums",
     "encode",
     "event_blocks",
@@ -131,6 +132,11 @@ def check_sums(total: FloatArray, name_of: Callable[[int], str]) -> None:
             "sample_weight must not sum to zero or less in any sample, but it sums to "
             f"{total[bad[0]]:g} in {name_of(bad[0])}."
         )
+
+
+def check_sum(weight: FloatArray, name: str = "X") -> None:
+    """Refuse weights of one sample that do not have a positive sum."""
+    check_sums(np.atleast_1d(weight.sum()), lambda _: name)
 
 
 def encode(

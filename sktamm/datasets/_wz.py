@@ -264,8 +264,8 @@ def make_wz(
 
     References
     ----------
-    Bahl, Bresó, De Crescenzo, Plehn, arXiv:2410.07315, where
-    events are those of MadGraph; the amplitudes here are derived in doc/wz.md.
+    Bahl, Bresó, De Crescenzo, Plehn, arXiv:2410.07315, where events are those of
+    MadGraph; the amplitudes here are derived in doc/wz.md.
 
     Examples
     --------

@@ -16,7 +16,7 @@ from sklearn.utils.validation import has_fit_parameter
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import check_feature_names, get_feature_names
 from sktamm._validation import (
-    check_sums,
+    check_sum,
     encode,
     read_features,
     read_numbers,
@@ -327,7 +327,7 @@ def read_table(
         )
     weight = read_weight(sample_weight, n_events)
     if weight is not None:
-        check_sums(np.array([weight.sum()]), lambda _: "X")
+        check_sum(weight)
     return values, weight
 
 

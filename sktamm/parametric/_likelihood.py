@@ -20,7 +20,7 @@ from scipy import sparse, stats
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
-from sktamm._validation import check_sums, read_weight
+from sktamm._validation import check_sum, read_weight
 from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric._answers import LikelihoodAnswers, one_theta
@@ -204,7 +204,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         point = one_theta(theta, objective.theta_ref)
         weight = read_weight(sample_weight, objective.weight.size)
         weight = objective.weight if weight is None else weight
-        check_sums(np.array([weight.sum()]), lambda _: "X")
+        check_sum(weight)
         share = weight / weight.sum()
         events, reference = objective.events.with_totals_of(share), objective.reference
         if reference is not None:
@@ -242,7 +242,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         objective = self._objective(X)
         weight = read_weight(sample_weight, objective.weight.size)
         if weight is not None:
-            check_sums(np.array([weight.sum()]), lambda _: "X")
+            check_sum(weight)
             objective = objective.take(np.arange(weight.size), weight)
         point = one_theta(theta, objective.theta_ref)
         rate = self.include_rate

@@ -150,8 +150,6 @@ class LearnedEvents:
 
     def log_density(self, points: FloatArray) -> FloatArray:
         """Soft ln D, of shape (n_events, n_theta)."""
-        if not len(self.X):
-            return np.zeros((0, len(points)))
         density = density_of(self.estimator, self.X, points)
         if density is not None:
             return _soft_log(density)
@@ -174,8 +172,6 @@ class LearnedEvents:
 
     def non_positive(self, point: FloatArray) -> NDArray[np.bool_]:
         """Whether D is not positive, for every event."""
-        if not len(self.X):
-            return np.zeros(0, dtype=bool)
         density = density_of(self.estimator, self.X, point[None])
         if density is not None:
             return density[:, 0] <= 0

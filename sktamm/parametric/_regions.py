@@ -280,10 +280,8 @@ def find_segments(
 
     def excess(value: float, near: FloatArray) -> float:
         point = path(np.array([value]))
-        return (
-            float(profile_values(objective, point, free, scales, near[None])[0][0])
-            - level
-        )
+        values, _ = profile_values(objective, point, free, scales, near[None])
+        return float(values[0]) - level
 
     return _crossings(grid, delta - level, ends, excess, (low, high))
 

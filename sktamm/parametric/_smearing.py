@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
-from sktamm._validation import check_sums, read_numbers, read_weight
+from sktamm._validation import check_sum, read_numbers, read_weight
 from sktamm.components._classifiers import take_rows
 from sktamm.exceptions import InvalidInputError
 
@@ -135,7 +135,7 @@ class FractionalSmearing(BaseEstimator):
         values = _read_target(target)
         weight = read_weight(sample_weight, len(values))
         weight = np.ones(len(values)) if weight is None else weight
-        check_sums(np.array([weight.sum()]), lambda _: "target")
+        check_sum(weight, "target")
         if len(Z) != len(values):
             raise InvalidInputError(
                 f"target must hold one row for each of the {len(Z)} rows of Z, got "

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 from sktamm._numerics import FloatArray
@@ -47,8 +48,11 @@ def density_of(ratio: Any, X: Any, points: FloatArray) -> FloatArray | None:
     Returns
     -------
     density : ndarray of shape (n_events, n_theta) or None
-        D, negative where the learned one is; None where ``log_ratio`` is all there is.
+        D, negative where the learned one is; None where ``log_ratio`` is all there is
+        for events.
     """
+    if not len(X):
+        return np.zeros((0, len(points)))
     if isinstance(ratio, _AfterSteps):
         return density_of(ratio.ratio, ratio.steps.transform(X), points)
     if isinstance(ratio, PolynomialRatioMixin):

@@ -103,6 +103,17 @@ def make_result(
     )
 
 
+@pytest.fixture(autouse=True)
+def _agg():
+    """Draw without a screen, close all figures, and leave the settings alone."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("Agg")
+    before = dict(plt.rcParams)
+    yield
+    plt.close("all")
+    assert dict(plt.rcParams) == before
+
+
 @pytest.fixture
 def fake_result():
     """Factory of results with known numbers."""

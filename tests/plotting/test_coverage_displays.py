@@ -1,6 +1,5 @@
 """Displays of studies hold the numbers of the record and show the right places."""
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -25,15 +24,6 @@ DISPLAYS = {
     "estimates": EstimatesDisplay.from_result,
     "widths": lambda r: WidthDisplay.from_results({"one": r, "two": r}),
 }
-
-
-@pytest.fixture(autouse=True)
-def _agg():
-    plt.switch_backend("Agg")
-    before = dict(mpl.rcParams)
-    yield
-    plt.close("all")
-    assert dict(mpl.rcParams) == before
 
 
 def make_study(

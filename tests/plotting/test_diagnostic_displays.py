@@ -1,6 +1,5 @@
 """Displays of diagnostics hold the numbers of the records."""
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -9,15 +8,6 @@ from sktamm.exceptions import InvalidInputError
 from sktamm.plotting import InfluenceDisplay, RankDisplay
 
 plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _agg():
-    plt.switch_backend("Agg")
-    before = dict(mpl.rcParams)
-    yield
-    plt.close("all")
-    assert dict(mpl.rcParams) == before
 
 
 def make_influence(shift):

@@ -1,6 +1,5 @@
 """Displays hold the numbers of the result, draw where they are told, change nothing."""
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -15,15 +14,6 @@ from sktamm.plotting import (
 plt = pytest.importorskip("matplotlib.pyplot")
 
 DISPLAYS = [FractionDisplay, MixtureDisplay, TemplatesDisplay]
-
-
-@pytest.fixture(autouse=True)
-def _agg():
-    plt.switch_backend("Agg")
-    before = dict(mpl.rcParams)
-    yield
-    plt.close("all")
-    assert dict(mpl.rcParams) == before
 
 
 @pytest.mark.parametrize("display", DISPLAYS)

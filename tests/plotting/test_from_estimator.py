@@ -20,13 +20,6 @@ plt = pytest.importorskip("matplotlib.pyplot")
 STUDY = {"kappas": [0.1, 0.3], "sizes": 500, "n_datasets": 5}
 
 
-@pytest.fixture(autouse=True)
-def _agg():
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def fitted():
     study = make_gaussian_study(n_simulations=4, n_events=1000, random_state=1)

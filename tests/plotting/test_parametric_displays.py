@@ -1,6 +1,5 @@
 """Displays of ratios, ensembles and likelihoods hold and draw the numbers given."""
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -15,15 +14,6 @@ from sktamm.plotting import (
 )
 
 plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def _agg():
-    plt.switch_backend("Agg")
-    before = dict(mpl.rcParams)
-    yield
-    plt.close("all")
-    assert dict(mpl.rcParams) == before
 
 
 class Ensemble:
