@@ -8,6 +8,7 @@ __all__ = [
     "effective_size",
     "interval_score",
     "normalise_exp",
+    "positive_definite",
     "project_to_simplex",
     "softmax",
 ]
@@ -44,6 +45,15 @@ def normalise_exp(
     terms = weights * np.exp(log_values - top)
     total = terms.sum(axis=-1, keepdims=True)
     return terms / total, (top + np.log(total))[..., 0]
+
+
+def positive_definite(matrices: FloatArray) -> NDArray[np.bool_]:
+    """Whether symmetric matrices (n_fits, n, n) are positive definite and finite."""
+    finite = np.asarray(np.isfinite(matrices).all(axis=(1, 2)), bool)
+    if matrices.shape[1] == 0:
+        return finite
+    safe = np.where(finite[:, None, None], matrices, np.eye(matrices.shape[1]))
+    return finite & (np.linalg.eigvalsh(safe)[:, 0] > 0.0)
 
 
 def contrast_basis(n: int) -> FloatArray:

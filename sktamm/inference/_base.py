@@ -21,7 +21,8 @@ from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._curve import KappaCurve, kappa_curve
 from sktamm.inference._data import FitData, discounted, undiscounted
 from sktamm.inference._march import event_curve
-from sktamm.inference._optimise import Optimum, maximise
+from sktamm.inference._optimise import Objective, Optimum, maximise
+from sktamm.inference._simplex import OnSimplex
 from sktamm.mixture import EventMixture, MixtureModel, extra_variance
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "InferenceBase",
     "check_one_of",
     "check_positive_integer",
+    "local_fit",
+    "made_regular",
     "pearson",
 ]
 
@@ -180,11 +183,10 @@ class InferenceBase(BaseEstimator):
         fit : Fit
             Maximum and local covariance of the next datasets, in order.
         """
-        bounds = (0.0, 1.0) if bounded else (-np.inf, np.inf)
         for start in range(0, table.n_datasets, self.batch_size):
             stop = min(start + self.batch_size, table.n_datasets)
             with threadpool_limits(1, user_api="blas"):
-                fit = self._fit(table, model, slice(start, stop), bounds)
+                fit = self._fit(table, model, slice(start, stop), bounded)
             yield fit
 
     def _infer_events(
@@ -246,38 +248,38 @@ class InferenceBase(BaseEstimator):
         table: ComponentTable,
         model: MixtureModel,
         datasets: slice,
-        bounds: tuple[float, float],
+        bounded: bool,
     ) -> Fit:
-        """Fit the fractions alone, discount the templates' errors there, fit all.
+        """Joint maximum of some datasets and the local covariance there."""
+        raise NotImplementedError
 
-        Where the maximum lies beyond a bound of kappa, the fit is that at the bound.
+    def _prepared(
+        self, table: ComponentTable, model: MixtureModel, datasets: slice
+    ) -> tuple[FitData, FloatArray]:
+        """Discounted data, and the fit of the fractions alone as a position.
+
+        The discounts are taken where the fractions alone are fitted, on the simplex:
+        outside it densities vanish and the templates' errors grow without bound.
         """
         data = undiscounted(table, datasets)
-        start = model.start(data.variance.shape[0])
+        simplex = OnSimplex(model)
+        start = simplex.start(data.variance.shape[0])
         blends = slice(model.n_fractions, None)
-        first = maximise(model, start, data.rows, fixed=blends, max_iter=self.max_iter)
-        data = discounted(table, datasets, model, first.theta)
-        optimum = maximise(model, first.theta, data.rows, max_iter=self.max_iter)
-        optimum = self._called_back(model, first.theta, optimum, data)
-        fit = self._off_the_wall(model, _local(model, optimum, data))
-        bounded = np.clip(fit.mode, *bounds)
-        beyond = bounded != fit.mode
-        if not beyond.any():
-            return fit
-        inside = self._fit_at(model, fit, bounded)
-        converged = np.where(beyond, inside.at_kappa, fit.optimum.converged)
-        return replace(
-            inside,
-            optimum=replace(inside.optimum, converged=converged),
-            mode=bounded,
-        )
+        first = maximise(simplex, start, data.rows, fixed=blends)
+        theta = simplex.theta(first.theta)
+        return discounted(table, datasets, model, theta), first.theta
 
     def _called_back(
-        self, model: MixtureModel, start: FloatArray, optimum: Optimum, data: FitData
+        self,
+        model: MixtureModel,
+        space: Objective,
+        start: FloatArray,
+        optimum: Optimum,
+        data: FitData,
     ) -> Optimum:
         """Return fits that ran away to where the reference knows no normalisation.
 
-        They stay at the kappa of the average simulations, flagged as not converged;
+        They stay at the fractions of the average simulations, flagged as not converged;
         profile and marginal are then followed from there.
         """
         if not isinstance(model, EventMixture):
@@ -285,48 +287,28 @@ class InferenceBase(BaseEstimator):
         runaway = ~optimum.converged & (model.prior_tension(optimum.theta) < _RUNAWAY)
         if not runaway.any():
             return optimum
+        fractions = slice(0, model.n_fractions)
         near = maximise(
-            model, start, data.rows, fixed=slice(0, 1), max_iter=self.max_iter
+            space, start, data.rows, fixed=fractions, max_iter=self.max_iter
         )
         theta = np.where(runaway[:, None], near.theta, optimum.theta)
         value = np.where(runaway, near.value, optimum.value)
         return replace(optimum, theta=theta, value=value)
 
-    def _off_the_wall(self, model: MixtureModel, fit: Fit) -> Fit:
-        """Errors of fits that end where the density of some row vanishes.
-
-        Beyond 0 or 1 the likelihood may rise up to a wall, where no derivative
-        vanishes: the estimate stays, its errors are those at the nearest bound.
-        """
-        kappa = fit.optimum.theta[:, 0]
-        wall = ~fit.optimum.converged & ((kappa < 0.0) | (kappa > 1.0))
-        if not wall.any():
-            return fit
-        inside = self._fit_at(model, fit, np.clip(kappa, 0.0, 1.0))
-        wall &= inside.at_kappa
-        column = wall[:, None, None]
-        optimum = replace(fit.optimum, converged=fit.optimum.converged | wall)
-        return replace(
-            fit,
-            optimum=optimum,
-            covariance=np.where(column, inside.covariance, fit.covariance),
-            singular=fit.singular & ~wall,
-            local=np.where(wall[:, None], inside.local, fit.local),
-        )
-
-    def _fit_at(self, model: MixtureModel, fit: Fit, kappa: FloatArray) -> Fit:
-        """Fit everything but kappa, at a given kappa."""
-        shift = (kappa - fit.optimum.theta[:, 0])[:, None]
-        slope = fit.covariance[:, :, 0] / fit.covariance[:, :1, 0]
-        theta = fit.optimum.theta + shift * slope
-        theta[:, 0] = kappa
+    def _fit_at(self, model: MixtureModel, fit: Fit, fractions: FloatArray) -> Fit:
+        """Fit all but the first fractions, which are given, shape (n_fits, n_given)."""
+        given = slice(0, fractions.shape[1])
+        among = fit.covariance[:, given, given]
+        slope = np.linalg.solve(among, fit.covariance[:, given])
+        shift = fractions - fit.optimum.theta[:, given]
+        theta = fit.optimum.theta + np.einsum("bg,bgp->bp", shift, slope)
+        theta[:, given] = fractions
         rows = fit.data.rows
         outside = ~np.isfinite(model.value(theta, rows))
-        theta[outside, 1:] = fit.optimum.theta[outside, 1:]
-        optimum = maximise(
-            model, theta, rows, fixed=slice(0, 1), max_iter=self.max_iter
-        )
-        at = _local(model, optimum, fit.data)
+        rest = slice(fractions.shape[1], None)
+        theta[outside, rest] = fit.optimum.theta[outside, rest]
+        optimum = maximise(model, theta, rows, fixed=given, max_iter=self.max_iter)
+        at = local_fit(model, optimum, fit.data)
         converged = fit.optimum.converged & optimum.converged
         return replace(
             at,
@@ -352,7 +334,7 @@ class InferenceBase(BaseEstimator):
         }
 
 
-def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
+def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
     """Local covariance at the end of a fit."""
     rows = data.rows
     precision = -model.hessian(optimum.theta, rows)
@@ -360,7 +342,7 @@ def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
     if singular.any():
         index = np.flatnonzero(singular)
         information = model.step_terms(optimum.theta[index], rows.take(index))[2]
-        precision[index] = _made_regular(information)
+        precision[index] = made_regular(information)
     covariance = np.asarray(np.linalg.inv(precision), float)
     return Fit(
         optimum=optimum,
@@ -373,7 +355,7 @@ def _local(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
     )
 
 
-def _made_regular(information: FloatArray) -> FloatArray:
+def made_regular(information: FloatArray) -> FloatArray:
     """Information matrices whose eigenvalues are at least a tiny share of the largest.
 
     Only fits that are flagged as singular are changed.
@@ -396,7 +378,7 @@ def _prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
     centre[:, : model.n_fractions] = np.clip(theta[:, : model.n_fractions], 0.0, 1.0)
     information = model.step_terms(centre, fit.data.rows)[2]
     information += model.prior_information(theta) - model.prior_information(centre)
-    covariance = np.asarray(np.linalg.inv(_made_regular(information)), float)
+    covariance = np.asarray(np.linalg.inv(made_regular(information)), float)
     inflation: FloatArray | float = 1.0
     if isinstance(model, EventMixture):  # the reference sample is as noisy as its size
         n_events = np.maximum(fit.data.rows.observed, 0.0).sum(axis=1)
@@ -416,7 +398,7 @@ def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:
     theta, rows = fit.optimum.theta, fit.data.rows
     information = model.step_terms(theta, rows)[2]
     prior = model.prior_information(theta)
-    used = np.linalg.solve(_made_regular(information), prior)
+    used = np.linalg.solve(made_regular(information), prior)
     n_effective = model.n_params - np.trace(used, axis1=1, axis2=2)
     chi2, n_rows = pearson(model, fit)
     degrees = np.maximum(n_rows - 1.0 - n_effective, 1.0)

@@ -6,6 +6,7 @@ of a grid and is exact up to the shape of their conditional posterior, which is 
 normal in the exponential form; ``hmc`` samples everything.
 """
 
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -20,6 +21,7 @@ from sktamm.inference._base import (
     InferenceBase,
     check_one_of,
     check_positive_integer,
+    made_regular,
 )
 from sktamm.inference._intervals import (
     broadened,
@@ -27,8 +29,10 @@ from sktamm.inference._intervals import (
     density_moments,
     draw_intervals,
 )
+from sktamm.inference._optimise import maximise
 from sktamm.inference._sampling import PosteriorDraws, sample_posterior
-from sktamm.inference._targets import from_theta, kappa_of, make_target
+from sktamm.inference._simplex import OnSimplex
+from sktamm.inference._targets import free_fractions, make_target
 from sktamm.mixture import MixtureModel
 
 __all__ = ["BayesianInference"]
@@ -124,7 +128,7 @@ class BayesianInference(InferenceBase):
         informative: bool,
         bounded: bool,
     ) -> Answer:
-        fit = self._fit(table, model, datasets, (0.0, 1.0))
+        fit = self._fit(table, model, datasets, bounded)
         method = self.method
         if method == "auto":
             normal = not model.is_linear and model.n_classes == 2
@@ -132,6 +136,34 @@ class BayesianInference(InferenceBase):
         extra, split = self._extra_variance(table, model, fit)
         answer = self._laplace if method == "laplace" else self._sample
         return answer(model, fit, levels, seeds, extra, split)
+
+    def _fit(
+        self,
+        table: ComponentTable,
+        model: MixtureModel,
+        datasets: slice,
+        bounded: bool,
+    ) -> Fit:
+        """Maximum over the simplex of the density in log ratios of the fractions."""
+        data, first = self._prepared(table, model, datasets)
+        simplex = OnSimplex(model)
+        optimum = maximise(simplex, first, data.rows, max_iter=self.max_iter)
+        optimum = self._called_back(model, simplex, first, optimum, data)
+        precision = simplex.precision(optimum.theta, data.rows)
+        singular = ~(np.linalg.eigvalsh(precision)[:, 0] > 0)
+        precision[singular] = made_regular(precision[singular])
+        spread = np.asarray(np.linalg.inv(precision), float)
+        covariance = simplex.covariance(optimum.theta, spread)
+        theta = simplex.theta(optimum.theta)
+        return Fit(
+            optimum=replace(optimum, theta=theta),
+            data=data,
+            covariance=covariance,
+            singular=singular,
+            mode=theta[:, 0],
+            at_kappa=optimum.converged,
+            local=theta,
+        )
 
     def _laplace(
         self,
@@ -146,7 +178,7 @@ class BayesianInference(InferenceBase):
         fine, log_density = broadened(*curve.refine("marginal"), extra)
         mean, std = density_moments(fine, log_density)
         interval = density_intervals(fine, log_density, levels, self.interval)
-        fit = self._fit_at(model, fit, mean)
+        fit = self._fit_at(model, fit, mean[:, None])
         return Answer(
             kappa=mean,
             std=std,
@@ -166,13 +198,15 @@ class BayesianInference(InferenceBase):
         extra: FloatArray,
         split: dict[str, np.ndarray],
     ) -> Answer:
-        start, covariance = from_theta(model, fit.optimum.theta, fit.covariance)
+        simplex = OnSimplex(model)
+        start = simplex.position(fit.optimum.theta)
+        precision = made_regular(simplex.precision(start, fit.data.rows))
         posterior = sample_posterior(
             lambda index: make_target(model, fit.data.rows.take(index)),
             start,
-            covariance,
+            np.asarray(np.linalg.inv(precision)),
             seeds,
-            monitor=lambda position: kappa_of(model, position),
+            monitor=lambda position: free_fractions(model, position),
             min_ess=self.min_ess,
             n_chains=self.n_chains,
             n_warmup=self.n_warmup,
@@ -186,14 +220,15 @@ class BayesianInference(InferenceBase):
                 posterior.values, extra, seeds, strict=True
             )
         ]
-        mean = np.array([draws.mean() for draws in kappa])
+        mean = np.array([values.mean(axis=(0, 1)) for values in posterior.values])
+        mean[:, 0] = [draws.mean() for draws in kappa]
         std = np.array([draws.std(ddof=1) for draws in kappa])
         ends = [draw_intervals(d.reshape(1, -1), levels, self.interval) for d in kappa]
         curves = [_histogram(draws) for draws in kappa]
         fit = self._fit_at(model, fit, mean)
         health = self._health(model, fit, std)
         return Answer(
-            kappa=mean,
+            kappa=mean[:, 0],
             std=std,
             interval=np.concatenate(ends),
             theta=fit.optimum.theta,

@@ -9,15 +9,25 @@ that ends an interval is z^2/2 times A_{k|eta} V_kk, which is z^2/2 when the mod
 right.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
-from sktamm.inference._base import Answer, Fit, InferenceBase, check_one_of
+from sktamm.inference._base import (
+    Answer,
+    Fit,
+    InferenceBase,
+    check_one_of,
+    local_fit,
+    made_regular,
+)
 from sktamm.inference._intervals import normal_quantile, ratio_intervals
-from sktamm.mixture import MixtureModel
+from sktamm.inference._optimise import maximise
+from sktamm.inference._simplex import OnSimplex
+from sktamm.mixture import MixtureModel, RowData
 
 __all__ = ["FrequentistInference"]
 
@@ -73,7 +83,7 @@ class FrequentistInference(InferenceBase):
         bounded: bool,
     ) -> Answer:
         bounds = (0.0, 1.0) if bounded else (-np.inf, np.inf)
-        fit = self._fit(table, model, datasets, bounds)
+        fit = self._fit(table, model, datasets, bounded)
         curve = self._curve(model, fit, bounds, "profile")
         fine, log_profile = curve.refine("profile")
         kappa = fit.optimum.theta[:, 0]
@@ -94,6 +104,53 @@ class FrequentistInference(InferenceBase):
         shown = log_profile[:, ::10] / np.maximum(scale, 1e-12)[:, None]
         return Answer(kappa, std, interval, theta, fine[:, ::10], shown, diagnostics)
 
+    def _fit(
+        self,
+        table: ComponentTable,
+        model: MixtureModel,
+        datasets: slice,
+        bounded: bool,
+    ) -> Fit:
+        """Joint maximum over all real fractions; that at the bound where it is bounded.
+
+        Where the maximum lies beyond a bound of kappa, the fit is that at the bound.
+        """
+        data, first = self._prepared(table, model, datasets)
+        start = OnSimplex(model).theta(first)
+        optimum = maximise(model, start, data.rows, max_iter=self.max_iter)
+        optimum = self._called_back(model, model, start, optimum, data)
+        fit = self._off_the_wall(model, local_fit(model, optimum, data))
+        inside = np.clip(fit.mode, 0.0, 1.0) if bounded else fit.mode
+        beyond = inside != fit.mode
+        if beyond.any():
+            at = self._fit_at(model, fit, inside[:, None])
+            converged = np.where(beyond, at.at_kappa, fit.optimum.converged)
+            optimum = replace(at.optimum, converged=converged)
+            fit = replace(at, optimum=optimum, mode=inside)
+        return _expecting(model, fit)
+
+    def _off_the_wall(self, model: MixtureModel, fit: Fit) -> Fit:
+        """Errors of fits that end where the density of some row vanishes.
+
+        Beyond 0 or 1 the likelihood may rise up to a wall, where no derivative
+        vanishes: the estimate stays, its errors are those at the nearest bound.
+        """
+        kappa = fit.optimum.theta[:, 0]
+        wall = ~fit.optimum.converged & ((kappa < 0.0) | (kappa > 1.0))
+        if not wall.any():
+            return fit
+        inside = self._fit_at(model, fit, np.clip(kappa, 0.0, 1.0)[:, None])
+        wall &= inside.at_kappa
+        column = wall[:, None, None]
+        optimum = replace(fit.optimum, converged=fit.optimum.converged | wall)
+        return replace(
+            fit,
+            optimum=optimum,
+            covariance=np.where(column, inside.covariance, fit.covariance),
+            singular=fit.singular & ~wall,
+            local=np.where(wall[:, None], inside.local, fit.local),
+        )
+
     def _variance(self, model: MixtureModel, fit: Fit, informative: bool) -> FloatArray:
         """Variance of kappa."""
         row = fit.covariance[:, 0]
@@ -105,3 +162,25 @@ class FrequentistInference(InferenceBase):
             prior = model.prior_information(fit.local)
             variance += np.einsum("bp,bpq,bq->b", row, prior, row)
         return variance
+
+
+def _expecting(model: MixtureModel, fit: Fit) -> Fit:
+    """Errors of fits at a bound of kappa from what the rows expect there.
+
+    An empty row is information, but none that observed contents know of: they neither
+    vary nor curve where nothing was seen.
+    """
+    pressed = np.isin(fit.local[:, 0], (0.0, 1.0))
+    if not (
+        pressed.any() and fit.data.unit.any()
+    ):  # events expect nothing of their own
+        return fit
+    mean = fit.data.unit * np.maximum(model.row_density(fit.local), 0.0)
+    information = model.step_terms(fit.local, RowData(mean, fit.data.unit))[2]
+    covariance = np.linalg.inv(made_regular(information))
+    column = pressed[:, None]
+    return replace(
+        fit,
+        covariance=np.where(column[:, :, None], covariance, fit.covariance),
+        data=replace(fit.data, variance=np.where(column, mean, fit.data.variance)),
+    )

@@ -7,19 +7,42 @@ that are held fixed (kappa, for a profile) drop out of the step.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from sktamm._numerics import FloatArray
-from sktamm.mixture._model import MixtureModel, RowData
+from sktamm.mixture._model import RowData
 
-__all__ = ["Optimum", "chunks", "maximise"]
+__all__ = ["Objective", "Optimum", "chunks", "maximise"]
 
 _NONE = slice(0, 0)
 _LARGEST_ARRAY = 8_000_000
 _FIRST_DAMPING = 1e-4
 _LARGEST_DAMPING = 1e12
+# Undamped, a direction without information is stepped along as far as rounding says.
+_SMALLEST_DAMPING = 1e-8
 _SHARE_OF_ROUNDING = 1e-2
+# Whitened amplitudes have unit prior precision, log ratios a range of order one.
+_PRIOR_CURVATURE = 1.0
+
+
+class Objective(Protocol):
+    """A log posterior of parameters (n_fits, n_params) that can be maximised."""
+
+    def step_terms(
+        self, theta: FloatArray, data: RowData
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Value, gradient and a positive stand-in for minus the Hessian."""
+
+    def shortened(self, step: FloatArray) -> FloatArray:
+        """Factors (n_fits,) on steps that would be too long."""
+
+    def rounding(self, data: RowData) -> float:
+        """Noise of the value."""
+
+    def entries_per_fit(self, n_rows: int) -> int:
+        """Numbers that one fit needs in memory at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +74,7 @@ class Optimum:
 
 
 def maximise(
-    model: MixtureModel,
+    model: Objective,
     theta: FloatArray,
     data: RowData,
     *,
@@ -63,7 +86,7 @@ def maximise(
 
     Parameters
     ----------
-    model : MixtureModel
+    model : Objective
         Log posterior with derivatives.
     theta : ndarray of shape (n_fits, n_params)
         Start; must have a finite log posterior.
@@ -95,13 +118,13 @@ def maximise(
     )
 
 
-def chunks(model: MixtureModel, data: RowData) -> list[np.ndarray]:
+def chunks(model: Objective, data: RowData) -> list[np.ndarray]:
     """Split fits so that their matrices stay within a fixed memory.
 
     Parameters
     ----------
-    model : MixtureModel
-        Mixture, whose numbers of parameters and rows set the memory of a fit.
+    model : Objective
+        Log posterior, whose numbers of parameters and rows set the memory of a fit.
     data : RowData
         Data of the fits.
 
@@ -116,7 +139,7 @@ def chunks(model: MixtureModel, data: RowData) -> list[np.ndarray]:
 
 
 def _maximise(
-    model: MixtureModel,
+    model: Objective,
     theta: FloatArray,
     data: RowData,
     fixed: slice,
@@ -154,6 +177,7 @@ def _maximise(
         gradient[taken], information[taken] = terms[1][better], terms[2][better]
         # a small gain means that the information is too small along the step
         damping[active] *= np.where(gain > 0.5, 0.1, np.where(gain > 0.25, 1.0, 10.0))
+        np.maximum(damping, _SMALLEST_DAMPING, out=damping)
     converged = decrement <= tol
     return Optimum(theta, value, decrement, converged, iterations, information)
 
@@ -161,7 +185,11 @@ def _maximise(
 def _scoring_step(
     gradient: FloatArray, information: FloatArray, damping: FloatArray, fixed: slice
 ) -> tuple[FloatArray, FloatArray]:
-    """Damped step (G + lambda diag G)^-1 g and the rise g.step/2 it promises."""
+    """Damped step (G + lambda D)^-1 g and the rise g.step/2 it promises.
+
+    D is the diagonal of G, and no less than the curvature of the priors: where neither
+    data nor prior curve, as at the end of a log ratio, steps stay short all the same.
+    """
     gradient, information = gradient.copy(), information.copy()
     gradient[:, fixed] = 0.0
     information[:, fixed, :] = 0.0
@@ -169,6 +197,7 @@ def _scoring_step(
     index = np.arange(information.shape[1])
     diagonal = information[:, index, index]
     floor = 1e-12 * diagonal.max(axis=1, keepdims=True) + np.finfo(float).tiny
-    information[:, index, index] += damping[:, None] * diagonal + floor
+    scale = np.maximum(diagonal, _PRIOR_CURVATURE)
+    information[:, index, index] += damping[:, None] * scale + floor
     step = np.asarray(np.linalg.solve(information, gradient[:, :, None]))[:, :, 0]
     return step, 0.5 * np.einsum("bi,bi->b", gradient, step)

@@ -11,9 +11,7 @@ import numpy as np
 from sktamm._numerics import FloatArray, contrast_basis, softmax
 from sktamm.mixture import MixtureModel, RowData
 
-__all__ = ["GeneralTarget", "LinearTarget", "from_theta", "kappa_of", "make_target"]
-
-_SMALLEST_FRACTION = 1e-4
+__all__ = ["GeneralTarget", "LinearTarget", "free_fractions", "make_target"]
 
 
 def make_target(model: MixtureModel, data: RowData) -> "LinearTarget | GeneralTarget":
@@ -34,52 +32,13 @@ def make_target(model: MixtureModel, data: RowData) -> "LinearTarget | GeneralTa
     return (LinearTarget if model.is_linear else GeneralTarget)(model, data)
 
 
-def from_theta(
-    model: MixtureModel, theta: FloatArray, covariance: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Unconstrained start and covariance from a fit and its local covariance.
+def free_fractions(model: MixtureModel, position: FloatArray) -> FloatArray:
+    """Fractions at positions, kappa first and the dependent class left out.
 
-    Fractions within one standard error of a bound are moved away from it by as much,
-    where a log ratio has a curvature that can be used.
-
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    theta : ndarray of shape (n_datasets, n_params)
-        Fitted parameters.
-    covariance : ndarray of shape (n_datasets, n_params, n_params)
-        Their covariance.
-
-    Returns
-    -------
-    position : ndarray of shape (n_datasets, n_params)
-        Start.
-    position_covariance : ndarray of shape (n_datasets, n_params, n_params)
-        Covariance in unconstrained coordinates.
+    Shapes are (n_datasets, n_chains, n_params) and (n_datasets, n_chains, n_fractions).
     """
     n = model.n_fractions
-    spread = np.sqrt(np.einsum("bii->bi", covariance[:, :n, :n]))
-    free = theta[:, :n]
-    rest = 1.0 - free.sum(axis=1, keepdims=True)
-    floor = np.minimum(np.hstack([spread, spread.max(axis=1, keepdims=True)]), 0.2)
-    fractions = np.maximum(np.hstack([free, rest]), floor + _SMALLEST_FRACTION)
-    fractions /= fractions.sum(axis=1, keepdims=True)
-    contrast = contrast_basis(n + 1)
-    position = theta.copy()
-    position[:, :n] = np.log(fractions) @ contrast
-    # dy = V' diag(1/f) df with df_last = - sum of the others
-    change = np.vstack([np.eye(n), -np.ones(n)])
-    jacobian = np.einsum("kj,bk,km->bjm", contrast, 1.0 / fractions, change)
-    full = np.tile(np.eye(model.n_params), (theta.shape[0], 1, 1))
-    full[:, :n, :n] = jacobian
-    return position, full @ covariance @ full.swapaxes(1, 2)
-
-
-def kappa_of(model: MixtureModel, position: FloatArray) -> FloatArray:
-    """Kappa at positions, shape (n_datasets, n_chains, 1)."""
-    n = model.n_fractions
-    return softmax(position[..., :n] @ contrast_basis(n + 1).T)[..., :1]
+    return softmax(position[..., :n] @ contrast_basis(n + 1).T)[..., :n]
 
 
 class GeneralTarget:

@@ -20,14 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, positive_definite
 from sktamm.mixture._event_densities import (
     EventDensity,
     Moments,
     Sums,
     row_blocks,
 )
-from sktamm.mixture._model import Block, MixtureModel, RowData
+from sktamm.mixture._model import (
+    Block,
+    MixtureModel,
+    RowData,
+    near_simplex,
+)
 
 __all__ = ["EventMixture"]
 
@@ -279,13 +284,19 @@ class EventMixture(MixtureModel):
         self._add_information(information, theta)
         outside = ~np.isfinite(value)
         gradient[outside], information[outside] = 0.0, np.eye(self.n_params)
-        bad = np.flatnonzero(~_positive_definite(information))
+        bad = np.flatnonzero(~positive_definite(information))
         if bad.size:
             subset = data.take(bad)
             scores = -self._collect(theta[bad], subset, 2, scores_only=True)[2]
             self._add_information(scores, theta[bad])
             information[bad] = scores
         return value + self.log_prior(theta), gradient, information
+
+    def newton(
+        self, theta: FloatArray, data: RowData, information: FloatArray
+    ) -> FloatArray:
+        """Minus the Hessian, which steps take already where they can."""
+        return information
 
     def hessian(self, theta: FloatArray, data: RowData) -> FloatArray:
         """Exact Hessian of the log posterior, shape (n_fits, n_params, n_params)."""
@@ -339,7 +350,7 @@ class EventMixture(MixtureModel):
         value = np.zeros(n_fits)
         gradient = np.zeros((n_fits, self.n_params))
         hessian = np.zeros((n_fits, self.n_params, self.n_params))
-        inside = np.ones(n_fits, dtype=bool)
+        inside = near_simplex(self.fractions(theta))
         for rows in self._blocks(n_fits):
             block = self._rows(theta, at, data, rows)
             positive = (block.density > 0) & (block.density < _LARGEST_DENSITY)
@@ -476,8 +487,3 @@ def _outer(left: Moments, right: Moments, sums: Sums) -> FloatArray:
     out = second + first[:, :, None] * right.affine[:, None, :]
     out += left.affine[:, :, None] * tilted[:, None, :]
     return out
-
-
-def _positive_definite(matrices: FloatArray) -> NDArray[np.bool_]:
-    lowest = np.linalg.eigvalsh(matrices)[:, 0]
-    return lowest > 0.0

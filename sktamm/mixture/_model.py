@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.mixture._densities import ClassDensity, Evaluation
 from sktamm.mixture._penalties import Penalty
 
-__all__ = ["Block", "MixtureModel", "RowData"]
+__all__ = ["Block", "MixtureModel", "RowData", "near_simplex"]
+
+# Ten times the whole: unbiased estimates of a fraction scatter around [0, 1], and one
+# that lies further away than this knows nothing of it.
+_FARTHEST = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +111,9 @@ class MixtureModel:
         return self.n_params * (self.n_params + rows)
 
     def rounding(self, data: RowData) -> float:
-        """Noise of the log posterior from numbers stored in single precision."""
-        return 0.0
+        """Noise of the log posterior from the precision of its numbers."""
+        largest = float(np.abs(data.observed).sum(axis=1).max(initial=0.0))
+        return float(np.finfo(float).eps) * largest
 
     def linear_parts(self) -> tuple[list[FloatArray], list[FloatArray]]:
         """Component ratios and Dirichlet concentrations of every class, if linear.
@@ -204,7 +210,8 @@ class MixtureModel:
         total = np.einsum("bi,bi->b", data.observed, log_p)
         if data.expected is not None:
             total = total - np.einsum("bi,bi->b", data.expected, p)
-        return np.where(positive.all(axis=1), total, -np.inf)
+        inside = positive.all(axis=1) & near_simplex(state.fractions)
+        return np.where(inside, total, -np.inf)
 
     def _value(self, state: _State, theta: FloatArray, data: RowData) -> FloatArray:
         return self._log_likelihood(state, data) + self.log_prior(theta)
@@ -353,6 +360,12 @@ class MixtureModel:
         gradient = self._gradient(state, theta, data)
         return self._value(state, theta, data), gradient, information
 
+    def newton(
+        self, theta: FloatArray, data: RowData, information: FloatArray
+    ) -> FloatArray:
+        """Minus the Hessian, given what ``step_terms`` takes for it."""
+        return -self.hessian(theta, data)
+
     def prior_information(self, theta: FloatArray) -> FloatArray:
         """Precision that the prior adds, shape (n_fits, n_params, n_params)."""
         out = np.zeros((theta.shape[0], self.n_params, self.n_params))
@@ -404,6 +417,15 @@ class MixtureModel:
             if sign:
                 out[:, columns, j] += sign * cross
                 out[:, j, columns] += sign * cross
+
+
+def near_simplex(fractions: FloatArray) -> NDArray[np.bool_]:
+    """Whether fractions (n_fits, n_classes) are near enough to mean anything.
+
+    Data that do not tell classes apart leave free fractions undetermined, and rounding
+    would choose among them.
+    """
+    return np.asarray((np.abs(fractions) < _FARTHEST).all(axis=1), bool)
 
 
 def _gram(jacobian: FloatArray, weight: FloatArray) -> FloatArray:

@@ -7,16 +7,16 @@ from scipy import integrate, stats
 from sktamm.base import ComponentTable, Simulations
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference import BayesianInference
-from sktamm.inference._base import _local
+from sktamm.inference._base import local_fit
 from sktamm.inference._curve import kappa_curve
 from sktamm.inference._data import FitData
 from sktamm.inference._intervals import density_intervals, density_moments
 from sktamm.inference._optimise import maximise
+from sktamm.inference._simplex import OnSimplex
 from sktamm.inference._targets import (
     GeneralTarget,
     LinearTarget,
-    from_theta,
-    kappa_of,
+    free_fractions,
     make_target,
 )
 from sktamm.mixture import (
@@ -85,7 +85,7 @@ def _rows(model, kappa, n_events, n_fits=1, seed=0):
 def _posterior(model, rows):
     """Fine grid and log posterior of kappa by nested Laplace integration."""
     optimum = maximise(model, model.start(len(rows.observed)), rows)
-    fit = _local(
+    fit = local_fit(
         model, optimum, FitData(rows, rows.observed, rows.observed, rows.observed)
     )
     curve = kappa_curve(model, rows, optimum.theta, fit.covariance, BOUNDS, "marginal")
@@ -254,10 +254,10 @@ def test_the_fast_target_is_the_general_one(name):
 def test_positions_and_parameters_are_the_same_point(model):
     theta = model.start(1)
     theta[:, : model.n_fractions] = [0.3, 0.5][: model.n_fractions]
-    covariance = 1e-6 * np.eye(model.n_params)[None]
-    position, spread = from_theta(model, theta, covariance)
-    np.testing.assert_allclose(kappa_of(model, position[:, None])[0, 0, 0], 0.3)
-    assert (np.linalg.eigvalsh(spread) > 0).all()
+    position = OnSimplex(model).position(theta)
+    np.testing.assert_allclose(OnSimplex(model).theta(position), theta)
+    free = free_fractions(model, position[:, None])[0, 0]
+    np.testing.assert_allclose(free, theta[0, : model.n_fractions])
 
 
 def _table(templates, n_classes, weight):

@@ -6,7 +6,7 @@ from scipy import optimize, stats
 
 from sktamm.base import ComponentTable, Simulations
 from sktamm.inference import FrequentistInference
-from sktamm.inference._base import _made_regular
+from sktamm.inference._base import made_regular
 from sktamm.mixture import ExponentialForm, RidgePrior, SimulationsPrior
 
 BINS = 15
@@ -290,5 +290,5 @@ def test_too_few_iterations_are_flagged():
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e20])
 def test_covariance_of_a_singular_fit_is_finite(scale):
     information = scale * np.array([[[1.0, 1.0], [1.0, 1.0]]])
-    inverse = np.linalg.inv(_made_regular(information))
+    inverse = np.linalg.inv(made_regular(information))
     assert np.isfinite(inverse).all()
