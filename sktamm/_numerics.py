@@ -10,6 +10,7 @@ __all__ = [
     "normalise_exp",
     "positive_definite",
     "project_to_simplex",
+    "smallest_of",
     "softmax",
 ]
 
@@ -97,6 +98,20 @@ def project_to_simplex(fractions: ArrayLike) -> FloatArray:
     support = (ordered > thresholds).sum(axis=-1, keepdims=True)
     threshold = np.take_along_axis(thresholds, support - 1, axis=-1)
     return np.maximum(values - threshold, 0.0)
+
+
+def smallest_of(p_values: FloatArray, axis: int = 0) -> FloatArray:
+    """P-value of the smallest of independent p-values, 1 - (1 - min)^n (Sidak 1967).
+
+    Uniform where these are; those that are not a number do not count, and the answer is
+    not a number where none does.
+    """
+    known = np.isfinite(p_values)
+    n = known.sum(axis=axis)
+    lowest = np.where(known, p_values, 1.0).min(axis=axis)
+    certain = lowest >= 1.0
+    joint = -np.expm1(n * np.log1p(-np.where(certain, 0.5, lowest)))
+    return np.where(n > 0, np.where(certain, 1.0, joint), np.nan)
 
 
 def effective_size(weight_sum: ArrayLike, square_sum: ArrayLike) -> FloatArray:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._numerics import FloatArray, effective_size
+from sktamm._numerics import FloatArray, effective_size, smallest_of
 from sktamm.base import ComponentTable
 from sktamm.exceptions import (
     ConvergenceWarning,
+    EmptyBinWarning,
     RangeWarning,
     RatioWarning,
     SamplingWarning,
@@ -23,9 +24,13 @@ from sktamm.results import AdaptedTemplates, FractionResult, Profile
 __all__ = ["make_result", "warn_about"]
 
 _BAD_FIT = 1e-3
+# A blend of this p-value describes the data by being none of the simulations' kind.
+_EXCLUDED = 1e-5
 _FEW_ROWS = 200
 _MOST = 0.7
 _FAR = 2.0
+# Wherever a share of the events belongs, it moves kappa by no more than itself.
+_NOTICED = 0.1
 
 
 def _of(diagnostics: Mapping[str, NDArray], name: str, absent: float) -> NDArray:
@@ -37,9 +42,12 @@ _FLAGS = {
     "not_converged": lambda d: ~d["converged"],
     "singular": lambda d: d["singular"],
     "at_boundary": lambda d: d["at_boundary"],
-    "bad_fit": lambda d: d["goodness_of_fit"] < _BAD_FIT,
+    "bad_fit": lambda d: (
+        (d["goodness_of_fit"] < _BAD_FIT) | (d["prior_tension"] < _EXCLUDED)
+    ),
     "strained": lambda d: d["prior_tension"] < _BAD_FIT,
     "out_of_range": lambda d: d["out_of_range"],
+    "empty_bins": lambda d: d["unfilled"] > _NOTICED * d["std"],
     "unphysical": lambda d: np.abs(_of(d, "kappa", 0.5) - 0.5) > _FAR,
     "poor_reference": lambda d: _of(d, "reference_size", np.inf) < _FEW_ROWS,
     "uncertain_ratios": lambda d: (
@@ -93,7 +101,12 @@ def make_result(
     beyond = table.out_of_range
     if beyond is None:
         beyond = np.zeros(total.size, dtype=bool)
-    diagnostics = {**answer.diagnostics, "out_of_range": beyond}
+    unfilled = np.zeros(total.size) if table.unfilled is None else table.unfilled
+    diagnostics = {
+        **answer.diagnostics,
+        "out_of_range": beyond,
+        "unfilled": unfilled,
+    }
     diagnostics["span"] = _span(diagnostics)
     flags = _flags(
         {**diagnostics, "std": answer.std, "kappa": answer.kappa}, answer.kappa.size
@@ -120,14 +133,13 @@ def make_result(
 
 
 def _span(diagnostics: Mapping[str, NDArray]) -> FloatArray:
-    """P-value that the simulations span the data: Bonferroni's of rows and blend.
+    """P-value that the simulations span the data: the smaller one of rows and blend.
 
     Rows show a truth that no blend makes, the blend one that only an unlikely blend
     makes; unbinned data have no rows, and their blend speaks alone.
     """
     rows, blend = diagnostics["goodness_of_fit"], diagnostics["prior_tension"]
-    both = np.minimum(1.0, 2.0 * np.fmin(rows, blend))
-    return np.where(np.isnan(rows), blend, both)
+    return smallest_of(np.array([rows, blend]))
 
 
 def _flags(
@@ -172,6 +184,15 @@ def warn_about(result: FractionResult) -> None:
             "bin edges, or the support of the simulations, than simulated; check units "
             "and missing values, or choose range and flow.",
             RangeWarning,
+            stacklevel=3,
+        )
+    if count["empty_bins"]:
+        warnings.warn(
+            f"{count['empty_bins']} of {total} datasets hold up to "
+            f"{result.diagnostics['unfilled'].max():.2g} of their events in bins that "
+            "every simulation leaves empty, which were counted in the nearest bins; "
+            "use wider bins or more simulated events.",
+            EmptyBinWarning,
             stacklevel=3,
         )
     worst = float(result.diagnostics["span"].min())

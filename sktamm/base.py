@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ComponentTable", "RatioError", "ReferenceSample", "Simulations"]
+__all__ = [
+    "ComponentTable",
+    "NoiseShape",
+    "RatioError",
+    "ReferenceSample",
+    "Simulations",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -53,6 +59,25 @@ class RatioError:
     def take_rows(self, rows: NDArray[np.intp]) -> "RatioError":
         """Functions at some of the rows."""
         return replace(self, rows=self.rows[rows], smooth_rows=self.smooth_rows[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseShape:
+    """What smoothing leaves of the statistical errors of the central template.
+
+    In units of the errors before smoothing they have the covariance ``diag(own) + axes
+    axes'``: a share of every bin's own, and what the fitted smooth function spreads.
+
+    Attributes
+    ----------
+    own : ndarray of shape (n_rows,)
+        Variance that rows keep for themselves.
+    axes : ndarray of shape (n_rows, n_axes)
+        Errors common to many rows.
+    """
+
+    own: FloatArray
+    axes: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,11 +184,17 @@ class ComponentTable:
     out_of_range : ndarray of bool, shape (n_datasets,), or None
         Whether a dataset holds more events beyond the edges, or the support, of the
         simulations than they do.
+    unfilled : ndarray of shape (n_datasets,), or None
+        Share of the sum of weights of a dataset that lies in bins which no simulation
+        fills, and was counted in the nearest ones; None when rows are events.
     reference_sample : ReferenceSample or None
         Origin of the reference rows when they are simulated events, whose finite number
         is an error of its own.
     error : RatioError or None
         Error of learned log ratios; None when they are not learned.
+    noise_shapes : tuple of NoiseShape, one per class, or None
+        Correlations of the errors of smoothed templates; None when every row has its
+        own.
     """
 
     log_ratio: FloatArray
@@ -180,8 +211,10 @@ class ComponentTable:
     relative_variance: FloatArray | None
     binned: bool
     out_of_range: NDArray[np.bool_] | None = None
+    unfilled: FloatArray | None = None
     reference_sample: ReferenceSample | None = None
     error: RatioError | None = None
+    noise_shapes: tuple[NoiseShape, ...] | None = None
 
     @property
     def n_datasets(self) -> int:

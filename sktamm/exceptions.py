@@ -25,7 +25,7 @@ class SktammWarning(UserWarning):
 
 
 class EmptyBinWarning(SktammWarning):
-    """The target fills bins that every template leaves empty; they got the floor."""
+    """The target fills bins that no simulation does; the nearest bins got them."""
 
 
 class SingleSimulationWarning(SktammWarning):

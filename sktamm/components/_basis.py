@@ -5,14 +5,19 @@ total order, made orthonormal under the reference and orthogonal to the constant
 
     E_ref[psi_j] = 0,    E_ref[psi_j psi_k] = delta_jk,
 
-so that the coefficients of a log density are E_ref[psi_j ln p].
+so that the coefficients of a log density are E_ref[psi_j ln p]. Functions of one degree
+are made orthonormal symmetrically (Lowdin 1950), psi = R (E_ref[R R'])^(-1/2) with R
+the part of the normalised functions that lower degrees leave. The order and the scale
+of the coordinates then change nothing; a sequence would favour whoever comes first.
 """
 
 import itertools
 from dataclasses import dataclass
 from math import comb
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 from sklearn.base import BaseEstimator
 
@@ -24,6 +29,7 @@ __all__ = [
     "OrthonormalMap",
     "PolynomialBasis",
     "SplineBasis",
+    "degrees_of",
     "legendre_products",
     "low_degree",
     "multi_orders",
@@ -32,6 +38,7 @@ __all__ = [
     "orthonormalise",
 ]
 
+IntArray = NDArray[np.intp]
 _RANK_TOLERANCE = 1e-6
 _FEW = 70
 
@@ -74,6 +81,10 @@ class PolynomialBasis(BaseEstimator):
             )
         orders = multi_orders(coordinates.shape[1], self.degree)
         return legendre_products(coordinates, orders)
+
+    def degrees(self, n_coordinates: int) -> IntArray:
+        """Total degree of every function."""
+        return np.array([sum(o) for o in multi_orders(n_coordinates, self.degree)])
 
 
 class SplineBasis(BaseEstimator):
@@ -124,6 +135,12 @@ class SplineBasis(BaseEstimator):
         parts = [PolynomialBasis(self.interaction_degree).evaluate(coordinates)]
         return np.hstack(parts + splines)
 
+    def degrees(self, n_coordinates: int) -> IntArray:
+        """Degrees of the polynomials; one higher degree for all splines together."""
+        low = PolynomialBasis(self.interaction_degree).degrees(n_coordinates)
+        splines = n_coordinates * (self.n_knots + 2)
+        return np.concatenate([low, np.full(splines, self.interaction_degree + 1)])
+
 
 class NoBasis(BaseEstimator):
     """No smooth functions: the prior keeps to the span of the simulations.
@@ -152,6 +169,17 @@ class NoBasis(BaseEstimator):
             No columns.
         """
         return np.zeros((coordinates.shape[0], 0))
+
+    def degrees(self, n_coordinates: int) -> IntArray:
+        """None."""
+        return np.zeros(0, dtype=np.intp)
+
+
+def degrees_of(basis: Any, n_coordinates: int) -> IntArray | None:
+    """Degrees of the functions of a basis; None if an object of a user has none."""
+    if not hasattr(basis, "degrees"):
+        return None
+    return np.asarray(basis.degrees(n_coordinates), dtype=np.intp)
 
 
 def multi_orders(n_coordinates: int, degree: int) -> list[tuple[int, ...]]:
@@ -225,7 +253,10 @@ def legendre_products(
 
 
 def orthonormalise(
-    values: FloatArray, reference_values: FloatArray, reference_weight: FloatArray
+    values: FloatArray,
+    reference_values: FloatArray,
+    reference_weight: FloatArray,
+    degrees: IntArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Make functions orthonormal under the reference and orthogonal to one.
 
@@ -237,13 +268,15 @@ def orthonormalise(
         The same functions at the reference rows.
     reference_weight : ndarray of shape (n_reference,)
         Probabilities of the reference rows.
+    degrees : ndarray of int, shape (n_functions,), default=None
+        Ascending degrees, see `orthonormal_map`.
 
     Returns
     -------
     basis, reference_basis : ndarray of shape (n_rows, n_basis), (n_reference, n_basis)
         Functions in their given order; those that depend on earlier ones are left out.
     """
-    mapped = orthonormal_map(reference_values, reference_weight)
+    mapped = orthonormal_map(reference_values, reference_weight, degrees)
     return mapped.apply(values), mapped.apply(reference_values)
 
 
@@ -271,7 +304,9 @@ class OrthonormalMap:
 
 
 def orthonormal_map(
-    reference_values: FloatArray, reference_weight: FloatArray
+    reference_values: FloatArray,
+    reference_weight: FloatArray,
+    degrees: IntArray | None = None,
 ) -> OrthonormalMap:
     """Learn the map from functions at the reference rows.
 
@@ -281,6 +316,9 @@ def orthonormal_map(
         Functions at the reference rows.
     reference_weight : ndarray of shape (n_reference,)
         Probabilities of the reference rows.
+    degrees : ndarray of int, shape (n_functions,), default=None
+        Ascending degrees: functions of one degree are treated alike, after those of
+        lower ones. None takes every function after the ones before it.
 
     Returns
     -------
@@ -302,7 +340,26 @@ def orthonormal_map(
         kept = _independent(matrix, sizes)
         triangle = np.linalg.qr(matrix[:, kept], mode="r")
     triangle *= np.sign(np.diag(triangle))[:, None]
-    return OrthonormalMap(mean, kept, np.linalg.inv(triangle))
+    inverse = np.linalg.inv(triangle)
+    if degrees is not None:
+        axes = matrix[:, kept] @ inverse
+        for degree in np.unique(degrees[kept]):
+            own = np.flatnonzero(degrees[kept] == degree)
+            rest = axes[:, own].T @ matrix[:, degrees == degree]
+            inverse[:, own] = inverse[:, own] @ _symmetric(rest)
+    return OrthonormalMap(mean, kept, inverse)
+
+
+def _symmetric(rest: FloatArray) -> FloatArray:
+    """Rotation of axes (n, n) that treats functions (n, n_functions) on them alike.
+
+    The nearest to the functions, normalised, where these are independent; else their
+    principal axes.
+    """
+    norm = np.linalg.norm(rest, axis=0)
+    known = norm > _RANK_TOLERANCE * norm.max(initial=0.0)
+    left, _, right = np.linalg.svd(rest[:, known] / norm[known], full_matrices=False)
+    return left @ right if left.shape[0] == right.shape[1] else left
 
 
 def _independent(matrix: FloatArray, sizes: FloatArray) -> list[int]:

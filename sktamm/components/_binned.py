@@ -5,7 +5,6 @@ reference weight p_ref and the log ratio ln(p_k / p_ref) for component k.
 """
 
 import builtins
-import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, Literal, Self
@@ -15,14 +14,16 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from sktamm._numerics import FloatArray
-from sktamm.base import ComponentTable, Simulations
+from sktamm.base import ComponentTable, NoiseShape, Simulations
 from sktamm.components._basis import (
     NoBasis,
     PolynomialBasis,
     SplineBasis,
+    degrees_of,
     orthonormalise,
 )
-from sktamm.components._binning import Binning, Bins, Flow, make_binning
+from sktamm.components._binning import Bins, Flow, make_binning
+from sktamm.components._filled import filled_bins
 from sktamm.components._histogram import (
     HistogramTemplates,
     fill_templates,
@@ -33,7 +34,6 @@ from sktamm.components._support import leaves_support
 from sktamm.components._topics import TopicModel, topic_relative_variance
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import (
-    EmptyBinWarning,
     IncompatibleChoiceError,
     InvalidInputError,
 )
@@ -77,6 +77,10 @@ class TemplateComponents(BaseEstimator):
         Contents of the bins of every simulation.
     binning_ : Binning
         Bins.
+    rows_ : FilledBins
+        Bins that some simulation fills: the rows of the table.
+    coordinates_ : ndarray of shape (n_rows, n_features)
+        Their positions in [-1, 1].
     beyond_ : float
         Share of the simulated events beyond the edges.
 
@@ -128,15 +132,18 @@ class TemplateComponents(BaseEstimator):
             if self.range is not None or not isinstance(self.bins, Integral):
                 self.beyond_ = float(binning.beyond(events.X).mean())
             events = fill_templates(events, binning)
-        self.templates_ = _in_canonical_order(events)
         self.binning_ = events.binning
+        self.rows_, filled = filled_bins(events)
+        self.templates_ = _in_canonical_order(filled)
+        self.coordinates_ = self.rows_.coordinates()
         probability, variance = template_probabilities(self.templates_)
+        self.noise_shapes_: tuple[NoiseShape, ...] | None = None
         if self.smooth:
-            probability = smooth_templates(
+            probability, self.noise_shapes_ = smooth_templates(
                 probability,
                 variance,
                 self.templates_.source_class,
-                _coordinates(self.binning_),
+                self.coordinates_,
             )
         self.probability_ = probability
         self.reference_weight_ = probability.mean(axis=0)
@@ -153,11 +160,13 @@ class TemplateComponents(BaseEstimator):
         self.described_variance_ = variance
 
     def _fit_basis(self) -> None:
-        values = _make_basis(self.basis).evaluate(_coordinates(self.binning_))
-        self.basis_ = orthonormalise(values, values, self.reference_weight_)[1]
+        basis = _make_basis(self.basis)
+        values = basis.evaluate(self.rows_.bounded_coordinates())
+        degrees = degrees_of(basis, self.coordinates_.shape[1])
+        self.basis_ = orthonormalise(values, values, self.reference_weight_, degrees)[1]
 
     def rows(self, X: FloatArray) -> NDArray[np.intp]:
-        """Row of the table (bin) of every event, -1 for events left out.
+        """Row of the table (filled bin) of every event, -1 for events left out.
 
         Parameters
         ----------
@@ -167,9 +176,9 @@ class TemplateComponents(BaseEstimator):
         Returns
         -------
         index : ndarray of int, shape (n_events,)
-            Number of the bin.
+            Number of the row; the nearest one of events in bins that are none.
         """
-        return self.binning_.index(X)
+        return self.rows_.index(X)
 
     def table(
         self, target: TargetEvents | tuple[FloatArray, FloatArray]
@@ -184,16 +193,11 @@ class TemplateComponents(BaseEstimator):
         Returns
         -------
         table : ComponentTable
-            The waist of the hourglass.
-
-        Warns
-        -----
-        EmptyBinWarning
-            If the target fills bins that every simulation leaves empty; they take part
-            with the floor of half an effective event per class.
+            The waist of the hourglass. Contents of bins that no simulation fills count
+            in the nearest bins that one does.
         """
-        weight, variance = self._contents(target)
-        self._check_contents(weight)
+        weight, variance, unfilled = self._contents(target)
+        _check_contents(weight)
         log_ratio = self._log_ratio(self.component_probability_)
         described = self._log_ratio(self.described_probability_)
         simulations = Simulations(
@@ -220,6 +224,8 @@ class TemplateComponents(BaseEstimator):
             relative_variance=self._errors(self.relative_variance_),
             binned=True,
             out_of_range=self._out_of_range(target),
+            unfilled=unfilled / weight.sum(axis=1),
+            noise_shapes=self.noise_shapes_,
         )
 
     def _out_of_range(
@@ -263,12 +269,12 @@ class TemplateComponents(BaseEstimator):
             shape=self.binning_.shape,
             flow=self.binning_.flow == "bins",
             feature_names=names,
-            counts=table.row_weight,
-            variances=table.row_variance,
-            nominal=np.array(nominal),
-            simulated=self.probability_,
+            counts=self.rows_.spread(table.row_weight),
+            variances=self.rows_.spread(table.row_variance),
+            nominal=self.rows_.spread(np.array(nominal)),
+            simulated=self.rows_.spread(self.probability_),
             source_class=source_class,
-            adapted=density() * self.reference_weight_,
+            adapted=self.rows_.spread(density() * self.reference_weight_),
         )
 
     def _errors(self, variance: FloatArray) -> FloatArray | None:
@@ -280,29 +286,20 @@ class TemplateComponents(BaseEstimator):
 
     def _contents(
         self, target: TargetEvents | tuple[FloatArray, FloatArray]
-    ) -> tuple[FloatArray, FloatArray]:
-        if isinstance(target, TargetEvents):
-            return accumulate(self.rows(target.X), self.binning_.n_bins, target)
-        return target
-
-    def _check_contents(self, weight: FloatArray) -> None:
-        total = weight.sum(axis=1)
-        if not (total > 0).all():
-            bad = np.flatnonzero(~(total > 0))[0]
-            raise InvalidInputError(
-                "The target must have a positive sum of weights within the bins, but "
-                f"dataset number {bad} has {total[bad]:g}."
-            )
-        empty = self.templates_.empty_everywhere
-        filled = int(((weight != 0).any(axis=0) & empty).sum())
-        if filled:
-            warnings.warn(
-                f"The target fills {filled} of {empty.size} bins that every simulation "
-                "leaves empty; these bins got a floor of half an event per class, so "
-                "use wider bins or more simulated events.",
-                EmptyBinWarning,
-                stacklevel=2,
-            )
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Contents of the rows and their variances, and what bins without row hold."""
+        if not isinstance(target, TargetEvents):
+            weight, variance = target
+            unfilled = np.delete(weight, self.rows_.number, axis=1).sum(axis=1)
+            return self.rows_.gather(weight), self.rows_.gather(variance), unfilled
+        cell = self.binning_.index(target.X)
+        lost = self.rows_.are_unfilled(cell)
+        row = self.rows_.rows_of(cell)
+        content = accumulate(row, self.rows_.n_rows, target)
+        unfilled = np.zeros(target.n_datasets)
+        if lost.any():
+            unfilled = accumulate(np.where(lost, 0, -1), 1, target)[0][:, 0]
+        return *content, unfilled
 
 
 class TopicComponents(TemplateComponents):
@@ -375,11 +372,11 @@ class TopicComponents(TemplateComponents):
         sizes = [len(t) for t in topics]
         self.component_class_ = np.repeat(np.arange(len(sizes)), sizes)
         if self.smooth:
-            self.component_probability_ = smooth_templates(
+            self.component_probability_, self.noise_shapes_ = smooth_templates(
                 self.component_probability_,
                 self.relative_variance_,
                 self.component_class_,
-                _coordinates(self.binning_),
+                self.coordinates_,
             )
         self.source_weights_ = np.zeros((probability.shape[0], sum(sizes)))
         for c, part in enumerate(parts):
@@ -433,17 +430,15 @@ def _in_canonical_order(templates: HistogramTemplates) -> HistogramTemplates:
     return HistogramTemplates(**fields)
 
 
-def _coordinates(binning: Binning) -> FloatArray:
-    """Positions of the bins in [-1, 1]: their rank along every feature."""
-    axes = []
-    for edges in binning.edges:
-        n = edges.size - 1
-        centre = (np.arange(n) + 0.5) * (2.0 / n) - 1.0
-        if binning.flow == "bins":
-            centre = np.concatenate([[-1.0], centre, [1.0]])
-        axes.append(centre)
-    grids = np.meshgrid(*axes, indexing="ij")
-    return np.column_stack([grid.ravel() for grid in grids])
+def _check_contents(weight: FloatArray) -> None:
+    """Refuse datasets without a positive content."""
+    total = weight.sum(axis=1)
+    if not (total > 0).all():
+        bad = np.flatnonzero(~(total > 0))[0]
+        raise InvalidInputError(
+            "The target must have a positive sum of weights within the bins, but "
+            f"dataset number {bad} has {total[bad]:g}."
+        )
 
 
 def _make_basis(basis: Any) -> Any:

@@ -21,6 +21,7 @@ from sktamm.components._basis import (
     NoBasis,
     PolynomialBasis,
     SplineBasis,
+    degrees_of,
     low_degree,
     number_of_orders,
     orthonormal_map,
@@ -93,8 +94,12 @@ class EventBasis:
             size = self.max_functions - len(np.unique(source_class)) + 1
             self.chosen_ = _most_different(*part, source_class, max(size, 0))
             self.source_class_ = source_class
+        degrees = degrees_of(self.functions_, X.shape[1])
         values = self._with_classes(values[:, self.chosen_], log_ratio)
-        self.map_ = orthonormal_map(values, weight)
+        if degrees is not None:
+            first = np.zeros(values.shape[1] - self.chosen_.size, dtype=np.intp)
+            degrees = np.concatenate([first, degrees[self.chosen_]])
+        self.map_ = orthonormal_map(values, weight, degrees)
         return self.map_.apply(values)
 
     def evaluate(self, X: FloatArray, log_ratio: FloatArray) -> FloatArray:
@@ -103,7 +108,7 @@ class EventBasis:
         return self.map_.apply(self._with_classes(values[:, self.chosen_], log_ratio))
 
     def _with_classes(self, values: FloatArray, log_ratio: FloatArray) -> FloatArray:
-        """Differences of the classes first, where functions were left out."""
+        """Densities of the classes first, where functions were left out."""
         source_class = self.source_class_
         if source_class is None:
             return values
@@ -111,8 +116,8 @@ class EventBasis:
             np.exp(log_ratio[:, source_class == c]).mean(axis=1)
             for c in np.unique(source_class)
         ]
-        differences = [(mean - means[0]) / sum(means) for mean in means[1:]]
-        return np.column_stack([*differences, values])
+        shares = [mean / sum(means) for mean in means]
+        return np.column_stack([*shares, values])
 
     def _make(self, n_features: int) -> Any:
         if not isinstance(self.basis, str):

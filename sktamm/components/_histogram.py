@@ -16,7 +16,7 @@ Interface (https://uhi.readthedocs.io): ``axes``, ``values()`` and ``variances()
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,9 +49,9 @@ class HistogramTemplates:
 
     Attributes
     ----------
-    sum_of_weights : ndarray of shape (n_sources, n_bins)
+    sum_of_weights : ndarray of shape (n_sources, n_columns)
         Sum of weights, possibly negative in a bin.
-    sum_of_squares : ndarray of shape (n_sources, n_bins)
+    sum_of_squares : ndarray of shape (n_sources, n_columns)
         Sum of squared weights, the variance of ``sum_of_weights``.
     dropped : ndarray of shape (n_sources,)
         Sum of weights beyond the edges that was left out; zero unless flow is "drop".
@@ -67,6 +67,8 @@ class HistogramTemplates:
         Index of the class whose fraction is measured.
     paired : bool
         Whether equal ids in different classes mean the same simulation.
+    columns : ndarray of int, shape (n_columns,), or None
+        Bin of every column, in C order; None when the columns are all bins.
     """
 
     sum_of_weights: FloatArray
@@ -78,11 +80,29 @@ class HistogramTemplates:
     classes: NDArray
     positive: int
     paired: bool
+    columns: IntArray | None = None
 
     @property
     def empty_everywhere(self) -> NDArray[np.bool_]:
-        """Whether each bin, shape (n_bins,), is empty in every source."""
-        return np.all(self.sum_of_squares == 0, axis=0)
+        """Whether each column, shape (n_columns,), is empty in every source."""
+        filled = (self.sum_of_squares != 0) | (self.sum_of_weights != 0)
+        return ~filled.any(axis=0)
+
+    @property
+    def number(self) -> IntArray:
+        """Bin of every column."""
+        if self.columns is None:
+            return np.arange(self.sum_of_weights.shape[1])
+        return self.columns
+
+    def take_columns(self, index: IntArray) -> "HistogramTemplates":
+        """Some of the columns alone."""
+        return replace(
+            self,
+            sum_of_weights=self.sum_of_weights[:, index],
+            sum_of_squares=self.sum_of_squares[:, index],
+            columns=self.number[index],
+        )
 
 
 def fill_templates(events: SimulatedEvents, binning: Binning) -> HistogramTemplates:

@@ -222,8 +222,9 @@ def _binned(
     mixture = fractions @ components.probability_[unit]
     scale = variance.sum() / content.sum()
     pseudo = rng.multinomial(size, mixture / mixture.sum()) * scale
-    both = np.array([content, pseudo]), np.array([variance, pseudo * scale])
-    misfit = _misfit(part, part.components_.table(both))
+    both = np.array([[content, pseudo], [variance, pseudo * scale]])
+    both = components.rows_.spread(both)
+    misfit = _misfit(part, part.components_.table((both[0], both[1])))
     return float(misfit[0]), float(misfit[1])
 
 

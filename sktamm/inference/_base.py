@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy import stats
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
@@ -20,10 +19,16 @@ from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._curve import KappaCurve, kappa_curve
 from sktamm.inference._data import FitData, discounted, undiscounted
+from sktamm.inference._goodness import goodness_of_fit
 from sktamm.inference._march import event_curve
 from sktamm.inference._optimise import Objective, Optimum, maximise
 from sktamm.inference._simplex import OnSimplex
-from sktamm.mixture import EventMixture, MixtureModel, extra_variance
+from sktamm.mixture import (
+    EventMixture,
+    MixtureModel,
+    RowData,
+    extra_variance,
+)
 
 __all__ = [
     "Answer",
@@ -370,13 +375,18 @@ def _prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
     """P-value of the blend under its prior, the noise of the data included.
 
     The noise is that of a truth near the simulations: taken at the average simulation
-    and the fitted fractions. At the maximum itself a truth far outside could hide, for
-    amplitudes without bound are not determined either.
+    and the fitted fractions, from what rows expect there. At the maximum itself a truth
+    far outside could hide, for amplitudes without bound are not determined either, and
+    behind empty rows, which observed contents know nothing of.
     """
     theta = fit.optimum.theta
     centre = np.zeros_like(theta)
     centre[:, : model.n_fractions] = np.clip(theta[:, : model.n_fractions], 0.0, 1.0)
-    information = model.step_terms(centre, fit.data.rows)[2]
+    rows = fit.data.rows
+    if not isinstance(model, EventMixture):
+        unit = fit.data.unit
+        rows = RowData(unit * np.maximum(model.row_density(centre), 0.0), unit)
+    information = model.step_terms(centre, rows)[2]
     information += model.prior_information(theta) - model.prior_information(centre)
     covariance = np.asarray(np.linalg.inv(made_regular(information)), float)
     inflation: FloatArray | float = 1.0
@@ -387,22 +397,10 @@ def _prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
 
 
 def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:
-    """P-value of Pearson's chi2 of the rows, with effective degrees of freedom.
-
-    The parameters take tr(A^-1 (A - Q)) degrees, which a prior Q makes fewer than their
-    number. Only rows with an expected content of one or more count. Not a number for
-    unbinned data, whose rows expect nothing of their own.
-    """
+    """P-value of the rows; not a number for events, which expect nothing themselves."""
     if isinstance(model, EventMixture):
         return np.full(len(fit.mode), np.nan)
-    theta, rows = fit.optimum.theta, fit.data.rows
-    information = model.step_terms(theta, rows)[2]
-    prior = model.prior_information(theta)
-    used = np.linalg.solve(made_regular(information), prior)
-    n_effective = model.n_params - np.trace(used, axis1=1, axis2=2)
-    chi2, n_rows = pearson(model, fit)
-    degrees = np.maximum(n_rows - 1.0 - n_effective, 1.0)
-    return stats.chi2.sf(chi2, degrees)
+    return goodness_of_fit(model, fit.optimum.theta, fit.data)
 
 
 def pearson(model: MixtureModel, fit: Fit) -> tuple[FloatArray, FloatArray]:

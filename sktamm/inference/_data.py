@@ -17,12 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sktamm._numerics import FloatArray
-from sktamm.base import ComponentTable
+from sktamm.base import ComponentTable, NoiseShape
 from sktamm.mixture._model import MixtureModel, RowData
 
 __all__ = ["FitData", "discounted", "undiscounted"]
 
 _NEGLIGIBLE = 1e-3
+# Share of the absolute weights that has to be left for a ratio to mean anything.
+_MOSTLY_POSITIVE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,40 +41,62 @@ class FitData:
         Content expected of a mixture whose density is that of the reference.
     variance : ndarray of shape (n_fits, n_rows)
         Variance of ``content``, template errors included.
+    discount : ndarray of shape (n_fits, n_rows)
+        Events of the likelihood per sum of weights.
+    weight, weight_variance : ndarray of shape (n_fits, n_rows)
+        Sums of weights and of their squares.
+    expected : ndarray of shape (n_fits, n_rows)
+        ``unit`` in sums of weights.
+    noise_shapes : tuple of NoiseShape, one per class, or None
+        Correlations of the errors of the templates.
     """
 
     rows: RowData
     content: FloatArray
     unit: FloatArray
     variance: FloatArray
+    discount: FloatArray
+    weight: FloatArray
+    weight_variance: FloatArray
+    expected: FloatArray
+    noise_shapes: tuple[NoiseShape, ...] | None = None
 
 
 def undiscounted(table: ComponentTable, datasets: slice) -> FitData:
     """Data of some datasets of a table, without template errors."""
-    return _fit_data(table, datasets, None, 1.0)
+    weight, variance = table.row_weight[datasets], table.row_variance[datasets]
+    per_event = variance.sum(axis=1) / weight.sum(axis=1)
+    return _fit_data(table, datasets, per_event, None, 1.0)
 
 
 def _fit_data(
     table: ComponentTable,
     datasets: slice,
+    per_event: FloatArray,
     noise: FloatArray | None,
     density: FloatArray | float,
 ) -> FitData:
     """Data with the variance of the predictions, mu delta^2, in units of them."""
     weight, variance = table.row_weight[datasets], table.row_variance[datasets]
     total = weight.sum(axis=1, keepdims=True)
-    per_event = variance.sum(axis=1, keepdims=True) / total
     expected = np.zeros_like(weight)
     if table.binned:
         expected = total * table.reference_weight
-    if noise is None:
-        content = weight / per_event
-        rows = _bounded_rows(content, None, density)
-        return FitData(rows, content, expected / per_event, variance / per_event**2)
-    discount = 1.0 / (per_event + noise)
+    known = 0.0 if noise is None else noise
+    discount = 1.0 / (per_event[:, None] + known)
+    spread = discount**2 * (variance + expected * density * known)
     content, unit = discount * weight, discount * expected
-    spread = discount**2 * (variance + expected * density * noise)
-    return FitData(_bounded_rows(content, unit, density), content, unit, spread)
+    return FitData(
+        rows=_bounded_rows(content, None if noise is None else unit, density),
+        content=content,
+        unit=unit,
+        variance=spread,
+        discount=np.broadcast_to(discount, weight.shape),
+        weight=weight,
+        weight_variance=variance,
+        expected=expected,
+        noise_shapes=table.noise_shapes,
+    )
 
 
 def _bounded_rows(
@@ -114,11 +138,31 @@ def discounted(
         Data in Poisson form, with the expected totals of every row, if errors matter.
     """
     density = np.maximum(model.row_density(theta), 0.0)
+    per_event = _variance_per_event(table, datasets, model, theta)
     if not table.binned:
-        return _fit_data(table, datasets, None, density)
+        return _fit_data(table, datasets, per_event, None, density)
     total = table.row_weight[datasets].sum(axis=1, keepdims=True)
     mean = total * table.reference_weight * density
     noise = mean * model.statistical_variance(theta)
-    per_event = table.row_variance[datasets].sum(axis=1, keepdims=True) / total
-    matters = (noise > _NEGLIGIBLE * per_event).any()
-    return _fit_data(table, datasets, noise if matters else None, density)
+    matters = (noise > _NEGLIGIBLE * per_event[:, None]).any()
+    known = noise if matters else None
+    return _fit_data(table, datasets, per_event, known, density)
+
+
+def _variance_per_event(
+    table: ComponentTable, datasets: slice, model: MixtureModel, theta: FloatArray
+) -> FloatArray:
+    """Sum v_i u_i^2 / sum n_i u_i^2 of every dataset, u the score of kappa.
+
+    With it the likelihood has the width of the estimates (magnitude adjustment, Pauli,
+    Racugno and Ventura 2011): heavy weights matter where they tell classes apart.
+    """
+    weight, variance = table.row_weight[datasets], table.row_variance[datasets]
+    usual = variance.sum(axis=1) / weight.sum(axis=1)
+    if (weight == variance).all():
+        return usual
+    square = model.fraction_score(theta, np.maximum(weight, 0.0)) ** 2
+    matter = np.einsum("bi,bi->b", weight, square)
+    noise = np.einsum("bi,bi->b", variance, square)
+    safe = matter > _MOSTLY_POSITIVE * np.einsum("bi,bi->b", np.abs(weight), square)
+    return np.where(safe, noise / np.where(safe, matter, 1.0), usual)

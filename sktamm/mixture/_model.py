@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, smallest_of
 from sktamm.mixture._densities import ClassDensity, Evaluation
 from sktamm.mixture._penalties import Penalty
 
@@ -162,6 +162,26 @@ class MixtureModel:
         """p at the rows relative to the reference, shape (n_fits, n_rows)."""
         return self._state(theta).density
 
+    def fraction_score(self, theta: FloatArray, weight: FloatArray) -> FloatArray:
+        """Efficient score of kappa at the rows, the blends known, (n_fits, n_rows).
+
+        The score of kappa without what the other fractions explain of it; rows count
+        with the weights (n_fits, n_rows).
+        """
+        density = np.exp(self.class_log_density(theta))
+        total = np.einsum("bc,bci->bi", self.fractions(theta), density)
+        ratio = density / total[:, None]
+        scores = ratio[:, self.free_classes] - ratio[:, [self.dependent_class]]
+        information = np.einsum("bi,bji,bki->bjk", weight, scores, scores)
+        information += (
+            1e-9
+            * np.trace(information, axis1=1, axis2=2)[:, None, None]
+            * np.eye(self.n_fractions)
+        )
+        unit = np.eye(self.n_fractions)[:, :1]
+        direction = np.linalg.solve(information, np.tile(unit, (len(theta), 1, 1)))
+        return np.einsum("bj,bji->bi", direction[:, :, 0], scores)
+
     def statistical_variance(self, theta: FloatArray) -> FloatArray:
         """Relative variance of p_i from the finite statistics of the components.
 
@@ -175,12 +195,19 @@ class MixtureModel:
         variance : ndarray of shape (n_fits, n_rows)
             Sum_c (f_c q_c / p)^2 times the relative variance of q_c.
         """
+        return np.sum(np.square(self.class_errors(theta)), axis=0)
+
+    def class_errors(self, theta: FloatArray) -> list[FloatArray]:
+        """Relative statistical errors of p_i that every class makes, (n_fits, n_rows).
+
+        With the sign of the fraction: |f_c| q_c / p times the relative error of q_c.
+        """
         state = self._state(theta)
-        total = np.zeros_like(state.density)
+        out = []
         for c, density in enumerate(self.densities):
             share = state.fractions[:, c, None] * state.ratio[c]
-            total += share**2 * density.statistical_variance(state.parts[c])
-        return total
+            out.append(share * np.sqrt(density.statistical_variance(state.parts[c])))
+        return out
 
     # --------------------------------------------------------------- log posterior
     def _state(self, theta: FloatArray) -> _State:
@@ -257,7 +284,7 @@ class MixtureModel:
             columns = self.n_fractions + block.columns
             own = covariance[:, columns[:, None], columns]
             values.append(block.penalty.tension(params, own, inflation))
-        return np.minimum(1.0, len(values) * np.min(values, axis=0))
+        return smallest_of(np.array(values))
 
     def _residual(self, state: _State, data: RowData) -> FloatArray:
         """a_i - e_i p_i, the weight of d ln p_i in the gradient."""

@@ -55,7 +55,10 @@ class Penalty(Protocol):
         covariance: FloatArray,
         inflation: FloatArray | float = 1.0,
     ) -> FloatArray:
-        """P-value of what the data say of the parameters, their noise included."""
+        """P-value of what the data say of the parameters, their noise included.
+
+        Not a number where they say nothing, or no parameters are unlikely.
+        """
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Parameters drawn from the prior, shape (n, n_params)."""
@@ -158,8 +161,8 @@ class RidgePenalty(GaussianPenalty):
         covariance: FloatArray,
         inflation: FloatArray | float = 1.0,
     ) -> FloatArray:
-        """One: nothing is unlikely."""
-        return np.ones(params.shape[0])
+        """Not a number: nothing is unlikely."""
+        return np.full(params.shape[0], np.nan)
 
 
 class StudentPenalty(GaussianPenalty):
@@ -267,8 +270,8 @@ class DirichletPenalty:
         covariance: FloatArray,
         inflation: FloatArray | float = 1.0,
     ) -> FloatArray:
-        """One: a truth outside the simplex shows in the rows."""
-        return np.ones(params.shape[0])
+        """Not a number: a truth outside the simplex shows in the rows."""
+        return np.full(params.shape[0], np.nan)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Dirichlet draws in log-ratio coordinates."""

@@ -15,7 +15,7 @@ chi2 under a Gaussian prior (s = 1); under a Student t prior a mixture, over s ~
 Gamma(nu/2, nu/2), of sums of scaled chi2, taken as Satterthwaite does. Directions that
 the data know better than the prior (lambda > 1) and the others are judged apart: a
 small s may explain the first, whose size it is, but not the second, where a truth that
-no simulation resembles shows. The p-value is twice the smaller one.
+no simulation resembles shows. The p-value is that of the smaller one of the two.
 
 References
 ----------
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, smallest_of
 
 __all__ = ["Amplitudes", "amplitudes_of", "normal_tail", "student_tail"]
 
@@ -76,15 +76,15 @@ def amplitudes_of(
 
 
 def normal_tail(amplitudes: Amplitudes) -> FloatArray:
-    """P-value under a Gaussian prior, shape (n_fits,); one if nothing is known."""
+    """P-value under a Gaussian prior, (n_fits,); not a number if nothing is known."""
     values, noise, used = amplitudes
     size = used.sum(axis=1)
     total = (values**2 / (1.0 + noise)).sum(axis=1)
-    return np.where(size > 0, stats.chi2.sf(total, np.maximum(size, 1)), 1.0)
+    return np.where(size > 0, stats.chi2.sf(total, np.maximum(size, 1)), np.nan)
 
 
 def student_tail(amplitudes: Amplitudes, degrees: float) -> FloatArray:
-    """P-value under a Student t prior, one if nothing is known.
+    """P-value under a Student t prior; not a number if nothing is known.
 
     Parameters
     ----------
@@ -96,15 +96,16 @@ def student_tail(amplitudes: Amplitudes, degrees: float) -> FloatArray:
     Returns
     -------
     p_value : ndarray of shape (n_fits,)
-        Twice the smaller one of the well-known and the other directions.
+        Of the smaller one of the well-known and the other directions.
     """
     values, noise, used = amplitudes
     well = used & (noise < 1.0)
     weak = used & ~well
-    parts = [_mixture_tail(values, noise, u, degrees) for u in (well, weak)]
-    both = 2.0 * np.minimum(*parts)
-    one = np.minimum(*parts)
-    return np.minimum(1.0, np.where(well.any(axis=1) & weak.any(axis=1), both, one))
+    parts = [
+        np.where(u.any(axis=1), _mixture_tail(values, noise, u, degrees), np.nan)
+        for u in (well, weak)
+    ]
+    return smallest_of(np.array(parts))
 
 
 def _mixture_tail(

@@ -94,3 +94,24 @@ def test_a_cubic_is_reproduced_exactly(basis):
 def test_senseless_sizes_are_refused(basis):
     with pytest.raises(IncompatibleChoiceError, match="must be at least"):
         basis.evaluate(np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize("basis", [PolynomialBasis(3), SplineBasis(4)], ids=str)
+def test_the_order_and_the_scale_of_coordinates_change_nothing(basis):
+    """The functions are the same; only their numbers within a degree differ."""
+    rng = np.random.default_rng(2)
+    coordinates = rng.uniform(-0.8, 0.6, (300, 3)) ** [1, 3, 1]
+    weight = rng.dirichlet(np.ones(300))
+    order = [2, 0, 1]
+    moved = coordinates[:, order]
+    if isinstance(basis, PolynomialBasis):
+        moved = moved * [1.2, 0.5, 1.0] + [0.0, 0.3, -0.1]
+    degrees = basis.degrees(3)
+    first, second = (
+        orthonormalise(values, values, weight, degrees)[1]
+        for values in map(basis.evaluate, (coordinates, moved))
+    )
+    assert first.shape == second.shape
+    overlap = np.abs(first.T @ (weight[:, None] * second))
+    np.testing.assert_allclose(np.sort(overlap, axis=1)[:, -1], 1.0, atol=1e-6)
+    np.testing.assert_allclose(overlap.sum(axis=1), 1.0, atol=1e-4)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sktamm.components._smoothing import smooth_templates
+from sktamm.components import _smoothing
 
 SIDE = 10
 
@@ -25,6 +25,11 @@ def _smooth_truth(n_sources, spread, rng):
     return _normalised(slope @ x.T - 0.3 * x[:, 1] ** 2)
 
 
+def _smoothed(*arguments):
+    """Smoothed probabilities alone."""
+    return _smoothing.smooth_templates(*arguments)[0]
+
+
 def _observe(truth, n_events, rng):
     counts = rng.poisson(truth * n_events)
     probability = (counts + 0.5) / (counts + 0.5).sum(axis=1, keepdims=True)
@@ -35,7 +40,7 @@ def _smooth(truth, n_events, rng):
     """Raw and smoothed log errors, and the raw variances."""
     probability, variance = _observe(truth, n_events, rng)
     one_class = np.zeros(len(truth), dtype=int)
-    smooth = smooth_templates(probability, variance, one_class, _grid())
+    smooth = _smoothed(probability, variance, one_class, _grid())
     return np.log(probability / truth), np.log(smooth / truth), variance
 
 
@@ -69,7 +74,7 @@ def test_templates_of_huge_statistics_stay_as_they_are():
     rng = np.random.default_rng(2)
     truth = _normalised(0.5 * rng.normal(size=(3, SIDE**2)))
     variance = np.full(truth.shape, 1e-9)
-    smooth = smooth_templates(truth, variance, np.zeros(3, int), _grid())
+    smooth = _smoothed(truth, variance, np.zeros(3, int), _grid())
     np.testing.assert_allclose(smooth, truth, rtol=1e-6)
 
 
@@ -97,7 +102,7 @@ def test_a_large_sample_keeps_its_structure_beside_a_small_one():
     truth = _normalised(0.3 * rng.normal(size=(2, SIDE**2)))
     large, large_variance = _observe(truth[:1], 10_000_000, rng)
     small, small_variance = _observe(truth[1:], 1_000, rng)
-    smooth = smooth_templates(
+    smooth = _smoothed(
         np.vstack([large, small]),
         np.vstack([large_variance, small_variance]),
         np.zeros(2, int),
@@ -126,10 +131,10 @@ def test_classes_are_smoothed_apart():
     truth = _smooth_truth(6, 0.2, rng)
     probability, variance = _observe(truth, 5000, rng)
     classes = np.array([0, 0, 1, 1, 1, 2])
-    together = smooth_templates(probability, variance, classes, _grid())
+    together = _smoothed(probability, variance, classes, _grid())
     for c in range(3):
         rows = classes == c
-        alone = smooth_templates(
+        alone = _smoothed(
             probability[rows], variance[rows], np.zeros(rows.sum(), int), _grid()
         )
         np.testing.assert_allclose(together[rows], alone, rtol=1e-12)
@@ -140,5 +145,5 @@ def test_few_bins_pass(bins):
     probability = np.full((2, bins), 1.0 / bins)
     variance = np.full((2, bins), 0.01)
     coordinates = np.linspace(-1, 1, bins)[:, None] if bins > 1 else np.zeros((1, 1))
-    smooth = smooth_templates(probability, variance, np.zeros(2, int), coordinates)
+    smooth = _smoothed(probability, variance, np.zeros(2, int), coordinates)
     np.testing.assert_allclose(smooth, probability)

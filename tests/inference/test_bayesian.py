@@ -85,9 +85,7 @@ def _rows(model, kappa, n_events, n_fits=1, seed=0):
 def _posterior(model, rows):
     """Fine grid and log posterior of kappa by nested Laplace integration."""
     optimum = maximise(model, model.start(len(rows.observed)), rows)
-    fit = local_fit(
-        model, optimum, FitData(rows, rows.observed, rows.observed, rows.observed)
-    )
+    fit = local_fit(model, optimum, FitData(rows, *[rows.observed] * 7))
     curve = kappa_curve(model, rows, optimum.theta, fit.covariance, BOUNDS, "marginal")
     return curve.refine("marginal")
 

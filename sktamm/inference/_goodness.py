@@ -1,0 +1,180 @@
+r"""Goodness of fit of binned data: Pearson's chi2 with the distribution that it has.
+
+The residuals of a fit are linear in what is random, n - mu = (1 - B) u + b, with
+
+    u = dn - mu dl      fluctuations of the contents n and of the log templates l,
+    B = mu (S A^-1 S' D + 1'/N),    S the scores of the rows, D the discounts, and
+                                    A = S' D mu S + Q the expected information,
+    b = mu S A^-1 Q z   what the prior of precision Q takes from a truth z ~ N(0, 1/Q),
+
+so their covariance C follows from those of u and z. The statistic T = sum_g (n_g -
+mu_g)^2 / V_g is a sum of scaled chi2 under it; T is compared with the scaled chi2 of
+the same mean and variance (Satterthwaite 1946),
+
+    E T = tr(C / V),    Var T = 2 tr((C / V)^2) + sum_g C_gg^2 / (V_g^2 m_g),
+
+the last term being that of a Poisson content of m_g events. Smoothed templates err in
+few, common directions, most of which the fit absorbs; counting the errors of every bin
+in full, as the likelihood does, would make every fit look good.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from sktamm._numerics import FloatArray
+from sktamm.base import NoiseShape
+from sktamm.inference._data import FitData
+from sktamm.mixture import MixtureModel, RowData
+
+__all__ = ["goodness_of_fit"]
+
+# Fewest expected events of a group of rows (Cochran 1954).
+_FEWEST = 5.0
+_NO_FREEDOM = 1e-3
+_EVENTS_OF_THE_SCALE = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Innovation:
+    """Covariance of u of one fit: diag(own) + axes axes'."""
+
+    own: FloatArray
+    axes: FloatArray
+
+
+def goodness_of_fit(
+    model: MixtureModel, theta: FloatArray, data: FitData
+) -> FloatArray:
+    """P-value of Pearson's chi2 of every fit, uniform where the model is right.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Mixture of binned data.
+    theta : ndarray of shape (n_fits, n_params)
+        Fitted parameters.
+    data : FitData
+        Data of the fits.
+
+    Returns
+    -------
+    p_value : ndarray of shape (n_fits,)
+        Not a number where the fit leaves nothing to be tested; zero where it has
+        collapsed to one place, though the simulations fill several.
+    """
+    density = np.maximum(model.row_density(theta), 0.0)
+    scores = model.row_scores(theta)
+    prior = model.prior_information(theta)
+    expected = RowData(data.unit * density, data.unit)
+    covariance = np.linalg.pinv(model.step_terms(theta, expected)[2], hermitian=True)
+    errors = model.class_errors(theta)
+    out = np.full(len(theta), np.nan)
+    for b in range(len(theta)):
+        mean = data.expected[b] * density[b]
+        scale = _events_per_content(data, b)
+        if _collapsed(mean / scale, data.expected[b] / scale):
+            out[b] = 0.0
+            continue
+        noise = _innovation(mean, scale, [e[b] for e in errors], data.noise_shapes)
+        response = mean[:, None] * (scores[b] @ covariance[b])
+        response = np.column_stack([response, mean / data.expected[b].sum()])
+        pull = np.column_stack([data.discount[b][:, None] * scores[b], mean > 0])
+        out[b] = _p_value(
+            data.weight[b] - mean,
+            mean / scale,
+            noise,
+            response,
+            pull,
+            np.pad(prior[b], ((0, 1), (0, 1))),
+        )
+    return out
+
+
+def _collapsed(events: FloatArray, simulated: FloatArray) -> bool:
+    """Whether a fit expects events in one group, the simulations in three or more."""
+    return _group_starts(events).size == 1 and _group_starts(simulated).size > 2
+
+
+def _events_per_content(data: FitData, b: int) -> FloatArray:
+    """Variance per content of rows, that of all rows standing in for a few events."""
+    weight, variance = np.abs(data.weight[b]), data.weight_variance[b]
+    usual = variance.sum() / weight.sum()
+    stand_in = _EVENTS_OF_THE_SCALE * usual
+    return (variance + stand_in * usual) / (weight + stand_in)
+
+
+def _innovation(
+    mean: FloatArray,
+    scale: FloatArray,
+    errors: list[FloatArray],
+    shapes: tuple[NoiseShape, ...] | None,
+) -> _Innovation:
+    """Covariance of u: scaled Poisson contents, and templates class by class."""
+    own = mean * scale
+    axes = [np.zeros((mean.size, 0))]
+    for c, error in enumerate(errors):
+        moved = mean * error
+        if shapes is None:
+            own = own + moved**2
+            continue
+        own = own + moved**2 * shapes[c].own
+        axes.append(moved[:, None] * shapes[c].axes)
+    return _Innovation(own, np.hstack(axes))
+
+
+def _p_value(
+    residual: FloatArray,
+    events: FloatArray,
+    noise: _Innovation,
+    response: FloatArray,
+    pull: FloatArray,
+    prior: FloatArray,
+) -> float:
+    """P-value of one fit: C = diag(V) + Z K Z' in groups of rows."""
+    starts = _group_starts(events)
+
+    def grouped(values: FloatArray) -> FloatArray:
+        return np.add.reduceat(values, starts, axis=0)
+
+    spread = noise.own[:, None] * pull + noise.axes @ (noise.axes.T @ pull)
+    variance = grouped(noise.own)
+    root = np.sqrt(variance)[:, None]
+    columns = np.hstack([grouped(noise.axes), grouped(response), grouped(spread)])
+    columns /= root
+    kernel = _kernel(noise.axes.shape[1], pull.T @ spread + prior)
+    inner = kernel @ (columns.T @ columns)
+    mean = root.size + np.trace(inner)
+    square = root.size + 2.0 * np.trace(inner) + np.einsum("ij,ji->", inner, inner)
+    diagonal = 1.0 + np.einsum("gi,ij,gj->g", columns, kernel, columns)
+    square = 2.0 * square + (diagonal**2 / grouped(events)).sum()
+    if not mean > _NO_FREEDOM:
+        return float("nan")
+    statistic = (grouped(residual) ** 2 / variance).sum()
+    width = 0.5 * square / mean
+    return float(stats.chi2.sf(statistic / width, mean / width))
+
+
+def _kernel(n_axes: int, among: FloatArray) -> FloatArray:
+    """K of the axes of the noise, the responses, and the noise that they take out."""
+    n = len(among)
+    kernel = np.zeros((n_axes + 2 * n, n_axes + 2 * n))
+    kernel[:n_axes, :n_axes] = np.eye(n_axes)
+    own, taken = slice(n_axes, n_axes + n), slice(n_axes + n, None)
+    kernel[own, own] = among
+    kernel[own, taken] = kernel[taken, own] = -np.eye(n)
+    return kernel
+
+
+def _group_starts(events: FloatArray) -> np.ndarray:
+    """First rows of groups of neighbours that expect enough events each."""
+    starts, total = [0], 0.0
+    rest = float(events.sum())
+    for row, expected in enumerate(events):
+        if total >= _FEWEST and rest >= _FEWEST:
+            starts.append(row)
+            total = 0.0
+        total += expected
+        rest -= expected
+    return np.array(starts)
