@@ -33,6 +33,7 @@ __all__ = ["goodness_of_fit"]
 # Fewest expected events of a group of rows (Cochran 1954).
 _FEWEST = 5.0
 _NO_FREEDOM = 1e-3
+_INEXCUSABLE = 1e-6
 _EVENTS_OF_THE_SCALE = 5.0
 
 
@@ -77,7 +78,8 @@ def goodness_of_fit(
         if _collapsed(mean / scale, data.expected[b] / scale):
             out[b] = 0.0
             continue
-        noise = _innovation(mean, scale, [e[b] for e in errors], data.noise_shapes)
+        moved = [data.expected[b] * error[b] for error in errors]
+        noise = _innovation(mean, scale, moved, data.noise_shapes)
         response = mean[:, None] * (scores[b] @ covariance[b])
         response = np.column_stack([response, mean / data.expected[b].sum()])
         pull = np.column_stack([data.discount[b][:, None] * scores[b], mean > 0])
@@ -108,19 +110,18 @@ def _events_per_content(data: FitData, b: int) -> FloatArray:
 def _innovation(
     mean: FloatArray,
     scale: FloatArray,
-    errors: list[FloatArray],
+    moved: list[FloatArray],
     shapes: tuple[NoiseShape, ...] | None,
 ) -> _Innovation:
     """Covariance of u: scaled Poisson contents, and templates class by class."""
     own = mean * scale
     axes = [np.zeros((mean.size, 0))]
-    for c, error in enumerate(errors):
-        moved = mean * error
+    for c, error in enumerate(moved):
         if shapes is None:
-            own = own + moved**2
+            own = own + error**2
             continue
-        own = own + moved**2 * shapes[c].own
-        axes.append(moved[:, None] * shapes[c].axes)
+        own = own + error**2 * shapes[c].own
+        axes.append(error[:, None] * shapes[c].axes)
     return _Innovation(own, np.hstack(axes))
 
 
@@ -149,11 +150,12 @@ def _p_value(
     square = root.size + 2.0 * np.trace(inner) + np.einsum("ij,ji->", inner, inner)
     diagonal = 1.0 + np.einsum("gi,ij,gj->g", columns, kernel, columns)
     square = 2.0 * square + (diagonal**2 / grouped(events)).sum()
-    if not mean > _NO_FREEDOM:
-        return float("nan")
-    statistic = (grouped(residual) ** 2 / variance).sum()
-    width = 0.5 * square / mean
-    return float(stats.chi2.sf(statistic / width, mean / width))
+    statistic = float((grouped(residual) ** 2 / variance).sum())
+    if mean > _NO_FREEDOM:
+        width = 0.5 * square / mean
+        return float(stats.chi2.sf(statistic / width, mean / width))
+    # Nothing is free, or a fit at a wall has no linear response: what nobody can excuse.
+    return 0.0 if stats.chi2.sf(statistic, root.size) < _INEXCUSABLE else float("nan")
 
 
 def _kernel(n_axes: int, among: FloatArray) -> FloatArray:

@@ -195,18 +195,21 @@ class MixtureModel:
         variance : ndarray of shape (n_fits, n_rows)
             Sum_c (f_c q_c / p)^2 times the relative variance of q_c.
         """
-        return np.sum(np.square(self.class_errors(theta)), axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            errors = [e / self.row_density(theta) for e in self.class_errors(theta)]
+        return np.sum(np.square(errors), axis=0)
 
     def class_errors(self, theta: FloatArray) -> list[FloatArray]:
-        """Relative statistical errors of p_i that every class makes, (n_fits, n_rows).
+        """Statistical errors of p_i that every class makes, (n_fits, n_rows).
 
-        With the sign of the fraction: |f_c| q_c / p times the relative error of q_c.
+        With the sign of the fraction: f_c q_c times the relative error of q_c.
         """
         state = self._state(theta)
         out = []
         for c, density in enumerate(self.densities):
-            share = state.fractions[:, c, None] * state.ratio[c]
-            out.append(share * np.sqrt(density.statistical_variance(state.parts[c])))
+            part = state.parts[c]
+            relative = np.sqrt(density.statistical_variance(part))
+            out.append(state.fractions[:, [c]] * np.exp(part.log_density) * relative)
         return out
 
     # --------------------------------------------------------------- log posterior
