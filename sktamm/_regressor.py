@@ -26,6 +26,7 @@ from sktamm._choices import (
 )
 from sktamm._numerics import FloatArray, interval_score, project_to_simplex
 from sktamm._report import make_result, warn_about
+from sktamm._sklearn import refuse_cross_val_predict
 from sktamm._truth import owner, true_fraction
 from sktamm.base import ComponentTable
 from sktamm.components._histogram import (
@@ -295,6 +296,7 @@ class TAMMRegressor(BaseEstimator):
         interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
             Lower and upper ends, for one level or several; only if asked.
         """
+        refuse_cross_val_predict()
         levels = None if return_interval is None else check_levels(return_interval)
         result = self.infer(
             X, dataset=dataset, sample_weight=sample_weight, levels=levels

@@ -21,6 +21,7 @@ LAYERS = {
     "_numerics": 0,
     "_pseudo": 0,
     "_sklearn": 0,
+    "_counts": 0,
     "_validation": 0,
     "exceptions": 0,
     "results": 0,

@@ -20,6 +20,7 @@ from scipy import sparse, stats
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import refuse_cross_val_predict
 from sktamm._validation import check_sum, read_weight
 from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError
@@ -286,6 +287,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
             Outermost ends, for one level or several; only if asked.
         """
+        refuse_cross_val_predict()
         levels = () if return_interval is None else np.atleast_1d(return_interval)
         # No event observed is a result too.
         shape = getattr(dataset, "shape", np.shape(dataset))
