@@ -192,14 +192,15 @@ def result_to_json(
     Returns
     -------
     document : dict
-        Entries ``format``, ``method``, ``classes``, ``pos_label``, ``datasets`` and
-        ``provenance``; one entry of ``datasets`` per dataset.
+        Entries ``format``, ``method``, ``classes``, ``pos_label``, ``features``,
+        ``datasets`` and ``provenance``; one entry of ``datasets`` per dataset.
     """
     return {
         "format": {"name": "sktamm.FractionResult", "version": FORMAT_VERSION},
         "method": _plain(result.method),
         "classes": _plain(result.classes),
         "pos_label": _plain(result.pos_label),
+        "features": list(result.features),
         "datasets": [_dataset_to_json(result, i) for i in range(result.kappa.size)],
         "provenance": _plain(provenance),
     }

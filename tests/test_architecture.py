@@ -22,6 +22,7 @@ LAYERS = {
     "_pseudo": 0,
     "_sklearn": 0,
     "_counts": 0,
+    "_suspects": 0,
     "_validation": 0,
     "exceptions": 0,
     "results": 0,
@@ -33,6 +34,7 @@ LAYERS = {
     "inference": 3,
     "_ask": 4,
     "_choices": 4,
+    "_door": 4,
     "_regressor": 4,
     "_report": 4,
     "_truth": 4,
@@ -53,6 +55,7 @@ LAYERS = {
 FAMILY = {
     "_ask": "tamm",
     "_choices": "tamm",
+    "_door": "tamm",
     "_regressor": "tamm",
     "_report": "tamm",
     "_truth": "tamm",
