@@ -80,7 +80,7 @@ def look_at(sources: Any, names: tuple[str, ...]) -> SeenFeatures | None:
     """Warn about suspicious features of events; histograms have no rows to look at."""
     if not isinstance(sources, SimulatedEvents):
         return None
-    return warn_about_simulations(sources.X, sources.source, names)
+    return warn_about_simulations(sources.X, sources.source, names, stacklevel=5)
 
 
 def read_question(
@@ -119,7 +119,7 @@ def read_question(
         if seen is not None:
             one_each = target.counts is not None and np.ndim(dataset) == 1
             own = owner(target, dataset) if one_each else None
-            warn_about_target(target.X, own, seen)
+            warn_about_target(target.X, own, seen, stacklevel=5)
         return target, target.dataset_id
     if dataset is not None or sample_weight is not None:
         raise InvalidInputError(

@@ -70,7 +70,12 @@ class SeenFeatures:
 
 
 def warn_about_simulations(
-    X: FloatArray, source: IntArray, names: tuple[str, ...]
+    X: FloatArray,
+    source: IntArray,
+    names: tuple[str, ...] | None,
+    *,
+    constants: bool = True,
+    stacklevel: int = 3,
 ) -> SeenFeatures:
     """Warn about features of the simulations that look like bookkeeping.
 
@@ -80,8 +85,12 @@ def warn_about_simulations(
         Simulated events.
     source : ndarray of int, shape (n_events,)
         Simulation of every event.
-    names : tuple of str
-        Names of the features.
+    names : tuple of str or None
+        Names of the features; None is x0, x1, ...
+    constants : bool, default=True
+        Whether a feature of one value is suspected; four-vectors have them.
+    stacklevel : int, default=3
+        Where the warning points to, from this function: its caller's caller is 3.
 
     Returns
     -------
@@ -93,21 +102,22 @@ def warn_about_simulations(
     FeatureWarning
         If a feature looks like bookkeeping.
     """
+    names = names or tuple(f"x{j}" for j in range(X.shape[1]))
     reasons = {j: "its name" for j, name in enumerate(names) if _is_bookkeeping(name)}
     if X.shape[1] > 1:
         for j in set(range(X.shape[1])) - set(reasons):
-            value = _constants(X[:, j], source)
-            if value is not None:
-                reasons[j] = "one value in every simulation"
+            if _constants(X[:, j], source) is not None:
+                if constants:
+                    reasons[j] = "one value in every simulation"
             elif pattern := _pattern(X[:, j], source):
                 reasons[j] = f"{pattern} in the simulations"
-    _warn(reasons, names)
+    _warn(reasons, names, stacklevel)
     rows = _spread(len(X), _SAMPLE)
     return SeenFeatures(names, frozenset(reasons), X[rows], source[rows])
 
 
 def warn_about_target(
-    X: FloatArray, dataset: IntArray | None, seen: SeenFeatures
+    X: FloatArray, dataset: IntArray | None, seen: SeenFeatures, stacklevel: int = 3
 ) -> None:
     """Warn about features of the target that look like bookkeeping.
 
@@ -119,6 +129,8 @@ def warn_about_target(
         Dataset of every event; None for one.
     seen : SeenFeatures
         What the simulations looked like.
+    stacklevel : int, default=3
+        As for `warn_about_simulations`.
 
     Warns
     -----
@@ -140,10 +152,10 @@ def warn_about_target(
     # Events at one point are a strange target, which its goodness of fit tells.
     if all(value is not None for value in constant.values()):
         return
-    _warn(reasons, seen.names)
+    _warn(reasons, seen.names, stacklevel)
 
 
-def _warn(reasons: dict[int, str], names: tuple[str, ...]) -> None:
+def _warn(reasons: dict[int, str], names: tuple[str, ...], stacklevel: int) -> None:
     if not reasons:
         return
     shown = ", ".join(f"{names[j]!r} ({reasons[j]})" for j in sorted(reasons))
@@ -151,7 +163,7 @@ def _warn(reasons: dict[int, str], names: tuple[str, ...]) -> None:
         f"Features look like bookkeeping, not physics: {shown}. The fraction follows "
         "whatever differs between simulations and data; leave them out of X.",
         FeatureWarning,
-        stacklevel=6,
+        stacklevel=stacklevel + 1,
     )
 
 

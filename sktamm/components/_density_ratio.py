@@ -26,6 +26,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import get_feature_names
+from sktamm._suspects import warn_about_simulations
 from sktamm._validation import check_least, read_weight
 from sktamm.base import RatioError
 from sktamm.components._calibration import check_calibration, closure_table
@@ -187,6 +188,11 @@ class DensityRatio(BaseEstimator):
         IncompatibleChoiceError
             If the classifier has no ``predict_proba``, or takes no weights when they
             are given, or a setting has no meaning.
+
+        Warns
+        -----
+        FeatureWarning
+            If a feature looks like bookkeeping.
         """
         events = read_simulations(
             X, y, simulation=simulation, sample_weight=sample_weight
@@ -196,6 +202,7 @@ class DensityRatio(BaseEstimator):
             self.feature_names_in_ = np.asarray(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+        warn_about_simulations(events.X, events.source, names)
         return self.fit_events(events)
 
     def fit_events(self, events: SimulatedEvents) -> Self:
