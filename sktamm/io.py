@@ -265,7 +265,9 @@ def _dataset_to_json(result: FractionResult, i: int) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Recursively turn numpy values, mappings and sequences into JSON's own types."""
     if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
+        # Dates in nanoseconds would become integers.
+        times = value.dtype.kind in "mM"
+        value = (value.astype(str) if times else value).tolist()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -5,15 +5,27 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.datasets import make_blobs
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from sktamm import BinnedTopicTAMM, TAMMRegressor
 from sktamm._truth import owner, true_fraction
 from sktamm.baselines import SingleSimulation
+from sktamm.components import (
+    ClassifierEnsemble,
+    LightGBMRatioClassifier,
+    TorchMLPClassifier,
+    WifiEnsemble,
+)
 from sktamm.coverage import coverage_study
 from sktamm.events import read_simulations, read_sources, read_target
 from sktamm.exceptions import InvalidInputError
+from sktamm.io import result_to_json
 from sktamm.model_selection import CoverageScorer, LeaveSimulationsOut
-from sktamm.parametric import MomentMorphing
+from sktamm.parametric import (
+    MomentMorphing,
+    QuadraticRatioEstimator,
+    UnbinnedLikelihood,
+)
 
 BIG = 2**53
 X = np.arange(16.0).reshape(8, 2)
@@ -116,10 +128,13 @@ def test_dates_come_back_from_predictions():
     events, y = make_blobs(200, 1, centers=[[0.0], [3.0]], random_state=0)
     ids = np.arange(200) % 4
     tamm = TAMMRegressor(inference="frequentist", random_state=0)
-    days = pd.to_datetime(DAYS)[np.arange(200) % 2]
+    days = pd.to_datetime(DAYS).as_unit("ns")[np.arange(200) % 2]
     result = tamm.fit(events, days[y], simulation=ids).infer(events, dataset=days)
     assert [str(pd.Timestamp(day).date()) for day in result.dataset] == DAYS
     assert pd.Timestamp(result.pos_label) == pd.Timestamp(DAYS[1])
+    told = result_to_json(result)
+    assert [day["dataset"][:10] for day in told["datasets"]] == DAYS
+    assert told["pos_label"].startswith(DAYS[1])
     truth = true_fraction(
         read_target(events, n_features=1), days[y], result.classes, result.pos_label
     )
@@ -169,8 +184,24 @@ def test_masked_labels_are_refused_wherever_they_judge():
         CoverageScorer()(tamm, events, _masked(y))
     with pytest.raises(InvalidInputError, match="y must hold no masked entries"):
         coverage_study(tamm, events, _masked(y), kappas=[0.1], sizes=50, n_datasets=2)
+    for learner in (
+        MomentMorphing(),
+        LightGBMRatioClassifier(),
+        TorchMLPClassifier(),
+        ClassifierEnsemble(LogisticRegression()),
+        WifiEnsemble(LogisticRegression()),
+    ):
+        with pytest.raises(InvalidInputError, match="X must hold no masked entries"):
+            learner.fit(_masked(events), y)
+
+
+def test_masked_events_have_no_likelihood():
+    ratio = QuadraticRatioEstimator(LinearRegression())
+    X = np.random.default_rng(0).normal(size=(200, 1))
+    ratio.fit(X, np.hstack([X, X**2]))
+    UnbinnedLikelihood(ratio, include_rate=False).fit(X)
     with pytest.raises(InvalidInputError, match="X must hold no masked entries"):
-        MomentMorphing().fit(_masked(events), y)
+        UnbinnedLikelihood(ratio, include_rate=False).fit(_masked(X))
 
 
 @pytest.mark.parametrize(
