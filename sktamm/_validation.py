@@ -187,10 +187,8 @@ def refuse_masked(values: Any, name: str) -> None:
 
 
 def refuse_types(values: Any, name: str, kinds: str = "mMc") -> None:
-    """Refuse times, which would become integers, and complex numbers, their real part.
-
-    Times and durations are of the kinds M and m of numpy, complex numbers of c.
-    """
+    """Refuse times, which would become integers, and complex numbers."""
+    # Kinds of numpy: M and m are times and durations, c complex numbers.
     kind = getattr(getattr(values, "dtype", None), "kind", "")
     if kind and kind in kinds:
         raise InvalidInputError(

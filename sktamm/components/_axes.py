@@ -79,13 +79,7 @@ def _text(axis: Any, attribute: str) -> str:
 
 
 def common_names(histograms: Sequence[Any]) -> tuple[str, ...] | None:
-    """Names of the axes, or else their labels, on which all histograms agree.
-
-    Raises
-    ------
-    InvalidInputError
-        If histograms name an axis differently, for example in another order.
-    """
+    """Names of the axes, or else their labels, on which all must agree."""
     known = _names(histograms[0])
     for number, histogram in enumerate(histograms):
         own = _names(histogram)
