@@ -43,9 +43,9 @@ __all__ = [
 IntArray = NDArray[np.intp]
 # One class more is another set of templates: 100 classes are a number, not a label.
 _MOST_CLASSES = 100
-# Of 10 000 simulations, one fit of one dataset takes minutes (4 s for 2 000 with the
-# default settings of TAMMRegressor and one feature, growing as their square).
-_MOST_SIMULATIONS = 10_000
+# One dataset takes 4 s with 2 000 simulations, the default settings of TAMMRegressor
+# and one feature, and over 90 s with 6 000: it grows as their third power.
+_MOST_SIMULATIONS = 5_000
 # Fewer events than this are no simulation.
 _FEWEST_SIMULATED = 10
 Pairing = bool | Literal["auto"]
@@ -196,7 +196,7 @@ def read_simulations(
     sources = read_sources(
         y, simulation=simulation, pos_label=pos_label, paired=paired, n_events=len(X)
     )
-    _check_number(sources.n_sources, len(X))
+    _check_number(sources, len(X))
     weight = read_weight(sample_weight, len(X))
     if weight is not None:
         total = np.bincount(sources.source, weight, minlength=sources.n_sources)
@@ -439,13 +439,14 @@ def _enumerate(
     return pair, occurring // n_ids, occurring % n_ids
 
 
-def _check_number(n_sources: int, n_events: int) -> None:
+def _check_number(sources: Sources, n_events: int) -> None:
     """Refuse simulations that are too many, or too small, to be templates."""
-    check_shared(n_sources, n_events, "simulation", _FEWEST_SIMULATED)
-    if n_sources > _MOST_SIMULATIONS:
+    n_ids = len(set(scalars(sources.source_id)))
+    check_shared(n_ids, n_events, "simulation", _FEWEST_SIMULATED)
+    if sources.n_sources > _MOST_SIMULATIONS:
         raise InvalidInputError(
             f"simulation must hold at most {_MOST_SIMULATIONS} simulations of all "
-            f"classes, but it holds {n_sources}; merge those of one generator."
+            f"classes, but it holds {sources.n_sources}; merge those of one generator."
         )
 
 

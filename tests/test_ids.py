@@ -239,7 +239,7 @@ def test_an_id_per_event_is_refused_early():
         InvalidInputError, match=r"simulation must hold .* 20000 differ"
     ):
         BinnedTopicTAMM().fit(events, y, simulation=np.arange(n))
-    with pytest.raises(InvalidInputError, match="at most 10000 simulations"):
+    with pytest.raises(InvalidInputError, match="at most 5000 simulations"):
         read_simulations(np.zeros((2 * 10**5, 1)), np.arange(2 * 10**5) // 20 % 2,
                          simulation=np.arange(2 * 10**5) // 19)  # fmt: skip
     with pytest.raises(InvalidInputError, match="y must hold at most 100 classes"):

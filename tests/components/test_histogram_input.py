@@ -69,6 +69,17 @@ def test_a_bin_may_be_known_exactly_beside_others():
     np.testing.assert_allclose(variance[0], [1 / 41, 0, 0, 1 / 11], atol=1e-11)
 
 
+def test_bins_known_exactly_do_not_shrink_towards_the_class():
+    mixed = _Plain([40.0, 30.0, 20.0, 10.0], [800.0, 0.0, 0.0, 50.0])
+    other = _counts([100.0, 100.0, 900.0, 100.0])
+    templates = read_histograms(
+        [mixed, other, other], [0, 0, 1], simulation=["a", "b", "a"]
+    )
+    probability = template_probabilities(templates, strength=5.0)[0]
+    assert probability[0, 1] / probability[0, 2] == pytest.approx(1.5, rel=1e-12)
+    assert probability[0, 0] / probability[0, 1] != pytest.approx(4 / 3, rel=1e-2)
+
+
 def test_no_content_and_no_variance_is_no_event_or_no_content():
     some = np.array([0.0, 30.0, 30.0, 40.0])
     for make, error in ((_counts, 1.0), (_exact, 0.0)):
