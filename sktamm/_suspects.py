@@ -4,7 +4,8 @@ Such a column tells simulations from data, or classes from each other, by itself
 fraction of .9998 or .0001 follows. A feature is suspected that
 
 * has a name like weight, event, run or index,
-* has one value in every simulation, or in every dataset where simulations vary,
+* has one value in every simulation, but not the same in all, one in every dataset
+  where simulations vary, or one in all simulations that most of the target has not,
 * increases from row to row of every simulation or dataset,
 * holds whole numbers none of which repeats, where chance would repeat some.
 
@@ -106,8 +107,10 @@ def warn_about_simulations(
     reasons = {j: "its name" for j, name in enumerate(names) if _is_bookkeeping(name)}
     if X.shape[1] > 1:
         for j in set(range(X.shape[1])) - set(reasons):
-            if _constants(X[:, j], source) is not None:
-                if constants:
+            value = _constants(X[:, j], source)
+            if value is not None:
+                # The same value everywhere tells nothing apart.
+                if constants and np.ptp(value[source]) > 0:
                     reasons[j] = "one value in every simulation"
             elif pattern := _pattern(X[:, j], source):
                 reasons[j] = f"{pattern} in the simulations"
@@ -147,6 +150,8 @@ def warn_about_target(
         value = constant[j]
         if value is not None and _never_constant(value, group, j, seen):
             reasons[j] = "one value in every dataset, but not in the simulations"
+        elif _leaves_constant(X[:, j], seen.sample[:, j]):
+            reasons[j] = "one value in the simulations, others in the target"
         elif value is None and (pattern := _pattern(X[:, j], group)):
             reasons[j] = f"{pattern} in the target"
     # Events at one point are a strange target, which its goodness of fit tells.
@@ -214,6 +219,13 @@ def _pattern(column: FloatArray, group: IntArray) -> str:
     unlikely = pairs / (np.ptp(values) + 1.0) > -np.log(_CHANCE)
     distinct = (np.diff(ranked)[inside] != 0).all()
     return "whole numbers that never repeat" if unlikely and distinct else ""
+
+
+def _leaves_constant(column: FloatArray, simulated: FloatArray) -> bool:
+    """Whether the simulations have one value, and most of the target others."""
+    if min(column.size, simulated.size) < _FEWEST or np.ptp(simulated) > 0:
+        return False
+    return bool(np.mean(column[:_BLOCK] == simulated[0]) < 0.5)
 
 
 def _never_constant(

@@ -94,7 +94,6 @@ def _number_per_source(n):
 @pytest.mark.parametrize(
     ("column", "reason"),
     [
-        (lambda n: np.ones(n), "one value in every simulation"),
         (lambda n: 100.0 + _source(n), "one value in every simulation"),
         (lambda n: np.arange(n), "increasing from row to row"),
         (lambda n: _number_per_source(n), "increasing from row to row"),
@@ -103,7 +102,7 @@ def _number_per_source(n):
         (lambda n: np.random.default_rng(1).permutation(n // K)[_number_per_source(n)],
          "whole numbers that never"),
     ],
-    ids=["constant", "of source", "index", "of each", "time", "shuffled", "both"],
+    ids=["of source", "index", "of each", "time", "shuffled", "both"],
 )  # fmt: skip
 def test_bookkeeping_of_simulations(column, reason):
     X, source, names = _simulations(extra=column(N))
@@ -135,6 +134,18 @@ def test_bookkeeping_of_the_target(column, dataset, reason):
     target = np.column_stack([*_columns(N, 9).values(), column(N)])
     with pytest.warns(FeatureWarning, match=rf"physics: 'extra' \({reason}"):
         warn_about_target(target, dataset, seen)
+
+
+def test_a_constant_counts_where_the_target_has_other_values():
+    X, source, names = _simulations(extra=np.ones(N))
+    same = np.column_stack([*_columns(N, 9).values(), np.ones(N)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        seen = warn_about_simulations(X, source, names)
+        warn_about_target(same, None, seen)
+    for other in (np.full(N, 2.0), _columns(N, 3)["mass"]):
+        with pytest.warns(FeatureWarning, match=r"physics: 'extra' \(one value in"):
+            warn_about_target(np.column_stack([same[:, :-1], other]), None, seen)
 
 
 def test_what_the_simulations_explain_is_not_suspected():
