@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sktamm._numerics import FloatArray
+from sktamm._validation import find_labels
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["PROTOCOLS", "LabelledPool", "choose_fractions"]
@@ -107,13 +108,8 @@ class LabelledPool:
             is unusable, such as False with too few events.
         """
         weight = _check_weight(sample_weight, len(y))
-        events = tuple(np.flatnonzero(y == c) for c in classes)
-        unknown = np.setdiff1d(y, classes)
-        if unknown.size:
-            raise InvalidInputError(
-                f"y must hold classes seen at fit, {classes.tolist()}, got "
-                f"{unknown.tolist()[0]!r}."
-            )
+        label = find_labels(y, classes, "y", len(y))
+        events = tuple(np.flatnonzero(label == c) for c in range(len(classes)))
         missing = [
             c for c, index in zip(classes, events, strict=True) if not len(index)
         ]

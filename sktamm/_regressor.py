@@ -24,16 +24,14 @@ from sktamm._choices import (
     describe,
     seed_sequence,
 )
+from sktamm._door import look_at, read_question, read_training
 from sktamm._numerics import FloatArray, interval_score, project_to_simplex
 from sktamm._report import make_result, warn_about
+from sktamm._sklearn import refuse_cross_val_predict
 from sktamm._truth import owner, true_fraction
 from sktamm.base import ComponentTable
-from sktamm.components._histogram import (
-    is_histogram,
-    read_histograms,
-    target_from_histograms,
-)
-from sktamm.events import TargetEvents, read_simulations, read_target
+from sktamm.components._histogram import is_histogram
+from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
 from sktamm.inference._base import Answer
 from sktamm.mixture import MixtureModel
@@ -91,7 +89,8 @@ class TAMMRegressor(BaseEstimator):
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of str
-        Names of the features, when fitted on a data frame.
+        Names of the features, when fitted on a data frame or on histograms whose axes
+        have names or labels.
 
     See Also
     --------
@@ -181,24 +180,31 @@ class TAMMRegressor(BaseEstimator):
             If the input cannot be used; the sentence names argument, rule and value.
         IncompatibleChoiceError
             If the choices of the method do not go together.
+
+        Warns
+        -----
+        FeatureWarning
+            If a feature looks like bookkeeping, such as a weight or an event number.
+        VarianceWarning
+            If variances of histograms are unknown.
+        SingleSimulationWarning
+            If a class has one simulation.
         """
         check_level(self.level)
         seed_sequence(self.random_state)
         if self.n_jobs == 0:
             raise InvalidInputError("n_jobs must be None or a number but 0, got 0.")
         self._form_, self._prior_, self._inference_ = self._make_choices()
-        if is_histogram(X):
-            sources = self._read_histograms(X, y, simulation, sample_weight)
-        else:
-            sources = read_simulations(
-                X,
-                y,
-                simulation=simulation,
-                sample_weight=sample_weight,
-                pos_label=self.pos_label,
-                paired=self.paired,
-            )
-            self._set_features(sources.X.shape[1], sources.feature_names)
+        sources = read_training(
+            X,
+            y,
+            simulation=simulation,
+            sample_weight=sample_weight,
+            pos_label=self.pos_label,
+            paired=self.paired,
+            flow=getattr(self._make_components(), "flow", "drop"),
+        )
+        self._set_features(sources)
         self.classes_ = sources.classes
         self.pos_label_ = sources.classes[sources.positive]
         self.paired_ = sources.paired
@@ -207,32 +213,20 @@ class TAMMRegressor(BaseEstimator):
         self.components_ = self._make_components().fit(sources)
         return self
 
-    def _read_histograms(
-        self, X: Any, y: ArrayLike, simulation: Any, sample_weight: Any
-    ) -> Any:
-        if sample_weight is not None:
-            raise InvalidInputError(
-                "sample_weight must be None with histograms, which carry their own "
-                f"sums of weights, got {type(sample_weight).__name__}."
-            )
-        flow: Any = getattr(self._make_components(), "flow", "drop")
-        templates = read_histograms(
-            X,
-            y,
-            simulation=simulation,
-            pos_label=self.pos_label,
-            paired=self.paired,
-            flow=flow,
-        )
-        self._set_features(len(templates.binning.edges), None)
-        return templates
-
-    def _set_features(self, number: int, names: tuple[str, ...] | None) -> None:
+    def _set_features(self, sources: Any) -> None:
+        binned = not hasattr(sources, "X")
+        number = len(sources.binning.edges) if binned else sources.X.shape[1]
         self.n_features_in_ = number
-        if names is not None:
-            self.feature_names_in_ = np.asarray(names, dtype=object)
+        if sources.feature_names is not None:
+            self.feature_names_in_ = np.asarray(sources.feature_names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+        self._seen_ = look_at(sources, self._features())
+
+    def _features(self) -> tuple[str, ...]:
+        """Names of the features, x0, x1, ... where they have none."""
+        default = [f"x{j}" for j in range(self.n_features_in_)]
+        return tuple(str(n) for n in getattr(self, "feature_names_in_", default))
 
     def _make_components(self) -> Any:
         return choose("components", self.components)
@@ -295,6 +289,7 @@ class TAMMRegressor(BaseEstimator):
         interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
             Lower and upper ends, for one level or several; only if asked.
         """
+        refuse_cross_val_predict()
         levels = None if return_interval is None else check_levels(return_interval)
         result = self.infer(
             X, dataset=dataset, sample_weight=sample_weight, levels=levels
@@ -339,6 +334,10 @@ class TAMMRegressor(BaseEstimator):
             If the p-value "span" of a dataset is below 0.001 / n_datasets; see there.
         ConvergenceWarning
             If a fit did not converge.
+        FeatureWarning
+            If a feature of the target looks like bookkeeping.
+        VarianceWarning
+            If variances of histograms are unknown.
         """
         check_is_fitted(self)
         chosen = check_levels((self.level, 0.954) if levels is None else levels)
@@ -427,31 +426,29 @@ class TAMMRegressor(BaseEstimator):
         self, X: Any, dataset: Any, sample_weight: Any
     ) -> tuple[ComponentTable, NDArray]:
         """Table of the target and the names of its datasets."""
-        if not is_histogram(X):
-            target = self._read_target(X, dataset, sample_weight)
-            return self.components_.table(target), target.dataset_id
-        if dataset is not None or sample_weight is not None:
-            raise InvalidInputError(
-                "dataset and sample_weight must be None with histograms, which are one "
-                "dataset each and carry their own sums of weights."
-            )
-        if not hasattr(self.components_, "binning_"):
-            raise InvalidInputError(
-                "X must hold events for unbinned components, got histograms."
-            )
-        contents = target_from_histograms(X, self.components_.binning_)
-        return self.components_.table(contents), np.arange(len(contents[0]))
+        target, names = read_question(
+            X,
+            dataset,
+            sample_weight,
+            fitted=self._fitted(),
+            binning=getattr(self.components_, "binning_", None),
+            seen=getattr(self, "_seen_", None),
+        )
+        return self.components_.table(target), names
 
     def _read_target(self, X: Any, dataset: Any, sample_weight: Any) -> TargetEvents:
-        names = getattr(self, "feature_names_in_", None)
         return read_target(
-            X,
-            dataset=dataset,
-            sample_weight=sample_weight,
-            n_features=self.n_features_in_,
-            feature_names=None if names is None else tuple(names),
-            estimator_name=type(self).__name__,
+            X, dataset=dataset, sample_weight=sample_weight, **self._fitted()
         )
+
+    def _fitted(self) -> dict[str, Any]:
+        """What the target has to agree with."""
+        names = getattr(self, "feature_names_in_", None)
+        return {
+            "n_features": self.n_features_in_,
+            "feature_names": None if names is None else tuple(names),
+            "estimator_name": type(self).__name__,
+        }
 
     def _run(
         self, table: ComponentTable, levels: FloatArray
@@ -476,8 +473,7 @@ class TAMMRegressor(BaseEstimator):
         names: NDArray,
         levels: FloatArray,
     ) -> FractionResult:
-        default = [f"x{j}" for j in range(self.n_features_in_)]
-        features = getattr(self, "feature_names_in_", default)
+        features = self._features()
         return make_result(
             table,
             model,
@@ -490,8 +486,9 @@ class TAMMRegressor(BaseEstimator):
             templates=self.components_.adapted(
                 table,
                 lambda: np.exp(model.class_log_density(answer.theta)),
-                tuple(str(name) for name in features),
+                features,
             ),
+            features=features,
         )
 
     def __sklearn_tags__(self) -> Any:

@@ -68,6 +68,7 @@ def make_result(
     levels: FloatArray,
     method: Mapping[str, str],
     templates: AdaptedTemplates | None,
+    features: tuple[str, ...] = (),
 ) -> FractionResult:
     """Assemble the result record.
 
@@ -91,6 +92,8 @@ def make_result(
         The choices made.
     templates : AdaptedTemplates or None
         Templates before and after adapting.
+    features : tuple of str
+        Names of the features.
 
     Returns
     -------
@@ -129,6 +132,7 @@ def make_result(
         draws=answer.draws,
         profile=Profile(answer.curve_kappa, answer.curve_log_density),
         templates=templates,
+        features=features,
     )
 
 

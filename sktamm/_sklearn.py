@@ -1,12 +1,24 @@
 """The only door to scikit-learn's private helpers, so that one file follows changes."""
 
+import re
+import sys
+from collections.abc import Iterable
 from typing import Any
 
+import pandas as pd
 from sklearn.utils.validation import _check_feature_names, _get_feature_names
 
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["check_feature_names", "get_feature_names"]
+__all__ = [
+    "check_feature_names",
+    "check_names",
+    "get_feature_names",
+    "refuse_cross_val_predict",
+]
+
+# What pandas calls a column without a name, such as the index that ``to_csv`` writes.
+_NAMELESS = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?")
 
 
 def get_feature_names(X: Any) -> tuple[str, ...] | None:
@@ -21,9 +33,35 @@ def get_feature_names(X: Any) -> tuple[str, ...] | None:
     -------
     names : tuple of str or None
         Names of the columns when all of them are strings.
+
+    Raises
+    ------
+    InvalidInputError
+        If a column has no name, as an index written by ``to_csv`` has none, or two
+        have the same.
     """
+    _check_columns(getattr(X, "columns", ()))
     names = _get_feature_names(X)
     return None if names is None else tuple(names)
+
+
+def _check_columns(columns: Any) -> None:
+    if callable(columns) or not isinstance(columns, Iterable):
+        return
+    seen: set[Any] = set()
+    for j, name in enumerate(columns):
+        text = "" if name is None or name != name else name
+        if isinstance(text, str) and _NAMELESS.fullmatch(text):
+            raise InvalidInputError(
+                f"X must have a name for every column, but column {j} is {name!r}, as "
+                "an index written by to_csv() becomes; read it with index_col=0, or "
+                "leave it out."
+            )
+        if name in seen:
+            raise InvalidInputError(
+                f"X must have different names of columns, but {name!r} occurs twice."
+            )
+        seen.add(name)
 
 
 def check_feature_names(X: Any, fitted: tuple[str, ...] | None, owner: str) -> None:
@@ -41,8 +79,9 @@ def check_feature_names(X: Any, fitted: tuple[str, ...] | None, owner: str) -> N
     Raises
     ------
     InvalidInputError
-        If names are missing, unseen or in another order.
+        If names are missing, unseen, doubled or in another order.
     """
+    _check_columns(getattr(X, "columns", ()))
     estimator = type(owner, (), {})()
     if fitted is not None:
         estimator.feature_names_in_ = list(fitted)
@@ -50,3 +89,47 @@ def check_feature_names(X: Any, fitted: tuple[str, ...] | None, owner: str) -> N
         _check_feature_names(estimator, X, reset=False)
     except ValueError as error:
         raise InvalidInputError(str(error)) from error
+
+
+def check_names(
+    names: tuple[str, ...] | None, fitted: tuple[str, ...] | None, owner: str
+) -> None:
+    """Refuse names of axes as those of columns are refused.
+
+    Parameters
+    ----------
+    names : tuple of str or None
+        Names of the axes of a histogram.
+    fitted : tuple of str or None
+        Names seen at fit.
+    owner : str
+        Name of the estimator, for the message.
+    """
+    named = None if names is None else pd.DataFrame(columns=list(names))
+    check_feature_names(named, fitted, owner)
+
+
+def refuse_cross_val_predict() -> None:
+    """Refuse to be asked for one prediction per event by ``cross_val_predict``.
+
+    It joins the answers of the folds and fails in the middle of its own code; nothing
+    but the caller tells that it is the one who asks.
+
+    Raises
+    ------
+    InvalidInputError
+        If the calling ``predict`` was called by it, directly or through other code of
+        scikit-learn such as a Pipeline.
+    """
+    frame = sys._getframe(1).f_back
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if not module.startswith(("sklearn.", "sktamm.")):
+            return
+        if frame.f_code.co_name == "_fit_and_predict":
+            raise InvalidInputError(
+                "cross_val_predict must have one prediction per event, but predict "
+                "gives one value per dataset; use cross_validate with "
+                "LeaveSimulationsOut and CoverageScorer, or method='predict_proba'."
+            )
+        frame = frame.f_back

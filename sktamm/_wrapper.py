@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._choices import check_levels
 from sktamm._numerics import FloatArray, interval_score
+from sktamm._sklearn import refuse_cross_val_predict
 from sktamm._truth import true_fraction
 from sktamm.events import read_target
 from sktamm.results import FractionResult
@@ -79,6 +80,7 @@ class FractionWrapper(BaseEstimator):
             Lower and upper ends, for one level or several; only if asked.
         """
         check_is_fitted(self)
+        refuse_cross_val_predict()
         question = {"dataset": dataset, "sample_weight": sample_weight}
         if not return_std and return_interval is None:
             return self.estimator_.predict(X, **question)

@@ -14,15 +14,17 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from sktamm._counts import check_filled, read_datasets
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import check_feature_names, get_feature_names
 from sktamm._validation import (
-    are_counts,
+    check_shared,
     check_sums,
     encode,
     event_blocks,
     read_features,
     read_weight,
+    scalars,
 )
 from sktamm.exceptions import InvalidInputError
 
@@ -39,6 +41,13 @@ __all__ = [
 ]
 
 IntArray = NDArray[np.intp]
+# One class more is another set of templates: 100 classes are a number, not a label.
+_MOST_CLASSES = 100
+# One dataset takes 4 s with 2 000 simulations, the default settings of TAMMRegressor
+# and one feature, and over 90 s with 6 000: it grows as their third power.
+_MOST_SIMULATIONS = 5_000
+# Fewer events than this are no simulation.
+_FEWEST_SIMULATED = 10
 Pairing = bool | Literal["auto"]
 
 
@@ -187,6 +196,7 @@ def read_simulations(
     sources = read_sources(
         y, simulation=simulation, pos_label=pos_label, paired=paired, n_events=len(X)
     )
+    _check_number(sources, len(X))
     weight = read_weight(sample_weight, len(X))
     if weight is not None:
         total = np.bincount(sources.source, weight, minlength=sources.n_sources)
@@ -237,6 +247,11 @@ def read_sources(
         raise InvalidInputError(
             f"y must hold at least two classes, but it holds 1 class: {classes[0]}."
         )
+    if classes.size > _MOST_CLASSES:
+        raise InvalidInputError(
+            f"y must hold at most {_MOST_CLASSES} classes, but it holds "
+            f"{classes.size}; is it a number instead of a label?"
+        )
     if simulation is None:
         ids, number = np.zeros(1, dtype=np.intp), None
     else:
@@ -274,7 +289,8 @@ def read_target(
     dataset : array-like or sparse matrix, default=None
         None: all events are one dataset. Shape (n_events,): one id per event, one
         dataset per sorted unique id. Shape (n_events, n_datasets), dense, sparse or a
-        data frame: how many times each dataset holds each event.
+        data frame: how many times each dataset holds each event. A data frame of one
+        column, which may hold ids, is refused.
     sample_weight : array-like of shape (n_events,), default=None
         Event weights; negative ones are allowed.
     n_features : int
@@ -311,11 +327,11 @@ def read_target(
             f"X has {X.shape[1]} features, but {estimator_name} is expecting "
             f"{n_features} features as input."
         )
-    counts, dataset_id = _read_datasets(dataset, len(X))
+    counts, dataset_id = read_datasets(dataset, len(X))
     weight = read_weight(sample_weight, len(X))
     target = TargetEvents(X, weight, counts, dataset_id)
     if counts is not None and not may_be_empty:
-        _check_filled(np.asarray(counts.sum(axis=0)).ravel(), dataset_id)
+        check_filled(np.asarray(counts.sum(axis=0)).ravel(), dataset_id)
     if weight is not None and not may_be_empty:
         check_sums(dataset_sums(target)[0], lambda i: f"dataset {dataset_id[i]}")
     return target
@@ -408,15 +424,6 @@ def _spread(
     return np.multiply(dense.T, weight, order="C")
 
 
-def _check_filled(number: NDArray, dataset_id: NDArray) -> None:
-    empty = np.flatnonzero(number == 0)
-    if empty.size:
-        raise InvalidInputError(
-            f"dataset must give every dataset at least one event, but {empty.size} "
-            f"have none, the first is dataset {dataset_id[empty[0]]}."
-        )
-
-
 def _enumerate(
     label: IntArray, n_classes: int, number: IntArray | None, n_ids: int
 ) -> tuple[IntArray, IntArray, IntArray]:
@@ -430,6 +437,17 @@ def _enumerate(
     if occurring.size < present.size:
         pair = (np.cumsum(present) - 1)[pair]
     return pair, occurring // n_ids, occurring % n_ids
+
+
+def _check_number(sources: Sources, n_events: int) -> None:
+    """Refuse simulations that are too many, or too small, to be templates."""
+    n_ids = len(set(scalars(sources.source_id)))
+    check_shared(n_ids, n_events, "simulation", _FEWEST_SIMULATED)
+    if sources.n_sources > _MOST_SIMULATIONS:
+        raise InvalidInputError(
+            f"simulation must hold at most {_MOST_SIMULATIONS} simulations of all "
+            f"classes, but it holds {sources.n_sources}; merge those of one generator."
+        )
 
 
 def _read_pairing(
@@ -458,7 +476,7 @@ def _read_pairing(
 def _find_positive(classes: NDArray, pos_label: Any) -> int:
     if pos_label is None:
         return classes.size - 1
-    found = [i for i, label in enumerate(classes.tolist()) if label == pos_label]
+    found = [i for i, label in enumerate(scalars(classes)) if _is(label, pos_label)]
     if not found:
         raise InvalidInputError(
             f"pos_label must be one of the classes {classes.tolist()}, "
@@ -467,32 +485,7 @@ def _find_positive(classes: NDArray, pos_label: Any) -> int:
     return found[0]
 
 
-def _read_datasets(
-    dataset: Any, n_events: int
-) -> tuple[NDArray | sparse.csr_array | None, NDArray]:
-    if dataset is None:
-        return None, np.zeros(1, dtype=np.intp)
-    if sparse.issparse(dataset) or np.ndim(dataset) == 2:
-        return _read_counts(dataset, n_events)
-    ids, number = encode(dataset, "dataset", n_events)
-    entries = np.ones(n_events), number, np.arange(n_events + 1)
-    return sparse.csr_array(entries, shape=(n_events, ids.size)), ids
-
-
-def _read_counts(
-    dataset: Any, n_events: int
-) -> tuple[NDArray | sparse.csr_array, NDArray]:
-    is_sparse = sparse.issparse(dataset)
-    counts = sparse.csr_array(dataset) if is_sparse else np.asarray(dataset)
-    entries: Any = counts.data if is_sparse else counts
-    if counts.shape[0] != n_events or counts.shape[1] == 0:
-        raise InvalidInputError(
-            f"dataset must have one row for each of the {n_events} rows of X and at "
-            f"least one column, got shape {counts.shape}."
-        )
-    if counts.dtype.kind not in "biuf" or not are_counts(entries):
-        raise InvalidInputError(
-            "dataset must hold whole, non-negative numbers when it is a matrix of "
-            f"counts, got dtype {counts.dtype} with other entries."
-        )
-    return counts, np.asarray(getattr(dataset, "columns", range(counts.shape[1])))
+def _is(label: Any, given: Any) -> bool:
+    """Whether two labels are equal; nothing that is no label equals one."""
+    same = label == given
+    return bool(same) if isinstance(same, bool | np.bool_) else False

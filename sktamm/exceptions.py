@@ -7,6 +7,7 @@ __all__ = [
     "CheckpointError",
     "ConvergenceWarning",
     "EmptyBinWarning",
+    "FeatureWarning",
     "FitFailedWarning",
     "IncompatibleChoiceError",
     "InvalidInputError",
@@ -16,6 +17,7 @@ __all__ = [
     "SingleSimulationWarning",
     "SktammWarning",
     "SpanWarning",
+    "VarianceWarning",
     "WeightWarning",
 ]
 
@@ -26,6 +28,14 @@ class SktammWarning(UserWarning):
 
 class EmptyBinWarning(SktammWarning):
     """The target fills bins that no simulation does; the nearest bins got them."""
+
+
+class FeatureWarning(SktammWarning):
+    """A feature looks like bookkeeping, not physics: a weight, a number of the event.
+
+    Such a column tells simulations from data, or classes from each other, by itself,
+    and the fraction follows it. Leave it out; filter this class where it is physics.
+    """
 
 
 class SingleSimulationWarning(SktammWarning):
@@ -49,6 +59,10 @@ class SpanWarning(SktammWarning):
     hull one more simulation often leaves; the alarm is then right). Unbinned, the
     noise of the reference sample is counted, errors of the training are not.
     """
+
+
+class VarianceWarning(SktammWarning):
+    """The variances of a histogram are unknown; its contents were taken for counts."""
 
 
 class WeightWarning(SktammWarning):

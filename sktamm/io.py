@@ -192,14 +192,15 @@ def result_to_json(
     Returns
     -------
     document : dict
-        Entries ``format``, ``method``, ``classes``, ``pos_label``, ``datasets`` and
-        ``provenance``; one entry of ``datasets`` per dataset.
+        Entries ``format``, ``method``, ``classes``, ``pos_label``, ``features``,
+        ``datasets`` and ``provenance``; one entry of ``datasets`` per dataset.
     """
     return {
         "format": {"name": "sktamm.FractionResult", "version": FORMAT_VERSION},
         "method": _plain(result.method),
         "classes": _plain(result.classes),
         "pos_label": _plain(result.pos_label),
+        "features": list(result.features),
         "datasets": [_dataset_to_json(result, i) for i in range(result.kappa.size)],
         "provenance": _plain(provenance),
     }
@@ -264,7 +265,9 @@ def _dataset_to_json(result: FractionResult, i: int) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Recursively turn numpy values, mappings and sequences into JSON's own types."""
     if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
+        # Dates in nanoseconds would become integers.
+        times = value.dtype.kind in "mM"
+        value = (value.astype(str) if times else value).tolist()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -118,6 +118,9 @@ class FractionResult:
         Profile likelihood or marginal posterior of kappa.
     templates : AdaptedTemplates or None
         Templates before and after adapting; None when unbinned.
+    features : tuple of str
+        Names of the features that were used, x0, x1, ... where they have none; empty
+        when not known.
     """
 
     dataset: NDArray
@@ -137,6 +140,7 @@ class FractionResult:
     draws: tuple[NDArray, ...] | None = None
     profile: Profile | None = None
     templates: AdaptedTemplates | None = None
+    features: tuple[str, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """One row per dataset: kappa, error, intervals, events, diagnostics, flags.
@@ -162,6 +166,8 @@ class FractionResult:
     def summary(self) -> str:
         """Readable account of the measurement, a few lines per dataset."""
         lines = [", ".join(f"{k}: {v}" for k, v in self.method.items())]
+        if self.features:
+            lines.append(f"features: {', '.join(self.features)}")
         for i, name in enumerate(self.dataset):
             lines.append(self._headline(i, name))
             lines += [

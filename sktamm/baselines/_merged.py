@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from sktamm._validation import take_rows
+from sktamm._validation import scalars, take_rows
 from sktamm._wrapper import FractionWrapper
 from sktamm.components._histogram import is_histogram
 from sktamm.events import Sources, read_simulations, read_sources
@@ -192,13 +192,16 @@ class SingleSimulation(MergedBaseline):
             if all(np.array_equal(ids, known[0]) for ids in known):
                 return [known[0][rng.randint(known[0].size)]] * len(known)
             return [ids[rng.randint(ids.size)] for ids in known]
+        chosen = []
         for ids, label in zip(known, classes, strict=True):
-            if self.which not in ids.tolist():
+            places = [i for i, n in enumerate(scalars(ids)) if n == self.which]
+            if not places:
                 raise InvalidInputError(
                     "which must be 'first', 'random' or the id of a simulation of "
                     f"every class; class {label} has no simulation {self.which!r}."
                 )
-        return [self.which] * len(known)
+            chosen.append(ids[places[0]])
+        return chosen
 
 
 def _read_sources(

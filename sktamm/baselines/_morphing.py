@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._numerics import FloatArray
+from sktamm._validation import find_labels, read_ids, scalars
 from sktamm.base import ComponentTable
 from sktamm.baselines._base import (
     FixedMixture,
@@ -161,12 +162,13 @@ class TemplateMorphing(FractionBaseline):
             )
         moving = self.method == "moment"
         self._families_ = []
-        for c, label in enumerate(self.classes_):
+        label = find_labels(y, self.classes_, "y", None)
+        for c in range(self.classes_.size):
             points, shapes, noise = self._class_templates(c)
             if moving and len(points) > 1:
-                rows = np.asarray(y) == label
+                rows = label == c
                 own = None if sample_weight is None else np.asarray(sample_weight)[rows]
-                ids = np.asarray(simulation)[rows]
+                ids = read_ids(simulation, "simulation")[rows]
                 family = self._moved(np.asarray(X, dtype=float)[rows], ids, own)
             else:
                 family = polynomial_family(points, shapes, noise, self.max_power)
@@ -197,7 +199,7 @@ class TemplateMorphing(FractionBaseline):
         content = templates.sum_of_weights[own]
         total = content.sum(axis=1, keepdims=True)
         shapes, noise = content / total, templates.sum_of_squares[own] / total**2
-        ids = templates.source_id[own].tolist()
+        ids = scalars(templates.source_id[own])
         if len(ids) == 1 and self.parameters is None:
             return np.zeros((1, 1)), shapes, noise
         return self._settings(ids), shapes, noise
@@ -223,7 +225,7 @@ class TemplateMorphing(FractionBaseline):
     ) -> TemplateFamily:
         """Templates of moved events on a grid of settings, splines in between."""
         names, code = np.unique(ids, return_inverse=True)
-        points = self._settings(names.tolist())
+        points = self._settings(scalars(names))
         if points.shape[1] != 1:
             raise InvalidInputError(
                 "parameters must be one number per simulation for moment morphing, got "

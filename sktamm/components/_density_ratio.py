@@ -14,6 +14,7 @@ normalisation E_ref[r_k] = 1 is enforced on them.
 
 import copy
 from dataclasses import replace
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +26,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import get_feature_names
+from sktamm._suspects import warn_about_simulations
+from sktamm._validation import check_least, read_weight
 from sktamm.base import RatioError
 from sktamm.components._calibration import check_calibration, closure_table
 from sktamm.components._ensemble import ClassifierEnsemble
@@ -185,6 +188,11 @@ class DensityRatio(BaseEstimator):
         IncompatibleChoiceError
             If the classifier has no ``predict_proba``, or takes no weights when they
             are given, or a setting has no meaning.
+
+        Warns
+        -----
+        FeatureWarning
+            If a feature looks like bookkeeping.
         """
         events = read_simulations(
             X, y, simulation=simulation, sample_weight=sample_weight
@@ -194,6 +202,7 @@ class DensityRatio(BaseEstimator):
             self.feature_names_in_ = np.asarray(names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
+        warn_about_simulations(events.X, events.source, names)
         return self.fit_events(events)
 
     def fit_events(self, events: SimulatedEvents) -> Self:
@@ -237,18 +246,13 @@ class DensityRatio(BaseEstimator):
             raise IncompatibleChoiceError(
                 f"ensemble must be 'mean' or 'wifi', got {self.ensemble!r}."
             )
-        if not 0.0 < float(self.holdout) < 1.0:
+        if not (isinstance(self.holdout, Real) and 0.0 < self.holdout < 1.0):
             raise IncompatibleChoiceError(
                 f"holdout must be between 0 and 1, got {self.holdout!r}."
             )
-        if self.cv is not None and int(self.cv) < 2:
-            raise IncompatibleChoiceError(
-                f"cv must be None or at least 2 folds, got {self.cv!r}."
-            )
-        if int(self.n_reference) < 2:
-            raise IncompatibleChoiceError(
-                f"n_reference must be at least 2, got {self.n_reference!r}."
-            )
+        if self.cv is not None:
+            check_least("cv", self.cv, 2, "None or at least 2 folds")
+        check_least("n_reference", self.n_reference, 2)
 
     def _make_ensemble(self) -> ClassifierEnsemble:
         classifier = make_classifier(self.classifier, self.progress)
@@ -480,7 +484,8 @@ class DensityRatio(BaseEstimator):
                     f"class {label}."
                 )
             column[i] = np.flatnonzero(match)[0]
-        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight)
+        weight = read_weight(sample_weight, len(X))
+        weight = np.ones(len(X)) if weight is None else weight
         members = np.zeros((len(X), 0, 0), np.float32)
         held = HeldOut(X, column[given.source], weight, members)
         return replace(held, weight=held.balanced(self.sources_.size))

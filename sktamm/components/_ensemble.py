@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from sktamm._validation import read_weight
+from sktamm._validation import read_weight, refuse_masked
 from sktamm.components._classifiers import (
     accepts_sample_weight,
     check_accepts_weights,
@@ -214,6 +214,8 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             )
 
     def _read(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
+        refuse_masked(X, "X")
+        refuse_masked(y, "y")
         if hasattr(X, "iloc"):  # a Pipeline may choose columns by their names
             X, y = validate_data(self, X, y, skip_check_array=True)
             y = column_or_1d(y)
@@ -223,6 +225,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return X, np.asarray(y)
 
     def _read_features(self, X: Any, *, reset: bool) -> Any:
+        refuse_masked(X, "X")
         skip = hasattr(X, "iloc")
         return validate_data(self, X, reset=reset, skip_check_array=skip)
 

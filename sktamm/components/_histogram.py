@@ -15,7 +15,7 @@ Interface (https://uhi.readthedocs.io): ``axes``, ``values()`` and ``variances()
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,13 +23,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._validation import BLOCK_SIZE, event_blocks
+from sktamm.components._axes import (
+    check_same_axes,
+    common_names,
+    edges_of,
+    treat_flow,
+    with_flow_bins,
+)
 from sktamm.components._binning import Binning, Flow, make_binning
 from sktamm.events import Pairing, SimulatedEvents, Sources, read_sources
-from sktamm.exceptions import InvalidInputError, WeightWarning
+from sktamm.exceptions import InvalidInputError, VarianceWarning, WeightWarning
 
 __all__ = [
     "Binning",
     "HistogramTemplates",
+    "as_histograms",
     "class_probabilities",
     "fill_templates",
     "is_histogram",
@@ -38,6 +46,10 @@ __all__ = [
     "target_from_histograms",
     "template_probabilities",
 ]
+
+# Effective events of a bin that is known exactly: more than any simulation has, and
+# few enough for its roots, logarithms and ratios to keep their digits.
+_EXACT = 1e12
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -69,6 +81,8 @@ class HistogramTemplates:
         Whether equal ids in different classes mean the same simulation.
     columns : ndarray of int, shape (n_columns,), or None
         Bin of every column, in C order; None when the columns are all bins.
+    feature_names : tuple of str or None
+        Names of the axes of histograms; None of events.
     """
 
     sum_of_weights: FloatArray
@@ -81,6 +95,7 @@ class HistogramTemplates:
     positive: int
     paired: bool
     columns: IntArray | None = None
+    feature_names: tuple[str, ...] | None = None
 
     @property
     def empty_everywhere(self) -> NDArray[np.bool_]:
@@ -148,7 +163,11 @@ def fill_templates(events: SimulatedEvents, binning: Binning) -> HistogramTempla
 
 
 def _make_templates(
-    sums: FloatArray, squares: FloatArray, binning: Binning, sources: Sources
+    sums: FloatArray,
+    squares: FloatArray,
+    binning: Binning,
+    sources: Sources,
+    feature_names: tuple[str, ...] | None = None,
 ) -> HistogramTemplates:
     inside = sums[:, :-1].copy()
     total = inside.sum(axis=1)
@@ -168,6 +187,7 @@ def _make_templates(
         classes=sources.classes,
         positive=sources.positive,
         paired=sources.paired,
+        feature_names=feature_names,
     )
 
 
@@ -222,7 +242,8 @@ def template_probabilities(
         Positive probabilities; rows sum to one.
     relative_variance : ndarray of shape (n_sources, n_bins)
         Squared relative statistical error, 1 / (n + a) with n = (sum w)^2 / sum w^2 of
-        the bin, its effective number of events.
+        the bin, its effective number of events. Bins known exactly, and the empty ones
+        of a template that is, have 1e-12.
 
     Warns
     -----
@@ -244,8 +265,13 @@ def template_probabilities(
     observed = n_effective * content / content.sum(axis=1, keepdims=True)
     # p_ki proportional to P_i (n_ki + a) / (N_k P_i + a)
     probability = pooled * (observed + strength) / (n_effective * pooled + strength)
-    probability /= probability.sum(axis=1, keepdims=True)
     n_bin = np.divide(content**2, squares, out=np.zeros_like(sums), where=squares > 0)
+    known = n_bin > 0.5 * _EXACT
+    probability[known] = (observed / n_effective)[known]
+    probability /= probability.sum(axis=1, keepdims=True)
+    # Zero without an error means no events yet, but in an exact template no content.
+    exact = np.all(known | (content == 0), axis=1)
+    n_bin[exact] = _EXACT
     return probability, 1 / (n_bin + strength)
 
 
@@ -288,8 +314,10 @@ def read_histograms(
     Parameters
     ----------
     histograms : sequence of n_histograms histograms
-        All with the same axes, regular or variable. Where ``variances()`` is None the
-        contents are taken for counts. Histograms of the same source are added.
+        All with the same axes, continuous, integer or boolean. Where ``variances()``
+        is None the contents are taken for counts, with a warning; a bin with content
+        and a variance of zero is known exactly. Histograms of the same source are
+        added.
     y : array-like of shape (n_histograms,)
         Class label of each histogram.
     simulation : array-like of shape (n_histograms,), default=None
@@ -310,14 +338,20 @@ def read_histograms(
     Raises
     ------
     InvalidInputError
-        If axes differ or are categorical, or contents cannot be used.
+        If axes differ, in edges or names, or are categorical, or contents cannot be
+        used.
+
+    Warns
+    -----
+    VarianceWarning
+        If variances are unknown.
 
     Notes
     -----
     Most histogram libraries put an event at the very last edge into the overflow bin;
     `Binning` puts it into the last bin.
     """
-    histograms = _as_list(histograms)
+    histograms = as_histograms(histograms)
     sources = read_sources(
         y,
         simulation=simulation,
@@ -325,14 +359,16 @@ def read_histograms(
         paired=paired,
         n_events=len(histograms),
     )
-    binning = Binning(edges=_edges_of(histograms[0], 0), flow=flow)
+    binning = Binning(edges=edges_of(histograms[0], 0), flow=flow)
+    values, variances = _read_contents(histograms, binning, simulated=True)
     shape = (sources.n_sources, binning.n_bins + 1)
     sums, squares = np.zeros(shape), np.zeros(shape)
-    for i, histogram in enumerate(histograms):
-        values, variances = _read_content(histogram, binning, i)
-        sums[sources.source[i]] += values
-        squares[sources.source[i]] += variances
-    return _make_templates(sums, squares, binning, sources)
+    np.add.at(sums, sources.source, values)
+    np.add.at(squares, sources.source, variances)
+    exact = (squares == 0) & (sums != 0)
+    squares[exact] = sums[exact] ** 2 / _EXACT
+    names = common_names(histograms)
+    return _make_templates(sums, squares, binning, sources, names)
 
 
 def target_from_histograms(
@@ -358,20 +394,27 @@ def target_from_histograms(
     ------
     InvalidInputError
         If axes differ from the binning, or contents cannot be used.
+
+    Warns
+    -----
+    VarianceWarning
+        If variances are unknown, or zero where there is content; contents are then
+        taken for counts.
     """
-    histograms = _as_list(histograms)
-    content = np.array([_read_content(h, binning, i) for i, h in enumerate(histograms)])
-    total = content[:, 0, :-1].sum(axis=1)
+    histograms = as_histograms(histograms)
+    values, variances = _read_contents(histograms, binning, simulated=False)
+    total = values[:, :-1].sum(axis=1)
     bad = np.flatnonzero(total <= 0)
     if bad.size:
         raise InvalidInputError(
             "histograms must hold a positive sum of weights, but histogram "
             f"{bad[0]} holds {total[bad[0]]:g} within the edges."
         )
-    return content[:, 0, :-1].copy(), content[:, 1, :-1].copy()
+    return values[:, :-1].copy(), variances[:, :-1].copy()
 
 
-def _as_list(histograms: Any) -> list[Any]:
+def as_histograms(histograms: Any) -> list[Any]:
+    """Histograms as a list, of one too."""
     if not is_histogram(histograms):
         raise InvalidInputError(
             "histograms must be a non-empty sequence of objects with axes, values() "
@@ -380,36 +423,44 @@ def _as_list(histograms: Any) -> list[Any]:
     return list(histograms) if isinstance(histograms, list | tuple) else [histograms]
 
 
-def _edges_of(histogram: Any, number: int) -> tuple[FloatArray, ...]:
-    if str(getattr(histogram, "kind", "COUNT")).rpartition(".")[2] != "COUNT":
-        raise InvalidInputError(
-            "histograms must hold counts or sums of weights, but histogram "
-            f"{number} is of kind {histogram.kind}."
+def _read_contents(
+    histograms: Sequence[Any], binning: Binning, *, simulated: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Values and variances, shape (n_histograms, n_bins + 1), and what is assumed."""
+    common_names(histograms)
+    parts = [_read_content(h, binning, i) for i, h in enumerate(histograms)]
+    values = np.array([part[0] for part in parts])
+    variances = np.array([part[1] for part in parts])
+    unknown = np.array([part[2] for part in parts])
+    if not simulated:
+        # Data fluctuate: a bin with content and no variance says that it has none.
+        without = (variances == 0) & (values != 0)
+        variances = np.where(without, np.abs(values), variances)
+        unknown = unknown | without.any(axis=1)
+    if unknown.any():
+        warnings.warn(
+            f"The variances of {unknown.sum()} of {unknown.size} "
+            f"{'simulated' if simulated else 'target'} histograms are unknown, the "
+            f"first is histogram {np.argmax(unknown)}: their contents were taken for "
+            "counts of unweighted events. If they are sums of weights, errors are "
+            "wrong; fill histograms that keep variances, such as Weight().",
+            VarianceWarning,
+            stacklevel=5,
         )
-    edges = []
-    for axis in histogram.axes:
-        if getattr(getattr(axis, "traits", None), "discrete", False):
-            raise InvalidInputError(
-                "histograms must have continuous axes, but histogram "
-                f"{number} has the categorical axis {axis!r}."
-            )
-        bounds = [axis[i] for i in range(len(axis))]
-        edges.append(np.array([bounds[0][0], *(high for _, high in bounds)], float))
-    return tuple(edges)
+    return values, variances
 
 
 def _read_content(
     histogram: Any, binning: Binning, number: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return values and variances of every bin, and at the end of what is left out."""
-    edges = _edges_of(histogram, number)
-    _check_axes(edges, binning.edges, number)
-    values = _with_flow_bins(histogram.values, histogram.axes)
-    variances = _with_flow_bins(histogram.variances, histogram.axes)
+) -> tuple[FloatArray, FloatArray, bool]:
+    """Values and variances of the bins and of what is left out; whether unknown."""
+    check_same_axes(edges_of(histogram, number), binning.edges, number)
+    values = with_flow_bins(histogram.values, histogram.axes, number)
+    variances = with_flow_bins(histogram.variances, histogram.axes, number)
     if values is None:
         raise InvalidInputError(f"histogram {number} must have values, got None.")
-    if variances is None:
-        variances = values
+    unknown = variances is None
+    variances = values if variances is None else variances
     if not (np.isfinite(values).all() and np.isfinite(variances).all()):
         raise InvalidInputError(f"histogram {number} must hold finite values, got NaN.")
     if variances.min() < 0:
@@ -423,50 +474,5 @@ def _read_content(
             "histograms must have empty flow bins when flow='refuse', but histogram "
             f"{number} does not."
         )
-    return _treat_flow(values, binning.flow), _treat_flow(variances, binning.flow)
-
-
-def _check_axes(
-    edges: tuple[FloatArray, ...], expected: tuple[FloatArray, ...], number: int
-) -> None:
-    same = len(edges) == len(expected) and all(
-        a.size == b.size and np.allclose(a, b, rtol=1e-9, atol=1e-9 * np.ptp(b))
-        for a, b in zip(edges, expected, strict=True)
-    )
-    if not same:
-        shapes = [tuple(e.size - 1 for e in x) for x in (expected, edges)]
-        raise InvalidInputError(
-            f"histograms must have the same axes, but histogram {number} has other "
-            f"edges (shape {shapes[1]}) than expected (shape {shapes[0]})."
-        )
-
-
-def _with_flow_bins(method: Callable[..., Any], axes: Any) -> FloatArray | None:
-    """Contents with two flow bins per axis; those that the histogram lacks are zero."""
-    try:
-        content = method(flow=True)
-    except TypeError:
-        content = method()
-    if content is None:
-        return None
-    content = np.asarray(content, dtype=np.float64)
-    padding = []
-    for axis, size in zip(axes, content.shape, strict=True):
-        underflow = getattr(getattr(axis, "traits", None), "underflow", False)
-        lacking = len(axis) + 2 - size
-        before = 0 if lacking == 1 and underflow else min(lacking, 1)
-        padding.append((before, lacking - before))
-    return np.pad(content, padding)
-
-
-def _treat_flow(content: FloatArray, flow: Flow) -> FloatArray:
-    total = content.sum()
-    if flow == "clip":
-        for axis in range(content.ndim):
-            first, *middle, last = np.moveaxis(content, axis, 0)
-            middle[0], middle[-1] = middle[0] + first, middle[-1] + last
-            content = np.moveaxis(np.array(middle), 0, axis)
-    elif flow != "bins":
-        content = content[(slice(1, -1),) * content.ndim]
-    left_out = total - content.sum() if flow == "drop" else 0.0
-    return np.append(content.ravel(), left_out)
+    flow = binning.flow
+    return treat_flow(values, flow), treat_flow(variances, flow), unknown

@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sktamm._validation import check_sums, read_weight
+from sktamm._validation import check_sums, read_weight, refuse_masked
 from sktamm.components._classifiers import rows_of_classes
 from sktamm.exceptions import InvalidInputError
 
@@ -146,6 +146,8 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
             classes, or a parameter is out of range.
         """
         self._check_parameters()
+        refuse_masked(X, "X")
+        refuse_masked(y, "y")
         features, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, label = np.unique(y, return_inverse=True)

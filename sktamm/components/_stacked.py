@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from sktamm._validation import encode, read_weight
+from sktamm._validation import encode, read_weight, refuse_masked
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -309,6 +309,8 @@ class StackedMLP(BaseEstimator):
         return _torch.Network(self._packed(), self._sizes, self._function)
 
     def _read(self, X: Any, y: Any = None, *, reset: bool, **checks: Any) -> Any:
+        refuse_masked(X, "X")
+        refuse_masked(y, "y")
         both = {} if y is None and not reset else {"y": y}
         dtype = (np.float64, np.float32)
         return validate_data(self, X, dtype=dtype, reset=reset, **both, **checks)

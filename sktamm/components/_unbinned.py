@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
+from sktamm._validation import check_least
 from sktamm.base import ComponentTable, RatioError, Simulations
 from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._event_basis import EventBasis
@@ -128,10 +129,7 @@ class RatioComponents(BaseEstimator):
                 "Unbinned components need events, got histograms; use binned "
                 "components, such as those of BinnedTopicTAMM."
             )
-        if not int(self.max_functions) >= 1:
-            raise IncompatibleChoiceError(
-                f"max_functions must be at least 1, got {self.max_functions!r}."
-            )
+        check_least("max_functions", self.max_functions, 1)
         names = set(DensityRatio().get_params()) & set(self.get_params())
         settings = {name: getattr(self, name) for name in names}
         self.ratio_ = DensityRatio(**settings).fit_events(events)
@@ -365,10 +363,7 @@ class RatioTopicComponents(RatioComponents):
         self.n_topics = n_topics
 
     def _fit_components(self) -> None:
-        if not int(self.n_topics) >= 1:
-            raise IncompatibleChoiceError(
-                f"n_topics must be a whole number of at least 1, got {self.n_topics!r}."
-            )
+        check_least("n_topics", self.n_topics, 1, "a whole number of at least 1")
         ratio = self.ratio_
         self.topics_ = [
             fit_topics(

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._validation import read_weight
+from sktamm._validation import find_labels, read_ids, read_weight, refuse_masked
 from sktamm.components._classifiers import rows_of_classes, take_rows
 from sktamm.components._ensemble import ClassifierEnsemble
 from sktamm.components._fraction import (
@@ -133,7 +133,8 @@ class WifiEnsemble(BaseEstimator):
         InvalidInputError
             If there are not two classes or a parameter is out of range.
         """
-        y = np.asarray(y)
+        refuse_masked(X, "X")
+        y = read_ids(y, "y")
         weight = read_weight(sample_weight, len(y))
         self.classes_, label = np.unique(y, return_inverse=True)
         self._check(label)
@@ -192,7 +193,7 @@ class WifiEnsemble(BaseEstimator):
         F = self._terms(X) @ self.weights_
         w = read_weight(sample_weight, F.size)
         w = np.ones(F.size) if w is None else w
-        up = np.asarray(y) == self.classes_[1]
+        up = find_labels(y, self.classes_, "y", F.size) == 1
         above = np.average((-F + np.exp(-F) - 1.0)[up], weights=w[up])
         below = np.average((F + np.exp(F) - 1.0)[~up], weights=w[~up])
         return -float(above + below)

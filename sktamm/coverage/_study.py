@@ -28,6 +28,7 @@ from sktamm._choices import check_levels
 from sktamm._metrics import check_different
 from sktamm._numerics import FloatArray
 from sktamm._pseudo import LabelledPool
+from sktamm._validation import read_ids, read_weight, refuse_masked
 from sktamm.coverage._checkpoint import Checkpoint, forget, run_batch
 from sktamm.coverage._plan import Plan, check_seed, make_plan
 from sktamm.coverage._result import CoverageResult
@@ -217,8 +218,9 @@ def _check_source(
 def _read_pool(
     estimator: Any, X: Any, y: Any, sample_weight: Any, plan: Plan, replace: Any
 ) -> tuple[Any, LabelledPool]:
+    refuse_masked(X, "X")
     X = X if hasattr(X, "iloc") else np.asarray(X)
-    labels = np.asarray(y)
+    labels = read_ids(y, "y")
     if labels.shape != (len(X),):
         raise InvalidInputError(
             f"y must hold one class per event, {len(X)}, got shape {labels.shape}."
@@ -226,7 +228,7 @@ def _read_pool(
     pool = LabelledPool.of(
         labels,
         *classes_of(estimator, labels),
-        None if sample_weight is None else np.asarray(sample_weight),
+        read_weight(sample_weight, len(X)),
         replace=replace,
         largest=(int(plan.size.max()), float(plan.truth.max())),
     )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._numerics import FloatArray
+from sktamm._validation import find_labels, read_weight
 from sktamm.diagnostics._goodness import draw_rows, reference_model
 from sktamm.diagnostics._open import (
     Opened,
@@ -219,24 +220,20 @@ def _of_classes(
     rng: np.random.Generator,
 ) -> dict[str, NDArray]:
     """Distances of the labelled events of every class from its templates."""
-    final, labels = opened.final, np.asarray(y)
-    if labels.shape != (len(opened.X),):
+    final = opened.final
+    if np.shape(y) != (len(opened.X),):
         raise InvalidInputError(
             f"y must hold one label per event, {len(opened.X)}, got shape "
-            f"{labels.shape}."
+            f"{np.shape(y)}."
         )
-    unknown = np.setdiff1d(labels, final.classes_)
-    if unknown.size:
-        raise InvalidInputError(
-            f"y must hold classes seen at fit, {final.classes_.tolist()}, got "
-            f"{unknown.tolist()[0]!r}."
-        )
+    labels = find_labels(y, final.classes_, "y", len(opened.X))
     row = final.components_.rows(np.asarray(opened.X, dtype=float))
-    weight = np.ones(len(row)) if sample_weight is None else np.asarray(sample_weight)
+    weight = read_weight(sample_weight, len(row))
+    weight = np.ones(len(row)) if weight is None else weight
     n_rows = opened.table.reference_weight.size
     nominal, adapted, floor = [], [], []
-    for c, label in enumerate(final.classes_):
-        own = (labels == label) & (row >= 0)
+    for c in range(final.classes_.size):
+        own = (labels == c) & (row >= 0)
         content = np.bincount(row[own], weight[own], minlength=n_rows)
         size = content.sum() ** 2 / max((weight[own] ** 2).sum(), 1e-300)
         observed = _normalised(content)

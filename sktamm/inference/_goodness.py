@@ -32,6 +32,8 @@ __all__ = ["goodness_of_fit"]
 
 # Fewest expected events of a group of rows (Cochran 1954).
 _FEWEST = 5.0
+# Events of rows that cannot pull at a fit, however steep their density.
+_NOTHING = 1e-6
 _NO_FREEDOM = 1e-3
 _INEXCUSABLE = 1e-6
 _EVENTS_OF_THE_SCALE = 5.0
@@ -69,7 +71,8 @@ def goodness_of_fit(
     scores = model.row_scores(theta)
     prior = model.prior_information(theta)
     expected = RowData(data.unit * density, data.unit)
-    covariance = np.linalg.pinv(model.step_terms(theta, expected)[2], hermitian=True)
+    information = model.step_terms(theta, expected)[2]
+    covariance = np.asarray(np.linalg.pinv(information, hermitian=True), float)
     errors = model.class_errors(theta)
     out = np.full(len(theta), np.nan)
     for b in range(len(theta)):
@@ -80,9 +83,10 @@ def goodness_of_fit(
             continue
         moved = [data.expected[b] * error[b] for error in errors]
         noise = _innovation(mean, scale, moved, data.noise_shapes)
-        response = mean[:, None] * (scores[b] @ covariance[b])
+        own = np.where((mean > _NOTHING * scale)[:, None], scores[b], 0.0)
+        response = mean[:, None] * (own @ covariance[b])
         response = np.column_stack([response, mean / data.expected[b].sum()])
-        pull = np.column_stack([data.discount[b][:, None] * scores[b], mean > 0])
+        pull = np.column_stack([data.discount[b][:, None] * own, mean > 0])
         out[b] = _p_value(
             data.weight[b] - mean,
             mean / scale,
@@ -154,7 +158,7 @@ def _p_value(
     if mean > _NO_FREEDOM:
         width = 0.5 * square / mean
         return float(stats.chi2.sf(statistic / width, mean / width))
-    # Nothing is free, or a fit at a wall has no linear response: what nobody can excuse.
+    # Nothing is free, or a fit at a wall responds to nothing: what nobody can excuse.
     return 0.0 if stats.chi2.sf(statistic, root.size) < _INEXCUSABLE else float("nan")
 
 

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._choices import check_levels, seed_sequence
 from sktamm._numerics import FloatArray
+from sktamm._validation import encode, scalars
 from sktamm._wrapper import FractionWrapper
 from sktamm.components._histogram import is_histogram
 from sktamm.events import read_simulations
@@ -219,10 +220,11 @@ class CalibratedTAMM(FractionWrapper):
         """Refuse what a frozen estimator has not seen: nothing would be left out."""
         ids = np.concatenate([unit.ids for unit in self.units_])
         for name, given, known in (
-            ("y", np.unique(np.asarray(y)), self.estimator_.classes_),
-            ("simulation", np.unique(ids), self.estimator_.simulations_),
+            ("y", encode(y, "y", None)[0], self.estimator_.classes_),
+            ("simulation", ids, self.estimator_.simulations_),
         ):
-            new = sorted(set(given.tolist()) - set(known.tolist()))
+            seen = set(scalars(known))
+            new = sorted(label for label in scalars(given) if label not in seen)
             if new:
                 raise InvalidInputError(
                     f"{name} must hold what the frozen estimator was fitted with, "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from sktamm._numerics import FloatArray, project_to_simplex
-from sktamm._validation import take_rows
+from sktamm._validation import encode, take_rows
 from sktamm.exceptions import SktammWarning
 from sktamm.model_selection._calibration_units import (
     CalibrationUnit,
@@ -67,7 +67,8 @@ def fit_without(
     if hasattr(fitted, "take"):
         known = np.asarray(fitted.simulations_)
         return fitted.take(known[~np.isin(known, ids)])
-    rows = np.flatnonzero(~np.isin(np.asarray(events["simulation"]), ids))
+    known, code = encode(events["simulation"], "simulation", None)
+    rows = np.flatnonzero(~np.isin(known, ids)[code])
     part = {name: take_rows(values, rows) for name, values in events.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SktammWarning)

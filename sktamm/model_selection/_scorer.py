@@ -23,7 +23,7 @@ from sktamm._choices import check_levels, seed_sequence
 from sktamm._metrics import check_different, summarise
 from sktamm._numerics import FloatArray
 from sktamm._pseudo import LabelledPool, choose_fractions
-from sktamm._validation import read_weight
+from sktamm._validation import read_ids, read_weight
 from sktamm.exceptions import InvalidInputError
 
 __all__ = [
@@ -230,7 +230,7 @@ class CoverageScorer(_RequestsWeight):
         self, estimator: Any, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[FloatArray, Any]:
         """True fractions of the datasets and counts of the events in them."""
-        labels = np.asarray(y)
+        labels = read_ids(y, "y")
         weight = read_weight(sample_weight, len(labels))
         classes, pos_label = classes_of(estimator, labels)
         pool = LabelledPool.of(labels, classes, pos_label, weight)

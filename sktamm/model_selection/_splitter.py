@@ -17,12 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 
-from sktamm._validation import encode
+from sktamm._validation import check_shared, encode, scalars
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["LeaveSimulationsOut"]
 
 IntArray = NDArray[np.intp]
+# Fewer events than this are no simulation; see `sktamm.events`.
+_FEWEST_SIMULATED = 10
 
 
 class LeaveSimulationsOut(BaseCrossValidator):
@@ -199,10 +201,13 @@ def _read(
     label = encode(y, "y", None if X is None else _n_events(X))[1]
     name = "groups" if simulation is None else "simulation"
     ids = groups if simulation is None else simulation
-    number = encode(ids, name, len(label))[1]
+    unique, number = encode(ids, name, len(label))
+    # Every fold is a fit with nearly all simulations.
+    check_shared(unique.size, len(label), name, _FEWEST_SIMULATED)
     if simulation is not None and groups is not None:
-        same = np.array_equal(np.asarray(groups), np.asarray(simulation))
-        if not same:
+        others, other_number = encode(groups, "groups", len(label))
+        same = scalars(others) == scalars(unique)
+        if not (same and np.array_equal(number, other_number)):
             raise InvalidInputError(
                 "groups must be None or equal simulation, of which it is a synonym, "
                 "got different ids."

@@ -15,6 +15,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import check_feature_names, get_feature_names
+from sktamm._suspects import warn_about_simulations
 from sktamm._validation import (
     check_sum,
     encode,
@@ -268,10 +269,17 @@ def read_events(estimator: Any, X: Any, *, reset: bool) -> FloatArray:
     ------
     InvalidInputError
         If features cannot be used, or are others than those of ``fit``.
+
+    Warns
+    -----
+    FeatureWarning
+        If a feature of ``fit`` looks like bookkeeping.
     """
     names = get_feature_names(X)
     values = read_features(X, names)
     if reset:
+        one = np.zeros(len(values), dtype=np.intp)
+        warn_about_simulations(values, one, names, constants=False, stacklevel=4)
         estimator.n_features_in_ = values.shape[1]
         vars(estimator).pop("feature_names_in_", None)
         if names is not None:

@@ -20,7 +20,8 @@ from scipy import sparse, stats
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
-from sktamm._validation import check_sum, read_weight
+from sktamm._sklearn import refuse_cross_val_predict
+from sktamm._validation import check_sum, read_weight, refuse_masked
 from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric._answers import LikelihoodAnswers, one_theta
@@ -286,6 +287,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
             Outermost ends, for one level or several; only if asked.
         """
+        refuse_cross_val_predict()
         levels = () if return_interval is None else np.atleast_1d(return_interval)
         # No event observed is a result too.
         shape = getattr(dataset, "shape", np.shape(dataset))
@@ -364,6 +366,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
     def _ratios(self, X: Any) -> EventRatios:
         estimator = ratio_of(self.ratio_estimator)
         n_parameters = int(estimator.n_parameters_)
+        refuse_masked(X, "X")
         X = X if hasattr(X, "iloc") else np.asarray(X, dtype=float)
         if not hasattr(estimator, "mean_derivatives_"):
             return LearnedEvents(estimator, X, n_parameters)

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
-from sktamm._validation import check_sum, read_numbers, read_weight
+from sktamm._validation import check_sum, read_numbers, read_weight, refuse_masked
 from sktamm.components._classifiers import take_rows
 from sktamm.exceptions import InvalidInputError
 
@@ -194,6 +194,7 @@ def _read_target(target: ArrayLike) -> FloatArray:
 
 
 def _read_responses(X: Any, n_rows: int) -> NDArray[Any]:
+    refuse_masked(X, "The answer of smear")
     X = np.asarray(X)
     if X.ndim != 2 or len(X) != n_rows:
         raise InvalidInputError(

@@ -17,7 +17,7 @@ from sktamm.components._histogram import (
     template_probabilities,
 )
 from sktamm.events import accumulate, read_simulations, read_target
-from sktamm.exceptions import InvalidInputError, WeightWarning
+from sktamm.exceptions import InvalidInputError, VarianceWarning, WeightWarning
 
 AWKWARD = [
     np.linspace(0, 1, 11),
@@ -337,7 +337,8 @@ class _Plain:
 
 def test_plain_protocol_is_enough():
     one, two = _Plain([1, 2], [0, 1, 3]), _Plain([3.0, 4.0], [0, 1, 3], [9.0, 16.0])
-    templates = read_histograms([one, two], ["b", "s"], flow="refuse")
+    with pytest.warns(VarianceWarning, match="variances of 1 of 2 simulated hist"):
+        templates = read_histograms([one, two], ["b", "s"], flow="refuse")
     np.testing.assert_array_equal(templates.sum_of_weights, [[1, 2], [3, 4]])
     np.testing.assert_array_equal(templates.sum_of_squares, [[1, 2], [9, 16]])
     assert templates.classes.tolist() == ["b", "s"]
@@ -358,6 +359,7 @@ def test_what_is_a_histogram():
         assert not is_histogram(other)
 
 
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.VarianceWarning")
 def test_histograms_are_refused():
     hist = pytest.importorskip("hist")
     one, other = _Plain([1, 2], [0, 1, 3]), _Plain([1, 2], [0, 1, 2])

@@ -1,0 +1,136 @@
+"""What the general estimator reads: events or histograms, to learn from or to measure.
+
+Either becomes a checked record; a feature that looks like bookkeeping is warned about.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm._suspects import SeenFeatures, warn_about_simulations, warn_about_target
+from sktamm._truth import owner
+from sktamm.components._axes import check_axis_names
+from sktamm.components._histogram import (
+    HistogramTemplates,
+    as_histograms,
+    is_histogram,
+    read_histograms,
+    target_from_histograms,
+)
+from sktamm.events import (
+    Pairing,
+    SimulatedEvents,
+    TargetEvents,
+    read_simulations,
+    read_target,
+)
+from sktamm.exceptions import InvalidInputError
+
+__all__ = ["look_at", "read_question", "read_training"]
+
+
+def read_training(
+    X: Any,
+    y: ArrayLike,
+    *,
+    simulation: ArrayLike | None,
+    sample_weight: ArrayLike | None,
+    pos_label: Any,
+    paired: Pairing,
+    flow: Any,
+) -> SimulatedEvents | HistogramTemplates:
+    """Labelled events or histograms of the simulations.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_events, n_features), or sequence of histograms
+        Simulated events, or one histogram (UHI) per class and simulation.
+    y, simulation, sample_weight : array-like of shape (n_events,)
+        Labels, ids and weights, of ``fit``.
+    pos_label : label
+        The class whose fraction is measured; None is the last.
+    paired : bool or "auto"
+        Whether equal ids in different classes mean the same simulation.
+    flow : {"drop", "bins", "clip", "refuse"}
+        What happens to flow bins of histograms.
+
+    Returns
+    -------
+    sources : SimulatedEvents or HistogramTemplates
+        Checked record.
+    """
+    choices: dict[str, Any] = {
+        "simulation": simulation,
+        "pos_label": pos_label,
+        "paired": paired,
+    }
+    if not is_histogram(X):
+        return read_simulations(X, y, sample_weight=sample_weight, **choices)
+    if sample_weight is not None:
+        raise InvalidInputError(
+            "sample_weight must be None with histograms, which carry their own "
+            f"sums of weights, got {type(sample_weight).__name__}."
+        )
+    return read_histograms(X, y, flow=flow, **choices)
+
+
+def look_at(sources: Any, names: tuple[str, ...]) -> SeenFeatures | None:
+    """Warn about suspicious features of events; histograms have no rows to look at."""
+    if not isinstance(sources, SimulatedEvents):
+        return None
+    return warn_about_simulations(sources.X, sources.source, names, stacklevel=5)
+
+
+def read_question(
+    X: Any,
+    dataset: Any,
+    sample_weight: Any,
+    *,
+    fitted: dict[str, Any],
+    binning: Any,
+    seen: SeenFeatures | None,
+) -> tuple[TargetEvents | tuple[FloatArray, FloatArray], NDArray]:
+    """Events or histograms to measure, and the names of the datasets.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_events, n_features), or histograms
+        Unlabelled events, or one histogram per dataset.
+    dataset, sample_weight : object
+        As in ``predict``.
+    fitted : dict
+        ``n_features``, ``feature_names`` and ``estimator_name`` for `read_target`.
+    binning : Binning or None
+        Bins of binned components.
+    seen : SeenFeatures or None
+        What the simulations looked like; None skips the comparison.
+
+    Returns
+    -------
+    target : TargetEvents or pair of ndarray of shape (n_datasets, n_bins)
+        What the components take.
+    names : ndarray of shape (n_datasets,)
+        Identifiers of the datasets.
+    """
+    if not is_histogram(X):
+        target = read_target(X, dataset=dataset, sample_weight=sample_weight, **fitted)
+        if seen is not None:
+            one_each = target.counts is not None and np.ndim(dataset) == 1
+            own = owner(target, dataset) if one_each else None
+            warn_about_target(target.X, own, seen, stacklevel=5)
+        return target, target.dataset_id
+    if dataset is not None or sample_weight is not None:
+        raise InvalidInputError(
+            "dataset and sample_weight must be None with histograms, which are one "
+            "dataset each and carry their own sums of weights."
+        )
+    if binning is None:
+        raise InvalidInputError(
+            "X must hold events for unbinned components, got histograms."
+        )
+    histograms = as_histograms(X)
+    check_axis_names(histograms, fitted["feature_names"], fitted["estimator_name"])
+    contents = target_from_histograms(histograms, binning)
+    return contents, np.arange(len(contents[0]))
