@@ -80,7 +80,7 @@ def test_a_failed_write_leaves_the_old_file(result, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sktamm.io.os.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space"):
         write_result(path, result)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
