@@ -19,7 +19,6 @@ import pandas as pd
 
 from sktamm.cli import (
     OWN_OPTIONS,
-    STANDARD_OUTPUT,
     ExitCode,
     check_outputs,
     check_picture,
@@ -29,11 +28,11 @@ from sktamm.cli import (
     load_targets,
     make_parser,
     plain_warnings,
+    print_result,
     progress,
     release_streams,
-    report,
     result_settings,
-    write_outputs,
+    write_files,
 )
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
@@ -129,14 +128,16 @@ def _infer(options: argparse.Namespace) -> ExitCode:
         )
         advance()
         # Printed last, below the bar, and also if a file cannot be written.
-        last.callback(_print_report, options, result, features)
-        write_outputs(options, result, features, origin)
+        last.callback(print_result, options, result, features, origin)
+        write_files(options, result, features, origin)
         advance()
     return _judge(result) if options.strict else ExitCode.DONE
 
 
 def _demo(options: argparse.Namespace) -> ExitCode:
     """Write the Gaussian study to files and measure it."""
+    if options.seed < 0:
+        raise InvalidInputError(f"--seed must be at least 0, got {options.seed}.")
     folder = options.directory
     ending = "parquet" if importlib.util.find_spec("pyarrow") else "csv"
     names = [f"simulations.{ending}", f"target.{ending}", "result.json"]
@@ -217,13 +218,6 @@ def _origin(
     if options.output is None:
         return {}
     return provenance(result_settings(options, features), options.seed, inputs)
-
-
-def _print_report(
-    options: argparse.Namespace, result: FractionResult, features: list[str]
-) -> None:
-    is_taken = options.output == STANDARD_OUTPUT
-    print(report(result, features), file=sys.stderr if is_taken else sys.stdout)
 
 
 def _judge(result: FractionResult) -> ExitCode:

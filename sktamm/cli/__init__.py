@@ -4,16 +4,15 @@ from sktamm.cli._inputs import choose_positive, load_simulations, load_targets
 from sktamm.cli._outputs import (
     check_outputs,
     check_picture,
-    report,
+    print_result,
     result_settings,
-    write_outputs,
+    write_files,
 )
-from sktamm.cli._parser import OWN_OPTIONS, STANDARD_OUTPUT, ExitCode, make_parser
+from sktamm.cli._parser import OWN_OPTIONS, ExitCode, make_parser
 from sktamm.cli._terminal import complain, plain_warnings, progress, release_streams
 
 __all__ = [
     "OWN_OPTIONS",
-    "STANDARD_OUTPUT",
     "ExitCode",
     "check_outputs",
     "check_picture",
@@ -23,9 +22,9 @@ __all__ = [
     "load_targets",
     "make_parser",
     "plain_warnings",
+    "print_result",
     "progress",
     "release_streams",
-    "report",
     "result_settings",
-    "write_outputs",
+    "write_files",
 ]

@@ -157,27 +157,19 @@ def choose_positive(label: pd.Series, text: str | None) -> Any:
 
 def _check_roles(options: argparse.Namespace) -> None:
     """Refuse a column that is to be two things, or a feature twice."""
-    _check_apart(
-        [
-            ("--label", options.label),
-            ("--simulation", options.simulation),
-            ("--weight", options.weight),
-            *(("--features", name) for name in options.features or ()),
-        ]
-    )
+    features = [("--features", name) for name in options.features or ()]
+    weight = ("--weight", options.weight)
+    ids = [("--label", options.label), ("--simulation", options.simulation)]
+    _check_apart([*ids, weight, *features])
     # Ids of simulations may tell datasets apart: the target has columns of its own.
-    _check_apart(
-        [
-            ("--dataset", options.dataset),
-            ("--weight", options.weight),
-            *(("--features", name) for name in options.features or ()),
-        ]
-    )
+    _check_apart([("--dataset", options.dataset), weight, *features])
 
 
 def _check_apart(roles: Sequence[tuple[str, str | None]]) -> None:
     seen: dict[str, str] = {}
     for option, name in roles:
+        if name == "":
+            raise InvalidInputError(f"{option} must name a column, got ''.")
         if name in seen and seen[name] == option:
             raise InvalidInputError(
                 f"{option} must name every column once, got {name!r} twice."

@@ -20,9 +20,10 @@ from sktamm.results import FractionResult
 __all__ = [
     "check_outputs",
     "check_picture",
+    "print_result",
     "report",
     "result_settings",
-    "write_outputs",
+    "write_files",
 ]
 
 _PICTURES = (".png", ".pdf", ".svg")
@@ -94,7 +95,7 @@ def check_picture(path: Path | None) -> None:
         )
 
 
-def write_outputs(
+def write_files(
     options: argparse.Namespace,
     result: FractionResult,
     features: list[str],
@@ -113,15 +114,39 @@ def write_outputs(
     origin : mapping
         What `sktamm.io.provenance` returned.
     """
-    if options.output == STANDARD_OUTPUT:
-        sys.stdout.write(result_to_text(result, origin))
-    elif options.output is not None:
+    if options.output not in (None, STANDARD_OUTPUT):
         write_result(options.output, result, origin)
     if options.plot is not None:
         from sktamm.plotting import save_overview
 
         with replacing(options.plot) as part:
             save_overview(result, part, features=features)
+
+
+def print_result(
+    options: argparse.Namespace,
+    result: FractionResult,
+    features: list[str],
+    origin: Mapping[str, Any],
+) -> None:
+    """Print the table; beside JSON on standard output it goes to standard error.
+
+    Parameters
+    ----------
+    options : Namespace
+        Words of the command.
+    result : FractionResult
+        What was measured.
+    features : list of str
+        Columns that were used.
+    origin : mapping
+        What `sktamm.io.provenance` returned.
+    """
+    if options.output == STANDARD_OUTPUT:
+        print(result_to_text(result, origin), end="")
+        print(report(result, features), file=sys.stderr)
+    else:
+        print(report(result, features))
 
 
 def result_settings(

@@ -2,7 +2,6 @@
 
 import argparse
 import enum
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -72,10 +71,9 @@ class _Parser(argparse.ArgumentParser):
             code, f"sktamm: error: {one_line(message)} (see {self.prog} --help)\n"
         )
 
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        if sys.stdout is not None:
-            sys.stdout.flush()  # a reader that went away shows here, not at the end
-        super().exit(status, message)
+    def print_help(self, file: Any = None) -> None:
+        # argparse says nothing when the reader went away, print does.
+        print(self.format_help(), end="", file=file, flush=True)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -21,8 +21,10 @@ def one_line(message: Any) -> str:
 
 
 def complain(message: Any) -> None:
-    """Write one line to standard error."""
-    print(f"sktamm: {one_line(message)}", file=sys.stderr)
+    """Write one line to standard error, above any bar."""
+    bars = sys.modules.get("tqdm")
+    write = print if bars is None else bars.tqdm.write
+    write(f"sktamm: {one_line(message)}", file=sys.stderr)
 
 
 @contextlib.contextmanager
