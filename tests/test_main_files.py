@@ -14,6 +14,8 @@ import pytest
 
 from sktamm import BinnedTopicTAMM
 from sktamm.__main__ import main
+from sktamm.cli import check_outputs
+from sktamm.exceptions import InvalidInputError
 
 ROOT = Path(__file__).parents[1]
 WORDS = ("--inference", "frequentist", "--bins", "6", "--quiet")
@@ -88,12 +90,20 @@ def test_two_outputs_are_two_files(folder, capsys, output, plot):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_devices_and_pipes_are_no_outputs_and_no_inputs(folder, capsys):
+def test_pipes_are_no_outputs_and_no_inputs(folder, capsys):
     os.mkfifo("pipe.csv")
-    os.symlink(os.devnull, "null.json")
-    for path in (os.devnull, "null.json", "pipe.csv"):
+    os.symlink("pipe.csv", "link.json")
+    for path in ("pipe.csv", "link.json"):
         assert "must be a regular file" in refusal(capsys, run("--output", path))
     assert "must be a regular file" in refusal(capsys, run(target="pipe.csv"))
+
+
+def test_devices_are_no_outputs(folder):
+    # Only the check: a run that failed it would replace the device of this machine.
+    os.symlink(os.devnull, "null.json")
+    for path in (os.devnull, "null.json"):
+        with pytest.raises(InvalidInputError, match="must be a regular file"):
+            check_outputs({"--output": Path(path)}, [])
 
 
 def test_the_file_of_standard_output_is_not_replaced(folder):
