@@ -1,7 +1,9 @@
 """Files in and results out: strict JSON, nothing about the machine, all or nothing."""
 
+import gzip
 import hashlib
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -9,10 +11,14 @@ import pytest
 
 from sktamm.exceptions import InvalidInputError
 from sktamm.io import (
+    column_names,
     file_hash,
+    keep_written,
     provenance,
     read_events,
+    replacing,
     result_to_json,
+    result_to_text,
     write_events,
     write_result,
 )
@@ -80,7 +86,7 @@ def test_a_failed_write_leaves_the_old_file(result, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sktamm.io.os.replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space"):
         write_result(path, result)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
@@ -98,3 +104,129 @@ def test_rows_longer_than_the_header_are_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InvalidInputError, match="not readable as CSV"):
         read_events(path, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        (["1", "01", "10", "010"], ["1", "01", "10", "010"]),
+        (["2", "10", "2"], [2, 10, 2]),
+        (["-1", "0"], [-1, 0]),
+        (["+1", "1"], ["+1", "1"]),
+        (["1", "1.0"], ["1", "1.0"]),
+        (["1.0", "0.5"], [1.0, 0.5]),
+        (["0.10", "0.1"], ["0.10", "0.1"]),
+        (["0.0", "-0.0"], ["0.0", "-0.0"]),
+        (["True", "False"], [True, False]),
+        (["true", "false"], ["true", "false"]),
+        (["True", "1"], ["True", "1"]),
+        (["inf", "1.0"], ["inf", "1.0"]),
+        (["1_000"], ["1_000"]),
+        ([str(2**63 - 1), str(2**53 + 1)], [2**63 - 1, 2**53 + 1]),
+        ([str(2**63), "1"], [str(2**63), "1"]),
+        ([" 1", " 2"], [1, 2]),
+        ([" 1", "1"], [" 1", "1"]),
+        (["a", "b "], ["a", "b"]),
+    ],
+)
+def test_ids_are_numbers_only_if_they_print_as_written(tmp_path, written, values):
+    assert keep_written(pd.Series(written)).tolist() == values
+    path = tmp_path / "ids.csv"
+    path.write_text("id,x\n" + "".join(f"{text},1\n" for text in written))
+    read = read_events(path, as_written=["id", "other"])
+    assert read["id"].tolist() == values
+    assert [type(v) for v in read["id"].tolist()] == [type(v) for v in values]
+    assert read["x"].dtype == np.int64
+
+
+def test_missing_ids_turn_no_integer_into_a_float(tmp_path):
+    path = tmp_path / "ids.csv"
+    path.write_text("id,x\n7,1\n,2\nNA,3\n8,4\n")
+    ids = read_events(path, as_written=["id"])["id"]
+    assert ids.isna().tolist() == [False, True, True, False]
+    assert ids.dropna().tolist() == [7, 8]
+    assert all(isinstance(value, int) for value in ids.dropna().tolist())
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+def test_the_names_of_the_columns_are_those_of_the_file(tmp_path, ending):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / f"events.{ending}"
+    write_events(path, pd.DataFrame({"x": [1.0], "a b": ["u"]}))
+    assert column_names(path) == ["x", "a b"]
+
+
+def test_nameless_columns_stay_nameless(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text("\ufeff,x,y\n0,1,2\n", encoding="utf-8")
+    assert column_names(path) == ["", "x", "y"]
+    assert list(read_events(path).columns) == ["", "x", "y"]
+
+
+def test_repeated_names_are_refused_where_they_are_read(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text("x,x,y\n1,2,3\n")
+    for columns in (None, ["x"]):
+        with pytest.raises(InvalidInputError, match="it has 2 of the name 'x'"):
+            read_events(path, columns)
+    assert read_events(path, ["y"])["y"].tolist() == [3]
+
+
+def test_a_named_index_is_read_when_it_is_asked_for(tmp_path):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "events.parquet"
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "id": [5, 9, 2]}).set_index("id")
+    frame.to_parquet(path)
+    assert read_events(path, ["id", "x"])["id"].tolist() == [5, 9, 2]
+    assert read_events(path, as_written=["id"])["id"].tolist() == [5, 9, 2]
+    assert list(read_events(path).columns) == ["x"]  # an index is no feature
+
+
+def test_truncated_files_are_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    events = pd.DataFrame({"x": np.arange(1000.0)})
+    for ending in ("csv.gz", "parquet"):
+        path = tmp_path / f"events.{ending}"
+        write_events(path, events)
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(InvalidInputError, match="not readable as"):
+            read_events(path)
+
+
+def test_a_compressed_file_is_compressed(tmp_path):
+    path = tmp_path / "events.csv.gz"
+    write_events(path, pd.DataFrame({"x": [1]}))
+    assert gzip.decompress(path.read_bytes()) == b"x\n1\n"
+
+
+def test_only_complete_files_replace(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def write():
+        with replacing(path) as part:
+            part.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links and modes")
+def test_links_and_modes_survive(tmp_path):
+    path, link = tmp_path / "file.txt", tmp_path / "link.txt"
+    path.write_text("old")
+    path.chmod(0o600)
+    link.symlink_to(path.name)
+    with replacing(link) as part:
+        part.write_text("new")
+    assert link.is_symlink()
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_text_is_what_the_file_holds(result, tmp_path):
+    write_result(tmp_path / "result.json", result)
+    assert (tmp_path / "result.json").read_text() == result_to_text(result)

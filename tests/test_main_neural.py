@@ -96,6 +96,10 @@ def test_several_datasets_and_a_picture(files, tmp_path, capsys):
     assert run(files, *more) == 0
     assert len(capsys.readouterr().out.strip().splitlines()) == 4 + 2
     assert (tmp_path / "result.png").stat().st_size > 5000
+    more[-1] = str(tmp_path / "result.svg")
+    with pytest.importorskip("matplotlib").rc_context({"svg.fonttype": "none"}):
+        assert run(files, *more, "--features", "y", "x") == 0
+    assert "features: y, x" in (tmp_path / "result.svg").read_text()
 
 
 def refusal(capsys, code):

@@ -1,4 +1,4 @@
-"""Are the p-values of a result uniform where the model is right, and small where not?
+"""P-values of results: uniform where the model is right, small where it is not.
 
 Every row of the table is a setting: simulations of normal classes in d features whose
 centres and widths scatter by ``spread`` (0: every simulation is right), a target from
@@ -7,7 +7,7 @@ shifted scale or a third population to the target. Columns: median, share below 
 .001, and the p-value of a Kolmogorov test of uniformity, for the goodness of fit, the
 prior tension and the span.
 
-    python tests/benchmarks/bench_goodness.py [--sets 60] [--only NAME ...] [--wrong KIND]
+    python tests/benchmarks/bench_goodness.py --sets 60 --only "one more" --wrong peak
 """
 
 import argparse

@@ -79,6 +79,13 @@ def test_an_overview_is_saved(fake_result, tmp_path):
     assert (tmp_path / "result.png").stat().st_size > 10_000
 
 
+def test_an_overview_without_templates_names_the_features(fake_result, tmp_path):
+    path = tmp_path / "result.svg"
+    with plt.rc_context({"svg.fonttype": "none"}):
+        save_overview(fake_result(templates=False), path, features=["mass", "angle"])
+    assert "features: mass, angle" in path.read_text()
+
+
 @pytest.mark.parametrize("display", [MixtureDisplay, TemplatesDisplay])
 def test_an_unbinned_result_is_refused(display, fake_result):
     with pytest.raises(InvalidInputError, match="needs a result with templates"):
