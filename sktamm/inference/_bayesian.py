@@ -3,7 +3,8 @@
 The prior of the fractions is uniform on the simplex, kappa ~ Beta(1, 1) for two
 classes. ``laplace`` integrates the blend parameters by Laplace's method at every kappa
 of a grid and is exact up to the shape of their conditional posterior, which is close to
-normal in the exponential form; ``hmc`` samples everything.
+normal in the exponential form; with three or more classes the grid becomes points on
+the simplex of the fractions. ``hmc`` samples everything.
 """
 
 from dataclasses import replace
@@ -28,14 +29,19 @@ from sktamm.inference._intervals import (
     density_intervals,
     density_moments,
     draw_intervals,
+    smoothed_density,
 )
 from sktamm.inference._optimise import maximise
 from sktamm.inference._sampling import PosteriorDraws, sample_posterior
 from sktamm.inference._simplex import OnSimplex
 from sktamm.inference._targets import free_fractions, make_target
+from sktamm.inference._weighing import weighed_fractions
 from sktamm.mixture import MixtureModel
 
 __all__ = ["BayesianInference"]
+
+# Effective points of 1 024 on the simplex; half of the points is usual.
+_FEW_POINTS = 50
 
 
 class BayesianInference(InferenceBase):
@@ -45,8 +51,7 @@ class BayesianInference(InferenceBase):
     ----------
     method : {"auto", "laplace", "hmc"}, default="auto"
         How the posterior is computed. "auto" is "laplace" for unbinned data and for the
-        exponential form with two classes, and "hmc" otherwise; "laplace" lets fractions
-        other than kappa leave the simplex.
+        exponential form with two classes, and "hmc" otherwise.
     interval : {"equal_tailed", "shortest"}, default="shortest"
         Kind of interval.
     n_chains : int, default=12
@@ -134,7 +139,9 @@ class BayesianInference(InferenceBase):
             normal = not model.is_linear and model.n_classes == 2
             method = "laplace" if normal or not table.binned else "hmc"
         extra, split = self._extra_variance(table, model, fit)
-        answer = self._laplace if method == "laplace" else self._sample
+        answer = self._sample
+        if method == "laplace":
+            answer = self._laplace if model.n_classes == 2 else self._weigh
         return answer(model, fit, levels, seeds, extra, split)
 
     def _fit(
@@ -187,6 +194,45 @@ class BayesianInference(InferenceBase):
             curve_kappa=fine[:, ::10],
             curve_log_density=log_density[:, ::10],
             diagnostics=self._health(model, fit, std) | split,
+        )
+
+    def _weigh(
+        self,
+        model: MixtureModel,
+        fit: Fit,
+        levels: FloatArray,
+        seeds: list[Any],
+        extra: FloatArray,
+        split: dict[str, np.ndarray],
+    ) -> Answer:
+        """Laplace's method for the blends, importance sampling for the fractions."""
+        parts = [
+            weighed_fractions(
+                model,
+                fit.data.rows.take(np.array([b])),
+                fit.optimum.theta[b],
+                fit.covariance[b],
+            )
+            for b in range(len(seeds))
+        ]
+        curves = [
+            smoothed_density(fractions[:, 0], weight, variance)
+            for (fractions, weight), variance in zip(parts, extra, strict=True)
+        ]
+        fine, log_density = (np.stack(v) for v in zip(*curves, strict=True))
+        mean = np.array([weight @ fractions for fractions, weight in parts])
+        std = density_moments(fine, log_density)[1]
+        fit = self._fit_at(model, fit, mean)
+        ess = np.array([1.0 / (weight**2).sum() for _, weight in parts])
+        few = {"ess_bulk": ess, "poor_sampling": ess < _FEW_POINTS}
+        return Answer(
+            kappa=mean[:, 0],
+            std=std,
+            interval=density_intervals(fine, log_density, levels, self.interval),
+            theta=fit.optimum.theta,
+            curve_kappa=fine[:, ::10],
+            curve_log_density=log_density[:, ::10],
+            diagnostics=self._health(model, fit, std) | few | split,
         )
 
     def _sample(

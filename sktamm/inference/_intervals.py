@@ -13,7 +13,13 @@ __all__ = [
     "draw_intervals",
     "normal_quantile",
     "ratio_intervals",
+    "smoothed_density",
 ]
+
+
+# A width of a tenth of the spread adds half a per cent to it.
+_SHARE_OF_SPREAD = 0.1
+_SMALLEST_SPREAD = 1e-9
 
 
 def normal_quantile(levels: FloatArray) -> FloatArray:
@@ -53,6 +59,34 @@ def broadened(
         kappa[i] = grid
         log_density[i] = np.log(np.maximum(density / density.max(), 1e-300))
     return kappa, log_density
+
+
+def smoothed_density(
+    kappa: FloatArray, weight: FloatArray, variance: float
+) -> tuple[FloatArray, FloatArray]:
+    """Density of weighted points on [0, 1] with a normal error, reflected at the ends.
+
+    Parameters
+    ----------
+    kappa, weight : ndarray of shape (n_points,)
+        Points and their weights, which sum to one.
+    variance : float
+        Variance of an error of kappa; a tenth of the spread of the points is added.
+
+    Returns
+    -------
+    grid, log_density : ndarray of shape (1001,)
+        Ascending grid and log density, with maximum zero.
+    """
+    mean = float(weight @ kappa)
+    spread = max(float(weight @ (kappa - mean) ** 2), _SMALLEST_SPREAD**2)
+    width = np.sqrt(variance + _SHARE_OF_SPREAD**2 * spread)
+    reach = 6.0 * np.sqrt(spread + variance)
+    grid = np.linspace(max(mean - reach, 0.0), min(mean + reach, 1.0), 1001)
+    density = np.zeros_like(grid)
+    for image in (kappa, -kappa, 2.0 - kappa):
+        density += np.exp(-0.5 * ((grid[:, None] - image) / width) ** 2) @ weight
+    return grid, np.log(np.maximum(density / density.max(), 1e-300))
 
 
 def density_moments(

@@ -87,9 +87,9 @@ class OnSimplex:
 
     def value(self, position: FloatArray, data: RowData) -> FloatArray:
         """Log posterior density of positions, shape (n_fits,)."""
-        return self.model.value(self.theta(position), data) + self._log_volume(position)
+        return self.model.value(self.theta(position), data) + self.log_volume(position)
 
-    def _log_volume(self, position: FloatArray) -> FloatArray:
+    def log_volume(self, position: FloatArray) -> FloatArray:
         return np.log(np.maximum(self._fractions(position), _SMALLEST)).sum(axis=1)
 
     def step_terms(
@@ -111,7 +111,7 @@ class OnSimplex:
             wall = _diagonal(np.maximum(-slope, 0.0))
             inner = wall + self._volume_curvature(fractions)
             exact[bad] = self._transformed(information, fractions, inner)[bad]
-        value = value + self._log_volume(position)
+        value = value + self.log_volume(position)
         return value, self._pulled(gradient, fractions, slope), exact
 
     def precision(self, position: FloatArray, data: RowData) -> FloatArray:
