@@ -192,6 +192,9 @@ class ComponentTable:
         is an error of its own.
     error : RatioError or None
         Error of learned log ratios; None when they are not learned.
+    events_per_row : float or None
+        Effective events of a template per row, harmonic mean over the simulations of
+        the class with fewest; None when rows are events.
     noise_shapes : tuple of NoiseShape, one per class, or None
         Correlations of the errors of smoothed templates; None when every row has its
         own.
@@ -214,6 +217,7 @@ class ComponentTable:
     unfilled: FloatArray | None = None
     reference_sample: ReferenceSample | None = None
     error: RatioError | None = None
+    events_per_row: float | None = None
     noise_shapes: tuple[NoiseShape, ...] | None = None
 
     @property

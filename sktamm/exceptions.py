@@ -17,6 +17,7 @@ __all__ = [
     "SingleSimulationWarning",
     "SktammWarning",
     "SpanWarning",
+    "SparseTemplateWarning",
     "VarianceWarning",
     "WeightWarning",
 ]
@@ -63,6 +64,10 @@ class SpanWarning(SktammWarning):
 
 class VarianceWarning(SktammWarning):
     """The variances of a histogram are unknown; its contents were taken for counts."""
+
+
+class SparseTemplateWarning(SktammWarning):
+    """Templates of so few events per bin that kappa may be biased beyond its error."""
 
 
 class WeightWarning(SktammWarning):

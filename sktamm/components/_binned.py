@@ -26,6 +26,7 @@ from sktamm.components._binning import Bins, Flow, make_binning
 from sktamm.components._filled import filled_bins
 from sktamm.components._histogram import (
     HistogramTemplates,
+    effective_events,
     fill_templates,
     template_probabilities,
 )
@@ -225,8 +226,18 @@ class TemplateComponents(BaseEstimator):
             binned=True,
             out_of_range=self._out_of_range(target),
             unfilled=unfilled / weight.sum(axis=1),
+            events_per_row=self._events_per_row(),
             noise_shapes=self.noise_shapes_,
         )
+
+    def _events_per_row(self) -> float:
+        """Effective events per filled bin of the class whose templates have fewest."""
+        templates = self.templates_
+        size = effective_events(templates)
+        classes = builtins.range(templates.classes.size)
+        own = [size[templates.source_class == c] for c in classes]
+        fewest = min(len(n) / (1.0 / n).sum() for n in own)
+        return float(fewest / self.rows_.n_rows)
 
     def _out_of_range(
         self, target: TargetEvents | tuple[FloatArray, FloatArray]

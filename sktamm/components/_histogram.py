@@ -39,6 +39,7 @@ __all__ = [
     "HistogramTemplates",
     "as_histograms",
     "class_probabilities",
+    "effective_events",
     "fill_templates",
     "is_histogram",
     "make_binning",
@@ -211,7 +212,7 @@ def class_probabilities(
     """
     content = np.maximum(templates.sum_of_weights, 0)
     share = content / content.sum(axis=1, keepdims=True)
-    n_effective = _effective_events(templates)
+    n_effective = effective_events(templates)
     pooled = np.empty((templates.classes.size, share.shape[1]))
     for c in range(templates.classes.size):
         members = templates.source_class == c
@@ -261,7 +262,7 @@ def template_probabilities(
         )
     content = np.maximum(sums, 0)
     pooled = class_probabilities(templates, floor=floor)[templates.source_class]
-    n_effective = _effective_events(templates)[:, np.newaxis]
+    n_effective = effective_events(templates)[:, np.newaxis]
     observed = n_effective * content / content.sum(axis=1, keepdims=True)
     # p_ki proportional to P_i (n_ki + a) / (N_k P_i + a)
     probability = pooled * (observed + strength) / (n_effective * pooled + strength)
@@ -275,7 +276,7 @@ def template_probabilities(
     return probability, 1 / (n_bin + strength)
 
 
-def _effective_events(templates: HistogramTemplates) -> FloatArray:
+def effective_events(templates: HistogramTemplates) -> FloatArray:
     """Return (sum w)^2 / sum w^2 of every source."""
     total = templates.sum_of_weights.sum(axis=1)
     return total**2 / templates.sum_of_squares.sum(axis=1)
