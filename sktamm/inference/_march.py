@@ -282,7 +282,7 @@ def _monotone(x: FloatArray, y: FloatArray, slope: FloatArray) -> PPoly:
     h = np.diff(x)
     secant = np.diff(y) / h
     start, end = slope[:-1], slope[1:]
-    monotone = (start * secant >= 0) & (end * secant >= 0)
+    monotone = (start * secant >= 0) & (end * secant >= 0) & (start * end >= 0)
     largest = np.where(monotone, 3.0 * np.abs(secant), np.inf)
     start, end = np.clip(start, -largest, largest), np.clip(end, -largest, largest)
     cubic = (start + end - 2.0 * secant) / h**2
