@@ -92,11 +92,15 @@ class ReferenceSample:
         Functions whose reference means are known from more events than these rows.
     covariance : ndarray of shape (n_functions, n_functions)
         Covariance of those means.
+    drawn_weight : ndarray of shape (n_reference,) or None
+        Signed weights with which the rows were drawn, whose squares make the error;
+        None where none is negative and the weights of the rows are those.
     """
 
     source: NDArray[np.intp]
     control: FloatArray
     covariance: FloatArray
+    drawn_weight: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import sparse, stats
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -240,6 +241,32 @@ def test_a_perceptron_takes_negative_weights(study):
     kappa, std = tamm.predict(study.X_target, return_std=True)
     assert 0 <= kappa[0] <= 1
     assert std[0] > 0
+
+
+@pytest.mark.parametrize("classifier", ["lightgbm", "trees"])
+def test_pairs_of_weights_that_cancel_leave_kappa_where_it_was(study, classifier):
+    """Trees with and without events of weights 1 and -1 from elsewhere."""
+    if classifier == "trees":
+        classifier = HistGradientBoostingClassifier(max_iter=50)
+    rng = np.random.default_rng(5)
+    rows = np.repeat(np.arange(0, len(study.X), 3), 2)  # of every source
+    extra = rng.uniform(-0.5, 2.0, (rows.size, 2)) - 1.5 * study.y[rows, None]
+    weight = np.append(np.ones(len(study.X)), np.tile([1.0, -1.0], rows.size // 2))
+    X, y, simulation = (
+        np.concatenate(pair)
+        for pair in (
+            (study.X, extra),
+            (study.y, study.y[rows]),
+            (study.simulation, study.simulation[rows]),
+        )
+    )
+    signed = make(classifier=classifier).fit(
+        X, y, simulation=simulation, sample_weight=weight
+    )
+    plain = fit(study, classifier=classifier).infer(study.X_target)
+    result = signed.infer(study.X_target)
+    assert abs(result.kappa[0] - plain.kappa[0]) < 0.5 * plain.std[0]
+    assert 0.8 < result.std[0] / plain.std[0] < 1.5
 
 
 # --------------------------------------------------------------------------- interfaces

@@ -82,8 +82,7 @@ class LabelShiftEM(FractionBaseline):
     -----
     Intervals know the statistics of the target, not those of the training, and nothing
     of wrong simulations: this is the method as it is used. Negative weights are refused
-    in a target, where EM would share out negative events, and at fit by classifiers
-    that cannot take them.
+    in a target, where EM would share out negative events.
 
     References
     ----------

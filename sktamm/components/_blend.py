@@ -63,7 +63,12 @@ class Blend:
 
 
 def fit_blend(
-    held: HeldOut, kind: str, calibration: str | None, *, shared_sample: bool
+    held: HeldOut,
+    kind: str,
+    calibration: str | None,
+    *,
+    shared_sample: bool,
+    drawn_weight: FloatArray | None = None,
 ) -> Blend:
     """Blend the members on held-out events.
 
@@ -77,6 +82,9 @@ def fit_blend(
         Calibration of the result.
     shared_sample : bool
         Whether members were trained on bootstraps of one sample.
+    drawn_weight : ndarray of shape (n_rows,) or None
+        Signed weights of the rows, from which the error of the blend follows; None
+        where none is negative.
 
     Returns
     -------
@@ -87,7 +95,8 @@ def fit_blend(
     weights = np.full((n_sources, n_members), 1.0 / n_members)
     covariance = np.zeros((0, 0))
     if kind == "wifi":
-        fit = fit_joint_weights(held.members, held.source, held.weight, n_sources)
+        weight = held.weight if drawn_weight is None else drawn_weight
+        fit = fit_joint_weights(held.members, held.source, weight, n_sources)
         weights = fit.weights[:, :-1]
         terms = np.arange(n_sources * (n_members + 1)) % (n_members + 1) < n_members
         covariance = fit.covariance[np.ix_(terms, terms)]

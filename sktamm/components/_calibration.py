@@ -19,6 +19,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from sktamm._numerics import FloatArray
 from sktamm.components._ratio_sample import HeldOut
+from sktamm.components._signed import settled_weights
 from sktamm.exceptions import IncompatibleChoiceError
 
 __all__ = ["Calibration", "check_calibration", "closure_table", "fit_calibration"]
@@ -93,7 +94,7 @@ def fit_calibration(
     if kind == "temperature":
         return _temperature(log_ratio, held)
     n_sources = log_ratio.shape[1]
-    weight = np.maximum(held.weight, 0.0)
+    weight = settled_weights(held.X, held.source, held.weight)
     curves = []
     for k in range(n_sources):
         curve = IsotonicRegression(out_of_bounds="clip")

@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+from sktamm.components._signed import settled_weights
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 __all__ = [
@@ -98,7 +99,8 @@ def fit_classifier(
     y : array-like of shape (n_events,)
         Labels.
     sample_weight : array-like of shape (n_events,), optional
-        Event weights.
+        Event weights; negative ones are settled among their neighbours, so that any
+        classifier learns their density.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def fit_classifier(
     IncompatibleChoiceError
         If the classifier cannot estimate probabilities or takes no weights.
     InvalidInputError
-        If the classifier refuses negative weights.
+        If negative weights cannot be settled among the nearest events of their class.
 
     Examples
     --------
@@ -128,10 +130,21 @@ def fit_classifier(
     if sample_weight is None:
         return fitted.fit(X, y)
     check_accepts_weights(classifier)
+    if not getattr(_last_step(classifier), "settles_weights", False):
+        X, y, sample_weight = _without_negative(X, np.asarray(y), sample_weight)
     key = "sample_weight"
     if isinstance(fitted, Pipeline):
         key = f"{fitted.steps[-1][0]}__{key}"
     return fit_in_place(fitted, X, y, **{key: sample_weight})
+
+
+def _without_negative(X: Any, y: NDArray, weight: Any) -> tuple[Any, NDArray, Any]:
+    """Events and weights as they are, or settled ones, those above zero."""
+    if np.min(weight) >= 0:
+        return X, y, weight
+    settled = settled_weights(X, y, weight)
+    kept = np.flatnonzero(settled)
+    return take_rows(X, kept), y[kept], settled[kept]
 
 
 def fit_in_place(classifier: Any, X: Any, y: ArrayLike, **fit_params: Any) -> Any:

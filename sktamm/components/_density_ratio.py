@@ -174,7 +174,8 @@ class DensityRatio(BaseEstimator):
         simulation : array-like of shape (n_events,), default=None
             Simulation id of each event; None is one simulation per class.
         sample_weight : array-like of shape (n_events,), default=None
-            Event weights, negative ones where the classifier takes them.
+            Event weights, possibly negative; those are shared out among the nearest
+            events of their source.
 
         Returns
         -------

@@ -26,6 +26,7 @@ from sktamm.components._classifiers import (
     seeded,
     take_rows,
 )
+from sktamm.components._signed import settled_weights
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["ClassifierEnsemble", "check_classifier", "fit_classifier"]
@@ -103,7 +104,8 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_events,)
             Labels.
         sample_weight : array-like of shape (n_events,), optional
-            Event weights, negative ones if the classifier can take them.
+            Event weights. Negative ones are settled among the nearest events of their
+            class, in the sample of every member.
 
         Returns
         -------
@@ -117,7 +119,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             takes none.
         InvalidInputError
             If a parameter is out of range, a class has fewer events than parts, or
-            the classifier refuses negative weights.
+            weights have no positive sum in a class or cannot be settled.
         """
         self._check_parameters()
         X, y = self._read(X, y)
@@ -126,7 +128,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             check_accepts_weights(self.classifier)
         self.classes_, label = np.unique(y, return_inverse=True)
         rng = check_random_state(self.random_state)
-        counts = self._draw_counts(label, rng)
+        counts = self._draw_counts(label, rng, weight)
         if _trains_all_members(self.classifier):
             self.members_ = [self._fit_together(X, y, weight, counts, rng)]
         else:
@@ -230,7 +232,10 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return validate_data(self, X, reset=reset, skip_check_array=skip)
 
     def _draw_counts(
-        self, label: NDArray[np.intp], rng: np.random.RandomState
+        self,
+        label: NDArray[np.intp],
+        rng: np.random.RandomState,
+        weight: FloatArray | None = None,
     ) -> NDArray[np.int16] | None:
         """How many times each member sees each event; None is once."""
         if self.resample == "none":
@@ -238,12 +243,12 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         shape = int(self.n_members), label.size
         if self.resample == "partition":
             part = _split(label, shape[0], rng)
-            return (part == np.arange(shape[0])[:, None]).astype(np.int16)
-        if accepts_sample_weight(self.classifier):
+            counts = (part == np.arange(shape[0])[:, None]).astype(np.int16)
+        elif accepts_sample_weight(self.classifier):
             counts = rng.poisson(1.0, shape).astype(np.int16)
         else:
             counts = np.array([_draw_rows(label, rng) for _ in range(shape[0])])
-        return _with_every_class(counts, label)
+        return _with_every_class(counts, label, weight)
 
     def _fit_together(
         self,
@@ -260,6 +265,8 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         fit_params: dict[str, Any] = {} if weight is None else {"sample_weight": weight}
         if counts is not None:
             fit_params["member_weight"] = counts.astype(np.float32)
+        if weight is not None and (weight < 0).any():
+            fit_params = _settled(X, y, weight, counts)
         return fit_in_place(classifier, X, y, **fit_params)
 
     def _fit_apart(
@@ -278,6 +285,16 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             )
             for i, one in enumerate(members)
         )
+
+
+def _settled(
+    X: Any, y: NDArray, weight: FloatArray, counts: NDArray[np.int16] | None
+) -> dict[str, Any]:
+    """Weights for all members, or of every event for every member, none negative."""
+    if counts is None:
+        return {"sample_weight": settled_weights(X, y, weight)}
+    members = [settled_weights(X, y, weight * row) for row in counts]
+    return {"member_weight": np.array(members, dtype=np.float32)}
 
 
 def _fit_member(
@@ -339,10 +356,10 @@ def _draw_rows(
 
 
 def _with_every_class(
-    counts: NDArray[np.int16], label: NDArray[np.intp]
+    counts: NDArray[np.int16], label: NDArray[np.intp], weight: FloatArray | None
 ) -> NDArray[np.int16]:
-    """Let a member that drew no event of a small class see all of them."""
+    """Let a member see all events of a class of which it drew nothing positive."""
     for row in counts:
-        total = np.bincount(label, row)
-        row[total[label] == 0] = 1
+        total = np.bincount(label, row if weight is None else row * weight)
+        row[total[label] <= 0] = 1
     return counts

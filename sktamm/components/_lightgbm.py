@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktamm._validation import check_sums, read_weight, refuse_masked
 from sktamm.components._classifiers import rows_of_classes
+from sktamm.components._signed import settled_weights
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["LightGBMRatioClassifier", "make_lightgbm_regressor"]
@@ -91,6 +92,9 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
+    # Better here than before fit: events held out share no cell with the others.
+    settles_weights = True
+
     def __init__(
         self,
         n_estimators: int = 300,
@@ -132,7 +136,8 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_events,)
             Labels of two or more classes.
         sample_weight : array-like of shape (n_events,), optional
-            Event weights, possibly negative; their sum must be positive in each class.
+            Event weights, possibly negative, which are shared out among the nearest
+            events; their sum must be positive in each class.
 
         Returns
         -------
@@ -156,6 +161,8 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
         weight = _read_weight(sample_weight, label, self.classes_)
         rng = check_random_state(self.random_state)
         held = self._hold_out(label, rng)
+        if weight is not None:
+            weight = _settled_apart(features, label, weight, held)
         seed = int(rng.randint(np.iinfo(np.int32).max))
         self._boost(
             np.asarray(features),
@@ -349,6 +356,22 @@ def _read_weight(
         total = np.bincount(label, weight, minlength=classes.size).astype(np.float64)
         check_sums(total, lambda index: f"class {classes[index]}")
     return weight
+
+
+def _settled_apart(
+    X: FloatArray,
+    label: NDArray[np.intp],
+    weight: FloatArray,
+    held: NDArray[np.bool_],
+) -> FloatArray:
+    """Weights without negative ones; held-out events share no cell with the others.
+
+    Otherwise both have the same gaps and clusters, and boosting stops too late. Where
+    too few events are held out to have a positive sum, they do.
+    """
+    part = 2 * np.unique(label, return_inverse=True)[1] + held
+    total = np.bincount(part, weight)[np.bincount(part) > 0]
+    return settled_weights(X, part if (total > 0).all() else label, weight)
 
 
 def _threads(n_jobs: int | None) -> int:

@@ -28,6 +28,7 @@ from scipy.special import logsumexp, softmax
 
 from sktamm._numerics import FloatArray
 from sktamm.components._moments import SmoothFunctions
+from sktamm.components._signed import settled_weights
 
 __all__ = ["LogLinear", "Shrinkage", "fit_log_linear", "fit_shrinkage", "mean_model"]
 
@@ -99,7 +100,7 @@ def fit_log_linear(
     source: NDArray[np.intp],
     weight: FloatArray | None,
     n_sources: int,
-) -> LogLinear | None:
+) -> LogLinear:
     """Multinomial logistic regression in which every source counts the same.
 
     Parameters
@@ -122,8 +123,7 @@ def fit_log_linear(
     """
     if weight is None:
         weight = np.ones(len(X))
-    elif (weight < 0).any():
-        return None
+    weight = settled_weights(X, source, weight)
     total = np.bincount(source, weight, minlength=n_sources)
     share = (weight / total[source] / n_sources).astype(np.float32)
     values = np.empty((len(X), functions.size), np.float32)

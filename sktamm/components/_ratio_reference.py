@@ -23,6 +23,7 @@ from sktamm.components._moments import (
     tilt,
 )
 from sktamm.components._ratio_sample import HeldOut, relative_to_mixture
+from sktamm.components._signed import settled_weights
 
 __all__ = ["CONTROL", "RatioReference", "fit_reference", "ratio_functions"]
 
@@ -155,7 +156,8 @@ def fit_reference(
     Parameters
     ----------
     held : HeldOut
-        Held-out rows with the members' log ratios to the equal mixture.
+        Held-out rows with the members' log ratios to the equal mixture. Negative
+        weights are settled: of signed ones a normalisation may be negative.
     source_class : ndarray of int, shape (n_sources,)
         Class of every source.
     moments : Moments
@@ -174,6 +176,9 @@ def fit_reference(
     reference : RatioReference
         Calibrated reference.
     """
+    drawn = held.weight if (held.weight < 0).any() else None
+    if drawn is not None:
+        held = replace(held, weight=settled_weights(held.X, held.source, drawn))
     values = moments.functions.evaluate(held.X)
     weight, raked = rake(held.weight, values, moments.mean.mean(axis=0))
     shrinkage, learned, base = None, held.members, held.log_linear
@@ -194,7 +199,9 @@ def fit_reference(
     members = learned + _tilts(smooth, slope)
     refined = replace(held, weight=weight, members=members, log_linear=None)
     later = None if calibration == "moments" else calibration
-    blend = fit_blend(refined, ensemble, later, shared_sample=shared_sample)
+    blend = fit_blend(
+        refined, ensemble, later, shared_sample=shared_sample, drawn_weight=drawn
+    )
     control = values if raked else values[:, :0]
     known = moments.covariance_of_mean()[: control.shape[1], : control.shape[1]]
     return RatioReference(
@@ -204,7 +211,7 @@ def fit_reference(
         slope_covariance=covariance,
         blend=blend,
         log_ratio=blend.log_ratio(members),
-        sample=ReferenceSample(held.source, control, known),
+        sample=ReferenceSample(held.source, control, known, drawn),
         log_linear=log_linear,
         shrinkage=shrinkage,
     )

@@ -20,14 +20,14 @@ from sktamm.mixture import EventMixture, RowData
 
 __all__ = ["event_curve"]
 
-_STEP = 0.5
-_DEPTH = 12.0
-_SHALLOW = 4.0
-_LARGEST_RISE = 0.5
+_STEP = 0.5  # of t; cubics between such points of a normal err by less than .05
+_DEPTH = 12.0  # beyond five sigmas
+_SHALLOW = 4.0  # up to which levels of interest, 2.8 sigmas, walls are approached
+_LARGEST_RISE = 0.5  # one sigma above the tangent: rounding and skewness stay far below
 _POINTS = 121
-_LONGEST = 30
+_LONGEST = 30  # steps to one side: 1.6 million standard errors
 _TOL = 1e-4
-_SMALLEST_SCALE = 1e-5
+_SMALLEST_SCALE = 1e-5  # a standard error that 10^10 events would have
 
 
 @dataclass(eq=False)
@@ -47,36 +47,34 @@ class _Side:
         """The next t: a step further or the bound.
 
         Shorter steps follow, in case that is not feasible, unless the curve has fallen
-        enough: behind a wall other solutions begin.
+        enough: near a wall it bends too fast to be worth them.
         """
-        last, rest = self.position[-1], abs(self.limit - self.position[-1])
-        if rest <= _STEP:
+        last = self.position[-1]
+        if abs(self.limit - last) <= _STEP:
             return [self.limit]
-        step = min(_STEP, 0.5 * rest)
         shallow = self.profile[-1] > self.profile[0] - _SHALLOW
-        shares = (1.0, 0.5, 0.25) if shallow else (1.0,)
-        return [last + self.sign * share * step for share in shares]
+        shares = (1.0, 0.25) if shallow else (1.0,)
+        return [last + self.sign * share * _STEP for share in shares]
 
-    def predict(self, kappa: FloatArray, new: float, slope: FloatArray) -> FloatArray:
-        """Start at a new kappa, from up to three points by Newton's polynomial."""
-        points = self.theta[-3:]
-        known = kappa[-3:]
-        if len(points) == 1:
-            return points[0] + (new - known[0]) * slope
-        if (np.diff(known) == 0).any():  # steps below the resolution of kappa
-            return points[-1]
-        first = (points[-1] - points[-2]) / (known[-1] - known[-2])
-        out = points[-1] + (new - known[-1]) * first
-        if len(points) == 3:
-            before = (points[1] - points[0]) / (known[1] - known[0])
-            second = (first - before) / (known[2] - known[0])
-            out = out + (new - known[2]) * (new - known[1]) * second
-        return out
+    def predict(self, new: float, slope: FloatArray) -> FloatArray:
+        """Start at a new kappa, on the line through the last two points."""
+        last = self.theta[-1]
+        if len(self.theta) > 1:
+            change = last - self.theta[-2]
+            if change[0] == 0:  # steps below the resolution of kappa
+                return last
+            slope = change / change[0]
+        return last + (new - last[0]) * slope
 
-    def continues(self, profile: float) -> bool:
-        """Whether a further point belongs to the same solution: the curve falls."""
-        first = len(self.position) == 1
-        return first or profile < self.profile[-1] + _LARGEST_RISE
+    def continues(self, point: "_Points", i: int = 0) -> bool:
+        """Whether a further point is known and belongs to the same solution.
+
+        A log-concave curve stays below its tangent.
+        """
+        values = point.profile[i], point.marginal[i], point.slope[i]
+        rise = self.slope[-1] * (point.theta[i, 0] - self.theta[-1][0])
+        highest = self.profile[-1] + max(rise, 0.0) + _LARGEST_RISE
+        return bool(np.isfinite(values).all() and point.profile[i] < highest)
 
     def add(self, position: float, point: "_Points", i: int = 0) -> None:
         """Remember one of some points."""
@@ -150,10 +148,12 @@ def _march(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Positions, profile and marginal of one fit on an equidistant grid."""
     centre = theta[0]
-    scale = np.sqrt(max(covariance[0, 0], _SMALLEST_SCALE**2))
-    slope = covariance[:, 0] / max(covariance[0, 0], 1e-300)
+    variance = max(covariance[0, 0], _SMALLEST_SCALE**2)
+    scale, slope = float(np.sqrt(variance)), covariance[:, 0] / variance
     low, high = (float(np.arcsinh((b - centre) / scale)) for b in bounds)
     start = _points(model, data, theta[None])
+    if not np.isfinite([start.profile, start.marginal, start.slope]).all():
+        return _unknown(centre, scale, bounds)
     sides = [_Side(-1.0, low), _Side(1.0, high)]
     for side in sides:
         side.add(0.0, start)
@@ -168,9 +168,21 @@ def _march(
             at_bound = side.position[-1] == side.limit
             deep = getattr(side, which)[-1] < top - _DEPTH
             side.done = side.done or at_bound or deep
+    if all(len(side.position) == 1 for side in sides):
+        return _unknown(centre, scale, bounds)
     return _on_grid(sides, scale)
 
 
+def _unknown(
+    centre: float, scale: float, bounds: tuple[float, float]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Flat curves over all fractions, where none but the start can be evaluated."""
+    ends = np.clip([min(centre, 0.0), max(centre, 1.0)], *bounds)
+    low, high = np.arcsinh((ends - centre) / scale)
+    return np.linspace(low, high, _POINTS), np.zeros(_POINTS), np.zeros(_POINTS)
+
+
+@np.errstate(invalid="ignore")
 def _points(model: EventMixture, data: RowData, theta: FloatArray) -> _Points:
     """Conditional maxima from some starts."""
     repeated = data.take(np.zeros(len(theta), dtype=int))
@@ -207,7 +219,7 @@ def _advance(
         return
     points = _points(model, data, np.stack(starts))
     for i, side in enumerate(moving):
-        if side.continues(points.profile[i]):
+        if side.continues(points, i):
             side.add(positions[i], points, i)
         else:
             _creep(model, data, side, centre, scale)
@@ -220,12 +232,10 @@ def _creep(
     new = side.position[-1] + 0.25 * side.sign * _STEP
     trial = side.theta[-1].copy()
     trial[0] = centre + scale * np.sinh(new)
-    side.done = True
-    if np.isfinite(model.value(trial[None], data)[0]):
-        point = _points(model, data, trial[None])
-        if side.continues(point.profile[0]):
-            side.add(new, point)
-            side.done = False
+    point = _points(model, data, trial[None])
+    side.done = not side.continues(point)
+    if not side.done:
+        side.add(new, point)
 
 
 def _start(
@@ -237,10 +247,9 @@ def _start(
     slope: FloatArray,
 ) -> tuple[float, FloatArray] | None:
     """Next position of a side and parameters there with a finite log posterior."""
-    kappa = centre + scale * np.sinh(np.array(side.position))
     for new in side.next_positions():
         value = float(centre + scale * np.sinh(new))
-        guess = side.predict(kappa, value, slope)
+        guess = side.predict(value, slope)
         for candidate in (guess, side.theta[-1]):
             trial = candidate.copy()
             trial[0] = value
@@ -259,9 +268,6 @@ def _on_grid(
         for name in ("position", "profile", "marginal", "slope")
     )
     grid = np.linspace(position[0], position[-1], _POINTS)
-    if position.size == 1:
-        flat = np.zeros(_POINTS)
-        return grid, flat + profile, flat + marginal
     slope *= scale * np.cosh(position)  # d kappa / dt
     fine = _monotone(position, profile, slope)(grid)
     return grid, fine, fine + PchipInterpolator(position, marginal - profile)(grid)
@@ -276,7 +282,7 @@ def _monotone(x: FloatArray, y: FloatArray, slope: FloatArray) -> PPoly:
     h = np.diff(x)
     secant = np.diff(y) / h
     start, end = slope[:-1], slope[1:]
-    monotone = (start * secant >= 0) & (end * secant >= 0)
+    monotone = (start * secant >= 0) & (end * secant >= 0) & (start * end >= 0)
     largest = np.where(monotone, 3.0 * np.abs(secant), np.inf)
     start, end = np.clip(start, -largest, largest), np.clip(end, -largest, largest)
     cubic = (start + end - 2.0 * secant) / h**2

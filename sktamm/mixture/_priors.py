@@ -397,7 +397,7 @@ def _compress(
     values = features.weighted(directions)
     strength, rotation = np.linalg.eigh(values.T @ values)
     keep = strength > tolerance**2
-    return directions @ rotation[:, keep][:, ::-1]
+    return directions @ rotation[:, keep]
 
 
 def _without_noise(coefficients: FloatArray, features: Features) -> FloatArray:

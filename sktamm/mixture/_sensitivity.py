@@ -290,5 +290,6 @@ def _stratified(influence: FloatArray, table: ComponentTable) -> float:
     mass = np.bincount(source, weight)
     size = np.bincount(source)
     mean = np.bincount(source, weight * influence) / np.where(mass > 0, mass, 1.0)
-    square = np.bincount(source, (weight * (influence - mean[source])) ** 2)
+    drawn = weight if sample.drawn_weight is None else sample.drawn_weight
+    square = np.bincount(source, (drawn * (influence - mean[source])) ** 2)
     return known + float((square * size / np.maximum(size - 1, 1)).sum())

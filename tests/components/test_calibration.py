@@ -89,6 +89,27 @@ def test_isotonic_takes_negative_weights():
     np.testing.assert_allclose(signed.weight @ np.exp(found), 1.0, rtol=1e-9)
 
 
+def test_isotonic_learns_the_density_of_signed_weights():
+    """Events of one source beside negative ones are as if they were not there."""
+    held, exact = held_out((4000, 3000, 5000))
+    extra, beside = held_out((8000, 6000, 10_000), 1)
+    near = np.abs(extra.X[:, 0]) < 1.0
+    X = np.vstack([held.X, extra.X[near], extra.X[near] + 1e-3])
+    source = np.append(held.source, np.zeros(2 * near.sum(), dtype=int))
+    sign = np.repeat([1.0, 1.0, -1.0], [len(held.X), near.sum(), near.sum()])
+    logs = np.concatenate([exact, beside[near], beside[near]])
+    signed = HeldOut(X, source, sign, np.zeros((len(X), 3, 0), np.float32))
+    signed = HeldOut(X, source, signed.balanced(3), signed.members)
+    miss, best = (
+        np.sqrt(held.weight @ (np.exp(r) - np.exp(exact)) ** 2).mean()
+        for r in (
+            fit_calibration("isotonic", logs, signed).apply(exact),
+            fit_calibration("isotonic", exact, held).apply(exact),
+        )
+    )
+    assert miss < 1.5 * best  # 8 times with the negative weights left out
+
+
 @pytest.mark.parametrize("kind", ["platt", 1, "Moments"])
 def test_unknown_kinds_are_refused(kind):
     with pytest.raises(IncompatibleChoiceError, match="calibration must be one of"):

@@ -359,29 +359,73 @@ def test_any_classifier_will_do(classifier):
 
 
 @pytest.mark.parametrize("cv", [None, 2])
-def test_negative_weights_where_the_classifier_takes_them(cv):
+def test_the_reference_of_signed_weights_is_positive_and_knows_its_error(cv):
     X, y, simulation = sample()
     weight = np.random.default_rng(4).choice([-1.0, 1.0], len(y), p=[0.1, 0.9])
     mlp = TorchMLPClassifier((8,), max_epochs=2)
     ratio = fit(mlp, (X, y, simulation), weight, calibration="moments", cv=cv)
-    assert ratio.reference_weight_.min() < 0
+    assert ratio.reference_weight_.min() >= 0
+    drawn = ratio.frame_.sample.drawn_weight
+    assert drawn.min() < 0
+    for weights in (ratio.reference_weight_, drawn):
+        sums = np.bincount(ratio.reference_.source, weights)
+        np.testing.assert_allclose(sums, 0.25, rtol=1e-3)  # raked a little
     assert ratio.reference_weight_.sum() == pytest.approx(1.0)
     assert np.isfinite(ratio.predict_log_ratio(X)).all()
 
 
-class Positive(Exact):
-    """Refuses negative weights, as many classifiers do."""
+def with_pairs(sizes, seed=0):
+    """Events of the sources and, in every fifth place, of weights 1 and -1 elsewhere.
 
-    def fit(self, X, y, sample_weight=None):
-        if sample_weight is not None and np.min(sample_weight) < 0:
-            raise ValueError("Negative values in data passed to `sample_weight`.")
-        return super().fit(X, y, sample_weight)
+    The pairs cancel in every density, so that exact ratios stay what they are.
+    """
+    X, y, simulation = sample(sizes, seed)
+    rng = np.random.default_rng(seed + 1)
+    size = len(X) // 5
+    rows = rng.integers(len(X), size=size)
+    extra = rng.normal(0.7, 0.5, (2 * size, 1))
+    return (
+        np.concatenate([X, extra]),
+        np.concatenate([y, y[rows], y[rows]]),
+        np.concatenate([simulation, simulation[rows], simulation[rows]]),
+        np.concatenate([np.ones(len(X) + size), -np.ones(size)]),
+    )
+
+
+SIGNED = {
+    "logistic": "logistic",
+    "lightgbm": "lightgbm",
+    "mlp": TorchMLPClassifier((16,), max_epochs=10),
+    "trees": HistGradientBoostingClassifier(max_iter=50, random_state=0),
+    "positive": make_pipeline(StandardScaler(), LogisticRegression(C=100.0)),
+}
+
+
+@pytest.mark.parametrize("shrink", [False, True])
+@pytest.mark.parametrize("classifier", SIGNED.values(), ids=SIGNED.keys())
+def test_every_classifier_learns_the_density_of_signed_weights(classifier, shrink):
+    """Known ratios, learned nearly as well as without the pairs that cancel.
+
+    The pairs add two fifths to the variance of every density: a factor of 1.2 on the
+    error, and 1.5 to 2 for trees, whose leaves cannot be larger than the pairs' region.
+    """
+    sizes = (6000, 4000, 5000, 4500)
+    x = np.linspace(-1.5, 3.0, 50)
+    errors = []
+    for X, y, simulation, weight in (
+        (*sample(sizes), None),
+        with_pairs(sizes),
+    ):
+        data = (X, y, simulation)
+        ratio = fit(classifier, data, weight, n_members=2, shrink=shrink)
+        wrong = ratio.predict_log_ratio(x[:, None]) - exact_log_ratio(x)
+        errors.append(np.sqrt((wrong**2).mean()))
+    assert errors[1] < 2.0 * errors[0] + 0.03
 
 
 @pytest.mark.parametrize(
     ("classifier", "kind", "sentence"),
     [
-        (Positive(), InvalidInputError, "Positive refuses negative values"),
         (KNeighborsClassifier(), IncompatibleChoiceError, "takes no weights"),
         (RidgeClassifier(), IncompatibleChoiceError, "method predict_proba"),
         (GaussianNB, IncompatibleChoiceError, "method fit"),

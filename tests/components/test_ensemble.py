@@ -21,6 +21,7 @@ from sktamm.components._ensemble import (
     ClassifierEnsemble,
     check_classifier,
     fit_classifier,
+    fit_in_place,
 )
 from sktamm.components._wifi_ensemble import WifiEnsemble
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
@@ -208,7 +209,7 @@ def test_what_has_no_probabilities_is_refused(classifier):
             1.0,
             "KNeighborsClassifier takes no weights",
         ),
-        (ensemble(Refuses()), -1.0, "Refuses refuses negative values of sample_weight"),
+        (ensemble(), -9.0, "positive sum in every class, got -"),
         (ensemble(n_members=0), None, "n_members must be a positive integer"),
         (ensemble(resample="half"), None, "resample must be one of"),
         (ensemble(n_members=301, resample="partition"), None, "n_members=301 parts"),
@@ -348,4 +349,47 @@ def test_other_errors_are_not_taken_for_negative_weights():
             raise KeyError("something else")
 
     with pytest.raises(KeyError, match="something else"):
-        fit_classifier(Broken(), [[0.0], [1.0]], [0, 1], [-1.0, 2.0])
+        fit_in_place(Broken(), [[0.0], [1.0]], [0, 1], sample_weight=[-1.0, 2.0])
+
+
+def test_a_learner_that_refuses_negative_weights_is_named():
+    with pytest.raises(InvalidInputError, match="Refuses refuses negative values"):
+        fit_in_place(Refuses(), [[0.0], [1.0]], [0, 1], sample_weight=[-1.0, 2.0])
+
+
+# ------------------------------------------------------------------- negative weights
+@pytest.mark.parametrize("resample", ["bootstrap", "partition", "none"])
+def test_a_classifier_that_refuses_negative_weights_never_sees_them(samples, resample):
+    X, y = samples
+    weight = np.where(np.arange(600) % 9, 1.0, -1.0)
+    model = ensemble(Refuses(), resample=resample).fit(X, y, weight)
+    assert len(model.members_) == 3
+
+
+@pytest.mark.parametrize("resample", ["bootstrap", "partition", "none"])
+def test_members_trained_at_once_see_the_sums_of_their_own_samples(samples, resample):
+    """Every member's weights are positive and have the sums that it drew."""
+    X, y = samples
+    weight = np.where(np.arange(600) % 9, 1.0, -1.0)
+    model = ensemble(Together(), resample=resample).fit(X, y, weight)
+    shared, members = model.members_[0].seen_
+    if resample == "none":
+        members = np.array([shared])
+    counts = model._draw_counts(y, np.random.RandomState(0), weight)
+    counts = np.ones((1, 600)) if counts is None else counts
+    assert members.min() >= 0
+    for row, drawn in zip(members, counts, strict=True):
+        expected = np.bincount(y, drawn * weight)
+        np.testing.assert_allclose(np.bincount(y, row), expected, rtol=1e-5)
+
+
+def test_a_member_that_drew_a_negative_class_sees_all_of_it():
+    """Bootstrap samples of few events; all of them have a positive sum."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(24, 1)), np.repeat([0, 1], 12)
+    weight = np.where(np.arange(24) % 12 < 5, -1.0, 1.0)
+    model = ensemble(Refuses(), n_members=40).fit(X, y, weight)
+    assert len(model.members_) == 40
+    counts = np.random.RandomState(0).poisson(1.0, (40, 24))
+    sums = [np.bincount(y, row * weight) for row in counts]
+    assert (np.array(sums) <= 0).any(), "the test has no power"

@@ -11,6 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktamm.components._ensemble import ClassifierEnsemble
 from sktamm.components._lightgbm import LightGBMRatioClassifier, _threads
+from sktamm.components._signed import settled_weights
 from sktamm.components._wifi_ensemble import WifiEnsemble
 from sktamm.exceptions import InvalidInputError
 
@@ -59,6 +60,32 @@ def test_negative_weights_subtract_their_events():
     assert rms_error(model.fit(X, y, weight)) < 0.2
     biased = LightGBMRatioClassifier(random_state=0).fit(X, y, np.abs(weight))
     assert rms_error(biased) > 0.2, "the test has no power"
+
+
+def test_held_out_events_share_no_cell_with_the_others():
+    """The clusters that settling leaves are not learned: a third of the error."""
+    rng = np.random.default_rng(1)
+    X, y = two_normals(10_000, rng)
+    extra = rng.normal(-1.0, 0.5, (16_000, 1))
+    X, y = np.vstack([X, extra]), np.append(y, np.ones(16_000, dtype=int))
+    weight = np.repeat([1.0, 1.0, -1.0], [20_000, 8_000, 8_000])
+    model = LightGBMRatioClassifier(
+        min_child_samples=20, linear_tree=False, extra_trees=False, random_state=0
+    )
+    apart = rms_error(model.fit(X, y, weight))
+    together = rms_error(model.fit(X, y, settled_weights(X, y, weight)))
+    assert apart < 0.2
+    assert together > 1.5 * apart
+
+
+def test_few_held_out_events_are_settled_with_the_others():
+    """Half of the 20 held-out events are negative: their sum need not be positive."""
+    rng = np.random.default_rng(0)
+    X, y = two_normals(100, rng)
+    weight = rng.choice([1.0, -1.0], 200, p=[0.6, 0.4])
+    for seed in range(20):
+        model = LightGBMRatioClassifier(n_estimators=5, random_state=seed)
+        assert np.isfinite(model.fit(X, y, weight).predict_log_proba(X)).all()
 
 
 def test_a_class_of_negative_weight_is_refused():

@@ -283,3 +283,162 @@ def test_senseless_concentrations_are_refused(value):
 def test_a_form_names_the_method_that_a_prior_lacks(form, prior, missing):
     with pytest.raises(IncompatibleChoiceError, match=missing):
         form.build(_table(3), prior)
+
+
+# ------------------------------------------------------------- noise of the templates
+def _described(table, logs, variance=None):
+    """The same table with other simulations of the second class."""
+    full = table.log_ratio.copy()
+    full[:, 2:] = logs
+    known = None if variance is None else np.full(full.shape, variance)
+    described = replace(
+        table.simulations,
+        log_ratio=full,
+        reference_log_ratio=full,
+        relative_variance=known,
+    )
+    return replace(table, simulations=described, relative_variance=known)
+
+
+def _in_basis(table, expansion):
+    weighted = table.reference_weight[:, None] * table.basis
+    return weighted.T @ _covariance(expansion) @ weighted
+
+
+def test_noise_of_the_templates_is_no_spread_of_the_simulations():
+    """Variances of 0.04 under noise of known size, from 400 simulations."""
+    size, variance = 400, 0.8
+    table, rng = _table(size), np.random.default_rng(5)
+    logs = table.basis @ (0.2 * rng.normal(size=(BASIS, size)))
+    noise = np.sqrt(variance) * rng.normal(size=logs.shape)
+    prior = ShrinkagePrior(tails="gaussian", span=False)
+    found = np.diag(_in_basis(table, prior.expand(_described(table, logs), 1)))
+    noisy = _described(table, logs + noise, variance)
+    corrected = np.diag(_in_basis(table, prior.expand(noisy, 1)))
+    blind = _described(table, logs + noise)
+    inflated = np.diag(_in_basis(table, prior.expand(blind, 1)))
+    sigma = 0.04 * np.sqrt(2 / size) * 2  # of a sum of spread and noise
+    assert (np.abs(found - 0.04) < 4 * sigma).all()
+    assert (np.abs(corrected - 0.04) < 4 * sigma).all()
+    assert (inflated > 0.04 + 4 * sigma).all(), "the test has no power"
+
+
+def test_at_most_half_of_a_spread_is_taken_for_noise():
+    table = _table(4)
+    logs = table.log_ratio[:, 2:]
+    prior = ShrinkagePrior(tails="gaussian", span=False)
+    all_of_it, half = (
+        _in_basis(table, prior.expand(_described(table, logs, variance), 1))
+        for variance in (None, 1e3)
+    )
+    np.testing.assert_allclose(half, 0.5 * all_of_it, atol=1e-9)
+
+
+def test_equal_simulations_with_noise_have_no_directions():
+    table = _table(4)
+    equal = np.zeros((BINS, 4))
+    expansion = ShrinkagePrior().expand(_described(table, equal, 0.1), 1)
+    assert expansion.directions.shape[1] == 0
+
+
+@pytest.mark.parametrize(("excess", "kept"), [(0.7, 0), (1.8, 1)])
+def test_what_exceeds_the_noise_of_the_templates_is_a_direction(excess, kept):
+    """Beside the basis: against the largest eigenvalue of noise (Marchenko, Pastur)."""
+    size, variance = 6, 0.02
+    table, rng = _table(size), np.random.default_rng(2)
+    root = np.sqrt(table.reference_weight)[:, None]
+    inside = np.hstack([root, root * table.basis])
+    largest = []
+    for _ in range(50):
+        noise = np.sqrt(variance) * root * rng.normal(size=(BINS, size))
+        noise -= inside @ (inside.T @ noise)
+        noise -= noise.mean(axis=1, keepdims=True)
+        largest.append(np.linalg.norm(noise, 2) ** 2)
+    pattern = rng.normal(size=(BINS, 1))
+    pattern -= inside @ (inside.T @ pattern)
+    pattern /= np.linalg.norm(pattern)
+    sign = np.tile([1.0, -1.0], size // 2) / np.sqrt(size)
+    logs = np.sqrt(excess * np.mean(largest)) * pattern / root * sign
+    expansion = ShrinkagePrior().expand(_described(table, logs, variance), 1)
+    assert expansion.directions.shape[1] == kept
+
+
+@pytest.mark.parametrize(("effect", "kept"), [(3e-5, 1), (1e-3, 2)])
+def test_directions_that_no_data_could_see_are_left_out(effect, kept):
+    """Below one in 10^4 of a density, which 10^8 events could tell."""
+    table, rng = _table(3), np.random.default_rng(6)
+    patterns = _orthonormal(rng.normal(size=(BINS, 2)), table.reference_weight)
+    logs = patterns @ np.array([[1.0, -1.0, 0.0], [effect, effect, -2 * effect]])
+    expansion = SimulationsPrior().expand(_with_logs(table, logs), 1)
+    assert expansion.directions.shape[1] == kept
+
+
+def _with_logs(table, logs):
+    described = _described(table, logs)
+    full = described.simulations.log_ratio
+    return replace(described, log_ratio=full, reference_log_ratio=full)
+
+
+# ------------------------------------------------------------------ shrinkage and span
+def test_the_isotropic_target_has_one_variance():
+    size = 5
+    table = _table(size, in_basis=True)
+    prior = ShrinkagePrior(target="isotropic", tails="gaussian")
+    weighted = table.reference_weight[:, None] * table.basis
+    c = _centred_logs(table).T @ weighted
+    s = c.T @ c / (size - 1)
+    rho = BASIS / (size - 1 + BASIS)
+    expected = (1 - rho) * s + rho * np.trace(s) / BASIS * np.eye(BASIS)
+    actual = _in_basis(table, prior.expand(table, 1))
+    np.testing.assert_allclose(actual, (1 + 1 / size) * expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("target", ["diagonal", "isotropic"])
+def test_without_smooth_functions_the_span_is_left(target):
+    table = _table(4)
+    bare = replace(table, basis=table.basis[:, :0], reference_basis=table.basis[:, :0])
+    shrunk = _covariance(ShrinkagePrior(target=target).expand(bare, 1))
+    plain = _covariance(SimulationsPrior().expand(bare, 1))
+    np.testing.assert_allclose(shrunk, plain * 3 / 4, atol=1e-7)
+
+
+def test_rounding_makes_no_variance_negative():
+    """Functions of which the simulations hold next to nothing."""
+    for seed in range(20):
+        table = _table(2, seed=seed)
+        size = 10.0 ** np.array([-9.0, -9.0, 0.0, 0.0])[:, None]
+        part = np.random.default_rng(seed).normal(size=(BASIS, 2)) * size
+        expansion = ShrinkagePrior().expand(_with_logs(table, table.basis @ part), 1)
+        assert np.isfinite(expansion.directions).all()
+
+
+# ------------------------------------------------------------ concentrations at an end
+def _shared(shares):
+    """A table of simulations with given shares of the topics of the second class."""
+    shares = np.asarray(shares, dtype=float)
+    table = _table(len(shares), n_topics=shares.shape[1])
+    weights = table.simulations.weights.copy()
+    rows = table.simulations.of_class(1)
+    weights[np.ix_(rows, table.components_of(1))] = shares
+    return replace(table, simulations=replace(table.simulations, weights=weights))
+
+
+def test_simulations_at_the_corners_leave_the_weakest_concentration():
+    alpha = matched_concentration(_shared([[1, 0], [0, 1], [1, 0], [0, 1]]), 1)
+    np.testing.assert_allclose(alpha, [0.05, 0.05])
+
+
+def test_equal_simulations_give_the_strongest_concentration():
+    alpha = matched_concentration(_shared([[0.25, 0.75]] * 4), 1)
+    np.testing.assert_allclose(alpha, [2.5e5, 7.5e5])
+
+
+def test_a_topic_that_no_simulation_has_keeps_a_little():
+    """A tenth of an equal share: the density of a Dirichlet needs more than nothing."""
+    alpha = matched_concentration(_shared([[0.2, 0.8, 0], [0.6, 0.4, 0]]), 1)
+    mean = np.array([0.4, 0.6, 0.1 / 3])
+    np.testing.assert_allclose(alpha / alpha[0], mean / mean[0])
+
+
+def test_one_simulation_of_one_topic_has_nothing_to_learn():
+    np.testing.assert_array_equal(matched_concentration(_shared([[1.0]]), 1), [1.0])

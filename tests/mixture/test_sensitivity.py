@@ -174,6 +174,22 @@ def test_the_error_of_the_reference_is_that_of_moved_weights(
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+def test_rows_drawn_with_signed_weights_have_the_error_of_those(event_table, choice):
+    """Three times as large at every row, in whatever sign: nine times the variance."""
+    model, table, theta, direction, data = _problem(event_table, choice)
+    sign = np.where(np.arange(table.reference_weight.size) % 3, 3.0, -3.0)
+    drawn = sign * table.reference_weight
+    sample = replace(table.reference_sample, drawn_weight=drawn)
+    signed = replace(table, reference_sample=sample)
+    one, nine = (
+        extra_variance(model, theta, direction, data, t)[0] for t in (table, signed)
+    )
+    known = replace(sample, drawn_weight=0.0 * drawn)
+    rest = replace(table, reference_sample=known)
+    least = extra_variance(model, theta, direction, data, rest)[0]
+    np.testing.assert_allclose(nine - least, 9.0 * (one - least))
+
+
 def test_nothing_unknown_adds_nothing(event_table, choice):
     model, table, theta, direction, data = _problem(event_table, choice)
     known = replace(_with_error(table, None), reference_sample=None)
