@@ -110,6 +110,8 @@ def make_result(
         "out_of_range": beyond,
         "unfilled": unfilled,
     }
+    if table.beyond is not None:
+        diagnostics["beyond"] = table.beyond
     diagnostics["span"] = _span(diagnostics)
     flags = _flags(
         {**diagnostics, "std": answer.std, "kappa": answer.kappa}, answer.kappa.size
