@@ -163,7 +163,7 @@ def test_a_crowded_end_does_not_keep_the_noise_of_the_other_bins():
             ("unnamed", crowd, ()),
         ):
             observed = _observe(own, 20_000, rng)
-            smooth, _ = smooth_templates(*observed, one_class, _grid(), crowded)
+            smooth = _smoothed(*observed, one_class, _grid(), crowded)
             squares[name].append((np.log(smooth / own)[:, ~first] ** 2).mean())
     error = {name: np.sqrt(np.mean(values)) for name, values in squares.items()}
     assert error["named"] < 1.2 * error["without"]
