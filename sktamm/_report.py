@@ -118,6 +118,8 @@ def make_result(
     }
     if table.events_per_row is not None:
         diagnostics["events_per_bin"] = np.full(total.size, table.events_per_row)
+    if table.beyond is not None:
+        diagnostics["beyond"] = table.beyond
     diagnostics["span"] = _span(diagnostics)
     flags = _flags(
         {**diagnostics, "std": answer.std, "kappa": answer.kappa}, answer.kappa.size

@@ -191,6 +191,8 @@ class ComponentTable:
     unfilled : ndarray of shape (n_datasets,), or None
         Share of the sum of weights of a dataset that lies in bins which no simulation
         fills, and was counted in the nearest ones; None when rows are events.
+    beyond : ndarray of shape (n_datasets,), or None
+        Share of the events of a dataset beyond the bin edges; None when unbinned.
     reference_sample : ReferenceSample or None
         Origin of the reference rows when they are simulated events, whose finite number
         is an error of its own.
@@ -219,6 +221,7 @@ class ComponentTable:
     binned: bool
     out_of_range: NDArray[np.bool_] | None = None
     unfilled: FloatArray | None = None
+    beyond: FloatArray | None = None
     reference_sample: ReferenceSample | None = None
     error: RatioError | None = None
     events_per_row: float | None = None

@@ -44,7 +44,12 @@ class SingleSimulationWarning(SktammWarning):
 
 
 class RangeWarning(SktammWarning):
-    """More events lie beyond the edges, or the support, than in the simulations."""
+    """Edges of bins suit most events badly, or a target leaves them or the support.
+
+    Issued when simulated events have placeholders for missing values, when one bin
+    holds most of a feature, and when more events of a dataset lie beyond the edges, or
+    the support, than in the simulations.
+    """
 
 
 class RatioWarning(SktammWarning):

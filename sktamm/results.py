@@ -104,11 +104,11 @@ class FractionResult:
         "goodness_of_fit" (p-value of the rows), "prior_tension" (p-value of the blend
         under its prior), "span" (of both: do the simulations span the data?),
         "out_of_range", "unfilled" (share of the events in bins that no simulation
-        fills), "events_per_bin" (effective ones of a template); unbinned
-        "std_reference" and "std_ratios"
-        (parts of the standard error) and "reference_size" (effective rows behind the
-        class with the fewest); for draws "r_hat", "ess_bulk", "ess_tail",
-        "n_divergent", "poor_sampling".
+        fills), "events_per_bin" (effective ones of a template); for binned events
+        "beyond" (share beyond the edges); unbinned
+        "std_reference" and "std_ratios" (parts of the standard error) and
+        "reference_size" (effective rows behind the class with the fewest); for draws
+        "r_hat", "ess_bulk", "ess_tail", "n_divergent", "poor_sampling".
     flags : tuple of tuple of str
         For each dataset the names of the problems found; empty when healthy.
     method : mapping of str to str

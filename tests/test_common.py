@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from common_estimators import BINNED, ESTIMATORS, bins_of
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
@@ -25,83 +26,12 @@ from sklearn.utils.estimator_checks import (
 )
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor, infer
-from sktamm.baselines import (
-    FreeTemplates,
-    LabelShiftEM,
-    PooledSimulations,
-    SingleSimulation,
-)
-from sktamm.components import TemplateComponents, TopicComponents
-from sktamm.components._mlp import TorchMLPClassifier
+from sktamm.baselines import SingleSimulation
+from sktamm.components import TemplateComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
-from sktamm.inference import BayesianInference, FrequentistInference
+from sktamm.inference import FrequentistInference
 from sktamm.mixture import RidgePrior, ShrinkagePrior
-
-# Two bins per feature: scikit-learn's data have up to ten features.
-ESTIMATORS = {
-    "binned": BinnedTopicTAMM(bins=2, random_state=0),
-    "binned-frequentist": BinnedTopicTAMM(
-        bins=2, inference="frequentist", random_state=0
-    ),
-    "binned-published": BinnedTopicTAMM(
-        bins=2,
-        n_topics=2,
-        components="topics",
-        form="linear",
-        inference=BayesianInference(method="laplace"),
-        random_state=0,
-    ),
-    "general": TAMMRegressor(TemplateComponents(bins=2), random_state=0),
-    "general-frequentist": TAMMRegressor(
-        TemplateComponents(bins=2),
-        prior="simulations",
-        inference="frequentist",
-        random_state=0,
-    ),
-    "general-linear": TAMMRegressor(
-        TemplateComponents(bins=2),
-        form="linear",
-        inference="frequentist",
-        random_state=0,
-    ),
-    "general-topics": TAMMRegressor(
-        TopicComponents(n_topics=2, bins=2),
-        prior="ridge",
-        inference="frequentist",
-        random_state=0,
-    ),
-    "neural": NeuralRatioTAMM("logistic", n_members=2, random_state=0),
-    "neural-frequentist": NeuralRatioTAMM(
-        "logistic",
-        form="linear",
-        inference="frequentist",
-        components="topics",
-        n_topics=2,
-        n_members=2,
-        random_state=0,
-    ),
-    "neural-mlp": NeuralRatioTAMM(
-        TorchMLPClassifier((8,), max_epochs=1),
-        prior="simulations",
-        inference="frequentist",
-        n_members=2,
-        random_state=0,
-    ),
-    "baseline-single": SingleSimulation(
-        BinnedTopicTAMM(bins=2, inference="frequentist")
-    ),
-    "baseline-pooled": PooledSimulations(
-        BinnedTopicTAMM(bins=2, inference="frequentist")
-    ),
-    "baseline-free": FreeTemplates(bins=2),
-    "neural-baseline": LabelShiftEM("logistic", random_state=0),
-}
-BINNED = {
-    name: estimator
-    for name, estimator in ESTIMATORS.items()
-    if not name.startswith("neural")
-}
 
 _PER_DATASET = "predict answers once per dataset, the check demands one answer per row"
 EXPECTED_FAILURES = {
@@ -149,12 +79,6 @@ def study():
     )
 
 
-def _bins_of(estimator):
-    """Name of the parameter that sets the bins; None if there are none."""
-    names = ("bins", "components__bins", "estimator__bins")
-    return next((name for name in names if name in estimator.get_params()), None)
-
-
 def _named(estimator, name):
     """Name of a parameter of the estimator, or of the one it wraps."""
     return name if name in estimator.get_params() else f"estimator__{name}"
@@ -162,7 +86,7 @@ def _named(estimator, name):
 
 def _finer(estimator, **choices):
     """Copy with bins, if any, fine enough to measure something."""
-    name = _bins_of(estimator)
+    name = bins_of(estimator)
     bins = {} if name is None else {name: 4}
     return clone(estimator).set_params(**bins, **choices)
 
@@ -395,7 +319,7 @@ def test_histograms_equal_events(estimator, study):
         histogram(study.X[(study.y == c) & (study.simulation == k)]) for c, k in sources
     ]
     labels, ids = zip(*sources, strict=True)
-    name = _bins_of(estimator)
+    name = bins_of(estimator)
     by_events = clone(estimator).set_params(**{name: edges})
     by_events.fit(study.X, study.y, simulation=study.simulation)
     by_histogram = clone(estimator).set_params(**{name: edges})

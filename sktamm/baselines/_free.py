@@ -5,11 +5,12 @@ template t_k of every class. The finite statistics of the templates enter throug
 nuisance parameter per bin, profiled in closed form (Dembinski and Abdelmotteleb,
 arXiv:2206.12346), and
 
-    kappa = sum_{k signal} y_k / sum_k y_k,    var kappa = g' C g,
-    g_k = (1[k signal] - kappa) / sum_k y_k,
+    kappa = sum_{k signal} y_k / sum_k y_k
 
-with C the covariance of the yields. With more templates than bins, or templates that
-are nearly combinations of each other, C exists in name only: such fits are flagged.
+ends where the likelihood, profiled over all yields of that fraction, has fallen by
+z^2 / 2 or at 0 or 1. Many yields are zero at the maximum, so no covariance describes
+them. With more templates than bins, or templates that are nearly combinations of each
+other, many yields fit alike: such fits are flagged.
 """
 
 from dataclasses import dataclass
@@ -26,16 +27,16 @@ from sktamm.baselines._base import (
     FixedMixture,
     FractionBaseline,
     make_answer,
-    wald_intervals,
 )
+from sktamm.baselines._free_profile import FreeYields, KappaCurve, kappa_curve
 from sktamm.components import TemplateComponents
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._base import Answer
+from sktamm.inference._intervals import normal_quantile, ratio_intervals
 
 __all__ = ["FreeTemplates"]
 
 _MAX_CALLS = 20_000
-_NOTHING = 1e-4
 _LARGEST_CONDITION = 1e8
 
 
@@ -61,8 +62,6 @@ class FreeTemplates(FractionBaseline):
         The class whose fraction is kappa; None is the last of the sorted classes.
     level : float, default=0.683
         Level of the interval that ``score`` judges.
-    bounded : bool, default=False
-        Cut intervals at 0 and 1; the estimate never leaves them.
     n_jobs : int, default=None
         Processes that share the datasets; the numbers do not depend on it.
 
@@ -72,11 +71,14 @@ class FreeTemplates(FractionBaseline):
 
     Notes
     -----
-    Intervals are kappa +- z standard errors from the covariance of HESSE. A dataset is
+    Yields are not negative, so estimate and intervals lie in [0, 1]. The standard error
+    is half the length of the likelihood interval of one standard deviation, or, where
+    that ends at 0 or 1, the distance to its other end. A dataset is
     flagged "singular" when the templates are not independent (their number exceeds that
-    of the bins, or their matrix has a condition above 1e8) or when HESSE failed, and
-    "not_converged" when MIGRAD did. ``goodness_of_fit`` takes bins minus templates for
-    the degrees of freedom; yields at zero make it conservative.
+    of the bins, or their matrix has a condition above 1e8), and "not_converged" when
+    neither MIGRAD nor the descent of the profile ended in a minimum.
+    ``goodness_of_fit`` takes bins minus templates for the degrees of freedom; yields at
+    zero make it conservative.
 
     References
     ----------
@@ -102,7 +104,6 @@ class FreeTemplates(FractionBaseline):
         method: str = "da",
         pos_label: Any = None,
         level: float = 0.683,
-        bounded: bool = False,
         n_jobs: int | None = None,
     ):
         self.bins = bins
@@ -112,7 +113,6 @@ class FreeTemplates(FractionBaseline):
         self.method = method
         self.pos_label = pos_label
         self.level = level
-        self.bounded = bounded
         self.n_jobs = n_jobs
 
     def _make_inference(self) -> "Minuit":
@@ -139,17 +139,23 @@ class FreeTemplates(FractionBaseline):
             [np.maximum(templates.sum_of_weights, 0.0), templates.sum_of_squares], -1
         )
         signal = templates.source_class == templates.positive
+        drop = float(normal_quantile(levels).max() ** 2)
         fits = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._inference_.fit)(data, contents, signal)
+            delayed(self._inference_.fit)(data, contents, signal, drop)
             for data in np.stack([table.row_weight, table.row_variance], -1)
         )
-        yields, covariance, found = (np.array(v) for v in zip(*fits, strict=True))
-        kappa, std = fraction_of(yields, covariance, signal)
+        curves, found = zip(*fits, strict=True)
+        yields = np.array([curve.yields for curve in curves])
+        kappa = yields[:, signal].sum(axis=1) / yields.sum(axis=1)
+        grid = np.array([curve.kappa for curve in curves])
+        fall = np.array([curve.log_likelihood for curve in curves])
+        drops = np.tile(0.5 * normal_quantile(levels) ** 2, (kappa.size, 1))
         answer = make_answer(
             kappa,
-            std,
-            wald_intervals(kappa, std, levels, self.bounded),
-            _diagnostics(found, covariance, contents[:, :, 0]),
+            _standard_error(kappa, grid, fall),
+            ratio_intervals(grid, fall, drops, kappa),
+            _diagnostics(np.array(found), contents[:, :, 0]),
+            (grid, fall),
         )
         return _mixture(table, yields, contents[:, :, 0]), answer
 
@@ -167,12 +173,16 @@ class Minuit:
     """
 
     method: str
-    interval: str = "wald"
+    interval: str = "likelihood"
 
     def fit(
-        self, data: FloatArray, templates: FloatArray, signal: NDArray[np.bool_]
-    ) -> tuple[FloatArray, FloatArray, tuple[float, ...]]:
-        """Yields of all templates in one dataset.
+        self,
+        data: FloatArray,
+        templates: FloatArray,
+        signal: NDArray[np.bool_],
+        drop: float,
+    ) -> tuple[KappaCurve, tuple[float, ...]]:
+        """Yields of all templates in one dataset and the profile of their fraction.
 
         Parameters
         ----------
@@ -182,16 +192,15 @@ class Minuit:
             The same of every template.
         signal : ndarray of bool, shape (n_templates,)
             Which templates are signal.
+        drop : float
+            Fall of 2 ln L that the profile has to hold.
 
         Returns
         -------
-        yields : ndarray of shape (n_templates,)
-            Events of every template.
-        covariance : ndarray of shape (n_templates, n_templates)
-            Their covariance; NaN where it could not be found.
+        curve : KappaCurve
+            Events of every template and profile.
         found : tuple of float
-            Whether the fit is valid and its covariance accurate, number of calls, chi2,
-            degrees of freedom.
+            Whether the fit converged, number of calls, chi2, degrees of freedom.
         """
         iminuit = _import_iminuit()
         edges = np.arange(len(data) + 1.0)
@@ -201,42 +210,25 @@ class Minuit:
         minuit = iminuit.Minuit(cost, *_start(data[:, 0], templates[:, :, 0]))
         minuit.limits = (0.0, None)
         minuit.migrad(ncall=_MAX_CALLS)
-        minuit.hesse()
-        if not (minuit.valid and minuit.accurate):
-            _leave_zeros(minuit)
-        size = len(templates)
-        covariance = np.full((size, size), np.nan)
-        if minuit.covariance is not None:
-            covariance = np.array(minuit.covariance)
-        degrees = (templates[:, :, 0].sum(axis=0) > 0).sum() - size
-        found = (minuit.valid, minuit.accurate, minuit.nfcn, minuit.fval, degrees)
-        return np.array(minuit.values), covariance, found
+        model = FreeYields.from_contents(data, templates, signal, self.method)
+        curve = kappa_curve(model, np.array(minuit.values), drop)
+        degrees = (templates[:, :, 0].sum(axis=0) > 0).sum() - len(templates)
+        converged = minuit.valid or curve.converged
+        return curve, (converged, minuit.nfcn, cost(*curve.yields), degrees)
 
 
-def fraction_of(
-    yields: FloatArray, covariance: FloatArray, signal: NDArray[np.bool_]
-) -> tuple[FloatArray, FloatArray]:
-    """Kappa and its standard error from yields and their covariance.
-
-    Parameters
-    ----------
-    yields : ndarray of shape (n_datasets, n_templates)
-        Events of every template.
-    covariance : ndarray of shape (n_datasets, n_templates, n_templates)
-        Covariance of the yields.
-    signal : ndarray of bool, shape (n_templates,)
-        Which templates are signal.
-
-    Returns
-    -------
-    kappa, std : ndarray of shape (n_datasets,)
-        Fraction and error.
-    """
-    total = yields.sum(axis=1)
-    kappa = yields[:, signal].sum(axis=1) / total
-    slope = (signal - kappa[:, None]) / total[:, None]
-    variance = np.einsum("dj,djk,dk->d", slope, covariance, slope)
-    return kappa, np.sqrt(np.where(variance >= 0, variance, np.nan))
+def _standard_error(
+    kappa: FloatArray, grid: FloatArray, fall: FloatArray
+) -> FloatArray:
+    """Half an interval of one standard deviation, or its part that no bound ends."""
+    low, high = ratio_intervals(grid, fall, np.full((kappa.size, 1), 0.5), kappa)[
+        :, :, 0
+    ].T
+    below, above = kappa - low, high - kappa
+    ended = np.stack([low <= 0.0, high >= 1.0])
+    one_sided = np.where(ended[0], above, below)
+    error = np.where(ended.any(axis=0), one_sided, 0.5 * (below + above))
+    return np.where(ended.all(axis=0), np.maximum(below, above), error)
 
 
 def _import_iminuit() -> Any:
@@ -263,27 +255,16 @@ def _start(data: FloatArray, templates: FloatArray) -> FloatArray:
     return 0.5 * best + 0.5 * data.sum() / len(templates)
 
 
-def _leave_zeros(minuit: Any) -> None:
-    """Fit again without the yields that ended at zero, which only confuse MINUIT."""
-    values = np.array(minuit.values)
-    for k in np.flatnonzero(values < _NOTHING * values.sum()):
-        minuit.values[int(k)], minuit.fixed[int(k)] = 0.0, True
-    minuit.migrad(ncall=_MAX_CALLS)
-    minuit.hesse()
-
-
-def _diagnostics(
-    found: FloatArray, covariance: FloatArray, templates: FloatArray
-) -> dict[str, NDArray]:
-    valid, accurate, calls, chi2, degrees = found.T
+def _diagnostics(found: FloatArray, templates: FloatArray) -> dict[str, NDArray]:
+    converged, calls, chi2, degrees = found.T
     shapes = templates / templates.sum(axis=1, keepdims=True)
     dependent = len(shapes) > shapes.shape[1] or (
         np.linalg.cond(shapes) > _LARGEST_CONDITION
     )
     p_value = stats.chi2.sf(chi2, np.maximum(degrees, 1))
     return {
-        "converged": valid > 0,
-        "singular": (accurate == 0) | np.isnan(covariance).any(axis=(1, 2)) | dependent,
+        "converged": converged > 0,
+        "singular": np.full(len(found), dependent),
         "n_iterations": calls.astype(np.intp),
         "goodness_of_fit": np.where(degrees > 0, p_value, np.nan),
     }

@@ -60,7 +60,8 @@ class LabelShiftEM(FractionBaseline):
         Largest share of the events of a class that is kept for the calibration.
     interval : {"likelihood", "wald", "bootstrap"}, default="likelihood"
         Where the profile likelihood has fallen by z^2 / 2, kappa +- z standard errors
-        from its curvature, or quantiles of resampled targets.
+        from its curvature, or quantiles of resampled targets; these fail within a
+        standard error of 0 and 1, where they are replaced by those of the likelihood.
     n_bootstrap : int, default=200
         Number of resampled targets.
     max_iter : int, default=1000
@@ -259,7 +260,9 @@ class ExpectationMaximisation:
         # Weighted events count as many as they are worth.
         scale = plain / full if np.isfinite(full) else 1.0
         curve = (curve - max(curve.max(), fit.value[0])) * scale
-        if self.interval == "bootstrap":
+        # At a bound most replicas end there: no spread (Andrews, Econometrica 2000).
+        near = min(kappa[0], 1.0 - kappa[0]) < std[0]
+        if self.interval == "bootstrap" and not near:
             draws = self._resample(ratio, weight, variance, found, seed)[:, positive]
             std = draws.std(ddof=1, keepdims=True)
             interval = bootstrap_interval(draws, levels)

@@ -211,7 +211,7 @@ class MorphingFit:
         scale = variance.sum() / data.sum()
         steps = [np.full(f.points.shape[1], f.step) for f in pair]
         step = np.concatenate([[_STEP], *steps])
-        centre, moves, row = _first_row(_loss, found.x, limits, step)
+        centre, moves, row = _first_row(_loss, found.x, limits, step, n_first)
         by_templates = [np.zeros_like(slope) for slope in _slopes(centre)]
         for move, weight in zip(moves, row, strict=True):
             ahead, behind = _slopes(centre + move), _slopes(centre - move)
@@ -256,14 +256,18 @@ def _deepest(loss: Any, limits: FloatArray, n_events: float) -> Any:
 
 
 def _first_row(
-    loss: Any, point: FloatArray, limits: FloatArray, step: FloatArray
+    loss: Any, point: FloatArray, limits: FloatArray, step: FloatArray, n_first: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """First row of the covariance of the coordinates that are not at their ends.
 
+    At a fraction of 0 or 1 the settings of the class without events count as known.
     Returns the centre and the steps of the differences as well; NaN where the loss has
     no minimum.
     """
     inside = (point > limits[:, 0] + 2 * step) & (point < limits[:, 1] - 2 * step)
+    # Their noise alone would decide the sign of the curvature.
+    inside[1 + n_first :] &= point[0] > 2 * step[0]
+    inside[1 : 1 + n_first] &= point[0] < 1.0 - 2 * step[0]
     inside[0] = True
     centre = np.clip(point, limits[:, 0], limits[:, 1])
     centre[0] = np.clip(centre[0], 2 * step[0], 1.0 - 2 * step[0])

@@ -22,16 +22,16 @@ from sktamm.components._basis import (
     degrees_of,
     orthonormalise,
 )
-from sktamm.components._binning import Bins, Flow, make_binning
+from sktamm.components._binning import Bins, Flow
 from sktamm.components._filled import filled_bins
 from sktamm.components._histogram import (
     HistogramTemplates,
     effective_events,
-    fill_templates,
     template_probabilities,
 )
+from sktamm.components._simulated import bin_simulations
 from sktamm.components._smoothing import smooth_templates
-from sktamm.components._support import leaves_support
+from sktamm.components._support import leaves_support, share_beyond
 from sktamm.components._topics import TopicModel, topic_relative_variance
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import (
@@ -60,7 +60,8 @@ class TemplateComponents(BaseEstimator):
     strategy : {"uniform", "quantile"}, default="uniform"
         Equal widths or equal contents, for integer ``bins``.
     range : sequence of pairs or None, default=None
-        Lower and upper end of every feature; None takes them from the simulations.
+        Lower and upper end of every feature; None takes them from the simulations, such
+        that outliers and placeholders for missing values lie beyond.
     flow : {"clip", "bins", "drop", "refuse"}, default="clip"
         What happens to events beyond the edges; see `Binning`.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
@@ -83,7 +84,7 @@ class TemplateComponents(BaseEstimator):
     coordinates_ : ndarray of shape (n_rows, n_features)
         Their positions in [-1, 1].
     beyond_ : float
-        Share of the simulated events beyond the edges.
+        Share of the events beyond the edges in the simulation with most of them.
 
     Examples
     --------
@@ -126,13 +127,12 @@ class TemplateComponents(BaseEstimator):
             Fitted component model.
         """
         self.beyond_ = 0.0
+        self._crowded: tuple[tuple[int, int], ...] = ()
         if isinstance(events, SimulatedEvents):
-            binning = make_binning(
-                events.X, events.weight, self.bins, self.strategy, self.range, self.flow
+            events, beyond = bin_simulations(
+                events, self.bins, self.strategy, self.range, self.flow
             )
-            if self.range is not None or not isinstance(self.bins, Integral):
-                self.beyond_ = float(binning.beyond(events.X).mean())
-            events = fill_templates(events, binning)
+            self.beyond_, self._crowded = beyond.share, beyond.crowded
         self.binning_ = events.binning
         self.rows_, filled = filled_bins(events)
         self.templates_ = _in_canonical_order(filled)
@@ -145,6 +145,7 @@ class TemplateComponents(BaseEstimator):
                 variance,
                 self.templates_.source_class,
                 self.coordinates_,
+                self._crowded,
             )
         self.probability_ = probability
         self.reference_weight_ = probability.mean(axis=0)
@@ -201,6 +202,7 @@ class TemplateComponents(BaseEstimator):
         _check_contents(weight)
         log_ratio = self._log_ratio(self.component_probability_)
         described = self._log_ratio(self.described_probability_)
+        out_of_range, beyond = self._range_of(target)
         simulations = Simulations(
             log_ratio=described,
             reference_log_ratio=described,
@@ -224,8 +226,9 @@ class TemplateComponents(BaseEstimator):
             reference_basis=self.basis_,
             relative_variance=self._errors(self.relative_variance_),
             binned=True,
-            out_of_range=self._out_of_range(target),
+            out_of_range=out_of_range,
             unfilled=unfilled / weight.sum(axis=1),
+            beyond=beyond,
             events_per_row=self._events_per_row(),
             noise_shapes=self.noise_shapes_,
         )
@@ -239,13 +242,16 @@ class TemplateComponents(BaseEstimator):
         fewest = min(len(n) / (1.0 / n).sum() for n in own)
         return float(fewest / self.rows_.n_rows)
 
-    def _out_of_range(
+    def _range_of(
         self, target: TargetEvents | tuple[FloatArray, FloatArray]
-    ) -> NDArray[np.bool_] | None:
-        """Whether more events are beyond the edges than the simulations explain."""
+    ) -> tuple[NDArray[np.bool_] | None, FloatArray | None]:
+        """Whether more events lie beyond than simulated, and their share."""
         if not isinstance(target, TargetEvents):
-            return None
-        return leaves_support(target, self.binning_.beyond(target.X), self.beyond_)
+            return None, None
+        beyond = self.binning_.beyond(target.X)
+        return leaves_support(target, beyond, self.beyond_), share_beyond(
+            target, beyond
+        )
 
     def adapted(
         self,
@@ -326,7 +332,8 @@ class TopicComponents(TemplateComponents):
     strategy : {"uniform", "quantile"}, default="uniform"
         Equal widths or equal contents, for integer ``bins``.
     range : sequence of pairs or None, default=None
-        Lower and upper end of every feature; None takes them from the simulations.
+        Lower and upper end of every feature; None takes them from the simulations, such
+        that outliers and placeholders for missing values lie beyond.
     flow : {"clip", "bins", "drop", "refuse"}, default="clip"
         What happens to events beyond the edges; see `Binning`.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
@@ -388,6 +395,7 @@ class TopicComponents(TemplateComponents):
                 self.relative_variance_,
                 self.component_class_,
                 self.coordinates_,
+                self._crowded,
             )
         self.source_weights_ = np.zeros((probability.shape[0], sum(sizes)))
         for c, part in enumerate(parts):

@@ -5,6 +5,7 @@ one comparison with the true edge, so that rounding never moves an event.
 """
 
 import builtins
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._validation import event_blocks
-from sktamm.exceptions import InvalidInputError
+from sktamm.components._range import Ends, robust_ends, weighted_quantiles
+from sktamm.exceptions import InvalidInputError, RangeWarning
 
-__all__ = ["Binning", "Bins", "Flow", "make_binning"]
+__all__ = ["Binning", "Bins", "Flow", "column_name", "make_binning", "per_feature"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -27,6 +29,9 @@ _MAX_BINS = 1_000_000
 # The arithmetic estimate of a bin is lowered by this share of a bin, so that it is
 # right or one too low; edges may be off the regular grid by a tenth of it.
 _MARGIN = 1e-6
+# Quantiles closer than this share of the range are equal, as in scikit-learn's
+# KBinsDiscretizer, whose limit is absolute.
+_EQUAL = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,9 +188,11 @@ def make_binning(
     X: ArrayLike,
     weight: FloatArray | None = None,
     bins: Bins = 10,
-    strategy: Literal["uniform", "quantile"] = "uniform",
+    strategy: str = "uniform",
     range: Sequence[tuple[float, float] | None] | None = None,
     flow: Flow = "clip",
+    group: IntArray | None = None,
+    names: Sequence[str] | None = None,
 ) -> Binning:
     """Choose bin edges from pooled simulated events.
 
@@ -198,12 +205,18 @@ def make_binning(
     bins : int or sequence, default=10
         Number of bins of every feature, or for each feature a number or the edges.
     strategy : {"uniform", "quantile"}, default="uniform"
-        Equal widths, or equal sums of weights in each feature.
+        Equal widths, or equal sums of weights in each feature; equal edges are merged.
     range : sequence of pairs or None, default=None
-        Lower and upper end for each feature; None takes the data's smallest and largest
-        value. Ignored for features whose edges are given.
+        Lower and upper end for each feature; None takes them from the events such that
+        outliers and placeholders for missing values lie beyond, or, where ``flow`` is
+        "refuse", the smallest and largest value. Ignored for features whose edges are
+        given.
     flow : {"clip", "bins", "drop", "refuse"}, default="clip"
         What happens to events beyond the edges; see `Binning`.
+    group : ndarray of int, shape (n_events,), default=None
+        Class of each event: the bins suit every class. None is one.
+    names : sequence of str, default=None
+        Names of the features for messages.
 
     Returns
     -------
@@ -215,6 +228,11 @@ def make_binning(
     InvalidInputError
         If an argument is invalid, a feature is constant, edges do not increase, or
         there are more than a million bins.
+
+    Warns
+    -----
+    RangeWarning
+        If a feature has placeholders for missing values.
     """
     X = np.asarray(X, dtype=np.float64)
     if strategy not in ("uniform", "quantile"):
@@ -223,14 +241,32 @@ def make_binning(
         )
     if flow not in get_args(Flow):
         raise InvalidInputError(f"flow must be one of {get_args(Flow)}, got {flow!r}.")
+    weight = np.ones(len(X)) if weight is None else np.maximum(weight, 0.0)
+    group = np.zeros(len(X), dtype=np.intp) if group is None else group
     n_features = X.shape[1]
-    choices = _per_feature(bins, n_features, "bins")
-    ranges = _per_feature(range, n_features, "range")
-    edges = tuple(
-        _make_edges(X[:, j], weight, choices[j], strategy, ranges[j], j)
-        for j in builtins.range(n_features)
-    )
-    binning = Binning(edges=edges, flow=flow)
+    choices = per_feature(bins, n_features, "bins")
+    ranges = per_feature(range, n_features, "range")
+    edges = []
+    for j in builtins.range(n_features):
+        name = column_name(j, names)
+        if np.ndim(choices[j]) == 1:
+            edges.append(_check_edges(np.array(choices[j], dtype=np.float64), name))
+            continue
+        _check_number(choices[j], name)
+        x, given = X[:, j], ranges[j] is not None
+        ends = (
+            _check_range(ranges[j], name)
+            if given
+            else _find_range(x, weight, group, flow, name)
+        )
+        cut = np.linspace(ends.low, ends.high, choices[j] + 1)
+        if strategy == "quantile":
+            inside = (x >= ends.low) & (x <= ends.high)
+            used = inside if given else ~np.isin(x, ends.placeholders)
+            used &= weight > 0
+            cut = _quantile_edges(x[used], weight[used], choices[j], ends, name)
+        edges.append(_check_edges(cut, name))
+    binning = Binning(edges=tuple(edges), flow=flow)
     if binning.n_bins > _MAX_BINS:
         raise InvalidInputError(
             f"bins must make at most {_MAX_BINS} bins in all, got {binning.shape}, "
@@ -239,7 +275,13 @@ def make_binning(
     return binning
 
 
-def _per_feature(value: Any, n_features: int, name: str) -> list[Any]:
+def column_name(column: int, names: Sequence[str] | None) -> str:
+    """How messages name a feature."""
+    return f"column {column}" if names is None else f"column {names[column]!r}"
+
+
+def per_feature(value: Any, n_features: int, name: str) -> list[Any]:
+    """One entry for each feature of an argument that may have one for all."""
     if value is None or isinstance(value, int | np.integer | float):
         return [value] * n_features
     if len(value) != n_features:
@@ -250,77 +292,87 @@ def _per_feature(value: Any, n_features: int, name: str) -> list[Any]:
     return list(value)
 
 
-def _make_edges(
-    x: FloatArray,
-    weight: FloatArray | None,
-    choice: Any,
-    strategy: str,
-    limits: tuple[float, float] | None,
-    column: int,
-) -> FloatArray:
-    if np.ndim(choice) == 1:
-        return _check_edges(np.array(choice, dtype=np.float64), column)
+def _check_number(choice: Any, name: str) -> None:
     is_integer = isinstance(choice, int | np.integer) and not isinstance(choice, bool)
     if not is_integer or not 1 <= choice <= _MAX_BINS:
         raise InvalidInputError(
             f"bins must be edges or an integer from 1 to {_MAX_BINS} for each feature, "
-            f"got {choice!r} for column {column}."
+            f"got {choice!r} for {name}."
         )
-    low, high = _find_range(x, limits, column)
-    if strategy == "uniform":
-        return _check_edges(np.linspace(low, high, choice + 1), column)
-    if limits is not None:
-        inside = (x >= low) & (x <= high)
-        x, weight = x[inside], None if weight is None else weight[inside]
-    edges = _weighted_quantiles(x, weight, np.linspace(0, 1, choice + 1))
-    edges[[0, -1]] = low, high
-    return _check_edges(edges, column)
 
 
-def _find_range(
-    x: FloatArray, limits: tuple[float, float] | None, column: int
-) -> tuple[float, float]:
-    if limits is None:
-        low, high = float(x.min()), float(x.max())
-        if low == high:
-            raise InvalidInputError(
-                f"X must vary in every feature that is binned, but column {column} is "
-                f"constant at {low:g}."
-            )
-        return low, high
+def _check_range(limits: Any, name: str) -> Ends:
     if np.ndim(limits) != 1 or len(limits) != 2:
         raise InvalidInputError(
             "range must hold one pair (low, high) or None for each feature, got "
-            f"{limits!r} for column {column}."
+            f"{limits!r} for {name}."
         )
     low, high = limits
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise InvalidInputError(
             "range must hold finite pairs (low, high) with low < high, got "
-            f"({low}, {high}) for column {column}."
+            f"({low}, {high}) for {name}."
         )
-    return float(low), float(high)
+    return Ends(float(low), float(high), ())
 
 
-def _check_edges(edges: FloatArray, column: int) -> FloatArray:
+def _find_range(
+    x: FloatArray, weight: FloatArray, group: IntArray, flow: Flow, name: str
+) -> Ends:
+    """Ends for most of the events; for all of them if one beyond is refused."""
+    low, high = float(x.min()), float(x.max())
+    if low == high:
+        raise InvalidInputError(
+            f"X must vary in every feature that is binned, but {name} is constant at "
+            f"{low:g}."
+        )
+    if flow == "refuse":
+        return Ends(low, high, ())
+    ends = robust_ends(x, weight, group)
+    if ends.placeholders:
+        _warn_about_placeholders(x, weight, ends.placeholders, name)
+    # Events without weight alone vary.
+    return ends if ends.low < ends.high else Ends(low, high, ())
+
+
+def _warn_about_placeholders(
+    x: FloatArray, weight: FloatArray, values: Sequence[float], name: str
+) -> None:
+    share = weight[np.isin(x, values)].sum() / weight.sum()
+    warnings.warn(
+        f"In {name}, {share:.2%} of the simulated events have the value "
+        f"{', '.join(f'{value:g}' for value in values)}, far from all others: it was "
+        "left out when the range was chosen. If it stands for missing values, give "
+        'them bins of their own (flow="bins") or leave such events out.',
+        RangeWarning,
+        stacklevel=4,
+    )
+
+
+def _quantile_edges(
+    x: FloatArray, weight: FloatArray, n_bins: int, ends: Ends, name: str
+) -> FloatArray:
+    """Ends and quantiles of the events, those that are equal or beyond merged."""
+    low, high = ends.low, ends.high
+    if not x.size:
+        raise InvalidInputError(
+            "range must hold simulated events with positive weights for "
+            f"strategy='quantile', got ({low:g}, {high:g}) for {name}."
+        )
+    levels = np.linspace(0, 1, n_bins + 1)
+    inner = np.clip(weighted_quantiles(x, weight, levels)[1:-1], low, high)
+    least = _EQUAL * (high - low)
+    apart = (np.diff(inner, prepend=low) > least) & (high - inner > least)
+    return np.concatenate([[low], inner[apart], [high]])
+
+
+def _check_edges(edges: FloatArray, name: str) -> FloatArray:
     increasing = (
         edges.size > 1 and np.isfinite(edges).all() and np.diff(edges).min() > 0
     )
     if not increasing:
         raise InvalidInputError(
             "bins must have at least two finite and strictly increasing edges in every "
-            f"feature, got {np.array2string(edges, threshold=8)} for column {column} "
-            "(quantiles of a feature with few values coincide: take fewer bins)."
+            f"feature, got {np.array2string(edges, threshold=8)} for {name}."
         )
     return edges
-
-
-def _weighted_quantiles(
-    x: FloatArray, weight: FloatArray | None, levels: FloatArray
-) -> FloatArray:
-    if x.size == 0 or weight is None:
-        return np.quantile(x, levels) if x.size else np.full(levels.size, np.nan)
-    order = np.argsort(x)
-    content = np.cumsum(np.maximum(weight[order], 0))
-    position = np.searchsorted(content, levels * content[-1])
-    return x[order[np.minimum(position, x.size - 1)]]

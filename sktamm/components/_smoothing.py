@@ -21,8 +21,13 @@ with the variance that lambda stands for. A smooth function of the bins, such as
 score of kappa, feels as much of it as of the noise before, so the variances that belong
 to smoothed templates are still those of the raw ones; a chi2 of the bins feels less.
 
+Outermost bins that hold what lies beyond the edges too are no continuation of their
+neighbours: an indicator of each joins the polynomials if C_p asks for it.
+
 References: Mallows (1973); James and Stein (1961).
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -49,6 +54,7 @@ def smooth_templates(
     relative_variance: FloatArray,
     source_class: np.ndarray,
     coordinates: FloatArray,
+    crowded: Sequence[tuple[int, int]] = (),
 ) -> tuple[FloatArray, tuple[NoiseShape, ...]]:
     """Remove noise from the templates of every class.
 
@@ -62,6 +68,9 @@ def smooth_templates(
         Class of each source.
     coordinates : ndarray of shape (n_bins, n_features)
         Positions of the bins in [-1, 1].
+    crowded : sequence of pair of int, default=()
+        Feature, and 0 for its first bin or 1 for its last, of outermost bins that hold
+        events from beyond the edges.
 
     Returns
     -------
@@ -72,6 +81,7 @@ def smooth_templates(
     """
     smooth = probability.copy()
     shapes = []
+    ends = _end_indicators(coordinates, crowded)
     for c in np.unique(source_class):
         rows = np.flatnonzero(source_class == c)
         variance = relative_variance[rows]
@@ -81,7 +91,10 @@ def smooth_templates(
             part = np.ix_(rows, known)
             designs = _designs(coordinates[known])
             smooth[part], keep, common = _smooth_class(
-                np.log(probability[part]), relative_variance[part], designs
+                np.log(probability[part]),
+                relative_variance[part],
+                designs,
+                ends[known],
             )
             own[known] = keep
             axes = np.zeros((own.size, common.shape[1]))
@@ -103,8 +116,29 @@ def _designs(coordinates: FloatArray) -> list[FloatArray]:
     return designs
 
 
+def _end_indicators(
+    coordinates: FloatArray, crowded: Sequence[tuple[int, int]]
+) -> FloatArray:
+    """Whether bins lie at crowded ends, of shape (n_bins, n_crowded)."""
+    ends = coordinates.min(axis=0), coordinates.max(axis=0)
+    columns = [coordinates[:, j] == ends[side][j] for j, side in crowded]
+    return np.array(columns, dtype=float).reshape(-1, coordinates.shape[0]).T
+
+
+def _with_ends(designs: list[FloatArray], ends: FloatArray) -> list[FloatArray]:
+    """Designs, and those with indicators of crowded ends that leave enough bins."""
+    bins, number = ends.shape
+    if number == 0:
+        return designs
+    more = [np.hstack([design, ends]) for design in designs]
+    return designs + [d for d in more if _BINS_PER_FUNCTION * d.shape[1] <= bins]
+
+
 def _smooth_class(
-    logs: FloatArray, variance: FloatArray, designs: list[FloatArray]
+    logs: FloatArray,
+    variance: FloatArray,
+    designs: list[FloatArray],
+    ends: FloatArray,
 ) -> tuple[FloatArray, float, FloatArray]:
     """Smooth the mean log template of a class, then the deviations from it.
 
@@ -113,7 +147,9 @@ def _smooth_class(
     """
     size = logs.shape[0]
     mean, mean_variance = logs.mean(axis=0), variance.mean(axis=0) / size
-    centre, keep, axes = _shrink(mean[None], mean_variance, np.ones(1), designs)
+    centre, keep, axes = _shrink(
+        mean[None], mean_variance, np.ones(1), _with_ends(designs, ends)
+    )
     if size == 1:
         return np.exp(centre), float(keep[0]), axes
     typical = variance.mean(axis=0)
@@ -121,7 +157,8 @@ def _smooth_class(
     own = variance.mean(axis=1) / typical.mean()
     units = own * (1.0 - 2.0 / size) + 1.0 / size
     first = min(_LOWEST_DEVIATION, len(designs) - 1)
-    rest = _shrink(logs - mean, typical, units, designs[first:])[0]
+    designs = _with_ends(designs[first:], ends)
+    rest = _shrink(logs - mean, typical, units, designs)[0]
     return np.exp(centre + rest), float(keep[0]), axes
 
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from sktamm.events import TargetEvents
 
-__all__ = ["leaves_support"]
+__all__ = ["leaves_support", "share_beyond"]
 
 _ALLOWED = 1e-3
 _SIGMAS = 5.0
@@ -16,8 +16,8 @@ def leaves_support(
 ) -> NDArray[np.bool_]:
     """Whether more events lie beyond the support than fluctuations would put there.
 
-    The support ends at the most extreme simulated event, so one event in a thousand of
-    the target is allowed beyond it, on top of the share that simulations have there.
+    Where the support ends is known from finite simulations, so one event in a thousand
+    of the target is allowed beyond it, on top of the share that simulations have there.
 
     Parameters
     ----------
@@ -26,17 +26,44 @@ def leaves_support(
     beyond : ndarray of bool, shape (n_events,)
         Whether each event lies beyond.
     simulated : float, default=0.0
-        Share of the simulated events beyond.
+        Share of the simulated events beyond, of the simulation with most of them.
 
     Returns
     -------
     leaves : ndarray of bool, shape (n_datasets,)
         Whether the number exceeds the expected one by five sigmas.
     """
-    if target.counts is None:
-        number, total = np.array([beyond.sum()]), np.array([beyond.size])
-    else:
-        number = target.counts.T @ beyond.astype(float)
-        total = np.asarray(target.counts.sum(axis=0)).ravel()
+    number, total = _count(target, beyond)
     expected = (simulated + _ALLOWED) * total
     return number > expected + _SIGMAS * np.sqrt(expected + 1.0)
+
+
+def share_beyond(
+    target: TargetEvents, beyond: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Share of the events of every dataset beyond the support.
+
+    Parameters
+    ----------
+    target : TargetEvents
+        Events of all datasets.
+    beyond : ndarray of bool, shape (n_events,)
+        Whether each event lies beyond.
+
+    Returns
+    -------
+    share : ndarray of shape (n_datasets,)
+        From 0 to 1.
+    """
+    number, total = _count(target, beyond)
+    return number / total
+
+
+def _count(
+    target: TargetEvents, beyond: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Events beyond and all events of every dataset."""
+    if target.counts is None:
+        return np.array([float(beyond.sum())]), np.array([float(beyond.size)])
+    number = target.counts.T @ beyond.astype(float)
+    return number, np.asarray(target.counts.sum(axis=0), float).ravel()

@@ -1,18 +1,23 @@
 """Referee: iminuit used directly, and the classical fit where they must agree."""
 
+import itertools
 import sys
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 from sktamm import BinnedTopicTAMM
 from sktamm.baselines import FreeTemplates, SingleSimulation
+from sktamm.baselines._free import Minuit
+from sktamm.baselines._free_profile import FreeYields
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import (
     ConvergenceWarning,
     IncompatibleChoiceError,
     SingleSimulationWarning,
 )
+from sktamm.inference._intervals import normal_quantile, ratio_intervals
 
 iminuit = pytest.importorskip("iminuit")
 cost = pytest.importorskip("iminuit.cost")
@@ -76,7 +81,7 @@ def test_iminuit_used_directly_finds_the_same(study, weighted):
     assert result.std[0] == pytest.approx(std, rel=0.1)
     inference = fit._inference_
     assert result.diagnostics["converged"][0]
-    assert inference.interval == "wald"
+    assert inference.interval == "likelihood"
     assert result.n_events[0] == pytest.approx(
         len(study.X_target) if weight_target is None else weight_target.sum()
     )
@@ -119,17 +124,160 @@ def test_fractions_and_probabilities_belong_together(study):
         np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-9)
 
 
-def test_intervals_can_be_cut(study):
-    background = study.X_target[study.y_target == 0][:300]
-    loose, cut = (
-        FreeTemplates(bins=5, bounded=bounded)
-        .fit(study.X, study.y, simulation=study.simulation)
-        .predict(background, return_interval=0.954)[1]
-        for bounded in (False, True)
+# ------------------------------------------------------------ the profile of kappa
+SHAPES = np.exp(
+    -0.5 * ((np.arange(8) - np.array([[3.0], [3.3], [4.2], [4.6]])) / 2) ** 2
+)
+SHAPES /= SHAPES.sum(axis=1, keepdims=True)
+SIGNAL = np.array([False, False, True, True])
+
+
+def _toy(kappa, seed, n_data=400, n_template=2000, weighted=False):
+    """Data and templates of two simulations per class, as contents of bins."""
+    rng = np.random.default_rng(seed)
+    mean = (1 - kappa) * SHAPES[:2].mean(axis=0) + kappa * SHAPES[2:].mean(axis=0)
+    factor = 1.5 if weighted else 1.0
+    data = rng.poisson(n_data * mean)[:, None] * np.array([factor, factor**2])
+    templates = rng.poisson(n_template * SHAPES)[:, :, None] * np.ones(2)
+    return data, templates
+
+
+def _fitted(data, templates, method="da", level=0.683):
+    drop = float(normal_quantile(level) ** 2)
+    return Minuit(method).fit(data, templates, SIGNAL, drop)[0]
+
+
+def _interval(curve, level):
+    drop = np.array([[0.5 * normal_quantile(level) ** 2]])
+    kappa = curve.yields[SIGNAL].sum() / curve.yields.sum()
+    centre = np.array([kappa])
+    ends = ratio_intervals(curve.kappa[None], curve.log_likelihood[None], drop, centre)
+    return kappa, ends[0, :, 0]
+
+
+def _brute_force(cost, total, kappa):
+    """Least cost of iminuit at one kappa: a grid of both shares, then a simplex."""
+
+    def at(u):
+        u = np.asarray(u)
+        a, b = np.clip(u[:2], 0.0, 1.0)
+        beyond = np.abs(u[:2] - (a, b)).sum()
+        background = (1 - kappa) * np.array([a, 1 - a])
+        signal = kappa * np.array([b, 1 - b])
+        return cost(*(total * abs(u[2]) * np.append(background, signal))) + 1e3 * beyond
+
+    grid = itertools.product(np.linspace(0, 1, 5), np.linspace(0, 1, 5), [1.0])
+    options = {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 4000, "maxfev": 4000}
+    return min(
+        optimize.minimize(at, start, method="Nelder-Mead", options=options).fun
+        for start in sorted(grid, key=at)[:2]
     )
-    assert loose[0, 0] < 0
-    assert cut[0, 0] == 0
-    assert cut[0, 1] == loose[0, 1]
+
+
+@pytest.mark.parametrize("method", ["da", "jsc"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("kappa", "seed"), [(0.0, 5), (0.3, 2), (1.0, 1)])
+def test_the_profile_is_that_of_brute_force(method, weighted, kappa, seed):
+    data, templates = _toy(kappa, seed, weighted=weighted)
+    curve = _fitted(data, templates, method)
+    cost = iminuit.cost.Template(
+        data if weighted else data[:, 0],
+        np.arange(9.0),
+        [t[:, 0] for t in templates],
+        method=method,
+    )
+    points = np.linspace(0, curve.kappa.size - 1, 5).astype(int)
+    total = data[:, 0].sum()
+    values = [_brute_force(cost, total, k) for k in curve.kappa[points]]
+    best = cost(*curve.yields)
+    assert best <= min(values) + 1e-4
+    fall = -2 * curve.log_likelihood[points]
+    np.testing.assert_allclose(fall, np.array(values) - best, atol=2e-3)
+
+
+@pytest.mark.parametrize("method", ["da", "jsc"])
+def test_value_and_slope_are_those_of_iminuit(method):
+    rng = np.random.default_rng(0)
+    data, templates = _toy(0.2, 0, weighted=True)
+    model = FreeYields.from_contents(data, templates, SIGNAL, method)
+    cost = iminuit.cost.Template(
+        data, np.arange(9.0), [t[:, 0] for t in templates], method=method
+    )
+    for _ in range(3):
+        yields = rng.uniform(0.1, 0.5, 4)
+        value, slope = model.value(yields)
+        assert value == pytest.approx(cost(*(yields * model.total)), rel=1e-10)
+        steps = 1e-6 * np.eye(4)
+        ratio = [
+            (model.value(yields + h)[0] - model.value(yields - h)[0]) / 2e-6
+            for h in steps
+        ]
+        np.testing.assert_allclose(slope, ratio, rtol=1e-5)
+
+
+def test_a_bin_that_only_signal_fills_excludes_zero():
+    """With sharp templates the likelihood is (1/2)^a (1/2 - k/2)^b (k/2)^c."""
+    low, high = [5e5, 5e5, 0.0], [5e5, 0.0, 5e5]
+    templates = np.array([low, low, high, high])
+    data = np.array([200.0, 197.0, 3.0])
+    curve = _fitted(*(np.stack([x, x], axis=-1) for x in (data, templates)))
+    kappa, interval = _interval(curve, 0.683)
+    grid = np.linspace(1e-4, 0.06, 6000)
+    shares = np.stack([np.full(grid.size, 0.5), 0.5 - grid / 2, grid / 2])
+    fall = data @ np.log(shares)
+    fall -= fall.max()
+    inside = grid[fall >= -0.5 * normal_quantile(0.683) ** 2]
+    assert kappa == pytest.approx(grid[fall.argmax()], rel=0.01)
+    np.testing.assert_allclose(interval, inside[[0, -1]], rtol=0.01)
+
+
+def _events(shapes, n_events, rng):
+    """Numbers of bins as the only feature."""
+    return np.concatenate([rng.choice(8, n_events, p=p) for p in shapes])[:, None]
+
+
+def test_the_error_does_not_collapse_at_the_boundary():
+    """A bound hides up to half of an interval, not all of it."""
+    rng = np.random.default_rng(0)
+    simulation, y = np.tile(np.repeat([0, 1], 2000), 2), np.repeat([0, 1], 4000)
+    fit = FreeTemplates(bins=[np.arange(9) - 0.5])
+    fit.fit(_events(SHAPES, 2000, rng), y, simulation=simulation)
+    dataset, mean = np.repeat(np.arange(20), 400), SHAPES[:2].mean(axis=0)
+    background = fit.infer(_events([mean] * 20, 400, rng), dataset=dataset)
+    half = 0.5 * mean + 0.5 * SHAPES[2:].mean(axis=0)
+    typical = fit.infer(_events([half] * 20, 400, rng), dataset=dataset).std.mean()
+    zero = background.kappa < 1e-6
+    assert zero.sum() >= 3
+    assert background.std.min() > 0.25 * typical
+    assert background.std.max() < 2.0 * typical
+    assert (background.interval[zero, 0] == 0).all()
+    assert (background.interval[:, 0] >= 0).all()
+    ends = background.interval[zero, 1, 0]
+    np.testing.assert_allclose(ends, background.std[zero], rtol=5e-3)
+    assert background.diagnostics["at_boundary"][zero].all()
+    assert (background.interval[zero, 1, 1] > 1.5 * ends).all()
+
+
+def _coverage(kappa, n_toys, level=0.683):
+    covered = 0
+    for seed in range(n_toys):
+        low, high = _interval(_fitted(*_toy(kappa, seed), level=level), level)[1]
+        covered += low <= kappa <= high
+    return covered / n_toys
+
+
+def test_intervals_near_zero_cover():
+    """Not less than .683 by three binomial errors of 40 toys."""
+    assert _coverage(0.02, 40) > 0.683 - 3 * np.sqrt(0.683 * 0.317 / 40)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kappa", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize("level", [0.683, 0.954])
+def test_intervals_cover(kappa, level):
+    """Bounded intervals cover too often near zero, never too rarely."""
+    error = np.sqrt(level * (1 - level) / 400)
+    assert _coverage(kappa, 400, level) > level - 3 * error
 
 
 def test_iminuit_is_asked_for_when_missing(study, monkeypatch):

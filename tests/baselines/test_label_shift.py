@@ -184,3 +184,22 @@ def test_three_classes(study):
     assert result.fractions.shape == (1, 3)
     np.testing.assert_allclose(result.fractions.sum(axis=1), 1.0, rtol=1e-12)
     assert result.interval[0, 0, 0] < result.kappa[0] < result.interval[0, 1, 0]
+
+
+def test_the_bootstrap_does_not_collapse_at_the_boundary():
+    """All replicas end at zero there: the ends are those of the likelihood."""
+    rng = np.random.default_rng(1)
+    y = np.tile([0, 1], 3000)
+    X = rng.normal(2.0 * y)[:, None]
+    target = rng.normal(-0.3, 1.0, (300, 1))
+    results = [
+        LabelShiftEM("logistic", interval=interval, random_state=0)
+        .fit(X, y)
+        .infer(target)
+        for interval in ("bootstrap", "likelihood")
+    ]
+    assert results[0].kappa[0] < 1e-6
+    assert results[0].std[0] > 1e-3
+    np.testing.assert_allclose(results[0].interval, results[1].interval)
+    assert (results[0].interval[0, 1] > 1e-3).all()
+    assert results[0].diagnostics["at_boundary"][0]

@@ -136,3 +136,21 @@ def test_refusals(simulations):
     pairs = {"low": (0, 0), "mid": (1, 0), "high": (0, 1)}
     with pytest.raises(InvalidInputError, match="one number per simulation"):
         TemplateMorphing(pairs, "moment").fit(X, y, simulation=simulation)
+
+
+@pytest.mark.parametrize("method", ["polynomial", "moment"])
+def test_a_fraction_of_zero_has_an_error(simulations, method):
+    """Settings of a class without events are nobody's; the rest has its curvature."""
+    X, y, simulation = simulations
+    fit = make(method).fit(X, y, simulation=simulation)
+    rng = np.random.default_rng(5)
+    target = np.concatenate([draw(rng, 1.0, 0, 400)[0] for _ in range(10)])
+    result = fit.infer(target, dataset=np.repeat(np.arange(10), 400))
+    some = np.concatenate([draw(rng, 1.0, 40, 360)[0] for _ in range(10)])
+    typical = fit.infer(some, dataset=np.repeat(np.arange(10), 400)).std.mean()
+    zero = result.kappa < 1e-6
+    assert zero.sum() >= 3
+    assert (result.std > 0.3 * typical).all()
+    assert (result.std < 3.0 * typical).all()
+    assert result.diagnostics["at_boundary"][zero].all()
+    assert not result.diagnostics["singular"].any()

@@ -147,3 +147,24 @@ def test_few_bins_pass(bins):
     coordinates = np.linspace(-1, 1, bins)[:, None] if bins > 1 else np.zeros((1, 1))
     smooth = _smoothed(probability, variance, np.zeros(2, int), coordinates)
     np.testing.assert_allclose(smooth, probability)
+
+
+def test_a_crowded_end_does_not_keep_the_noise_of_the_other_bins():
+    """One more function: the error of templates without the crowd, within a fifth."""
+    rng, one_class = np.random.default_rng(3), np.zeros(4, dtype=int)
+    first = _grid()[:, 0] == _grid()[:, 0].min()
+    squares = {"without": [], "named": [], "unnamed": []}
+    for _ in range(20):
+        truth = _smooth_truth(4, 0.2, rng)
+        crowd = _normalised(np.log(truth) + 1.5 * first)
+        for name, own, crowded in (
+            ("without", truth, ()),
+            ("named", crowd, [(0, 0)]),
+            ("unnamed", crowd, ()),
+        ):
+            observed = _observe(own, 20_000, rng)
+            smooth = _smoothed(*observed, one_class, _grid(), crowded)
+            squares[name].append((np.log(smooth / own)[:, ~first] ** 2).mean())
+    error = {name: np.sqrt(np.mean(values)) for name, values in squares.items()}
+    assert error["named"] < 1.2 * error["without"]
+    assert error["unnamed"] > 1.5 * error["named"]

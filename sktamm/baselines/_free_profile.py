@@ -1,0 +1,304 @@
+"""Profile likelihood of kappa where the yields of all templates are free.
+
+Yields y >= 0 with signal share kappa lie on c . y = 0, c = 1 - kappa for signal and
+-kappa for background. With mu = sum_k y_k t_k and its variance v = sum_k y_k^2 v_k, the
+statistics of the templates enter by one factor b per bin, profiled in closed form; with
+k = mu^2 / v (Dembinski and Abdelmotteleb, arXiv:2206.12346, "da")
+
+    -2 ln L = 2 sum [n ln(n / mu) - (n + k) ln b],    b = (n + k) / (mu + k),
+
+or (Conway, arXiv:1103.0354, "jsc") with p = (1 - v / mu) / 2, b = p + sqrt(p^2 + n / k)
+
+    -2 ln L = 2 sum [n ln(n / (mu b)) + mu b - n] + sum k (b - 1)^2.
+
+Weighted data are scaled to counts bin by bin as in iminuit (Bohm and Zech).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+from scipy.interpolate import CubicSpline
+
+from sktamm._numerics import FloatArray
+
+__all__ = ["FreeYields", "KappaCurve", "kappa_curve"]
+
+_TINY = 1e-100
+# Templates are never known better than this relative variance, so that what is
+# impossible without a template stays impossible: k is finite where mu vanishes.
+_SHARP = 1e-12
+# Points of the curve on each side of the estimate: fitted, and interpolated between.
+# A parabola in 16 steps is exact, and a kink at a yield of zero costs 1e-3 of -2 ln L.
+_N_FITTED, _N_CURVE = 16, 100
+_FIRST_STEP = 1e-3
+_LEAST_REACH = 9.0  # of -2 ln L, three standard errors
+_STEEP = 3.0  # times the fall asked for: the curve ends before
+# The profile may find a deeper minimum: it starts again from there.
+_N_CENTRES, _DEEPER = 3, 1e-3
+_MIXED = 0.01  # share of equal yields in a start: where templates vanish, slopes do not
+_TOLERANCE = 1e-10
+_MAX_ITER = 300
+
+
+class Minimum(NamedTuple):
+    """End of a descent."""
+
+    value: float  # -2 ln L
+    yields: FloatArray
+    converged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FreeYields:
+    """-2 ln L of one dataset as a function of yields in units of its events.
+
+    Attributes
+    ----------
+    n : ndarray of shape (n_bins,)
+        Counts, or sums of weights scaled to counts.
+    shape, variance : ndarray of shape (n_templates, n_bins)
+        Expected counts and their variances at a yield of one unit.
+    signal : ndarray of bool, shape (n_templates,)
+        Which templates are signal.
+    method : {"da", "jsc"}
+        Treatment of the templates' statistics.
+    total : float
+        The unit of the yields: sum of weights of the dataset.
+    """
+
+    n: FloatArray
+    shape: FloatArray
+    variance: FloatArray
+    signal: NDArray[np.bool_]
+    method: str
+    total: float
+
+    @classmethod
+    def from_contents(
+        cls,
+        data: FloatArray,
+        templates: FloatArray,
+        signal: NDArray[np.bool_],
+        method: str,
+    ) -> "FreeYields":
+        """Read sums of weights and of squared weights, on the last axis."""
+        filled = templates[:, :, 0].any(axis=0)
+        content, square = data[filled].T
+        known = square > 0
+        scale = np.ones(content.size)
+        scale[known] = np.abs(content[known]) / square[known]
+        scale[~known] = np.median(scale[known]) if known.any() else 1.0
+        total = float(data[:, 0].sum())
+        unit = scale * total / templates[:, :, 0].sum(axis=1, keepdims=True)
+        return cls(
+            content * scale,
+            templates[:, filled, 0] * unit,
+            templates[:, filled, 1] * unit**2,
+            signal,
+            method,
+            total,
+        )
+
+    def value(self, yields: FloatArray) -> tuple[float, FloatArray]:
+        """-2 ln L and its gradient."""
+        mu = np.maximum(yields @ self.shape, _TINY)
+        v = np.maximum(yields**2 @ self.variance, _SHARP * mu**2)
+        cost = _COSTS[self.method]
+        value, by_mu, by_v = cost(self.n, mu, v)
+        slope = self.shape @ by_mu + 2.0 * yields * (self.variance @ by_v)
+        return float(value.sum()), slope
+
+    def minimise(self, start: FloatArray, kappa: float | None = None) -> Minimum:
+        """Least -2 ln L of all yields, or of those with one fraction."""
+        starts = [start, np.full(start.size, 1.0 / start.size)]
+        ends = []
+        for at in starts:
+            ends.append(self._descend(at, kappa))
+            if ends[-1].converged:
+                break
+        return min(ends, key=lambda end: end.value)
+
+    def _descend(self, start: FloatArray, kappa: float | None) -> Minimum:
+        options: dict[str, Any] = {"bounds": [(0.0, None)] * start.size}
+        if kappa is not None:
+            start = self._with_fraction(start, kappa)
+            c = np.where(self.signal, 1.0 - kappa, -kappa)
+            line = {"type": "eq", "fun": lambda y: c @ y, "jac": lambda y: c}
+            options["constraints"] = [line]
+        if kappa in (0.0, 1.0):
+            absent = self.signal if kappa == 0 else ~self.signal
+            options = {"bounds": [(0.0, 0.0 if gone else None) for gone in absent]}
+        found = optimize.minimize(
+            self.value,
+            start,
+            jac=True,
+            method="SLSQP",
+            options={"ftol": _TOLERANCE, "maxiter": _MAX_ITER},
+            **options,
+        )
+        finite = bool(np.isfinite(found.x).all())
+        yields = np.maximum(found.x, 0.0) if finite else start
+        if kappa is not None:
+            yields = self._with_fraction(yields, kappa)
+        return Minimum(self.value(yields)[0], yields, finite and found.success)
+
+    def fraction(self, yields: FloatArray) -> float:
+        """Share of the signal in the yields."""
+        return float(yields[self.signal].sum() / yields.sum())
+
+    def _with_fraction(self, yields: FloatArray, kappa: float) -> FloatArray:
+        """Yields of the same sum and another signal share."""
+        out = np.empty_like(yields)
+        total = yields.sum()
+        for rows, share in ((self.signal, kappa), (~self.signal, 1.0 - kappa)):
+            own = yields[rows]
+            equal = np.full(own.size, 1.0 / own.size)
+            out[rows] = total * share * (own / own.sum() if own.any() else equal)
+        return out
+
+
+def _da(n: FloatArray, mu: FloatArray, v: FloatArray) -> tuple[FloatArray, ...]:
+    """Terms and their derivatives by mu and v, after Dembinski and Abdelmotteleb."""
+    k = mu**2 / v
+    b = (n + k) / (mu + k)
+    log_b = np.log(np.maximum(b, _TINY))
+    value = _xlogy(n, n / mu) - (n + k) * log_b
+    by_k = b - 1.0 - log_b
+    by_mu = b - n / mu + 2.0 * k / mu * by_k
+    return 2.0 * value, 2.0 * by_mu, -2.0 * k / v * by_k
+
+
+def _jsc(n: FloatArray, mu: FloatArray, v: FloatArray) -> tuple[FloatArray, ...]:
+    """Terms and their derivatives by mu and v, after Conway."""
+    k = mu**2 / v
+    p = 0.5 - 0.5 * mu / k
+    b = p + np.sqrt(p**2 + n / k)
+    value = 2.0 * (_xlogy(n, n / np.maximum(mu * b, _TINY)) + mu * b - n)
+    distance = (b - 1.0) ** 2
+    by_mu = 2.0 * (b - n / mu) + 2.0 * k / mu * distance
+    return value + k * distance, by_mu, -k / v * distance
+
+
+_COSTS: dict[str, Callable[..., tuple[FloatArray, ...]]] = {"da": _da, "jsc": _jsc}
+
+
+def _xlogy(n: FloatArray, x: FloatArray) -> FloatArray:
+    return np.where(n > 0, n * np.log(np.where(n > 0, x, 1.0)), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class KappaCurve:
+    """Profile of one dataset.
+
+    Attributes
+    ----------
+    yields : ndarray of shape (n_templates,)
+        Best yields, in events.
+    kappa : ndarray of shape (n_points,)
+        Values of kappa within [0, 1]; the estimate is in the middle.
+    log_likelihood : ndarray of shape (n_points,)
+        Log of the profile likelihood, zero at the estimate.
+    converged : bool
+        Whether the best yields are a minimum.
+    """
+
+    yields: FloatArray
+    kappa: FloatArray
+    log_likelihood: FloatArray
+    converged: bool
+
+
+def kappa_curve(model: FreeYields, start: FloatArray, drop: float) -> KappaCurve:
+    """Profile likelihood of kappa around its maximum.
+
+    Parameters
+    ----------
+    model : FreeYields
+        Likelihood.
+    start : ndarray of shape (n_templates,)
+        Yields near the maximum, in events.
+    drop : float
+        Fall of 2 ln L that the curve has to hold, unless a bound comes first.
+
+    Returns
+    -------
+    curve : KappaCurve
+        Best yields and profile.
+    """
+    yields = start / model.total
+    mixed = (1.0 - _MIXED) * yields + _MIXED * yields.mean()
+    ends = [Minimum(model.value(yields)[0], yields, False), model.minimise(mixed)]
+    drop = 1.2 * max(drop, _LEAST_REACH)
+    for _ in range(_N_CENTRES):
+        best = min(ends, key=lambda end: end.value)
+        march = _March(model, best)
+        inside = 0.0 < march.kappa < 1.0
+        n_below = _N_CURVE if inside else 2 * _N_CURVE * (march.kappa > 0)
+        below, left = march.side(0.0, drop, n_below)
+        above, right = march.side(1.0, drop, 2 * _N_CURVE - n_below)
+        known = march.deepest.value > best.value - _DEEPER
+        if known:
+            break
+        ends = [march.deepest]
+    return KappaCurve(
+        best.yields * model.total,
+        np.concatenate([below[::-1], [march.kappa], above]),
+        -0.5 * np.concatenate([left[::-1], [0.0], right]),
+        known and any(end.converged for end in ends),
+    )
+
+
+class _March:
+    """Profile from its maximum outward; keeps the deepest point of the way."""
+
+    def __init__(self, model: FreeYields, best: Minimum):
+        self.model, self.best, self.deepest = model, best, best
+        self.kappa = model.fraction(best.yields)
+
+    def side(
+        self, bound: float, drop: float, number: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Points outward to one bound, and -2 ln L above its least value."""
+        if number == 0:
+            return np.empty(0), np.empty(0)
+        room = abs(bound - self.kappa)
+        reach = self._reach(bound, drop, room)
+        steps = np.linspace(0.0, reach, _N_FITTED + 1)
+        rise, near = np.zeros(steps.size), self.best.yields
+        for i in range(1, steps.size):
+            rise[i], near = self._rise(steps[i], bound, near)
+        fine = np.linspace(0.0, reach, number + 1)[1:]
+        curve = CubicSpline(steps, rise)(fine)
+        kappa = self.kappa + np.copysign(fine, bound - self.kappa)
+        if reach == room:
+            kappa[-1] = bound
+        return kappa, np.maximum(curve, 0.0)
+
+    def _reach(self, bound: float, drop: float, room: float) -> float:
+        """Distance at which the curve has fallen enough, but not by far more."""
+        low, high, near = 0.0, min(_FIRST_STEP, room), self.best.yields
+        rise, near = self._rise(high, bound, near)
+        while rise < drop and high < room:
+            low, high = high, min(2.0 * high, room)
+            rise, near = self._rise(high, bound, near)
+        while rise > _STEEP * drop and high - low > 1e-3 * high:
+            middle = 0.5 * (low + high)
+            rise, _ = self._rise(middle, bound, self.best.yields)
+            low, high = (middle, high) if rise < drop else (low, middle)
+            rise = np.inf if rise < drop else rise
+        return high
+
+    def _rise(
+        self, step: float, bound: float, near: FloatArray
+    ) -> tuple[float, FloatArray]:
+        """-2 ln L above its least value at some distance, and the yields there."""
+        at = self.kappa + np.copysign(step, bound - self.kappa)
+        if step >= abs(bound - self.kappa):
+            at = bound
+        found = self.model.minimise(near, at)
+        self.deepest = min(self.deepest, found, key=lambda end: end.value)
+        return found.value - self.best.value, found.yields

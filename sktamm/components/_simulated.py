@@ -1,0 +1,129 @@
+"""Simulated events become templates: edges, contents, and what lies beyond."""
+
+import builtins
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sktamm._numerics import FloatArray
+from sktamm.components._binning import (
+    Binning,
+    Bins,
+    Flow,
+    column_name,
+    make_binning,
+    per_feature,
+)
+from sktamm.components._histogram import HistogramTemplates, fill_templates
+from sktamm.components._range import mixture_weights
+from sktamm.events import SimulatedEvents
+from sktamm.exceptions import RangeWarning
+
+__all__ = ["Beyond", "bin_simulations"]
+
+# Ten bins keep less than half of the information on kappa, at the median over shapes
+# and rules, when one holds four fifths of every source: bench_range.py.
+_MOST = 0.8
+# Fewer events from beyond the edges hardly show in an outermost bin of a per cent.
+_CROWDED = 1e-3
+
+
+class Beyond(NamedTuple):
+    """Simulated events beyond the edges."""
+
+    share: float  # in the simulation with most of them
+    crowded: tuple[tuple[int, int], ...]  # feature, and 0 for its low end or 1
+
+
+def bin_simulations(
+    events: SimulatedEvents,
+    bins: Bins,
+    strategy: str,
+    range: Sequence[tuple[float, float] | None] | None,
+    flow: Flow,
+) -> tuple[HistogramTemplates, Beyond]:
+    """Choose edges and fill the events of every source.
+
+    Parameters
+    ----------
+    events : SimulatedEvents
+        Labelled events.
+    bins : int or sequence
+        As in `make_binning`, as are the next three.
+    strategy : {"uniform", "quantile"}
+        Equal widths or equal contents.
+    range : sequence of pairs or None
+        Lower and upper ends.
+    flow : {"clip", "bins", "drop", "refuse"}
+        What happens to events beyond the edges.
+
+    Returns
+    -------
+    templates : HistogramTemplates
+        Content of every source.
+    beyond : Beyond
+        What lies beyond the edges.
+
+    Warns
+    -----
+    RangeWarning
+        If a feature has placeholders for missing values, or if one of the bins that
+        were not given as edges holds most of every source.
+    """
+    weight = mixture_weights(events)
+    binning = make_binning(
+        events.X,
+        weight,
+        bins,
+        strategy,
+        range,
+        flow,
+        group=events.source_class[events.source],
+        names=events.feature_names,
+    )
+    templates = fill_templates(events, binning)
+    _warn_about_fullest(templates, _given(bins, len(binning.edges)), events)
+    return templates, _beyond(events, weight, binning)
+
+
+def _beyond(events: SimulatedEvents, weight: FloatArray, binning: Binning) -> Beyond:
+    outside = np.flatnonzero(binning.beyond(events.X))
+    X, source, weight = events.X[outside], events.source[outside], weight[outside]
+    shares = np.bincount(source, weight, minlength=events.n_sources)
+    crowded = [
+        (j, side)
+        for j, edges in enumerate(binning.edges)
+        for side, out in enumerate((X[:, j] < edges[0], X[:, j] > edges[-1]))
+        if binning.flow in ("clip", "bins") and weight[out].sum() > _CROWDED
+    ]
+    return Beyond(float(shares.max() * events.n_sources), tuple(crowded))
+
+
+def _given(bins: Bins, n_features: int) -> list[bool]:
+    """Whether the edges of each feature were given."""
+    return [np.ndim(choice) == 1 for choice in per_feature(bins, n_features, "bins")]
+
+
+def _warn_about_fullest(
+    templates: HistogramTemplates, given: Sequence[bool], events: SimulatedEvents
+) -> None:
+    shape = templates.binning.shape
+    sums = templates.sum_of_weights.reshape(-1, *shape)
+    sums = sums / templates.sum_of_weights.sum(axis=1).reshape(-1, *[1] * len(shape))
+    for j, edges in enumerate(templates.binning.edges):
+        if given[j] or edges.size == 2:
+            continue
+        others = tuple(k + 1 for k in builtins.range(len(shape)) if k != j)
+        least = sums.sum(axis=others).min(axis=0)
+        if least.max() > _MOST:
+            name = column_name(j, events.feature_names)
+            warnings.warn(
+                f"One of {least.size} bins of {name} holds at least "
+                f"{least.max():.0%} of the events of every simulation: bins from "
+                f"{edges[0]:g} to {edges[-1]:g} hardly tell classes apart; give range "
+                "or edges, or transform the feature.",
+                RangeWarning,
+                stacklevel=2,
+            )

@@ -1,0 +1,83 @@
+"""The list of estimators that all rings of checks share."""
+
+from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor
+from sktamm.baselines import (
+    FreeTemplates,
+    LabelShiftEM,
+    PooledSimulations,
+    SingleSimulation,
+)
+from sktamm.components import TemplateComponents, TopicComponents
+from sktamm.components._mlp import TorchMLPClassifier
+from sktamm.inference import BayesianInference
+
+# Two bins per feature: scikit-learn's data have up to ten features.
+ESTIMATORS = {
+    "binned": BinnedTopicTAMM(bins=2, random_state=0),
+    "binned-frequentist": BinnedTopicTAMM(
+        bins=2, inference="frequentist", random_state=0
+    ),
+    "binned-published": BinnedTopicTAMM(
+        bins=2,
+        n_topics=2,
+        components="topics",
+        form="linear",
+        inference=BayesianInference(method="laplace"),
+        random_state=0,
+    ),
+    "general": TAMMRegressor(TemplateComponents(bins=2), random_state=0),
+    "general-frequentist": TAMMRegressor(
+        TemplateComponents(bins=2),
+        prior="simulations",
+        inference="frequentist",
+        random_state=0,
+    ),
+    "general-linear": TAMMRegressor(
+        TemplateComponents(bins=2),
+        form="linear",
+        inference="frequentist",
+        random_state=0,
+    ),
+    "general-topics": TAMMRegressor(
+        TopicComponents(n_topics=2, bins=2),
+        prior="ridge",
+        inference="frequentist",
+        random_state=0,
+    ),
+    "neural": NeuralRatioTAMM("logistic", n_members=2, random_state=0),
+    "neural-frequentist": NeuralRatioTAMM(
+        "logistic",
+        form="linear",
+        inference="frequentist",
+        components="topics",
+        n_topics=2,
+        n_members=2,
+        random_state=0,
+    ),
+    "neural-mlp": NeuralRatioTAMM(
+        TorchMLPClassifier((8,), max_epochs=1),
+        prior="simulations",
+        inference="frequentist",
+        n_members=2,
+        random_state=0,
+    ),
+    "baseline-single": SingleSimulation(
+        BinnedTopicTAMM(bins=2, inference="frequentist")
+    ),
+    "baseline-pooled": PooledSimulations(
+        BinnedTopicTAMM(bins=2, inference="frequentist")
+    ),
+    "baseline-free": FreeTemplates(bins=2),
+    "neural-baseline": LabelShiftEM("logistic", random_state=0),
+}
+BINNED = {
+    name: estimator
+    for name, estimator in ESTIMATORS.items()
+    if not name.startswith("neural")
+}
+
+
+def bins_of(estimator):
+    """Name of the parameter that sets the bins; None if there are none."""
+    names = ("bins", "components__bins", "estimator__bins")
+    return next((name for name in names if name in estimator.get_params()), None)
