@@ -99,7 +99,7 @@ def describe(estimator: Any) -> dict[str, str]:
         "interval": str(estimator._inference_.interval),
         "simulations": str(estimator.simulations_.size),
         "paired": str(estimator.paired_),
-    }
+    } | getattr(estimator.components_, "words", dict)()
 
 
 def check_level(level: Any) -> None:

@@ -25,8 +25,9 @@ class BinnedTopicTAMM(TAMMRegressor):
 
     Parameters
     ----------
-    bins : int, sequence of int or sequence of arrays, default=10
-        Bins of every feature, or the edges.
+    bins : "auto", int, sequence of int or sequence of arrays, default="auto"
+        Bins of every feature, or the edges. "auto" takes as many as the simulated
+        events can fill, at most ten per feature.
     n_topics : int, default=20
         Topics per class for ``components="topics"``.
     components : {"topics", "raw"}, default="raw"
@@ -89,7 +90,7 @@ class BinnedTopicTAMM(TAMMRegressor):
 
     def __init__(
         self,
-        bins: Any = 10,
+        bins: Any = "auto",
         n_topics: int = 20,
         components: Any = "raw",
         form: Any = "exponential",

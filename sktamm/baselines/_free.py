@@ -48,8 +48,9 @@ class FreeTemplates(FractionBaseline):
 
     Parameters
     ----------
-    bins : int, sequence of int or sequence of arrays, default=10
-        Bins of every feature, or the edges.
+    bins : "auto", int, sequence of int or sequence of arrays, default="auto"
+        Bins of every feature, or the edges. "auto" takes as many as the simulated
+        events can fill, at most ten per feature.
     strategy : {"uniform", "quantile"}, default="uniform"
         Bins of equal width or equal content.
     range : sequence of pairs or None, default=None
@@ -96,7 +97,7 @@ class FreeTemplates(FractionBaseline):
 
     def __init__(
         self,
-        bins: Any = 10,
+        bins: Any = "auto",
         *,
         strategy: Any = "uniform",
         range: Any = None,

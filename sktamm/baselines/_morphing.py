@@ -53,8 +53,9 @@ class TemplateMorphing(FractionBaseline):
         Morph contents of bins, or move events first; the latter for one parameter.
     max_power : int, default=2
         Largest total power of theta in the weights.
-    bins : int, sequence of int or sequence of arrays, default=10
-        Bins of every feature, or the edges.
+    bins : "auto", int, sequence of int or sequence of arrays, default="auto"
+        Bins of every feature, or the edges. "auto" takes as many as the simulated
+        events can fill, at most ten per feature.
     strategy : {"uniform", "quantile"}, default="uniform"
         Bins of equal width or equal content.
     range : sequence of pairs or None, default=None
@@ -101,7 +102,7 @@ class TemplateMorphing(FractionBaseline):
         method: str = "polynomial",
         max_power: int = 2,
         *,
-        bins: Any = 10,
+        bins: Any = "auto",
         strategy: Any = "uniform",
         range: Any = None,
         flow: Any = "clip",

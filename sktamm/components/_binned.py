@@ -55,8 +55,9 @@ class TemplateComponents(BaseEstimator):
 
     Parameters
     ----------
-    bins : int, sequence of int or sequence of arrays, default=10
-        Bins of every feature, or the edges.
+    bins : "auto", int, sequence of int or sequence of arrays, default="auto"
+        Bins of every feature, or the edges. "auto" takes as many as the simulated
+        events can fill, at most ten per feature.
     strategy : {"uniform", "quantile"}, default="uniform"
         Equal widths or equal contents, for integer ``bins``.
     range : sequence of pairs or None, default=None
@@ -97,7 +98,7 @@ class TemplateComponents(BaseEstimator):
 
     def __init__(
         self,
-        bins: Bins = 10,
+        bins: Bins | str = "auto",
         strategy: Literal["uniform", "quantile"] = "uniform",
         range: Sequence[tuple[float, float] | None] | None = None,
         flow: Flow = "clip",
@@ -166,6 +167,10 @@ class TemplateComponents(BaseEstimator):
         values = basis.evaluate(self.rows_.bounded_coordinates())
         degrees = degrees_of(basis, self.coordinates_.shape[1])
         self.basis_ = orthonormalise(values, values, self.reference_weight_, degrees)[1]
+
+    def words(self) -> dict[str, str]:
+        """What was chosen, for results."""
+        return {"bins": " x ".join(str(n) for n in self.binning_.shape)}
 
     def rows(self, X: FloatArray) -> NDArray[np.intp]:
         """Row of the table (filled bin) of every event, -1 for events left out.
@@ -327,8 +332,9 @@ class TopicComponents(TemplateComponents):
     n_topics : int, default=20
         Topics per class. A class with no more simulations than this keeps its raw
         templates.
-    bins : int, sequence of int or sequence of arrays, default=10
-        Bins of every feature, or the edges.
+    bins : "auto", int, sequence of int or sequence of arrays, default="auto"
+        Bins of every feature, or the edges. "auto" takes as many as the simulated
+        events can fill, at most ten per feature.
     strategy : {"uniform", "quantile"}, default="uniform"
         Equal widths or equal contents, for integer ``bins``.
     range : sequence of pairs or None, default=None
@@ -361,7 +367,7 @@ class TopicComponents(TemplateComponents):
     def __init__(
         self,
         n_topics: int = 20,
-        bins: Bins = 10,
+        bins: Bins | str = "auto",
         strategy: Literal["uniform", "quantile"] = "uniform",
         range: Sequence[tuple[float, float] | None] | None = None,
         flow: Flow = "clip",

@@ -3,11 +3,12 @@
 import builtins
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sktamm._numerics import FloatArray
+from sktamm.components._auto_bins import automatic_bins
 from sktamm.components._binning import (
     Binning,
     Bins,
@@ -19,7 +20,7 @@ from sktamm.components._binning import (
 from sktamm.components._histogram import HistogramTemplates, fill_templates
 from sktamm.components._range import mixture_weights
 from sktamm.events import SimulatedEvents
-from sktamm.exceptions import RangeWarning
+from sktamm.exceptions import InvalidInputError, RangeWarning
 
 __all__ = ["Beyond", "bin_simulations"]
 
@@ -39,7 +40,7 @@ class Beyond(NamedTuple):
 
 def bin_simulations(
     events: SimulatedEvents,
-    bins: Bins,
+    bins: Bins | str,
     strategy: str,
     range: Sequence[tuple[float, float] | None] | None,
     flow: Flow,
@@ -50,8 +51,8 @@ def bin_simulations(
     ----------
     events : SimulatedEvents
         Labelled events.
-    bins : int or sequence
-        As in `make_binning`, as are the next three.
+    bins : "auto", int or sequence
+        As in `make_binning`, as are the next three; "auto" follows the events.
     strategy : {"uniform", "quantile"}
         Equal widths or equal contents.
     range : sequence of pairs or None
@@ -73,6 +74,8 @@ def bin_simulations(
         were not given as edges holds most of every source.
     """
     weight = mixture_weights(events)
+    if isinstance(bins, str):
+        bins = _named_bins(bins, events, weight)
     binning = make_binning(
         events.X,
         weight,
@@ -86,6 +89,16 @@ def bin_simulations(
     templates = fill_templates(events, binning)
     _warn_about_fullest(templates, _given(bins, len(binning.edges)), events)
     return templates, _beyond(events, weight, binning)
+
+
+def _named_bins(
+    bins: str, events: SimulatedEvents, weight: FloatArray
+) -> Sequence[Any]:
+    if bins != "auto":
+        raise InvalidInputError(
+            f"bins must be 'auto', a number or edges for each feature, got {bins!r}."
+        )
+    return automatic_bins(events, weight)
 
 
 def _beyond(events: SimulatedEvents, weight: FloatArray, binning: Binning) -> Beyond:

@@ -1,4 +1,4 @@
-"""How few events per bin do templates stand?
+"""Events per bin that templates need.
 
 Simulations of normal classes in d features (centres and widths scatter by .1), a target
 of 5 000 events and kappa = .1 from one more of them; the grid and the number of
@@ -74,7 +74,7 @@ def _report(d, k, events, found):
     flagged = np.mean(["sparse_templates" in r.flags[0] for _, r in found])
     half = 0.5 * np.mean(ends[:, 1, 0] - ends[:, 0, 0])
     print(
-        f"{d:3d} {k:3d} {events:7d} {rows.mean():8.0f} {events / rows.mean():11.1f}"
+        f"{d:3d} {k:3d} {events:7d} {rows.mean():8.0f} {events / rows.mean():10.1f}"
         f" {covered[0]:7.2f} {covered[1]:7.2f} {np.mean(pulls):7.2f} {half:7.4f}"
         f" {flagged:8.2f}",
         flush=True,
