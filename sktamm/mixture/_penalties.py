@@ -9,6 +9,8 @@ learned from few simulations, is itself uncertain (inverse Wishart). The exponen
 alpha_k rather than alpha_k - 1 is the Jacobian of the log-ratio coordinates.
 """
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -73,8 +75,16 @@ class GaussianPenalty:
         Inverse covariance.
     """
 
+    #: Gives the variance of one more simulation in units of the prior's.
+    left_out: Callable[[], float] | None = None
+
     def __init__(self, precision: FloatArray):
         self.precision = precision
+
+    @cached_property
+    def usual(self) -> float:
+        """Variance that one more simulation has, in units of the prior's."""
+        return 1.0 if self.left_out is None else self.left_out()
 
     def value(self, params: FloatArray) -> FloatArray:
         """-z'Qz/2."""
@@ -113,9 +123,10 @@ class GaussianPenalty:
         Returns
         -------
         p_value : ndarray of shape (n_fits,)
-            Uniform when the truth is drawn from the prior.
+            Uniform when the truth is one more simulation.
         """
-        return normal_tail(self._amplitudes(params, covariance, inflation))
+        amplitudes = self._amplitudes(params, covariance, inflation)
+        return normal_tail(amplitudes, self.usual)
 
     def _amplitudes(
         self,
@@ -208,9 +219,8 @@ class StudentPenalty(GaussianPenalty):
         inflation: FloatArray | float = 1.0,
     ) -> FloatArray:
         """The same for the mixture of Gaussians that a Student t is."""
-        return student_tail(
-            self._amplitudes(params, covariance, inflation), self.degrees
-        )
+        amplitudes = self._amplitudes(params, covariance, inflation)
+        return student_tail(amplitudes, self.degrees, self.usual)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Normal draws over the root of Gamma draws."""

@@ -19,6 +19,7 @@ Analysis, section 3.6, for the predictive Student t of an inverse Wishart.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -29,6 +30,7 @@ from sktamm._numerics import FloatArray, contrast_basis
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.mixture._features import Features, class_features
+from sktamm.mixture._left_out import left_out_scale
 from sktamm.mixture._penalties import (
     DirichletPenalty,
     GaussianPenalty,
@@ -97,12 +99,19 @@ class _SpanPrior(BaseEstimator):
         """
         _check_strength(self.strength)
         features = class_features(table, class_index, self.spans)
+        directions = self._directions(features)
+        penalty = self.penalty(np.eye(directions.shape[1]))
+        return Expansion(features, features.mean_density(), directions, penalty)
+
+    def _directions(self, features: Features) -> FloatArray:
+        """Orthogonal columns of coefficients whose amplitudes have unit variance."""
         size = features.n_densities
         directions = np.zeros((features.n_features, size - 1))
         directions[:size] = contrast_basis(size) * self._amplitude(size)
-        directions = _compress(features, directions)
-        penalty = self.penalty(np.eye(directions.shape[1]))
-        return Expansion(features, features.mean_density(), directions, penalty)
+        return _compress(features, directions)
+
+    def _amplitude(self, size: int) -> float:
+        raise NotImplementedError
 
 
 class RidgePrior(_SpanPrior):
@@ -221,13 +230,24 @@ class ShrinkagePrior(BaseEstimator):
         if size == 1:
             none = np.zeros((offset.size, 0))
             return Expansion(features, offset, none, GaussianPenalty(np.eye(0)))
-        directions = self._directions(features) / np.sqrt(self.strength)
-        directions = _compress(features, directions)
+        directions = self._orthogonal(features)
         precision = np.eye(directions.shape[1])
         penalty = GaussianPenalty(precision)
         if self.tails == "student":
             penalty = StudentPenalty(precision, float(size))
+        penalty.left_out = partial(
+            left_out_scale, features, self._orthogonal, self._degrees
+        )
         return Expansion(features, offset, directions, penalty)
+
+    def _degrees(self, size: int) -> float:
+        """Degrees of freedom of the prior of so many simulations."""
+        return float(size) if self.tails == "student" else np.inf
+
+    def _orthogonal(self, features: Features) -> FloatArray:
+        """Orthogonal columns of coefficients whose amplitudes have unit variance."""
+        directions = self._directions(features) / np.sqrt(self.strength)
+        return _compress(features, directions)
 
     def _check(self) -> None:
         _check_strength(self.strength)

@@ -7,7 +7,9 @@ with the information lambda_j = 1/v_j - s and say
 
     y_j = u_j'z / (1 - s v_j)  ~  N(0, 1/s + 1/lambda_j),    z the maximum,
 
-before they are seen (the prior predictive distribution). The statistic is
+before they are seen (the prior predictive distribution); of one more simulation the
+variance 1/s is phi/s, with phi from each simulation left out (`left_out_scale`). The
+statistic is
 
     T = sum_j y_j^2 / (1 + 1/lambda_j),
 
@@ -75,15 +77,17 @@ def amplitudes_of(
     return np.where(used, values, 0.0), noise, used
 
 
-def normal_tail(amplitudes: Amplitudes) -> FloatArray:
+def normal_tail(amplitudes: Amplitudes, usual: float = 1.0) -> FloatArray:
     """P-value under a Gaussian prior, (n_fits,); not a number if nothing is known."""
     values, noise, used = amplitudes
     size = used.sum(axis=1)
-    total = (values**2 / (1.0 + noise)).sum(axis=1)
+    total = (values**2 / (usual + noise)).sum(axis=1)
     return np.where(size > 0, stats.chi2.sf(total, np.maximum(size, 1)), np.nan)
 
 
-def student_tail(amplitudes: Amplitudes, degrees: float) -> FloatArray:
+def student_tail(
+    amplitudes: Amplitudes, degrees: float, usual: float = 1.0
+) -> FloatArray:
     """P-value under a Student t prior; not a number if nothing is known.
 
     Parameters
@@ -92,6 +96,8 @@ def student_tail(amplitudes: Amplitudes, degrees: float) -> FloatArray:
         Answer of ``amplitudes_of``.
     degrees : float
         Degrees of freedom nu.
+    usual : float, default=1.0
+        Variance of one more simulation in units of the prior's.
 
     Returns
     -------
@@ -102,19 +108,23 @@ def student_tail(amplitudes: Amplitudes, degrees: float) -> FloatArray:
     well = used & (noise < 1.0)
     weak = used & ~well
     parts = [
-        np.where(u.any(axis=1), _mixture_tail(values, noise, u, degrees), np.nan)
+        np.where(u.any(axis=1), _mixture_tail(values, noise, u, degrees, usual), np.nan)
         for u in (well, weak)
     ]
     return smallest_of(np.array(parts))
 
 
 def _mixture_tail(
-    values: FloatArray, noise: FloatArray, used: NDArray[np.bool_], degrees: float
+    values: FloatArray,
+    noise: FloatArray,
+    used: NDArray[np.bool_],
+    degrees: float,
+    usual: float,
 ) -> FloatArray:
     """Tail of T over some directions, integrated over the scale of the prior."""
     total = np.where(used, values**2 / (1.0 + noise), 0.0).sum(axis=1)
     s, weight = _scales(0.5 * degrees)
-    parts = (1.0 / s[:, None, None] + noise) / (1.0 + noise)
+    parts = (usual / s[:, None, None] + noise) / (1.0 + noise)
     parts = np.where(used, parts, 0.0)
     first, second = parts.sum(axis=2), (parts**2).sum(axis=2)
     first, second = np.maximum(first, 1e-300), np.maximum(second, 1e-300)

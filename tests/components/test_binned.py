@@ -181,7 +181,7 @@ def test_senseless_choices_are_refused(components, message):
         _fit(components, *_events())
 
 
-@pytest.mark.filterwarnings("ignore::sktamm.exceptions.EmptyBinWarning")
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
 @pytest.mark.parametrize("n_events", [2000, 20_000])
 @pytest.mark.parametrize("seed", range(3))
 def test_rings_of_bins_that_hold_a_few_events_hardly_move_kappa(n_events, seed):
