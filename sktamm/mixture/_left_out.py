@@ -8,9 +8,11 @@ of the others, of r_k directions,
     ln phi = mean_k [ ln |z_k|^2 - E ln (r_k F(r_k, nu)) ],
 
 F being a ratio of chi2, the distribution of |z|^2 / r under a Student t of nu degrees
-(chi2 / r under a Gaussian). P-values of the blend take phi for the prior variance. It
-is for priors with a shrunk covariance: that of the bare span of the simulations knows
-directions which nothing but the noise of these K fills, and a left-out one does not.
+(chi2 / r under a Gaussian). Statistical noise of the templates is taken from |z|^2, but
+no more than half, since smoothing has done the like. P-values of the blend take phi for
+the prior variance. It is for priors with a shrunk covariance: that of the bare span of
+the simulations knows directions which nothing but the noise of these K fills, and a
+left-out one does not.
 """
 
 from collections.abc import Callable
@@ -27,6 +29,7 @@ __all__ = ["left_out_scale"]
 _FEWEST = 4
 _MOST_LEFT_OUT = 12
 _MOST_ROWS = 4000
+_LEAST_SIGNAL = 0.5
 
 
 def left_out_scale(
@@ -55,7 +58,7 @@ def left_out_scale(
         return 1.0
     features = _thinned(features)
     left_out = np.linspace(0, size - 1, min(size, _MOST_LEFT_OUT)).astype(int)
-    logs = []
+    logs, squares, noises = [], 0.0, 0.0
     for k in left_out:
         others = _without(features, k)
         directions = directions_of(others)
@@ -66,10 +69,25 @@ def left_out_scale(
         shift[k] = 1.0
         shift = np.pad(shift, (0, features.n_features - size))
         moved = features.weighted(shift[:, None])[:, 0]
-        z = (axes.T @ moved) / (axes**2).sum(axis=0)
+        length = (axes**2).sum(axis=0)
+        z = (axes.T @ moved) / length
         usual = _expected_log(z.size, degrees_of(size - 1))
         logs.append(np.log(max(z @ z, np.finfo(float).tiny)) - usual)
-    return float(np.exp(np.mean(logs))) if logs else 1.0
+        squares += z @ z
+        noises += ((axes / length) ** 2).sum(axis=1) @ _noise(features, k)
+    if not logs:
+        return 1.0
+    signal = max(1.0 - noises / max(squares, np.finfo(float).tiny), _LEAST_SIGNAL)
+    return float(signal * np.exp(np.mean(logs)))
+
+
+def _noise(features: Features, k: int) -> FloatArray:
+    """Variance of weighted log densities of a simulation against the mean of others."""
+    variance, weight = features.relative_variance, features.reference_weight
+    if variance is None:
+        return np.zeros_like(weight)
+    others = (variance.sum(axis=1) - variance[:, k]) / (features.n_densities - 1.0) ** 2
+    return np.maximum(weight, 0.0) * (variance[:, k] + others)
 
 
 def _expected_log(r: int, degrees: float) -> float:
