@@ -131,6 +131,12 @@ def tolerance(name):
     return TRAINED if name.startswith("neural") else RTOL
 
 
+def enough(name, case):
+    """More events where ratios are learned: 60 teach a classifier little."""
+    more = 5 if name.startswith("neural") else 1
+    return replace(case, n_events=more * case.n_events)
+
+
 def compatible(name, result, other):
     """The same numbers, or those of a classifier that was trained anew.
 
@@ -155,6 +161,8 @@ few = settings(
 # Five events in a bin, and two crowded ends among three bins: rounding decided on both.
 FIVE = Case(3, 2, 115, 0.458, False, True)
 CROWDED = Case(238, 3, 109, 0.426, False, True)
+# Penalties of a classifier that saw sums of weights: kappa moved by an error.
+HEAVY = Case(20_000, 3, 96, 0.5, True, True)
 every = pytest.mark.parametrize("name", ESTIMATORS)
 binned = pytest.mark.parametrize("name", BINNED)
 
@@ -165,6 +173,7 @@ binned = pytest.mark.parametrize("name", BINNED)
 @given(case=CASES, factor=st.sampled_from([2.0, 2.0**-20, 0.3, 7e5]))
 @example(case=FIVE, factor=0.3)
 @example(case=CROWDED, factor=0.3)
+@example(case=HEAVY, factor=0.5)
 def test_a_common_factor_of_all_simulated_weights(name, case, factor):
     sample = draw(case)
     scaled = replace(sample, weight=factor * sample.weight)
@@ -249,6 +258,7 @@ def test_order_of_rows(name, case):
 @few
 @given(case=CASES)
 def test_order_of_columns(name, case):
+    case = enough(name, case)
     sample = draw(case)
     swapped = replace(sample, X=sample.X[:, ::-1], target=sample.target[:, ::-1])
     result = measure(ESTIMATORS[name], case, swapped)
@@ -282,6 +292,7 @@ def test_names_of_classes(name, case):
 @given(case=CASES)
 def test_order_of_classes(name, case):
     """The same signal, although its name comes first."""
+    case = enough(name, case)
     sample, estimator = draw(case), ESTIMATORS[name]
     swapped = replace(sample, y=np.array(["z", "a"])[sample.y])
     parameter = "pos_label"
