@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 from common_estimators import BINNED, ESTIMATORS, bins_of
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
@@ -30,11 +30,13 @@ EDGES = np.array([-LIMIT, -1.0, 0.5, 2.0, LIMIT])
 # Fits stop where steps are small, not at the minimum: other rounding, other last step.
 RTOL = 1e-6
 # Edges, moments and weights of events differ in the last digits, and trained ratios
-# follow them through hundreds of steps.
-TRAINED = 1e-3
+# follow them through hundreds of steps: a hundredth of an error.
+TRAINED = 0.01
 # -2 ln L is minimised to 1e-10, so kappa to 1e-5 of its error, here of each end.
 DESCENT = 1e-4
 LEVELS = (0.683, 0.954)
+# More than the six templates of a test, whose free yields are not unique otherwise.
+N_BINS = 8
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,12 @@ def tolerance(name):
     return TRAINED if name.startswith("neural") else RTOL
 
 
+def enough(name, case):
+    """More events where ratios are learned: 60 teach a classifier little."""
+    more = 5 if name.startswith("neural") else 1
+    return replace(case, n_events=more * case.n_events)
+
+
 def compatible(name, result, other):
     """The same numbers, or those of a classifier that was trained anew.
 
@@ -150,6 +158,11 @@ few = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+# Five events in a bin, and two crowded ends among three bins: rounding decided on both.
+FIVE = Case(3, 2, 115, 0.458, False, True)
+CROWDED = Case(238, 3, 109, 0.426, False, True)
+# Penalties of a classifier that saw sums of weights: kappa moved by an error.
+HEAVY = Case(20_000, 3, 96, 0.5, True, True)
 every = pytest.mark.parametrize("name", ESTIMATORS)
 binned = pytest.mark.parametrize("name", BINNED)
 
@@ -158,6 +171,9 @@ binned = pytest.mark.parametrize("name", BINNED)
 @every
 @few
 @given(case=CASES, factor=st.sampled_from([2.0, 2.0**-20, 0.3, 7e5]))
+@example(case=FIVE, factor=0.3)
+@example(case=CROWDED, factor=0.3)
+@example(case=HEAVY, factor=0.5)
 def test_a_common_factor_of_all_simulated_weights(name, case, factor):
     sample = draw(case)
     scaled = replace(sample, weight=factor * sample.weight)
@@ -242,6 +258,7 @@ def test_order_of_rows(name, case):
 @few
 @given(case=CASES)
 def test_order_of_columns(name, case):
+    case = enough(name, case)
     sample = draw(case)
     swapped = replace(sample, X=sample.X[:, ::-1], target=sample.target[:, ::-1])
     result = measure(ESTIMATORS[name], case, swapped)
@@ -275,6 +292,7 @@ def test_names_of_classes(name, case):
 @given(case=CASES)
 def test_order_of_classes(name, case):
     """The same signal, although its name comes first."""
+    case = enough(name, case)
     sample, estimator = draw(case), ESTIMATORS[name]
     swapped = replace(sample, y=np.array(["z", "a"])[sample.y])
     parameter = "pos_label"
@@ -317,10 +335,10 @@ class Axis:
     traits = None
 
     def __len__(self):
-        return EDGES.size - 1
+        return N_BINS
 
     def __getitem__(self, index):
-        return EDGES[index], EDGES[index + 1]
+        return float(index), float(index + 1)
 
 
 class Histogram:
@@ -340,7 +358,7 @@ class Histogram:
 
 
 CONTENTS = st.lists(
-    st.lists(st.integers(0, 200), min_size=4, max_size=4).filter(
+    st.lists(st.integers(0, 200), min_size=N_BINS, max_size=N_BINS).filter(
         lambda values: sum(values) > 50
     ),
     min_size=7,

@@ -291,6 +291,9 @@ def _train(
 ) -> Trained:
     """Train on some rows."""
     weight = None if sample.weight is None else sample.weight[rows]
+    if weight is not None and weight.sum() > 0:
+        # A classifier weighs penalties against sums of weights: one event is the unit.
+        weight = weight / weight.mean()
     source = sample.source[rows]
     total = np.bincount(source, weight, minlength=sample.n_sources).astype(float)
     bad = np.flatnonzero(~(total > 0))

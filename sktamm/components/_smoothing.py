@@ -85,7 +85,9 @@ def smooth_templates(
     for c in np.unique(source_class):
         rows = np.flatnonzero(source_class == c)
         variance = relative_variance[rows]
-        known = np.flatnonzero((1.0 / variance - 1.0).sum(axis=0) > _FEWEST_EVENTS)
+        number = (1.0 / variance - 1.0).sum(axis=0)
+        # Exactly five are too few, whatever rounding makes of weights.
+        known = np.flatnonzero(number > _FEWEST_EVENTS * (1.0 + _RANK_TOLERANCE))
         own, axes = np.ones(probability.shape[1]), np.zeros((probability.shape[1], 0))
         if known.size:
             part = np.ix_(rows, known)

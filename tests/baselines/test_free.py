@@ -276,8 +276,8 @@ def test_intervals_near_zero_cover():
 @pytest.mark.parametrize("level", [0.683, 0.954])
 def test_intervals_cover(kappa, level):
     """Bounded intervals cover too often near zero, never too rarely."""
-    error = np.sqrt(level * (1 - level) / 400)
-    assert _coverage(kappa, 400, level) > level - 3 * error
+    error = np.sqrt(level * (1 - level) / 200)
+    assert _coverage(kappa, 200, level) > level - 3 * error
 
 
 def test_iminuit_is_asked_for_when_missing(study, monkeypatch):
