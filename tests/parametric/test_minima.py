@@ -2,24 +2,34 @@
 
 import numpy as np
 import pytest
+from scipy import optimize
 from scipy.stats import norm
 
 from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
+from sktamm.parametric._minimum import find_minima, natural_scales
 
 CENTRES = (3.0, -3.0)
 
 
-def two_squares():
-    """D = 1 + t0^2 g0(x) + t1^2 g1(x): no interference, four mirror images."""
+def squares_at(centres):
+    """D = 1 + sum_k t_k^2 g_k(x): no interference, signs are mirror images."""
+    n = len(centres)
+    first, second = np.triu_indices(n)
+    own = n + np.flatnonzero(first == second)
 
     def derivatives(X):
-        x = X[:, 0]
-        g = [norm.pdf(x, c, 0.7) / norm.pdf(x) for c in CENTRES]
-        none = np.zeros(len(x))
-        return np.column_stack([none, none, 2 * g[0], none, 2 * g[1]])
+        y = np.zeros((len(X), n + first.size))
+        x = np.asarray(X)[:, :1]
+        y[:, own] = 2 * norm.pdf(x, centres, 0.7) / norm.pdf(x)
+        return y
 
-    known = PolynomialRatio(derivatives, mean_derivatives=[0.0, 0.0, 2.0, 0.0, 2.0])
-    return known.fit(np.zeros((2, 1)))
+    mean = np.zeros(n + first.size)
+    mean[own] = 2.0
+    return PolynomialRatio(derivatives, mean_derivatives=mean).fit(np.zeros((2, 1)))
+
+
+def two_squares():
+    return squares_at(CENTRES)
 
 
 def draw(theta, n_events):
@@ -128,3 +138,134 @@ def test_a_profile_does_not_depend_on_its_path():
     for found in (together, alone):
         near = brute < 10.0
         np.testing.assert_allclose(np.array(found)[near], brute[near], atol=0.02)
+
+
+# ------------------------------------------------------------------ one mechanism each
+def brute_minima(fit, size, n_starts=150):
+    """Minima within 10 of the deepest, by another method from very many points."""
+    rng = np.random.default_rng(99)
+    spread = np.exp(rng.normal(size=(n_starts, 1)))
+    ends = [
+        optimize.minimize(fit.nll, start, jac=fit.nll_gradient, method="BFGS")
+        for start in spread * rng.normal(size=(n_starts, size))
+    ]
+    ends.sort(key=lambda end: end.fun)
+    low = [end for end in ends if end.fun < ends[0].fun + 10.0]
+    # The inverse of second derivatives that BFGS has is positive even on saddles.
+    return [end.x for end in low if _is_minimum(fit, end.x)]
+
+
+def _is_minimum(fit, point, step=1e-4):
+    rows = [
+        (fit.nll_gradient(point + move) - fit.nll_gradient(point - move)) / (2 * step)
+        for move in step * np.eye(len(point))
+    ]
+    return np.linalg.eigvalsh(np.array(rows))[0] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("seed", "n_rows", "number"), [(1, 3, 2.0), (3, 3, 2.0), (2, 12, 1.0)]
+)
+def test_random_directions_and_many_starts_find_all_minima_of_few_events(
+    seed, n_rows, number
+):
+    ratio, y = squares_of(np.random.default_rng(seed).normal(size=(n_rows, 2)))
+    fit = UnbinnedLikelihood(ratio, n_rows * number)
+    with_numbers(fit, y, np.full(n_rows, number))
+    found, scales = fit.best_fit().minima, fit._fitted_.scales
+    expected = brute_minima(fit, 2)
+    assert len(expected) > 3
+    for point in expected:
+        assert np.abs((found - point) / scales).max(axis=1).min() < 0.05
+
+
+def test_a_part_of_an_interval_is_not_missed():
+    ratio, y = squares_of(np.random.default_rng(5).normal(size=(6, 2)))
+    fit = UnbinnedLikelihood(ratio, 6.0).fit(y)
+    values, other = np.linspace(-4.0, 4.0, 33), np.linspace(-20.0, 20.0, 8001)
+    grid = [
+        fit.nll(np.column_stack([np.full_like(other, v), other])).min() for v in values
+    ]
+    grid = np.array(grid) - fit.best_fit().nll
+    near = grid < 30.0
+    delta = fit.profile(0, values).delta
+    np.testing.assert_allclose(delta[near], grid[near], atol=0.02)
+    # 3.4 at -1.75, and the quantile is 3.84.
+    segments = fit.interval(0, 0.95).segments
+    assert segments.shape == (2, 2)
+    assert segments[0, 0] < -1.75 < segments[0, 1]
+
+
+def expected_squares(centres, share, n_events=1000.0, bounds=None):
+    """Likelihood of expected data at a share of the natural distances, and these."""
+    x = np.linspace(-9.0, 9.0, 1801)
+    fit = UnbinnedLikelihood(squares_at(centres), n_events, bounds=bounds)
+    weight = norm.pdf(x)
+    fit.fit_asimov(x[:, None], sample_weight=weight)
+    truth = share * fit._fitted_.scales
+    return fit.fit_asimov(x[:, None], truth, sample_weight=weight), truth
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("bound", [None, (0.0, None)])
+@pytest.mark.parametrize("centres", [(3.0, -3.0), (3.0, -3.0, 1.5)])
+def test_a_saddle_is_left_to_either_side_and_as_often_as_needed(centres, bound, share):
+    """Minima closer to the reference point than the data notice, one per sign."""
+    bounds = None if bound is None else [bound] * len(centres)
+    fit, truth = expected_squares(centres, share, bounds=bounds)
+    best = fit.best_fit()
+    assert best.nll == pytest.approx(fit.nll(truth), abs=1e-6)
+    np.testing.assert_allclose(np.abs(best.theta), truth, rtol=1e-3)
+
+
+def test_a_parameter_that_its_bound_holds_back_does_not_hide_a_saddle():
+    # The first bends downwards more than the second, but cannot move outwards.
+    share = np.array([1.5, 0.4])
+    _, truth = expected_squares(CENTRES, share)
+    end = 0.2 * truth[0]
+    bounds = [(-end, end), (None, None)]
+    fit, _ = expected_squares(CENTRES, share, bounds=bounds)
+    found, grid = fit.best_fit(), np.linspace(0.0, 2.0, 2001) * truth[1]
+    values = fit.nll(np.column_stack([np.full_like(grid, end), grid]))
+    assert found.nll == pytest.approx(values.min(), abs=1e-5)
+
+
+def test_minima_far_above_the_deepest_are_left_out():
+    # (1 + theta)^2 for nine events in ten, (1 - theta)^2 for one: another minimum near
+    # -1.87 is higher by 1.0894 for every event expected, as the values say.
+    y = np.array([[2.0, 2.0], [-2.0, 2.0]])
+    share = np.array([0.9, 0.1])
+    ratio = PolynomialRatio(mean_derivatives=share @ y).fit(y)
+    for n_events, n_minima in ((80.0, 2), (120.0, 1)):
+        fit = with_numbers(UnbinnedLikelihood(ratio, n_events), y, n_events * share)
+        height = optimize.minimize_scalar(fit.nll, [-2.0, -1.8]).fun - fit.nll(0.0)
+        assert height == pytest.approx(1.0894 * n_events, rel=1e-3)
+        assert len(fit.best_fit().minima) == n_minima
+
+
+class Counted:
+    """The mean of a normal density; how many ratios were asked for."""
+
+    theta_ref, n_parameters_, n_asked = np.zeros(2), 2, 0
+
+    def log_ratio(self, X, theta):
+        points = np.atleast_2d(theta)
+        self.n_asked += len(X) * len(points)
+        log_ratio = np.asarray(X) @ points.T - 0.5 * (points**2).sum(axis=1)
+        return log_ratio if np.ndim(theta) > 1 else log_ratio[:, 0]
+
+    def cross_section_ratio(self, theta):
+        return np.ones(len(np.atleast_2d(theta)))
+
+
+def test_many_events_are_thinned_to_look_for_starts():
+    ratio = Counted()
+    X = np.random.default_rng(0).normal(size=(100_000, 2))
+    fit = UnbinnedLikelihood(ratio, include_rate=False)
+    objective = fit._objective(X)
+    scales = natural_scales(objective)
+    ratio.n_asked = 0
+    minima = find_minima(objective.with_scales(scales), scales)
+    np.testing.assert_allclose(minima.points[0], X.mean(axis=0), atol=1e-5)
+    # 28 rays of 48 points are 1344 ratios of every event that is looked at.
+    assert ratio.n_asked < 0.5 * 1344 * len(X)
