@@ -215,8 +215,6 @@ class Objective:
         Ends of every parameter, possibly infinite.
     reference : Reference or None
         What normalises shifted densities; None where no nuisance moves the shape.
-    metric : ndarray of shape (size, size) or None
-        Second derivatives at the best fit, which make descents short.
     """
 
     events: EventRatios
@@ -227,7 +225,6 @@ class Objective:
     theta_ref: FloatArray
     bounds: FloatArray
     reference: Reference | None = None
-    metric: FloatArray | None = None
 
     @property
     def n_parameters(self) -> int:

@@ -1,7 +1,7 @@
 """A likelihood whose minima are known, and what can be asked of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
@@ -54,15 +54,10 @@ class FittedLikelihood:
 
     @classmethod
     def search(cls, objective: Objective) -> "FittedLikelihood":
-        """Find the minima, and the second derivatives at the deepest."""
+        """Find the minima."""
         scales = natural_scales(objective)
         objective = objective.with_scales(scales)
-        minima = find_minima(objective, scales)
-        found = cls(objective, scales, minima)
-        if not np.isfinite(found.inverse).all():
-            return found
-        metric = np.asarray(2.0 * np.linalg.inv(found.inverse), float)
-        return cls(replace(objective, metric=metric), scales, minima)
+        return cls(objective, scales, find_minima(objective, scales))
 
     @cached_property
     def inverse(self) -> FloatArray:

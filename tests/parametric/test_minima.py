@@ -5,8 +5,18 @@ import pytest
 from scipy import optimize
 from scipy.stats import norm
 
-from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
-from sktamm.parametric._minimum import find_minima, natural_scales
+from sktamm.parametric import (
+    LogNormalNuisance,
+    PolynomialRatio,
+    UnbinnedLikelihood,
+)
+from sktamm.parametric._minimum import (
+    _beside_saddle,
+    _thinned,
+    descend,
+    find_minima,
+    natural_scales,
+)
 
 CENTRES = (3.0, -3.0)
 
@@ -119,6 +129,7 @@ def test_the_mirror_image_of_a_rate_is_found_however_narrow(n_events):
     y = np.ones((10, 2))
     fit = UnbinnedLikelihood(PolynomialRatio().fit(y), n_events).fit_asimov(y)
     np.testing.assert_allclose(fit.best_fit().minima.ravel(), [0.0, -2.0], atol=1e-8)
+    assert fit.best_fit().converged
     assert fit.interval(0, 0.683).segments.shape == (2, 2)
 
 
@@ -176,7 +187,8 @@ def test_random_directions_and_many_starts_find_all_minima_of_few_events(
     expected = brute_minima(fit, 2)
     assert len(expected) > 3
     for point in expected:
-        assert np.abs((found - point) / scales).max(axis=1).min() < 0.05
+        near = np.abs((found - point) / scales).max(axis=1) < 0.05
+        assert near.sum() == 1
 
 
 def test_a_part_of_an_interval_is_not_missed():
@@ -216,11 +228,13 @@ def test_a_saddle_is_left_to_either_side_and_as_often_as_needed(centres, bound, 
     best = fit.best_fit()
     assert best.nll == pytest.approx(fit.nll(truth), abs=1e-6)
     np.testing.assert_allclose(np.abs(best.theta), truth, rtol=1e-3)
+    if bound is None:  # the mirror image is known, however near it is
+        assert fit.nll(best.minima[1]) == pytest.approx(best.nll, abs=1e-6)
 
 
 def test_a_parameter_that_its_bound_holds_back_does_not_hide_a_saddle():
     # The first bends downwards more than the second, but cannot move outwards.
-    share = np.array([1.5, 0.4])
+    share = np.array([1.5, 0.2])
     _, truth = expected_squares(CENTRES, share)
     end = 0.2 * truth[0]
     bounds = [(-end, end), (None, None)]
@@ -228,6 +242,14 @@ def test_a_parameter_that_its_bound_holds_back_does_not_hide_a_saddle():
     found, grid = fit.best_fit(), np.linspace(0.0, 2.0, 2001) * truth[1]
     values = fit.nll(np.column_stack([np.full_like(grid, end), grid]))
     assert found.nll == pytest.approx(values.min(), abs=1e-5)
+
+
+def test_second_derivatives_that_are_no_numbers_tell_of_no_saddle():
+    fit, truth = expected_squares(CENTRES, 0.5)
+    objective = fit._fitted_.objective
+    steps = np.array([np.inf, 1.0])
+    with np.errstate(invalid="ignore"):
+        assert _beside_saddle(objective, truth, steps) == []
 
 
 def test_minima_far_above_the_deepest_are_left_out():
@@ -264,8 +286,95 @@ def test_many_events_are_thinned_to_look_for_starts():
     fit = UnbinnedLikelihood(ratio, include_rate=False)
     objective = fit._objective(X)
     scales = natural_scales(objective)
+    points = np.array([[-0.2, 0.3], [2.0, -1.0]])
+    fewer = _thinned(objective).values(points)
+    np.testing.assert_allclose(fewer, objective.values(points), rtol=0.1)
     ratio.n_asked = 0
     minima = find_minima(objective.with_scales(scales), scales)
     np.testing.assert_allclose(minima.points[0], X.mean(axis=0), atol=1e-5)
     # 28 rays of 48 points are 1344 ratios of every event that is looked at.
     assert ratio.n_asked < 0.5 * 1344 * len(X)
+
+
+def test_rays_do_not_ask_for_the_reference():
+    ratio = Counted()
+    X = np.random.default_rng(0).normal(size=(100_000, 2))
+    nuisance = LogNormalNuisance(up=lambda X: 0.1 * np.asarray(X)[:, 0])
+    fit = UnbinnedLikelihood(ratio, None, False, [nuisance], reference=X)
+    objective = fit._objective(X[:100])
+    scales = natural_scales(objective)
+    ratio.n_asked = 0
+    find_minima(objective.with_scales(scales), scales)
+    assert ratio.n_asked < 0.5 * 1344 * len(X)
+
+
+def test_natural_distances_do_not_depend_on_the_sign_of_a_parameter():
+    # ln (1 + theta)^2 changes faster towards -1 than away from it.
+    ends = []
+    for sign in (1.0, -1.0):
+        ratio, y = squares_of([[sign, 0.0], [0.0, 1.0]])
+        fit = UnbinnedLikelihood(ratio, include_rate=False)
+        ends.append(natural_scales(fit._objective(y)))
+    np.testing.assert_array_equal(*ends)
+
+
+class Offset(Counted):
+    """The same for a density of another scale, as least squares leave it."""
+
+    def cross_section_ratio(self, theta):
+        return np.full(len(np.atleast_2d(theta)), 3.0)
+
+
+def test_natural_distances_do_not_depend_on_the_scale_of_the_density():
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    fits = [UnbinnedLikelihood(r, include_rate=False) for r in (Counted(), Offset())]
+    scales = [natural_scales(fit._objective(X)) for fit in fits]
+    np.testing.assert_array_equal(*scales)
+
+
+class Bumpy:
+    """A parabola whose value is higher by a bump everywhere but at the start."""
+
+    limits = np.array([[-np.inf, np.inf]])
+
+    def __init__(self, bump):
+        self.bump = bump
+
+    def value_and_gradient(self, point):
+        return float(point[0] ** 2 + self.bump * (point[0] != 0.5)), 2 * point
+
+
+@pytest.mark.parametrize(("scale", "converged"), [(1e-4, True), (1.0, False)])
+def test_a_descent_that_cannot_go_on_has_converged_where_it_is_flat(scale, converged):
+    """Slopes are those over a natural distance."""
+    start, free = np.array([0.5]), np.ones(1, dtype=bool)
+    point, _, found = descend(Bumpy(1.0), start, free, np.array([scale]))
+    assert point[0] == 0.5
+    assert found == converged
+
+
+def test_minima_are_precise_where_the_likelihood_is_large():
+    # D = S = 1 + theta: 10^8 events where a thousand are expected.
+    y = np.ones((4, 2)) * [1.0, 0.0]
+    ratio = PolynomialRatio(mean_derivatives=[1.0, 0.0]).fit(y)
+    fit = with_numbers(UnbinnedLikelihood(ratio, 1000.0), y, np.full(4, 2.5e7))
+    theta, std = 1e5 - 1.0, 10.0
+    assert fit.best_fit().theta[0] == pytest.approx(theta, abs=1e-3 * std)
+
+
+class Bounded(Counted):
+    """Remembers the largest parameter that was asked for."""
+
+    largest = 0.0
+
+    def log_ratio(self, X, theta):
+        self.largest = max(self.largest, float(np.abs(theta).max()))
+        return super().log_ratio(X, theta)
+
+
+def test_nothing_is_asked_far_outside_bounds():
+    ratio = Bounded()
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    fit = UnbinnedLikelihood(ratio, include_rate=False, bounds=[(-1.0, 1.0)] * 2)
+    fit.fit(X).interval(0, 0.95)
+    assert 0.1 < ratio.largest < 1.01
