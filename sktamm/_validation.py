@@ -116,7 +116,9 @@ def _check_finite(X: FloatArray, names: tuple[str, ...] | None) -> None:
         )
 
 
-def read_weight(sample_weight: ArrayLike | None, n_events: int) -> FloatArray | None:
+def read_weight(
+    sample_weight: ArrayLike | None, n_events: int, name: str = "sample_weight"
+) -> FloatArray | None:
     """Return finite float64 weights of shape (n_events,), None for absent ones."""
     if sample_weight is None:
         return None
@@ -126,17 +128,17 @@ def read_weight(sample_weight: ArrayLike | None, n_events: int) -> FloatArray | 
         weight = np.asarray(sample_weight, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
-            f"sample_weight must hold one number per event: {error}."
+            f"{name} must hold one number per event: {error}."
         ) from error
     if weight.shape != (n_events,):
         raise InvalidInputError(
-            f"sample_weight must hold one number for each of the {n_events} rows of X, "
+            f"{name} must hold one number for each of the {n_events} rows of X, "
             f"got shape {weight.shape}."
         )
     bad = np.flatnonzero(~np.isfinite(weight))
     if bad.size:
         raise InvalidInputError(
-            f"sample_weight must be finite, but {bad.size} entries are NaN or "
+            f"{name} must be finite, but {bad.size} entries are NaN or "
             f"infinite, the first at row {bad[0]}."
         )
     return weight

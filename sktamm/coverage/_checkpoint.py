@@ -3,10 +3,12 @@
     manifest.json       settings, data and answers by which a study knows itself
     study.joblib        estimator and plan; workers load them by path
     events-<i>.joblib   events at the i-th strength, memory-mapped
-    shard-<i>.npz       the experiments of the i-th batch
+    shard-<i>.npz       the experiments of the i-th batch, with a check sum
+    claim-<i>-<k>.json  who is at work on the i-th batch
 
-Every file appears complete or not at all, so that whoever dies leaves finished batches
-behind, and two processes that resume at once write the same shards.
+Every file but a claim appears complete or not at all, so that whoever dies leaves
+finished batches behind. Several processes may work on one folder: each batch is run by
+the one that claims it.
 """
 
 import json
@@ -21,7 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from sktamm.coverage._files import dump_shared, load_shared, write_atomically
+from sktamm.coverage._claims import Claims
+from sktamm.coverage._files import (
+    content_digest,
+    dump_shared,
+    load_shared,
+    write_atomically,
+)
 from sktamm.coverage._plan import Plan
 from sktamm.coverage._result import CoverageResult
 from sktamm.coverage._threads import one_thread
@@ -32,6 +40,8 @@ __all__ = ["Checkpoint", "forget", "run_batch"]
 
 # Answers of the same estimator agree to rounding; this share of them is generous.
 _TOLERANCE = 1e-4
+_MOMENT = 0.02  # seconds
+_CHECK_SUM = "check_sum"
 _FIELDS = tuple(f.name for f in fields(CoverageResult) if f.name != "settings")
 
 
@@ -46,6 +56,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.claims = Claims(folder)
 
     def agree(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest of a new study, or compare it with that of an old one.
@@ -60,17 +71,23 @@ class Checkpoint:
         CheckpointError
             If the folder holds another study.
         """
-        path = self.folder / "manifest.json"
-        if path.exists():
-            _compare(self.folder, _read_manifest(path), manifest)
-            return
+        while not self._manifest.exists():
+            with self.claims.hold("manifest") as held:
+                if held and not self._manifest.exists():
+                    self._write_manifest(manifest)
+                    return
+            # Another process is at it, for as long as it takes to write a file.
+            time.sleep(_MOMENT)
+        _compare(self.folder, _read_manifest(self._manifest), manifest)
+
+    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         if any(self.folder.glob("shard-*.npz")):
             raise CheckpointError(
-                f"{path} is missing, but the folder holds finished batches: of which "
-                "study they are cannot be told; choose another folder."
+                f"{self._manifest} is missing, but the folder holds finished batches: "
+                "of which study they are cannot be told; choose another folder."
             )
         text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
-        write_atomically(path, lambda file: file.write(text.encode()))
+        write_atomically(self._manifest, lambda file: file.write(text.encode()))
 
     def store(self, work: Work, events: Mapping[int, Any]) -> None:
         """Write the inputs of the workers, unless an earlier run has done so.
@@ -91,6 +108,10 @@ class Checkpoint:
     def missing(self, plan: Plan) -> list[int]:
         """Batches that are not finished."""
         return [i for i in range(len(plan.batches)) if not self.shard(i).exists()]
+
+    def is_ready(self, batch: int) -> bool:
+        """Whether a batch is finished, or nobody is at work on it."""
+        return self.shard(batch).exists() or self.claims.is_free(f"{batch:06d}")
 
     def collect(self, plan: Plan) -> CoverageResult:
         """All experiments, from the shards.
@@ -134,6 +155,7 @@ class Checkpoint:
         """
         buffer = BytesIO()
         columns: dict[str, Any] = {name: getattr(result, name) for name in _FIELDS}
+        columns[_CHECK_SUM] = self._check_sum(columns)
         np.savez(buffer, **columns)
         content = buffer.getvalue()
         write_atomically(self.shard(batch), lambda file: file.write(content))
@@ -149,14 +171,18 @@ class Checkpoint:
     def _read_shard(self, batch: int, plan: Plan) -> dict[str, Any]:
         path = self.shard(batch)
         try:
-            # Every member of the archive has a check sum.
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                columns = {name: file[name] for name in _FIELDS}
+                columns = {name: file[name] for name in (*_FIELDS, _CHECK_SUM)}
         except Exception as error:
             raise CheckpointError(
                 f"{path} is damaged ({type(error).__name__}: {error}); delete it to "
                 "repeat its batch."
             ) from error
+        if str(columns.pop(_CHECK_SUM)) != self._check_sum(columns):
+            raise CheckpointError(
+                f"{path} does not hold the numbers that its study wrote; delete it to "
+                "repeat its batch."
+            )
         rows = plan.experiments(batch)
         same = np.array_equal(columns["experiment"], rows) and np.array_equal(
             columns["truth"], plan.truth[rows]
@@ -168,6 +194,18 @@ class Checkpoint:
             )
         return columns
 
+    def _check_sum(self, columns: Mapping[str, Any]) -> str:
+        """Digest of the numbers of a shard and of the study that they are of."""
+        study: Any = None
+        if self._manifest.exists():  # only the folder of a checkpoint has one
+            study = _read_manifest(self._manifest)
+        text = json.dumps(study, sort_keys=True)
+        return content_digest(np.array(text), *(columns[name] for name in _FIELDS))
+
+    @property
+    def _manifest(self) -> Path:
+        return self.folder / "manifest.json"
+
     @property
     def _study(self) -> Path:
         return self.folder / "study.joblib"
@@ -176,7 +214,7 @@ class Checkpoint:
         return self.folder / f"events-{part}.joblib"
 
 
-def run_batch(folder: str, call: str, batch: int) -> int:
+def run_batch(folder: str, call: str, batch: int) -> int | None:
     """Run one batch and write its shard, unless somebody else has: what workers do.
 
     Parameters
@@ -190,21 +228,26 @@ def run_batch(folder: str, call: str, batch: int) -> int:
 
     Returns
     -------
-    n_experiments : int
-        Number of its experiments.
+    batch : int or None
+        The index; None if another process is at work on the batch.
     """
-    work = _load_work(folder, call)
     checkpoint = Checkpoint(Path(folder))
+    with checkpoint.claims.hold(f"{batch:06d}") as held:
+        # Whoever held the claim before may have finished the batch.
+        if held and not checkpoint.shard(batch).exists():
+            _run_claimed(checkpoint, folder, call, batch)
+    return batch if held or checkpoint.shard(batch).exists() else None
+
+
+def _run_claimed(checkpoint: Checkpoint, folder: str, call: str, batch: int) -> None:
+    work = _load_work(folder, call)
     rows = work.plan.experiments(batch)
-    if checkpoint.shard(batch).exists():
-        return rows.size
     start = time.perf_counter()
     with one_thread():
         answers, failure = measure(work, rows, lambda i: _load_events(folder, call, i))
     seconds = time.perf_counter() - start
     result = work.plan.record(rows, answers, failure, seconds)
     checkpoint.write_shard(batch, result)
-    return rows.size
 
 
 # One study at a time is in the memory of a worker, loaded once.

@@ -5,6 +5,7 @@ whoever is killed in between leaves the old file, or none, and rubbish of anothe
 """
 
 import errno
+import hashlib
 import os
 import pickle
 import uuid
@@ -14,11 +15,19 @@ from typing import Any, BinaryIO
 
 import joblib
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sktamm.exceptions import CheckpointError
 
-__all__ = ["dump_shared", "import_pyarrow", "load_shared", "write_atomically"]
+__all__ = [
+    "content_digest",
+    "dump_shared",
+    "import_pyarrow",
+    "load_shared",
+    "refused_file",
+    "write_atomically",
+]
 
 # Smaller arrays, in bytes, are not worth a memory map.
 _SMALL = 1 << 16
@@ -48,13 +57,31 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else error.strerror or str(error)
-        raise CheckpointError(
-            f"{path} cannot be written: {reason}. What was finished before is kept."
-        ) from error
+        raise refused_file(path, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def refused_file(path: Path, error: OSError) -> CheckpointError:
+    """Error that says why a file could not be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    reason = "the disk is full" if full else error.strerror or str(error)
+    return CheckpointError(
+        f"{path} cannot be written: {reason}. What was finished before is kept."
+    )
+
+
+def content_digest(*arrays: Any) -> str:
+    """Digest of the content of arrays and frames, whatever their memory layout."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if hasattr(array, "iloc"):
+            digest.update(repr(list(array.columns)).encode())
+            array = pd.util.hash_pandas_object(array, index=False).to_numpy()
+        array = np.asarray(array)
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def import_pyarrow() -> Any:

@@ -9,6 +9,7 @@ joblib will do, and whatever dies, the study goes on from the files.
 import hashlib
 import os
 import re
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from sktamm._numerics import FloatArray
 from sktamm._pseudo import LabelledPool
 from sktamm._validation import read_ids, read_weight, refuse_masked
 from sktamm.coverage._checkpoint import Checkpoint, forget, run_batch
+from sktamm.coverage._files import content_digest
 from sktamm.coverage._plan import Plan, check_seed, make_plan
 from sktamm.coverage._result import CoverageResult
 from sktamm.coverage._threads import one_thread
@@ -43,7 +45,8 @@ from sktamm.exceptions import (
 
 __all__ = ["coverage_study"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_PATIENCE = 0.2  # seconds between looks at what other processes have finished
 
 
 def coverage_study(
@@ -112,8 +115,9 @@ def coverage_study(
         which also chooses other backends, "dask" for example. Each worker uses one
         thread.
     checkpoint : path-like, default=None
-        Folder for finished batches. The same call with the same folder resumes, and
-        another call is refused. Workers on other machines must share it.
+        Folder for finished batches. The same call with the same folder resumes, at the
+        same time as another process shares its work, and another call is refused.
+        Workers on other machines must share the folder.
     random_state : int or None, default=0
         Seed. An estimator without a seed of its own gets it, too.
     progress : bool, default=False
@@ -271,23 +275,35 @@ def _folder(checkpoint: str | os.PathLike[str] | None) -> Iterator[Path]:
 
 
 def _run(files: Checkpoint, plan: Plan, n_jobs: int | None, progress: bool) -> None:
-    """Run the batches that are not finished, each as one task."""
+    """Run the batches that are not finished, or wait for who is at work on them."""
     missing = files.missing(plan)
-    call = uuid.uuid4().hex
     done = plan.n_experiments - sum(plan.experiments(i).size for i in missing)
-    tasks = (joblib.delayed(run_batch)(str(files.folder), call, i) for i in missing)
+    call = uuid.uuid4().hex
     try:
         # Threads share warning filters and thread limits with this one: holding them
         # here keeps the tasks from restoring them for each other.
         with warnings.catch_warnings(), one_thread(), _bar(plan, done, progress) as bar:
             warnings.simplefilter("ignore", SktammWarning)
-            parallel = joblib.Parallel(
-                n_jobs=n_jobs, batch_size=1, return_as="generator_unordered"
-            )
-            for n_experiments in parallel(tasks):
-                bar(n_experiments)
+            while missing:
+                ready = [i for i in missing if files.is_ready(i)]
+                for batch in _run_batches(str(files.folder), call, ready, n_jobs):
+                    missing.remove(batch)
+                    bar(plan.experiments(batch).size)
+                if missing and not ready:
+                    time.sleep(_PATIENCE)
     finally:
         forget()
+
+
+def _run_batches(
+    folder: str, call: str, batches: Sequence[int], n_jobs: int | None
+) -> Iterator[int]:
+    """Run batches, each as one task, and tell which of them are finished."""
+    parallel = joblib.Parallel(
+        n_jobs=n_jobs, batch_size=1, return_as="generator_unordered"
+    )
+    tasks = (joblib.delayed(run_batch)(folder, call, i) for i in batches)
+    return (batch for batch in parallel(tasks) if batch is not None)
 
 
 @contextmanager
@@ -320,8 +336,8 @@ def _manifest(work: Work, events: Mapping[int, Any], *, named: bool) -> dict[str
         "batch_size": plan.batches[0].stop,
         "random_state": plan.seed,
         "group": plan.group if named else None,
-        "experiments": _hash(plan.truth, plan.size, plan.strengths[plan.part]),
-        "data": _hash(*events.values(), *work.source.content(plan)),
+        "experiments": content_digest(plan.truth, plan.size, plan.strengths[plan.part]),
+        "data": content_digest(*events.values(), *work.source.content(plan)),
         "answers": _first_answers(work, events),
     }
 
@@ -337,19 +353,6 @@ def _first_answers(work: Work, events: Mapping[int, Any]) -> list[float] | str:
         return failure[0]
     numbers = [answers.kappa, answers.std, answers.interval.ravel()]
     return np.nan_to_num(np.concatenate(numbers)).tolist()
-
-
-def _hash(*arrays: Any) -> str:
-    """Digest of the content of arrays and frames, whatever their memory layout."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        if hasattr(array, "iloc"):
-            digest.update(repr(list(array.columns)).encode())
-            array = pd.util.hash_pandas_object(array, index=False).to_numpy()
-        array = np.asarray(array)
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _words(estimator: Any) -> str:

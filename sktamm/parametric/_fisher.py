@@ -5,7 +5,9 @@ With the score t = grad ln D of an event and n events expected,
     rate included:  I = n S E[t t'],      shape alone:  I = n S Cov[t],
 
 expectations under theta, computed as weighted means over events of theta_ref. The
-constraint of every nuisance parameter adds one to its diagonal element.
+constraint of every nuisance parameter adds one to its diagonal element. Events that
+have weights v in the data, so that n is expected for their sum, know less: I J^-1 I
+with J = n S E[v t t'], or that of t - E[t].
 """
 
 from collections.abc import Sequence
@@ -111,7 +113,11 @@ class FisherInformation:
 
 
 def expected_information(
-    objective: Objective, theta: FloatArray, n_events: float, rate: bool
+    objective: Objective,
+    theta: FloatArray,
+    n_events: float,
+    rate: bool,
+    data_weight: FloatArray | None = None,
 ) -> FloatArray:
     """Expected information of all parameters, the nuisances at zero.
 
@@ -125,6 +131,8 @@ def expected_information(
         Events expected at the reference point.
     rate : bool
         Whether the number of events is used.
+    data_weight : ndarray of shape (n_events,) or None
+        Weights that these events have in the data; None is one.
 
     Returns
     -------
@@ -140,9 +148,23 @@ def expected_information(
     score = np.hstack([by_theta, by_nuisance])
     density = np.exp(objective.events.log_density(theta[None])[:, 0])
     weight = n_events * objective.weight / objective.weight.sum() * density
-    information = score.T @ (weight[:, None] * score)
+    nuisance = np.arange(objective.size) >= objective.n_parameters
+    constraint = np.diag(nuisance.astype(float))
+    if data_weight is None:
+        return _second_moments(score, weight, rate) + constraint
+    # In units of which sums of weights have the variance one, as the likelihood is.
+    unit = np.average(data_weight, weights=weight)
+    if not rate:
+        score = score - np.average(score, axis=0, weights=weight)
+    plain = _second_moments(score, weight / unit, True) + constraint
+    noise = _second_moments(score, weight * data_weight / unit**2, True) + constraint
+    return plain @ np.linalg.pinv(noise, hermitian=True) @ plain
+
+
+def _second_moments(score: FloatArray, weight: FloatArray, rate: bool) -> FloatArray:
+    """Sums of products of scores; about their mean where the rate says nothing."""
+    moments = score.T @ (weight[:, None] * score)
     if not rate:
         total = weight @ score
-        information -= np.outer(total, total) / weight.sum()
-    nuisance = np.arange(objective.size) >= objective.n_parameters
-    return information + np.diag(nuisance.astype(float))
+        moments -= np.outer(total, total) / weight.sum()
+    return np.asarray(moments, dtype=float)

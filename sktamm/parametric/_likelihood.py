@@ -6,7 +6,8 @@ sections,
     -2 ln L(theta) = 2 n [S(theta) - 1] - 2 sum_k w_k ln [S(theta) r(x_k | theta)]
 
 relative to theta_ref: shape and rate; without the rate -2 sum_k w_k ln r. Nuisance
-parameters move events and rate and cost nu^2 each.
+parameters move events and rate and cost nu^2 each. Events of other weights than one
+count as their effective number, and errors are those of the sandwich.
 """
 
 from collections.abc import Sequence
@@ -85,12 +86,19 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
     log continues as its tangent below D = 0.001; ``best_fit().n_non_positive`` counts
     them.
 
+    Events of weights w count as (sum w)^2 / sum w^2 events in ``nll``, so that a common
+    factor changes nothing but what the rate says; sum w is the yield, which scatters by
+    sum w^2. Errors, profiles, intervals and regions also know which events have large
+    weights (sandwich, arXiv:1911.01303). Rows are independent events: one event must
+    not be split into several.
+
     The likelihood of parameters that enter squared has several minima and its regions
     may have several parts; a parameter whose sign has no meaning should be bounded.
 
     References
     ----------
-    Bahl, Bresó, De Crescenzo, Plehn, arXiv:2410.07315.
+    Bahl, Bresó, De Crescenzo, Plehn, arXiv:2410.07315; for weights Langenbruch,
+    arXiv:1911.01303.
 
     Examples
     --------
@@ -151,7 +159,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         y : None
             Not used.
         sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
+            Event weights, possibly negative, of independent events.
 
         Returns
         -------
@@ -213,7 +221,8 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         objective = replace(objective, events=events, reference=reference)
         density = np.exp(objective.events.log_density(point[None])[:, 0])
         weight = n_events * weight * density / weight.sum()
-        return self._take(objective.take(np.arange(weight.size), weight))
+        # Expected numbers of events, each of weight one.
+        return self._take(objective.take(np.arange(weight.size), weight, weight))
 
     # ----------------------------------------------------------------------- answers
     def fisher_information(
@@ -222,6 +231,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         theta: ArrayLike | None = None,
         *,
         sample_weight: ArrayLike | None = None,
+        data_weight: ArrayLike | None = None,
     ) -> FisherInformation:
         """Expected information of all parameters.
 
@@ -233,6 +243,10 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
             Where; None is ``theta_ref``.
         sample_weight : array-like of shape (n_events,), default=None
             Weights that make the events a sample of ``theta_ref``.
+        data_weight : array-like of shape (n_events,), default=None
+            Positive weights that such events will have in the data, whose sum is what
+            ``expected_events`` expects; None is one. Data of few events of large weight
+            know less.
 
         Returns
         -------
@@ -246,8 +260,9 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
             check_sum(weight)
             objective = objective.take(np.arange(weight.size), weight)
         point = one_theta(theta, objective.theta_ref)
+        v = _read_data_weight(data_weight, objective.weight.size)
         rate = self.include_rate
-        matrix = expected_information(objective, point, n_events, rate)
+        matrix = expected_information(objective, point, n_events, rate, v)
         names = [f"theta_{k}" for k in range(point.size)]
         names += [n.name for n in self.nuisances or ()]
         return FisherInformation(matrix, point, tuple(names))
@@ -292,7 +307,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         # No event observed is a result too.
         shape = getattr(dataset, "shape", np.shape(dataset))
         n_datasets = shape[1] if len(shape) == 2 else 1
-        datasets = [(np.arange(0), np.zeros(0))] * n_datasets
+        datasets = [(np.arange(0), np.zeros(0), np.zeros(0))] * n_datasets
         if len(X):
             target = read_target(
                 X,
@@ -306,8 +321,8 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
             datasets = _datasets(target)
         objective = self._objective(X)
         answers = [
-            self._answer(objective.take(rows, weight), levels, return_std)
-            for rows, weight in datasets
+            self._answer(objective.take(*events), levels, return_std)
+            for events in datasets
         ]
         theta, std = (
             np.array([a[0] for a in answers]),
@@ -341,7 +356,12 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
             raise InvalidInputError(
                 f"sample_weight must not have a negative sum, got {total:g}."
             )
-        return FittedLikelihood.search(objective)
+        if total == 0 and objective.square.any():
+            raise InvalidInputError(
+                "sample_weight must not sum to zero, which no number of events is "
+                f"worth, unless all are zero, got {objective.weight.size} others."
+            )
+        return FittedLikelihood.search(objective.in_effective_events())
 
     def _objective(self, X: Any) -> Objective:
         """Function of the parameters for events of weight one."""
@@ -357,6 +377,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
             events=events,
             shifts=read_shifts(self.nuisances, X, len(X)),
             weight=np.ones(len(X)),
+            square=np.ones(len(X)),
             expected=self._expected() if self.include_rate else None,
             theta_ref=read_reference(estimator.theta_ref, events.n_parameters),
             bounds=_read_limits(self.bounds, events.n_parameters),
@@ -406,6 +427,15 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         return self
 
 
+def _read_data_weight(data_weight: Any, n_events: int) -> FloatArray | None:
+    weight = read_weight(data_weight, n_events, "data_weight")
+    if weight is not None and not (weight > 0).all():
+        raise InvalidInputError(
+            f"data_weight must be positive, got {weight.min():g} among others."
+        )
+    return weight
+
+
 def _read_limits(bounds: Any, n_parameters: int) -> FloatArray:
     if bounds is None:
         return np.tile([-np.inf, np.inf], (n_parameters, 1))
@@ -438,16 +468,19 @@ def _names(X: Any) -> tuple[str, ...] | None:
     return tuple(columns)
 
 
-def _datasets(target: TargetEvents) -> list[tuple[NDArray[np.intp], FloatArray]]:
-    """Events and weights of every dataset."""
+def _datasets(
+    target: TargetEvents,
+) -> list[tuple[NDArray[np.intp], FloatArray, FloatArray]]:
+    """Events of every dataset, sums of their weights, and of the squares of these."""
     n_events = len(target.X)
     weight = np.ones(n_events) if target.weight is None else target.weight
     if target.counts is None:
-        return [(np.arange(n_events), weight)]
+        return [(np.arange(n_events), weight, weight**2)]
     counts = sparse.csc_array(target.counts)
     parts = []
     for k in range(target.n_datasets):
         span = slice(counts.indptr[k], counts.indptr[k + 1])
         rows = np.asarray(counts.indices[span], dtype=np.intp)
-        parts.append((rows, weight[rows] * counts.data[span]))
+        here, n_times = weight[rows], counts.data[span]
+        parts.append((rows, here * n_times, here**2 * n_times))
     return parts

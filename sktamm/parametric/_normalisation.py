@@ -56,7 +56,7 @@ class Reference:
             Logs of the means.
         """
         shift = np.exp(self._log_shift(nu))
-        density = np.exp(self.events.log_density(theta))
+        density = self._density(theta)
         log_n = np.log(self.weight @ shift)
         log_q = np.log((self.weight @ (density * shift)) / (self.weight @ density))
         return log_n, log_q
@@ -79,7 +79,7 @@ class Reference:
             Of the shapes of nu, theta and nu.
         """
         shift = self.weight * np.exp(self._log_shift(nu[None])[:, 0])
-        density = np.exp(self.events.log_density(theta[None])[:, 0])
+        density = self._density(theta[None])[:, 0]
         by_nu = self.shifts.slope + 2.0 * nu * self.shifts.bend
         by_theta = self.events.gradients(theta)[0]
         plain, moved = self.weight * density, shift * density
@@ -88,6 +88,12 @@ class Reference:
             moved @ by_theta / moved.sum() - plain @ by_theta / plain.sum(),
             moved @ by_nu / moved.sum(),
         )
+
+    def _density(self, theta: FloatArray) -> FloatArray:
+        """D up to a factor of every theta, lest all be zero or infinite far away."""
+        log_density = self.events.log_density(theta)
+        largest = log_density.max(axis=0)
+        return np.exp(log_density - (largest - np.clip(largest, -500.0, 500.0)))
 
     def _log_shift(self, nu: FloatArray) -> FloatArray:
         log_shift = self.shifts.slope @ nu.T + self.shifts.bend @ (nu**2).T

@@ -4,12 +4,13 @@ With D the ratio of differential cross sections, S that of cross sections, both 
 their shifts by the nuisance parameters nu, n events expected at theta_ref and data
 weights w_k,
 
-    rate included:  2 n [S - 1] - 2 sum_k w_k ln D(x_k) + sum nu^2,
-    shape alone:    - 2 sum_k w_k ln [D(x_k) / S] + sum nu^2,
+    rate included:  (2 n [S - 1] - 2 sum_k w_k ln D(x_k)) / u + sum nu^2,
+    shape alone:    - 2 sum_k w_k ln [D(x_k) / S] / u + sum nu^2,
 
-zero at theta_ref. Below D = 0.001 the log continues as its tangent: events whose
-learned density is not positive stay in the likelihood, finite and with a gradient that
-leads back, and are counted.
+zero at theta_ref, with the unit u = sum w^2 / sum w: a sum of weights scatters by
+sum w^2, as u times the number of sum w / u events of weight one does. Below D = 0.001
+the log continues as its tangent: events whose learned density is not positive stay in
+the likelihood, finite and with a gradient that leads back, and are counted.
 """
 
 from dataclasses import dataclass, replace
@@ -203,6 +204,9 @@ class Objective:
         What the nuisance parameters do.
     weight : ndarray of shape (n_events,)
         Data weights.
+    square : ndarray of shape (n_events,)
+        What they add to the variance of sums of weights: their squares, or the weights
+        themselves where these are numbers of events.
     expected : float or None
         Events expected at the reference point; None for the shape alone.
     theta_ref : ndarray of shape (p,)
@@ -211,18 +215,16 @@ class Objective:
         Ends of every parameter, possibly infinite.
     reference : Reference or None
         What normalises shifted densities; None where no nuisance moves the shape.
-    metric : ndarray of shape (size, size) or None
-        Second derivatives at the best fit, which make descents short.
     """
 
     events: EventRatios
     shifts: Shifts
     weight: FloatArray
+    square: FloatArray
     expected: float | None
     theta_ref: FloatArray
     bounds: FloatArray
     reference: Reference | None = None
-    metric: FloatArray | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -266,6 +268,19 @@ class Objective:
         growth = np.expm1(np.minimum(total + log_rate, 500.0))
         log_data += n_data * log_rate
         return penalty + 2.0 * self.expected * growth - 2.0 * log_data
+
+    def contributions(self, points: FloatArray) -> FloatArray:
+        """Logs of the densities of the events, of shape (n_events, n_points)."""
+        theta, nu = np.split(points, [self.n_parameters], axis=1)
+        log_data = self.events.log_density(theta)
+        log_data += self.shifts.slope @ nu.T + self.shifts.bend @ (nu**2).T
+        total = self.events.log_total(theta)
+        if self.reference is not None:
+            log_n, log_q = self.reference.log_means(theta, nu)
+            log_data, total = log_data - log_n, total + log_q - log_n
+        if self.expected is None:
+            return log_data - total
+        return log_data + nu @ self.shifts.rate_slope + nu**2 @ self.shifts.rate_bend
 
     def value_and_gradient(self, point: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one point."""
@@ -320,10 +335,27 @@ class Objective:
         events = self.events.with_scales(chosen)
         return replace(self, events=events, reference=reference)
 
-    def take(self, rows: NDArray[np.intp], weight: FloatArray) -> "Objective":
-        """The same for some of the events, with other weights."""
+    def take(
+        self,
+        rows: NDArray[np.intp],
+        weight: FloatArray,
+        square: FloatArray | None = None,
+    ) -> "Objective":
+        """The same for some of the events, with other weights and their variances."""
         shifts = replace(
             self.shifts, slope=self.shifts.slope[rows], bend=self.shifts.bend[rows]
         )
-        events = self.events.take(rows)
-        return replace(self, events=events, shifts=shifts, weight=weight)
+        events, square = self.events.take(rows), weight**2 if square is None else square
+        return replace(self, events=events, shifts=shifts, weight=weight, square=square)
+
+    def in_effective_events(self) -> "Objective":
+        """The same in units of u, of which sums of weights have the variance one."""
+        if not self.square.any():
+            return self
+        unit = self.square.sum() / self.weight.sum()
+        return replace(
+            self,
+            weight=self.weight / unit,
+            square=self.square / unit**2,
+            expected=None if self.expected is None else self.expected / unit,
+        )

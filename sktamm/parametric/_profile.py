@@ -1,6 +1,7 @@
 """A likelihood whose minima are known, and what can be asked of it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
@@ -28,6 +29,7 @@ from sktamm.parametric._regions import (
     ellipse_points,
     find_segments,
 )
+from sktamm.parametric._sandwich import WeightNoise, weight_noise
 
 __all__ = ["FittedLikelihood"]
 
@@ -52,20 +54,31 @@ class FittedLikelihood:
 
     @classmethod
     def search(cls, objective: Objective) -> "FittedLikelihood":
-        """Find the minima, and the second derivatives at the deepest."""
+        """Find the minima."""
         scales = natural_scales(objective)
         objective = objective.with_scales(scales)
-        minima = find_minima(objective, scales)
-        found = cls(objective, scales, minima)
-        if not np.isfinite(found.covariance).all():
-            return found
-        metric = np.asarray(2.0 * np.linalg.inv(found.covariance), float)
-        return cls(replace(objective, metric=metric), scales, minima)
+        return cls(objective, scales, find_minima(objective, scales))
+
+    @cached_property
+    def inverse(self) -> FloatArray:
+        """Twice the inverse of the second derivatives; NaN where there is none."""
+        return covariance_at(self.objective, self.minima.points[0], self.scales)
 
     @cached_property
     def covariance(self) -> FloatArray:
         """Covariance of all parameters at the best fit; NaN where there is none."""
-        return covariance_at(self.objective, self.minima.points[0], self.scales)
+        if self.noise is None or not np.isfinite(self.inverse).all():
+            return self.inverse
+        return self.noise.covariance(self.inverse)
+
+    @cached_property
+    def noise(self) -> WeightNoise | None:
+        """What weights of the events do to errors."""
+        steps = self.scales
+        if np.isfinite(self.inverse).all():
+            stds = 1.0 / np.sqrt(np.diag(np.linalg.inv(self.inverse)))
+            steps = np.minimum(stds, self.scales)
+        return weight_noise(self.objective, self.minima.points[0], steps)
 
     def best_fit(self) -> LikelihoodFit:
         """Parameters of maximum likelihood, and whether to trust them."""
@@ -107,11 +120,12 @@ class FittedLikelihood:
     def interval(self, i: int, level: float, others: str) -> ParameterInterval:
         """Confidence interval of one parameter."""
         self.check(i)
+        quantile = float(stats.chi2.ppf(_check_level(level), 1))
         segments = find_segments(
             self.objective,
             self.minima,
             i,
-            float(stats.chi2.ppf(_check_level(level), 1)),
+            quantile * float(self._factors([i], others)(np.ones((1, 1)))[0]),
             self._free([i], others),
             self.scales,
             self._unit(i),
@@ -148,7 +162,8 @@ class FittedLikelihood:
             self.objective,
             self.minima,
             (i, j),
-            _check_level(level),
+            float(stats.chi2.ppf(_check_level(level), 2)),
+            self._factors([i, j], others),
             self._free([i, j], others),
             self.scales,
             covariance,
@@ -177,7 +192,17 @@ class FittedLikelihood:
         free = self._free(index, others)
         starts = self.minima.points
         value, ends = profile_values(self.objective, points, free, self.scales, starts)
-        return value - self.minima.values[0], ends
+        factors = self._factors(index, others)(values - best[index])
+        return (value - self.minima.values[0]) / factors, ends
+
+    def _factors(
+        self, index: list[int], others: str
+    ) -> Callable[[FloatArray], FloatArray]:
+        """Function of moves of parameters that likelihood ratios are divided by."""
+        noise, profiled = self.noise, bool(self._free(index, others).any())
+        if noise is None:
+            return lambda moves: np.ones(len(moves))
+        return lambda moves: noise.factors(index, moves, profiled)
 
     def _free(self, index: list[int], others: str) -> NDArray[np.bool_]:
         """Parameters to minimise over."""
@@ -193,7 +218,10 @@ class FittedLikelihood:
         chosen = np.ix_(index, index)
         if self._free(index, others).any() or not np.isfinite(self.covariance).all():
             return self.covariance[chosen]
-        return np.linalg.inv(np.linalg.inv(self.covariance)[chosen])
+        inverse = np.linalg.inv(np.linalg.inv(self.inverse)[chosen])
+        if self.noise is None:
+            return inverse
+        return self.noise.covariance_of(inverse, index)
 
     def _unit(self, i: int) -> float:
         """Unit of a scan: the standard error where it is sensible."""

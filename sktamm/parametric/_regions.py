@@ -2,8 +2,8 @@
 
 A region of level c holds the points whose likelihood, profiled over the other
 parameters (or with these held at the best fit), is within the quantile c of chi^2 with
-one or two degrees of freedom of its maximum (Wilks). Ellipses are its approximation by
-the second derivatives at the best fit.
+one or two degrees of freedom of its maximum (Wilks), times what weights of events
+change it by. Ellipses are its approximation by the second derivatives at the best fit.
 """
 
 from collections.abc import Callable
@@ -49,8 +49,8 @@ class LikelihoodFit:
     std : ndarray of shape (n_parameters,)
         Standard errors; NaN where the second derivatives say nothing.
     covariance : ndarray of shape (n_parameters + n_nuisances,) * 2
-        Twice the inverse of the second derivatives of ``nll``; NaN where they are not
-        positive definite.
+        Twice the inverse of the second derivatives of ``nll``, with the variance of
+        weighted events (sandwich); NaN where they are not positive definite.
     converged : bool
         Whether the descent ended well.
     at_bound : ndarray of bool, shape (n_parameters,)
@@ -94,7 +94,8 @@ class ProfileScan:
     values : ndarray of shape (n_points,)
         Its values.
     delta : ndarray of shape (n_points,)
-        -2 ln of the likelihood ratio to the best fit, minimal over the others.
+        -2 ln of the likelihood ratio to the best fit, minimal over the others, and
+        where events have weights divided by the factor that makes it that of chi^2.
     theta : ndarray of shape (n_points, n_parameters)
         All parameters at these minima.
 
@@ -391,7 +392,8 @@ def contour_points(
     objective: Objective,
     minima: Minima,
     pair: tuple[int, int],
-    level: float,
+    quantile: float,
+    factors: Callable[[FloatArray], FloatArray],
     free: NDArray[np.bool_],
     scales: FloatArray,
     covariance: FloatArray,
@@ -407,8 +409,10 @@ def contour_points(
         Minima.
     pair : tuple of two int
         Indices of the parameters.
-    level : float
-        Confidence level.
+    quantile : float
+        Largest value above the minimum, for events of weight one.
+    factors : callable
+        What weights of events multiply it by along rays of shape (n_points, 2).
     free : ndarray of bool, shape (size,)
         Parameters to minimise over.
     scales : ndarray of shape (size,)
@@ -424,13 +428,15 @@ def contour_points(
         Closed curve, cut at bounds.
     """
     index = list(pair)
-    best, quantile = minima.points[0], stats.chi2.ppf(level, 2)
+    best = minima.points[0]
     shape = np.diag(scales[index])
     if np.isfinite(covariance).all():
         shape = np.sqrt(quantile) * np.linalg.cholesky(covariance)
     low, high = objective.limits[index].T
     points, near = np.empty((n_points, 2)), best
-    for k, ray in enumerate(_circle(n_points) @ shape.T):
+    rays = _circle(n_points) @ shape.T
+    levels = minima.values[0] + quantile * factors(rays)
+    for k, ray in enumerate(rays):
         far = _longest(best[index], ray, low, high)
         points[k], near = _along(
             objective,
@@ -439,7 +445,7 @@ def contour_points(
             index,
             ray,
             far,
-            minima.values[0] + quantile,
+            levels[k],
             free,
             scales,
         )

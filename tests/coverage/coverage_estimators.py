@@ -18,11 +18,12 @@ class NormalFraction(BaseEstimator):
     exact up to the discreteness of the counts.
     """
 
-    def __init__(self, scale=1.0, fail_on=None, kill=None, pause=0.0):
+    def __init__(self, scale=1.0, fail_on=None, kill=None, pause=0.0, log=None):
         self.scale = scale
         self.fail_on = fail_on
         self.kill = kill
         self.pause = pause
+        self.log = log
 
     def fit(self, X, y):
         self.classes_ = np.unique(y)
@@ -38,6 +39,7 @@ class NormalFraction(BaseEstimator):
             dataset = np.asarray(dataset)[:, None] == np.unique(dataset)
         n = np.asarray(dataset.sum(axis=0), dtype=float).ravel()
         kappa = np.asarray(dataset.T @ events).ravel() / n
+        self._note(kappa, dataset)
         if self.fail_on is not None and self.fail_on(kappa).any():
             raise ValueError("no minimum was found\nand more of that")
         std = np.sqrt(np.maximum(kappa * (1.0 - kappa), 1.0 / n) / n)
@@ -45,6 +47,14 @@ class NormalFraction(BaseEstimator):
         half = self.scale * std[:, None] * z
         interval = np.stack([kappa[:, None] - half, kappa[:, None] + half], axis=1)
         return kappa, std, interval
+
+    def _note(self, kappa, dataset):
+        """Add a line: process, number of datasets, and what tells them from others."""
+        if self.log is None:
+            return
+        name = joblib.hash((kappa, dataset.tocoo().coords))
+        with open(self.log, "a") as file:
+            file.write(f"{os.getpid()} {kappa.size} {name}\n")
 
     def _die_once(self):
         """Kill the process that comes here first, as a broken machine would."""

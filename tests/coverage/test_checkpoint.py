@@ -3,9 +3,6 @@
 import errno
 import json
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -69,46 +66,6 @@ def test_interrupted_study_goes_on(tmp_path):
         study(tmp_path, Interrupted().fit(X, Y), n_jobs=1)
     assert len(shards(tmp_path)) == 2
     resumed = study(tmp_path, Interrupted().fit(X, Y), n_jobs=1)
-    assert equal(resumed, study())
-
-
-SCRIPT = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from coverage_estimators import NormalFraction, labelled_events
-from sktamm.coverage import coverage_study
-X, y = labelled_events()
-coverage_study(
-    NormalFraction(pause=0.25).fit(X, y), X, y, kappas=[0.1, 0.3], sizes=80,
-    n_datasets=16, batch_size=4, group="a", checkpoint=sys.argv[2], n_jobs=1,
-)
-"""
-
-
-def start(folder):
-    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(folder)]
-    return subprocess.Popen(command, cwd=Path(__file__).parents[2])
-
-
-def test_two_processes_share_a_study(tmp_path):
-    processes = [start(tmp_path), start(tmp_path)]
-    assert [process.wait(120) for process in processes] == [0, 0]
-    assert len(shards(tmp_path)) == N_BATCHES
-    assert not list(tmp_path.glob(".*.part"))
-    assert equal(study(tmp_path, NormalFraction(pause=0.25).fit(X, Y)), study())
-
-
-def test_killed_process_leaves_a_study_that_resumes(tmp_path):
-    process = start(tmp_path)
-    deadline = time.monotonic() + 120
-    while len(shards(tmp_path)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.kill()
-    assert process.wait() == -9
-    finished = {path: path.stat().st_mtime_ns for path in shards(tmp_path)}
-    assert 2 <= len(finished) < N_BATCHES
-    resumed = study(tmp_path, NormalFraction(pause=0.25).fit(X, Y))
-    assert all(path.stat().st_mtime_ns == t for path, t in finished.items())
     assert equal(resumed, study())
 
 
@@ -201,6 +158,33 @@ def test_damaged_shard_is_named(tmp_path):
         path.write_bytes(whole)
     path.unlink()
     assert equal(study(tmp_path), first)
+
+
+@pytest.mark.parametrize("name", ["kappa", "interval", "failure", "flags", "truth"])
+def test_a_shard_that_was_edited_is_named(tmp_path, name):
+    study(tmp_path)
+    path = shards(tmp_path)[3]
+    with np.load(path) as file:
+        columns = dict(file)
+    values = columns[name]
+    columns[name] = values.astype("<U9") if values.dtype.kind == "U" else values.copy()
+    columns[name].flat[1] = "edited" if values.dtype.kind == "U" else 0.2
+    np.savez(path, **columns)  # every member with a good check sum of its own
+    message = r"shard-000003\.npz does not hold the numbers that its study wrote"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        study(tmp_path)
+    assert "\n" not in str(caught.value)
+    path.unlink()
+    assert equal(study(tmp_path), study())
+
+
+def test_a_shard_of_another_study_of_the_same_experiments_is_named(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    study(one)
+    study(other, NormalFraction(1.1).fit(X, Y))
+    shards(one)[3].write_bytes(shards(other)[3].read_bytes())
+    with pytest.raises(CheckpointError, match=r"shard-000003\.npz does not hold"):
+        study(one)
 
 
 def test_shard_of_another_batch_is_named(tmp_path):

@@ -69,13 +69,13 @@ def test_published_ratios():
 def test_expected_likelihood_ratios(grid):
     X, weight = grid
     weight = weight / weight.sum()
-    likelihood = UnbinnedLikelihood(toy_ratio(), include_rate=False)
-    likelihood.fit(X, sample_weight=weight)
+    likelihood = UnbinnedLikelihood(toy_ratio(), 1.0, include_rate=False)
+    likelihood.fit_asimov(X, sample_weight=weight)
     values = likelihood.nll([[0.25], [0.5], [1.0]])
     np.testing.assert_allclose(values, [0.051037, 0.275790, 1.029157], atol=1e-6)
-    at_one = weight * np.exp(toy_ratio().log_ratio(X, 1.0))
-    values = likelihood.fit(X, sample_weight=at_one).nll([[0.5], [1.0]])
-    np.testing.assert_allclose(values, [-1.800188, -2.150277], atol=1e-6)
+    # The cross section is twice that at the reference: two events are expected.
+    values = likelihood.fit_asimov(X, [1.0], sample_weight=weight).nll([[0.5], [1.0]])
+    np.testing.assert_allclose(0.5 * values, [-1.800188, -2.150277], atol=1e-6)
 
 
 @pytest.mark.parametrize(
