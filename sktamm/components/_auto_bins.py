@@ -2,8 +2,8 @@
 
 With N effective events in a template (harmonic mean over the simulations of a class,
 the class with fewest), a grid may have N / 25 bins: equally many in every feature, at
-most ten. Where that is not even two, the features that separate the classes best get
-two bins each and the others one; the separation is
+most ten. Where that is fewer than four, those features get one more that separate the
+classes best, as far as the events go; the separation is
 
     <S^2> = 1/2 sum_i (p_i - q_i)^2 / (p_i + q_i)
 
@@ -23,7 +23,7 @@ __all__ = ["automatic_bins"]
 # Not biased beyond errors at 25 events per bin, biased by 1 to 3 errors at 8:
 # bench_sparse.py, one to four features, K = 3 to 10.
 _EVENTS_PER_BIN = 25.0
-_MOST = 10
+_MOST, _FEW = 10, 4
 _SAMPLE = 100_000
 
 
@@ -55,12 +55,14 @@ def automatic_bins(
         return bins
     total = max(_events_of_a_template(events) / _EVENTS_PER_BIN, 2.0)
     each = min(int(total ** (1.0 / chosen.size) + 1e-9), _MOST)
-    if each < 2:
-        each, separation = 2, np.where(constant, -1.0, _separation(events, weight))
-        order = np.argsort(-separation, kind="stable")
-        chosen = order[: min(int(np.log2(total)), chosen.size)]
+    left = total / each**chosen.size
+    if each < _FEW:
+        separation = _separation(events, weight)[chosen]
+        chosen = chosen[np.argsort(-separation, kind="stable")]
     for j in chosen:
-        bins[j] = each
+        more = each < _FEW and left >= (each + 1) / each
+        left = left * each / (each + 1) if more else left
+        bins[j] = each + int(more)
     return bins
 
 

@@ -270,7 +270,8 @@ def make_binning(
     if binning.n_bins > _MAX_BINS:
         raise InvalidInputError(
             f"bins must make at most {_MAX_BINS} bins in all, got {binning.shape}, "
-            f"that is {binning.n_bins}."
+            f"that is {binning.n_bins}: take fewer, bins='auto', or NeuralRatioTAMM, "
+            "which needs none."
         )
     return binning
 
