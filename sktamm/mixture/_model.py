@@ -195,7 +195,7 @@ class MixtureModel:
         variance : ndarray of shape (n_fits, n_rows)
             Sum_c (f_c q_c / p)^2 times the relative variance of q_c.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             errors = [e / self.row_density(theta) for e in self.class_errors(theta)]
         return np.sum(np.square(errors), axis=0)
 
@@ -221,7 +221,7 @@ class MixtureModel:
         fractions = self.fractions(theta)
         q = [np.exp(part.log_density) for part in parts]
         p = sum(fractions[:, c, None] * q[c] for c in range(self.n_classes))
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             ratio = [values / p for values in q]
         return _State(fractions, parts, np.asarray(p), ratio)
 
