@@ -10,9 +10,9 @@ of the others, of r_k directions,
 F being a ratio of chi2, the distribution of |z|^2 / r under a Student t of nu degrees
 (chi2 / r under a Gaussian). Statistical noise of the templates is taken from |z|^2, but
 no more than half, since smoothing has done the like. P-values of the blend take phi for
-the prior variance. It is for priors with a shrunk covariance: that of the bare span of
-the simulations knows directions which nothing but the noise of these K fills, and a
-left-out one does not.
+the prior variance, averaged over the error of ln phi. It is for priors with a shrunk
+covariance: that of the bare span of the simulations knows directions which nothing but
+the noise of these K fills, and a left-out one does not.
 """
 
 from collections.abc import Callable
@@ -24,19 +24,24 @@ from scipy.special import digamma
 from sktamm._numerics import FloatArray
 from sktamm.mixture._features import Features
 
-__all__ = ["left_out_scale"]
+__all__ = ["NO_SCALES", "Scales", "left_out_scales"]
+
+#: Possible values of phi and their probabilities, shape (n_nodes,) each.
+Scales = tuple[FloatArray, FloatArray]
+NO_SCALES: Scales = (np.ones(1), np.ones(1))
 
 _FEWEST = 4
 _MOST_LEFT_OUT = 12
 _MOST_ROWS = 4000
 _LEAST_SIGNAL = 0.5
+_NODES = 7
 
 
-def left_out_scale(
+def left_out_scales(
     features: Features,
     directions_of: Callable[[Features], FloatArray],
     degrees_of: Callable[[int], float],
-) -> float:
+) -> Scales:
     """Variance of left-out simulations in units of the prior variance.
 
     Parameters
@@ -50,12 +55,12 @@ def left_out_scale(
 
     Returns
     -------
-    scale : float
-        The factor phi; one for fewer than four simulations.
+    scales : tuple of ndarray
+        The factor phi, with its error; one for fewer than four simulations.
     """
     size = features.n_densities
     if size < _FEWEST:
-        return 1.0
+        return NO_SCALES
     features = _thinned(features)
     left_out = np.linspace(0, size - 1, min(size, _MOST_LEFT_OUT)).astype(int)
     logs, squares, noises = [], 0.0, 0.0
@@ -75,10 +80,13 @@ def left_out_scale(
         logs.append(np.log(max(z @ z, np.finfo(float).tiny)) - usual)
         squares += z @ z
         noises += ((axes / length) ** 2).sum(axis=1) @ _noise(features, k)
-    if not logs:
-        return 1.0
+    if len(logs) < _FEWEST:
+        return NO_SCALES
     signal = max(1.0 - noises / max(squares, np.finfo(float).tiny), _LEAST_SIGNAL)
-    return float(signal * np.exp(np.mean(logs)))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    error = np.std(logs, ddof=1) / np.sqrt(len(logs))
+    scales = signal * np.exp(np.mean(logs) + error * nodes)
+    return scales, weights / weights.sum()
 
 
 def _noise(features: Features, k: int) -> FloatArray:

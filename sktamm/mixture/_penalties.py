@@ -17,8 +17,10 @@ import numpy as np
 from scipy import stats
 
 from sktamm._numerics import FloatArray, contrast_basis, softmax
+from sktamm.mixture._left_out import NO_SCALES, Scales
 from sktamm.mixture._tension import (
     Amplitudes,
+    agreed,
     amplitudes_of,
     normal_tail,
     student_tail,
@@ -76,15 +78,15 @@ class GaussianPenalty:
     """
 
     #: Gives the variance of one more simulation in units of the prior's.
-    left_out: Callable[[], float] | None = None
+    left_out: Callable[[], Scales] | None = None
 
     def __init__(self, precision: FloatArray):
         self.precision = precision
 
     @cached_property
-    def usual(self) -> float:
+    def usual(self) -> Scales:
         """Variance that one more simulation has, in units of the prior's."""
-        return 1.0 if self.left_out is None else self.left_out()
+        return NO_SCALES if self.left_out is None else self.left_out()
 
     def value(self, params: FloatArray) -> FloatArray:
         """-z'Qz/2."""
@@ -126,7 +128,7 @@ class GaussianPenalty:
             Uniform when the truth is one more simulation.
         """
         amplitudes = self._amplitudes(params, covariance, inflation)
-        return normal_tail(amplitudes, self.usual)
+        return agreed(normal_tail(amplitudes, self.usual), normal_tail(amplitudes))
 
     def _amplitudes(
         self,
@@ -220,7 +222,8 @@ class StudentPenalty(GaussianPenalty):
     ) -> FloatArray:
         """The same for the mixture of Gaussians that a Student t is."""
         amplitudes = self._amplitudes(params, covariance, inflation)
-        return student_tail(amplitudes, self.degrees, self.usual)
+        usual = student_tail(amplitudes, self.degrees, self.usual)
+        return agreed(usual, student_tail(amplitudes, self.degrees))
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Normal draws over the root of Gamma draws."""

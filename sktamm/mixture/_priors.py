@@ -30,7 +30,7 @@ from sktamm._numerics import FloatArray, contrast_basis
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.mixture._features import Features, class_features
-from sktamm.mixture._left_out import left_out_scale
+from sktamm.mixture._left_out import left_out_scales
 from sktamm.mixture._penalties import (
     DirichletPenalty,
     GaussianPenalty,
@@ -236,7 +236,7 @@ class ShrinkagePrior(BaseEstimator):
         if self.tails == "student":
             penalty = StudentPenalty(precision, float(size))
         penalty.left_out = partial(
-            left_out_scale, features, self._orthogonal, self._degrees
+            left_out_scales, features, self._orthogonal, self._degrees
         )
         return Expansion(features, offset, directions, penalty)
 
