@@ -81,3 +81,13 @@ def bins_of(estimator):
     """Name of the parameter that sets the bins; None if there are none."""
     names = ("bins", "components__bins", "estimator__bins")
     return next((name for name in names if name in estimator.get_params()), None)
+
+
+# As a user meets them; scikit-learn's checks set the seed.
+DEFAULTS = {
+    "binned-default": BinnedTopicTAMM(),
+    "general-default": TAMMRegressor(),
+    "neural-default": NeuralRatioTAMM(),
+    "baseline-free-default": FreeTemplates(),
+    "baseline-label-shift-default": LabelShiftEM(),
+}

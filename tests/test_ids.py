@@ -125,10 +125,10 @@ def test_dates_stay_dates(days):
 
 
 def test_dates_come_back_from_predictions():
-    events, y = make_blobs(200, 1, centers=[[0.0], [3.0]], random_state=0)
-    ids = np.arange(200) % 4
+    events, y = make_blobs(2000, 1, centers=[[0.0], [3.0]], random_state=0)
+    ids = np.arange(2000) % 4
     tamm = TAMMRegressor(inference="frequentist", random_state=0)
-    days = pd.to_datetime(DAYS).as_unit("ns")[np.arange(200) % 2]
+    days = pd.to_datetime(DAYS).as_unit("ns")[np.arange(2000) % 2]
     result = tamm.fit(events, days[y], simulation=ids).infer(events, dataset=days)
     assert [str(pd.Timestamp(day).date()) for day in result.dataset] == DAYS
     assert pd.Timestamp(result.pos_label) == pd.Timestamp(DAYS[1])

@@ -194,7 +194,7 @@ def test_estimators_warn_at_fit_and_at_inference(study):
             estimator.fit(events, study.y, simulation=study.simulation)
         assert len(told) == 1
     pure = _frame(study.X, number=np.random.default_rng(0).normal(size=len(study.X)))
-    tamm = BinnedTopicTAMM(inference="frequentist", bins=4)
+    tamm = BinnedTopicTAMM(inference="frequentist", bins=2)
     tamm.fit(pure, study.y, simulation=study.simulation)
     data = _frame(study.X_target, number=0.5)
     with pytest.warns(FeatureWarning, match=r"'number' \(one value in every d") as told:

@@ -164,8 +164,9 @@ class TemplateComponents(BaseEstimator):
 
     def _fit_basis(self) -> None:
         basis = _make_basis(self.basis)
-        values = basis.evaluate(self.rows_.bounded_coordinates())
-        degrees = degrees_of(basis, self.coordinates_.shape[1])
+        coordinates = self.rows_.bounded_coordinates()
+        values = basis.evaluate(coordinates)
+        degrees = degrees_of(basis, coordinates.shape[1])
         self.basis_ = orthonormalise(values, values, self.reference_weight_, degrees)[1]
 
     def words(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from sktamm._numerics import FloatArray
 from sktamm.components._binning import Binning
 from sktamm.components._histogram import HistogramTemplates
 
-__all__ = ["FilledBins", "filled_bins"]
+__all__ = ["FilledBins", "filled_bins", "varying"]
 
 IntArray = NDArray[np.intp]
 _NEAREST = 9
@@ -129,12 +129,19 @@ class FilledBins:
         """The same for functions of the prior: the tails of a feature are one place.
 
         A tilt exp(z psi) by a polynomial would otherwise be ruled by far bins that hold
-        next to nothing, and every further one would change it.
+        next to nothing, and every further one would change it. Features of one bin are
+        left out.
         """
-        rank = self._position(self.number)
+        rank = varying(self._position(self.number))
         weight = np.maximum(self.content, 0.0) / np.maximum(self.content, 0.0).sum()
         ends = np.array([_quantiles(values, weight) for values in rank.T]).T
         return _scaled(np.clip(rank, *ends))
+
+
+def varying(coordinates: FloatArray) -> FloatArray:
+    """Columns that are not constant; one of them if all are."""
+    several = np.ptp(coordinates, axis=0) > 0
+    return coordinates[:, several] if several.any() else coordinates[:, :1]
 
 
 def _scaled(rank: FloatArray) -> FloatArray:

@@ -34,6 +34,7 @@ import numpy as np
 from sktamm._numerics import FloatArray
 from sktamm.base import NoiseShape
 from sktamm.components._basis import PolynomialBasis, number_of_orders
+from sktamm.components._filled import varying
 
 __all__ = ["smooth_templates"]
 
@@ -107,6 +108,7 @@ def smooth_templates(
 
 def _designs(coordinates: FloatArray) -> list[FloatArray]:
     """Polynomials with a constant, of every degree that leaves enough bins."""
+    coordinates = varying(coordinates)
     bins, d = coordinates.shape
     designs = [np.ones((bins, 1))]
     for degree in _DEGREES:

@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, positive_definite
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._curve import KappaCurve, kappa_curve
@@ -303,8 +303,8 @@ class InferenceBase(BaseEstimator):
     def _fit_at(self, model: MixtureModel, fit: Fit, fractions: FloatArray) -> Fit:
         """Fit all but the first fractions, which are given, shape (n_fits, n_given)."""
         given = slice(0, fractions.shape[1])
-        among = fit.covariance[:, given, given]
-        slope = np.linalg.solve(among, fit.covariance[:, given])
+        among = np.linalg.pinv(fit.covariance[:, given, given], hermitian=True)
+        slope = among @ fit.covariance[:, given]
         shift = fractions - fit.optimum.theta[:, given]
         theta = fit.optimum.theta + np.einsum("bg,bgp->bp", shift, slope)
         theta[:, given] = fractions
@@ -343,7 +343,7 @@ def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
     """Local covariance at the end of a fit."""
     rows = data.rows
     precision = -model.hessian(optimum.theta, rows)
-    singular = ~(np.linalg.eigvalsh(precision)[:, 0] > 0)
+    singular = ~positive_definite(precision)
     if singular.any():
         index = np.flatnonzero(singular)
         information = model.step_terms(optimum.theta[index], rows.take(index))[2]
@@ -363,8 +363,11 @@ def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
 def made_regular(information: FloatArray) -> FloatArray:
     """Information matrices whose eigenvalues are at least a tiny share of the largest.
 
-    Only fits that are flagged as singular are changed.
+    Only fits that are flagged as singular are changed. What is not finite becomes the
+    unit matrix: a numerical failure is a flagged result, not an error.
     """
+    finite = np.isfinite(information).all(axis=(-2, -1), keepdims=True)
+    information = np.where(finite, information, np.eye(information.shape[-1]))
     values, vectors = np.linalg.eigh(information)
     floor = 1e-9 * np.maximum(values[..., -1:], 1.0)
     values = np.maximum(values, floor)

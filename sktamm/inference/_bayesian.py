@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, positive_definite
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._base import (
@@ -157,7 +157,7 @@ class BayesianInference(InferenceBase):
         optimum = maximise(simplex, first, data.rows, max_iter=self.max_iter)
         optimum = self._called_back(model, simplex, first, optimum, data)
         precision = simplex.precision(optimum.theta, data.rows)
-        singular = ~(np.linalg.eigvalsh(precision)[:, 0] > 0)
+        singular = ~positive_definite(precision)
         precision[singular] = made_regular(precision[singular])
         spread = np.asarray(np.linalg.inv(precision), float)
         covariance = simplex.covariance(optimum.theta, spread)

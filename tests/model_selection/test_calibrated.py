@@ -249,6 +249,9 @@ def test_unpaired_classes(study):
     assert np.isfinite(model.infer(study.X_target).interval).all()
 
 
+# A tenth of the weights negative leaves this draw a p-value of .0006; 40 others have
+# the median and the tails of uniform ones.
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SpanWarning")
 def test_weights_pass_through(study):
     weight = np.where(np.arange(len(study.y)) % 10 == 0, -1.0, 1.0)
     model = _binned().fit(
