@@ -12,6 +12,7 @@ from sktamm.parametric import (
 )
 from sktamm.parametric._minimum import (
     _beside_saddle,
+    _lows_on_rays,
     _thinned,
     descend,
     find_minima,
@@ -353,13 +354,53 @@ def test_a_descent_that_cannot_go_on_has_converged_where_it_is_flat(scale, conve
     assert found == converged
 
 
+class LongValley:
+    """Rosenbrock's function, far below zero as the likelihood of many events is."""
+
+    limits = np.tile([-np.inf, np.inf], (2, 1))
+
+    def value_and_gradient(self, point):
+        value, gradient = optimize.rosen(point), optimize.rosen_der(point)
+        return float(value - 1e9), gradient
+
+
 def test_minima_are_precise_where_the_likelihood_is_large():
-    # D = S = 1 + theta: 10^8 events where a thousand are expected.
-    y = np.ones((4, 2)) * [1.0, 0.0]
-    ratio = PolynomialRatio(mean_derivatives=[1.0, 0.0]).fit(y)
-    fit = with_numbers(UnbinnedLikelihood(ratio, 1000.0), y, np.full(4, 2.5e7))
-    theta, std = 1e5 - 1.0, 10.0
-    assert fit.best_fit().theta[0] == pytest.approx(theta, abs=1e-3 * std)
+    start, free = np.array([-1.0, 1.0]), np.ones(2, dtype=bool)
+    point, _, converged = descend(LongValley(), start, free, np.ones(2))
+    assert converged
+    np.testing.assert_allclose(point, 1.0, atol=0.01)
+
+
+def test_a_ray_across_one_valley_has_one_low_point():
+    X = np.random.default_rng(0).normal(0.5, 1.0, size=(100, 2))
+    objective = UnbinnedLikelihood(Counted(), include_rate=False)._objective(X)
+    lows = _lows_on_rays(objective, np.zeros(2), natural_scales(objective))
+    slopes = (lows / np.linalg.norm(lows, axis=1, keepdims=True)).round(6)
+    assert len(np.unique(slopes, axis=0)) == len(slopes) <= 28
+
+
+def test_natural_distances_are_finite_where_weights_are_negative():
+    # sum w theta^2 x^2 is negative for every theta.
+    fit = UnbinnedLikelihood(Counted(), include_rate=False)
+    X = np.repeat([[0.1, 0.1], [1.0, 1.0]], [10, 5], axis=0)
+    objective = fit._objective(X)
+    weight = np.repeat([1.0, -1.0], [10, 5])
+    scales = natural_scales(objective.take(np.arange(15), weight))
+    assert (scales < 2.0).all()
+
+
+@pytest.mark.parametrize(("seed", "n_rows", "number"), [(0, 3, 2.0), (5, 3, 2.0)])
+def test_profiles_of_few_events_descend_from_several_minima(seed, n_rows, number):
+    ratio, y = squares_of(np.random.default_rng(seed).normal(size=(n_rows, 2)))
+    fit = UnbinnedLikelihood(ratio, n_rows * number)
+    with_numbers(fit, y, np.full(n_rows, number))
+    values, other = np.linspace(-4.0, 4.0, 33), np.linspace(-8.0, 8.0, 3201)
+    grid = [
+        fit.nll(np.column_stack([np.full_like(other, v), other])).min() for v in values
+    ]
+    grid = np.array(grid) - fit.best_fit().nll
+    delta = fit.profile(0, values).delta
+    assert (delta < grid + 0.05)[grid < 10].all()
 
 
 class Bounded(Counted):
