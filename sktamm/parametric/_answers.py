@@ -106,8 +106,8 @@ class LikelihoodAnswers:
         Notes
         -----
         Descents over the other parameters start from the minima that are known. Where
-        the likelihood is very small, tens above the best fit, they may end in another
-        valley than the deepest.
+        the likelihood is very small, tens above the best fit, or the events are few,
+        about ten, they may end in another valley than the deepest.
         """
         return self._likelihood().profile(i, values, others)
 

@@ -302,10 +302,9 @@ def _outwards(
         return objective.values(path), path
     reach = np.abs(minima.points[:, i] - best[i]).max()
     values, ends = np.empty(len(path)), path.copy()
-    starts, last = minima.points, best
     for k, point in enumerate(path):
-        value, end = profile_values(objective, point[None], free, scales, starts, last)
-        values[k], ends[k], last = value[0], end[0], end[0]
+        value, end = profile_values(objective, point[None], free, scales, minima.points)
+        values[k], ends[k] = value[0], end[0]
         beyond = abs(point[i] - best[i]) > reach
         if beyond and values[k] > minima.values[0] + quantile + _WELL_OUTSIDE:
             return values[: k + 1], ends[: k + 1]

@@ -12,6 +12,7 @@ from sktamm.parametric import (
 )
 from sktamm.parametric._minimum import (
     _beside_saddle,
+    _lows_on_rays,
     _thinned,
     descend,
     find_minima,
@@ -84,18 +85,20 @@ def test_the_best_fit_is_no_saddle(bounds, rate):
 
 
 @pytest.mark.parametrize("n_events", [30, 300])
-def test_mirror_images_are_found(n_events):
-    ratio, y = squares_of([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_mirror_images_are_found(n_events, sign):
+    ratio, y = squares_of(sign * np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]))
     fit = UnbinnedLikelihood(ratio, float(n_events))
     with_numbers(fit, y, np.full(3, n_events / 3))
     best = fit.best_fit()
     # Of two equal minima the one at the reference point is the best fit.
     np.testing.assert_allclose(best.theta, 0.0, atol=1e-6)
-    np.testing.assert_allclose(best.minima[1], [-2.0, -2.0], atol=1e-6)
-    np.testing.assert_allclose(fit.profile(0, [-2.0, 0.0]).delta, 0.0, atol=1e-6)
+    image = -2.0 * sign
+    np.testing.assert_allclose(best.minima[1], [image, image], atol=1e-6)
+    np.testing.assert_allclose(fit.profile(0, [image, 0.0]).delta, 0.0, atol=1e-6)
     segments = fit.interval(0, 0.95).segments
     assert segments.shape == (2, 2)
-    assert segments[0, 0] < -2.0 < segments[0, 1]
+    assert ((segments[:, 0] < image) & (image < segments[:, 1])).sum() == 1
 
 
 def test_profile_is_that_of_a_grid():
@@ -353,13 +356,52 @@ def test_a_descent_that_cannot_go_on_has_converged_where_it_is_flat(scale, conve
     assert found == converged
 
 
+class LongValley:
+    """Rosenbrock's function, far below zero as the likelihood of many events is."""
+
+    limits = np.tile([-np.inf, np.inf], (2, 1))
+
+    def value_and_gradient(self, point):
+        value, gradient = optimize.rosen(point), optimize.rosen_der(point)
+        return float(value - 1e9), gradient
+
+
 def test_minima_are_precise_where_the_likelihood_is_large():
-    # D = S = 1 + theta: 10^8 events where a thousand are expected.
-    y = np.ones((4, 2)) * [1.0, 0.0]
-    ratio = PolynomialRatio(mean_derivatives=[1.0, 0.0]).fit(y)
-    fit = with_numbers(UnbinnedLikelihood(ratio, 1000.0), y, np.full(4, 2.5e7))
-    theta, std = 1e5 - 1.0, 10.0
-    assert fit.best_fit().theta[0] == pytest.approx(theta, abs=1e-3 * std)
+    start, free = np.array([-1.0, 1.0]), np.ones(2, dtype=bool)
+    point, _, converged = descend(LongValley(), start, free, np.ones(2))
+    assert converged
+    np.testing.assert_allclose(point, 1.0, atol=0.01)
+
+
+def test_a_ray_across_one_valley_has_one_low_point():
+    X = np.random.default_rng(0).normal(0.5, 1.0, size=(100, 2))
+    objective = UnbinnedLikelihood(Counted(), include_rate=False)._objective(X)
+    lows = _lows_on_rays(objective, np.zeros(2), natural_scales(objective))
+    slopes = (lows / np.linalg.norm(lows, axis=1, keepdims=True)).round(6)
+    assert len(np.unique(slopes, axis=0)) == len(slopes) <= 28
+
+
+def test_natural_distances_are_short_where_weights_are_negative():
+    # D = 1 + theta x: sum w (ln D)^2 is negative up to theta = 10^4.
+    y = np.column_stack([np.repeat([0.1, 1.0], [10, 5]), np.zeros(15)])
+    fit = UnbinnedLikelihood(PolynomialRatio().fit(y), include_rate=False)
+    weight = np.repeat([1.0, -1.0], [10, 5])
+    scales = natural_scales(fit._objective(y).take(np.arange(15), weight))
+    assert scales[0] < 2.0
+
+
+@pytest.mark.parametrize(("seed", "n_rows", "number"), [(0, 3, 2.0), (5, 3, 2.0)])
+def test_profiles_of_few_events_descend_from_several_minima(seed, n_rows, number):
+    ratio, y = squares_of(np.random.default_rng(seed).normal(size=(n_rows, 2)))
+    fit = UnbinnedLikelihood(ratio, n_rows * number)
+    with_numbers(fit, y, np.full(n_rows, number))
+    values, other = np.linspace(-4.0, 4.0, 33), np.linspace(-8.0, 8.0, 3201)
+    grid = [
+        fit.nll(np.column_stack([np.full_like(other, v), other])).min() for v in values
+    ]
+    grid = np.array(grid) - fit.best_fit().nll
+    delta = fit.profile(0, values).delta
+    assert (delta < grid + 0.05)[grid < 10].all()
 
 
 class Bounded(Counted):
