@@ -60,7 +60,7 @@ class SpanWarning(SktammWarning):
     """The simulations do not span the target: its mixture cannot be made of them.
 
     Issued when the p-value "span" of one of n datasets is below 0.001/n. With binned
-    data that is at most one false alarm in a thousand calls, if the truth is one more
+    data that is about one false alarm in a thousand calls, if the truth is one more
     simulation (exponential form) or a blend drawn from the prior (linear form, whose
     hull one more simulation often leaves; the alarm is then right). Unbinned, the
     noise of the reference sample is counted, errors of the training are not.
