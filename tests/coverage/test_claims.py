@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier, Event, Thread
 
@@ -26,22 +27,40 @@ SETTINGS = {
     "batch_size": 4,
     "group": "a",
 }
+# A process waits for its partners before it begins, however long their start takes.
 SCRIPT = f"""
-import sys
+import os, sys, time
+from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from coverage_estimators import NormalFraction, labelled_events
 from sktamm.coverage import coverage_study
 X, y = labelled_events()
 estimator = NormalFraction(pause=float(sys.argv[4]), log=sys.argv[3]).fit(X, y)
+folder = Path(sys.argv[2])
+folder.with_name(f"ready-{{os.getpid()}}").touch()
+while len(list(folder.parent.glob("ready-*"))) < int(sys.argv[5]):
+    time.sleep(0.01)
 coverage_study(estimator, X, y, checkpoint=sys.argv[2], n_jobs=1, **{SETTINGS})
 """
 
 
-def start(folder, pause=0.25):
+def start(folder, pause=0.25, n_processes=1):
     here = Path(__file__).parent
-    arguments = [str(here), str(folder), f"{folder}.log", str(pause)]
+    arguments = [str(here), str(folder), f"{folder}.log", str(pause), str(n_processes)]
     command = [sys.executable, "-c", SCRIPT, *arguments]
     return subprocess.Popen(command, cwd=here.parents[1])
+
+
+@contextmanager
+def started(folder, pause=0.25, n_processes=1):
+    """Processes that begin together, and end with the test."""
+    processes = [start(folder, pause, n_processes) for _ in range(n_processes)]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def study(folder=None, pause=0.25):
@@ -68,7 +87,9 @@ def shards(folder):
 
 
 def held(folder):
-    return [p for p in Path(folder).glob("claim-0*.json") if p.read_text()]
+    """Batches that are claimed and not finished: someone is in the middle of them."""
+    claimed = {path.name.split("-")[1] for path in Path(folder).glob("claim-0*.json")}
+    return claimed - {path.stem.split("-")[1] for path in shards(folder)}
 
 
 def check_each_was_run(folder):
@@ -81,11 +102,10 @@ def check_each_was_run(folder):
 # ------------------------------------------------------------------ several processes
 def test_two_processes_run_every_batch_once_and_share_the_work(tmp_path):
     folder = tmp_path / "study"
-    processes = [start(folder), start(folder)]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    with started(folder, n_processes=2) as processes:
+        assert [process.wait(120) for process in processes] == [0, 0]
     by, names = zip(*runs(folder), strict=True)
     assert len(names) == len(set(names)) == N_BATCHES
-    # Each batch is half a second of sleep: whoever starts late still finds some.
     assert min(by.count(process.pid) for process in processes) >= 2
     assert len(shards(folder)) == N_BATCHES
     assert not list(folder.glob("claim-*"))
@@ -95,15 +115,13 @@ def test_two_processes_run_every_batch_once_and_share_the_work(tmp_path):
 
 def test_a_process_takes_over_the_batch_of_a_killed_one(tmp_path):
     folder = tmp_path / "study"
-    killed = start(folder, pause=0.5)
-    wait_for(lambda: len(shards(folder)) >= 1 and held(folder))
-    other = start(folder, pause=0.5)
-    wait_for(lambda: len(held(folder)) >= 2)
-    killed.kill()  # and not waited for: a zombie is dead, too
-    begin = time.monotonic()
-    assert other.wait(120) == 0
-    assert time.monotonic() - begin < 0.5 * _claims._SILENCE
-    assert killed.wait() == -9
+    with started(folder, 0.5, n_processes=2) as (killed, other):
+        wait_for(lambda: len(shards(folder)) >= 1 and len(held(folder)) >= 2)
+        killed.kill()  # and not waited for: a zombie is dead, too
+        begin = time.monotonic()
+        assert other.wait(120) == 0
+        assert time.monotonic() - begin < 0.5 * _claims._SILENCE
+        assert killed.wait() == -9
     check_each_was_run(folder)
     assert not list(folder.glob("claim-*"))
     assert equal(study(folder, pause=0.5), study(pause=0.0))
@@ -111,10 +129,10 @@ def test_a_process_takes_over_the_batch_of_a_killed_one(tmp_path):
 
 def test_a_later_process_takes_over_the_batch_of_a_killed_one(tmp_path):
     folder = tmp_path / "study"
-    killed = start(folder)
-    wait_for(lambda: len(shards(folder)) >= 2 and held(folder))
-    killed.kill()
-    assert killed.wait() == -9
+    with started(folder) as (killed,):
+        wait_for(lambda: len(shards(folder)) >= 2 and held(folder))
+        killed.kill()
+        assert killed.wait() == -9
     assert held(folder)
     finished = {path: path.stat().st_mtime_ns for path in shards(folder)}
     assert 2 <= len(finished) < N_BATCHES
