@@ -103,8 +103,17 @@ def project_to_simplex(fractions: ArrayLike) -> FloatArray:
 def smallest_of(p_values: FloatArray, axis: int = 0) -> FloatArray:
     """P-value of the smallest of independent p-values, 1 - (1 - min)^n (Sidak 1967).
 
-    Uniform where these are; those that are not a number do not count, and the answer is
-    not a number where none does.
+    Parameters
+    ----------
+    p_values : ndarray
+        P-values; those that are not a number do not count.
+    axis : int, default=0
+        Axis along which they belong together.
+
+    Returns
+    -------
+    p_value : ndarray
+        Uniform where they are; not a number where none counts.
     """
     known = np.isfinite(p_values)
     n = known.sum(axis=axis)

@@ -118,20 +118,15 @@ class FilledBins:
         return out
 
     def coordinates(self) -> FloatArray:
-        """Positions of the rows in [-1, 1]: their rank along every feature.
-
-        The ranks that occur are centres of cells that fill [-1, 1], so that edges
-        beyond them, or flow bins, that nothing fills change nothing.
-        """
+        """Positions of the rows in [-1, 1]: their rank along every feature."""
+        # The ranks that occur are centres of cells that fill [-1, 1], so that edges
+        # beyond them, or flow bins, that nothing fills change nothing.
         return _scaled(self._position(self.number))
 
     def bounded_coordinates(self) -> FloatArray:
-        """The same for functions of the prior: the tails of a feature are one place.
-
-        A tilt exp(z psi) by a polynomial would otherwise be ruled by far bins that hold
-        next to nothing, and every further one would change it. Features of one bin are
-        left out.
-        """
+        """The same for functions of the prior: the tails of a feature are one place."""
+        # A tilt exp(z psi) by a polynomial would otherwise be ruled by far bins that
+        # hold next to nothing, and every further one would change it.
         rank = varying(self._position(self.number))
         weight = np.maximum(self.content, 0.0) / np.maximum(self.content, 0.0).sum()
         ends = np.array([_quantiles(values, weight) for values in rank.T]).T

@@ -361,11 +361,9 @@ def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
 
 
 def made_regular(information: FloatArray) -> FloatArray:
-    """Information matrices whose eigenvalues are at least a tiny share of the largest.
-
-    Only fits that are flagged as singular are changed. What is not finite becomes the
-    unit matrix: a numerical failure is a flagged result, not an error.
-    """
+    """Information matrices with eigenvalues of at least a tiny share of the largest."""
+    # Only fits that are flagged as singular are changed. What is not finite becomes the
+    # unit matrix: a numerical failure is a flagged result, not an error.
     finite = np.isfinite(information).all(axis=(-2, -1), keepdims=True)
     information = np.where(finite, information, np.eye(information.shape[-1]))
     values, vectors = np.linalg.eigh(information)

@@ -90,16 +90,15 @@ class OnSimplex:
         return self.model.value(self.theta(position), data) + self.log_volume(position)
 
     def log_volume(self, position: FloatArray) -> FloatArray:
+        """Sum of the log fractions: the flat prior on the simplex, (n_fits,)."""
         return np.log(np.maximum(self._fractions(position), _SMALLEST)).sum(axis=1)
 
     def step_terms(
         self, position: FloatArray, data: RowData
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Value, gradient and a positive definite stand-in for minus the Hessian.
-
-        The Hessian itself where it is negative definite; elsewhere the information of
-        a scoring step, with what a bound of the simplex adds to it.
-        """
+        """Value, gradient and a positive definite stand-in for minus the Hessian."""
+        # The Hessian itself where it is negative definite; elsewhere the information of
+        # a scoring step, with what a bound of the simplex adds to it.
         theta = self.theta(position)
         value, gradient, information = self.model.step_terms(theta, data)
         fractions, slope = self._slopes(position, gradient)

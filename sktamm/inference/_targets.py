@@ -33,9 +33,19 @@ def make_target(model: MixtureModel, data: RowData) -> "LinearTarget | GeneralTa
 
 
 def free_fractions(model: MixtureModel, position: FloatArray) -> FloatArray:
-    """Fractions at positions, kappa first and the dependent class left out.
+    """Fractions at positions (..., n_params), kappa first, without the dependent class.
 
-    Shapes are (n_datasets, n_chains, n_params) and (n_datasets, n_chains, n_fractions).
+    Parameters
+    ----------
+    model : MixtureModel
+        Mixture.
+    position : ndarray of shape (n_datasets, n_chains, n_params)
+        Unconstrained coordinates.
+
+    Returns
+    -------
+    fractions : ndarray of shape (n_datasets, n_chains, n_fractions)
+        Free fractions.
     """
     n = model.n_fractions
     return softmax(position[..., :n] @ contrast_basis(n + 1).T)[..., :n]

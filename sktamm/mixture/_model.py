@@ -163,10 +163,19 @@ class MixtureModel:
         return self._state(theta).density
 
     def fraction_score(self, theta: FloatArray, weight: FloatArray) -> FloatArray:
-        """Efficient score of kappa at the rows, the blends known, (n_fits, n_rows).
+        """Efficient score of kappa at the rows: what other fractions do not explain.
 
-        The score of kappa without what the other fractions explain of it; rows count
-        with the weights (n_fits, n_rows).
+        Parameters
+        ----------
+        theta : ndarray of shape (n_fits, n_params)
+            Parameters; the blends count as known.
+        weight : ndarray of shape (n_fits, n_rows)
+            Weights of the rows.
+
+        Returns
+        -------
+        score : ndarray of shape (n_fits, n_rows)
+            Up to a factor of every fit.
         """
         density = np.exp(self.class_log_density(theta))
         total = np.einsum("bc,bci->bi", self.fractions(theta), density)
@@ -200,10 +209,7 @@ class MixtureModel:
         return np.sum(np.square(errors), axis=0)
 
     def class_errors(self, theta: FloatArray) -> list[FloatArray]:
-        """Statistical errors of p_i that every class makes, (n_fits, n_rows).
-
-        With the sign of the fraction: f_c q_c times the relative error of q_c.
-        """
+        """Errors f_c q_c delta_c of p_i that every class makes, (n_fits, n_rows)."""
         state = self._state(theta)
         out = []
         for c, density in enumerate(self.densities):
@@ -450,11 +456,9 @@ class MixtureModel:
 
 
 def near_simplex(fractions: FloatArray) -> NDArray[np.bool_]:
-    """Whether fractions (n_fits, n_classes) are near enough to mean anything.
-
-    Data that do not tell classes apart leave free fractions undetermined, and rounding
-    would choose among them.
-    """
+    """Whether fractions (n_fits, n_classes) are near enough to mean anything."""
+    # Data that do not tell classes apart leave free fractions undetermined, and
+    # rounding would choose among them.
     return np.asarray((np.abs(fractions) < _FARTHEST).all(axis=1), bool)
 
 

@@ -59,10 +59,7 @@ class Penalty(Protocol):
         covariance: FloatArray,
         inflation: FloatArray | float = 1.0,
     ) -> FloatArray:
-        """P-value of what the data say of the parameters, their noise included.
-
-        Not a number where they say nothing, or no parameters are unlikely.
-        """
+        """P-value of what the data say of the parameters, or not a number."""
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Parameters drawn from the prior, shape (n, n_params)."""

@@ -80,11 +80,9 @@ def amplitudes_of(
 
 
 def agreed(usual: FloatArray, prior: FloatArray) -> FloatArray:
-    """P-value of what is usual, confirmed by the wider prior where it alarms.
-
-    K simulations know the bulk of their spread, not its tail: six alone put truths
-    like them below .001 in one of a hundred sets, the prior none in 900.
-    """
+    """P-value of what is usual, confirmed by the wider prior where it alarms."""
+    # K simulations know the bulk of their spread, not its tail: six alone put truths
+    # like them below .001 in one of a hundred sets, the prior none in 900.
     return np.maximum(usual, np.minimum(prior, _ALARMING))
 
 
