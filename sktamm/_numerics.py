@@ -48,13 +48,14 @@ def normalise_exp(
     return terms / total, (top + np.log(total))[..., 0]
 
 
-def positive_definite(matrices: FloatArray) -> NDArray[np.bool_]:
-    """Whether symmetric matrices (n_fits, n, n) are positive definite and finite."""
+def positive_definite(matrices: FloatArray, share: float = 0.0) -> NDArray[np.bool_]:
+    """Whether eigenvalues of (n_fits, n, n) exceed a share of the largest."""
     finite = np.asarray(np.isfinite(matrices).all(axis=(1, 2)), bool)
     if matrices.shape[1] == 0:
         return finite
     safe = np.where(finite[:, None, None], matrices, np.eye(matrices.shape[1]))
-    return finite & (np.linalg.eigvalsh(safe)[:, 0] > 0.0)
+    values = np.linalg.eigvalsh(safe)
+    return finite & (values[:, 0] > share * values[:, -1])
 
 
 def contrast_basis(n: int) -> FloatArray:

@@ -31,6 +31,7 @@ from sktamm.mixture import (
 )
 
 __all__ = [
+    "ROUNDING",
     "Answer",
     "Fit",
     "InferenceBase",
@@ -41,6 +42,8 @@ __all__ = [
     "pearson",
 ]
 
+# Smaller shares of the largest eigenvalue have the sign that rounding gives them.
+ROUNDING = 1e-13
 _NEAR_BOUND = 1.0
 _RUNAWAY = 1e-6
 
@@ -343,7 +346,7 @@ def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
     """Local covariance at the end of a fit."""
     rows = data.rows
     precision = -model.hessian(optimum.theta, rows)
-    singular = ~positive_definite(precision)
+    singular = ~positive_definite(precision, ROUNDING)
     if singular.any():
         index = np.flatnonzero(singular)
         information = model.step_terms(optimum.theta[index], rows.take(index))[2]

@@ -17,6 +17,7 @@ from sktamm._numerics import FloatArray, positive_definite
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._base import (
+    ROUNDING,
     Answer,
     Fit,
     InferenceBase,
@@ -157,7 +158,7 @@ class BayesianInference(InferenceBase):
         optimum = maximise(simplex, first, data.rows, max_iter=self.max_iter)
         optimum = self._called_back(model, simplex, first, optimum, data)
         precision = simplex.precision(optimum.theta, data.rows)
-        singular = ~positive_definite(precision)
+        singular = ~positive_definite(precision, ROUNDING)
         precision[singular] = made_regular(precision[singular])
         spread = np.asarray(np.linalg.inv(precision), float)
         covariance = simplex.covariance(optimum.theta, spread)

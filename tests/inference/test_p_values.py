@@ -79,7 +79,7 @@ def _peak(X, rng):
 
 
 def _scale(X, rng):
-    return 1.12 * X
+    return 1.15 * X
 
 
 def _third(X, rng):

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from sktamm.inference._base import local_fit
+from sktamm.inference._data import FitData
 from sktamm.inference._optimise import maximise
 from sktamm.inference._simplex import OnSimplex
 from sktamm.mixture import MixtureModel, RowData
@@ -53,7 +55,7 @@ def test_derivatives_are_those_of_differences(model):
 
 def test_the_maximum_lies_inside_whatever_the_data_say(model):
     simplex = OnSimplex(model)
-    rows = np.concatenate([np.eye(BINS) * 1e4, np.ones((1, BINS)), np.eye(BINS)])
+    rows = np.concatenate([np.eye(BINS) * 1e3, np.ones((1, BINS)), np.eye(BINS)])
     found = maximise(simplex, simplex.start(len(rows)), RowData(rows))
     fractions = model.fractions(simplex.theta(found.theta))
     assert found.converged.all()
@@ -71,3 +73,27 @@ def test_a_bound_is_met_at_one_event():
     k = np.linspace(1e-5, 0.01, 200_000)
     best = k[np.argmax(np.log(k * (1 - k)) + 1000 * np.log(0.995 - 0.895 * k))]
     np.testing.assert_allclose(kappa, best, rtol=1e-3)
+
+
+@pytest.mark.parametrize("n_rows", [2, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_free_fractions_without_information_end_near_the_simplex(n_rows, seed):
+    """Two bins cannot tell three classes apart: rounding must not choose a number."""
+    rng = np.random.default_rng(seed)
+    templates = list(rng.dirichlet(np.ones(n_rows), 3))
+    if n_rows == 3:
+        templates[2] = 0.3 * templates[0] + 0.7 * templates[1]
+    model = _model(templates)
+    data = RowData(rng.poisson(300.0, (1, n_rows)).astype(float))
+    theta = OnSimplex(model).theta(np.zeros((1, model.n_params)))
+    ends = []
+    for nudge in (0.0, 1e-13, -1e-13):
+        fit = local_fit(model, maximise(model, theta + nudge, data), _data(data))
+        assert np.isfinite(fit.covariance).all()
+        assert np.abs(model.fractions(fit.optimum.theta)).max() < 10.0
+        ends.append(fit.optimum.theta[0])
+    np.testing.assert_allclose(ends, [ends[0]] * 3, atol=1e-6)
+
+
+def _data(rows):
+    return FitData(rows, *[rows.observed] * 7)
