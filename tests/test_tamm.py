@@ -521,3 +521,17 @@ def test_a_pure_background_has_sane_errors_without_bounds(seed):
     assert low <= result.kappa[0] <= high
     assert 0.005 < result.std[0] < 0.15
     assert high - low < 0.3
+
+
+def test_one_dataset_without_a_p_value_does_not_hide_another():
+    """Of two events nothing can be tested, of a comb everything."""
+    X, y, simulation = _simulate(4, 5000)
+    tamm = _tamm(form="linear", inference="frequentist")
+    tamm.fit(X, y, simulation=simulation)
+    comb = np.where(np.arange(3000) % 2, -2.0, 3.5)[:, None]
+    both = np.concatenate([[[0.1], [0.3]], comb])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        with pytest.warns(SpanWarning, match="of 2 datasets"):
+            result = tamm.infer(both, dataset=np.arange(len(both)) > 1)
+    assert np.isnan(result.diagnostics["span"][0])
