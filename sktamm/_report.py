@@ -199,8 +199,8 @@ _WARNINGS: tuple[tuple[tuple[str, ...], type[Warning], str], ...] = (
     (
         ("poor_sampling",),
         SamplingWarning,
-        "The chains of {poor_sampling} of {total} datasets have R-hat above 1.01 or too "
-        "few effective draws; raise max_draws.",
+        "The chains of {poor_sampling} of {total} datasets have R-hat above 1.01 or "
+        "too few effective draws; raise max_draws.",
     ),
     (
         ("poor_reference",),
