@@ -86,7 +86,6 @@ def bins_of(estimator):
 # As a user meets them; scikit-learn's checks set the seed.
 DEFAULTS = {
     "binned-default": BinnedTopicTAMM(),
-    "general-default": TAMMRegressor(),
     "neural-default": NeuralRatioTAMM(),
     "baseline-free-default": FreeTemplates(),
     "baseline-label-shift-default": LabelShiftEM(),
