@@ -19,6 +19,7 @@ from sktamm.components._histogram import HistogramTemplates
 __all__ = ["FilledBins", "filled_bins", "varying"]
 
 IntArray = NDArray[np.intp]
+# Candidates for the nearest bin: all that are equally near in up to four features.
 _NEAREST = 9
 # Content of a tail in which a feature counts as one place; as for unbinned functions.
 _TAIL = 1e-3

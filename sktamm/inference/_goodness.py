@@ -36,6 +36,8 @@ _FEWEST = 5.0
 _NOTHING = 1e-6
 _NO_FREEDOM = 1e-3
 _INEXCUSABLE = 1e-6
+# Events by which the variance per content of a row is drawn to that of all rows, and
+# the p-value of a chi2 with every group free that nothing excuses: rules of thumb.
 _EVENTS_OF_THE_SCALE = 5.0
 
 

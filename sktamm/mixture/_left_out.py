@@ -30,6 +30,8 @@ __all__ = ["NO_SCALES", "Scales", "left_out_scales"]
 Scales = tuple[FloatArray, FloatArray]
 NO_SCALES: Scales = (np.ones(1), np.ones(1))
 
+# Rules of thumb: a spread of fewer logarithms is none; a dozen simulations and some
+# thousand rows know phi better than its use needs; the error takes seven nodes.
 _FEWEST = 4
 _MOST_LEFT_OUT = 12
 _MOST_ROWS = 4000
