@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
@@ -107,6 +108,11 @@ class Fit:
     mode: FloatArray
     at_kappa: np.ndarray
     local: FloatArray
+
+    def where_known(self, known: NDArray[np.bool_]) -> "Fit":
+        """The fits, not converged where their curves of kappa are not known."""
+        converged = self.optimum.converged & known
+        return replace(self, optimum=replace(self.optimum, converged=converged))
 
 
 class InferenceBase(BaseEstimator):

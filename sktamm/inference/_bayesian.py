@@ -183,6 +183,7 @@ class BayesianInference(InferenceBase):
         split: dict[str, np.ndarray],
     ) -> Answer:
         curve = self._curve(model, fit, (0.0, 1.0), "marginal")
+        fit = fit.where_known(curve.known)
         fine, log_density = broadened(*curve.refine("marginal"), extra)
         mean, std = density_moments(fine, log_density)
         interval = density_intervals(fine, log_density, levels, self.interval)

@@ -15,6 +15,7 @@ wide in the tails.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from sktamm._numerics import FloatArray
@@ -44,7 +45,8 @@ class KappaCurve:
     position : ndarray of shape (n_fits, n_points)
         Equidistant t of the grid.
     profile, marginal : ndarray of shape (n_fits, n_points)
-        Log profile likelihood and log marginal posterior, up to a constant.
+        Log profile likelihood and log marginal posterior, up to a constant; zero
+        everywhere if nothing but the joint maximum could be evaluated.
     """
 
     centre: FloatArray
@@ -58,6 +60,11 @@ class KappaCurve:
     def kappa(self) -> FloatArray:
         """Grid of kappa, ascending."""
         return self._at(self.position)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Whether the fits have a curve, shape (n_fits,)."""
+        return np.asarray(self.profile.any(axis=1))
 
     def _at(self, position: FloatArray) -> FloatArray:
         return np.clip(self.centre + self.scale * np.sinh(position), *self.bounds)

@@ -85,6 +85,7 @@ class FrequentistInference(InferenceBase):
         bounds = (0.0, 1.0) if bounded else (-np.inf, np.inf)
         fit = self._fit(table, model, datasets, bounded)
         curve = self._curve(model, fit, bounds, "profile")
+        fit = fit.where_known(curve.known)
         fine, log_profile = curve.refine("profile")
         kappa = fit.optimum.theta[:, 0]
         extra, split = self._extra_variance(table, model, fit)

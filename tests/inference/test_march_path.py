@@ -6,6 +6,8 @@ A toy of two parameters, kappa and one other, has every trouble on request.
 import numpy as np
 import pytest
 
+from sktamm import NeuralRatioTAMM
+from sktamm.inference import _base
 from sktamm.inference._march import event_curve
 from sktamm.mixture import RowData
 
@@ -181,6 +183,20 @@ def test_heavy_tails_are_the_same_solution():
     assert toy.n_evaluations < 45
 
 
+@pytest.mark.parametrize(("size", "passed"), [(0.45, True), (0.55, False)])
+def test_rises_of_less_than_a_sigma_above_the_tangent_are_the_same_solution(
+    size, passed
+):
+    """Half a unit of the log likelihood is one sigma; the line itself climbs by ten."""
+    step = 0.3 + 0.1 * np.sinh(0.7)
+
+    def climbing(kappa, eta):
+        return 20.0 * (kappa - 0.3) + size * (kappa > step) - 0.5 * eta**2
+
+    curve, _ = march(climbing, bounds=INSIDE)
+    assert (curve.kappa[0, -1] > step) == passed
+
+
 # ------------------------------------------------------------------------ failures
 def failing(kappa, eta):
     """Not a number beyond kappa = .4."""
@@ -228,6 +244,24 @@ def test_a_curve_that_cannot_be_followed_tells_nothing(log_density, unknown, bou
     np.testing.assert_allclose(kappa[0, [0, -1]], [0.0, 1.0], atol=1e-9)
     np.testing.assert_allclose(values, 0.0)
     np.testing.assert_allclose(curve.marginal, 0.0)
+    assert not curve.known[0]
+    assert march(normal)[0].known[0]
+
+
+@pytest.mark.parametrize("inference", ["bayesian", "frequentist"])
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+def test_a_result_without_a_curve_is_flagged(inference, monkeypatch):
+    def unknown(model, data, theta, covariance, bounds, which):
+        theta, covariance = theta[:, [0, 0]], np.ones((1, 2, 2)) * covariance[:, :1, :1]
+        return event_curve(Toy(nowhere), DATA, theta, covariance, bounds, which)
+
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(2000, 1)), rng.normal(1.0, 1.0, size=(2000, 1))]
+    y = np.repeat([0, 1], 2000)
+    tamm = NeuralRatioTAMM("logistic", inference=inference, random_state=0).fit(X, y)
+    assert "not_converged" not in tamm.infer(X[1500:2500]).flags[0]
+    monkeypatch.setattr(_base, "event_curve", unknown)
+    assert "not_converged" in tamm.infer(X[1500:2500]).flags[0]
 
 
 def test_an_indefinite_hessian_gives_way_to_the_information():
