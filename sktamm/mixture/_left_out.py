@@ -1,42 +1,46 @@
-"""How far a simulation lies from a prior that is made of the others.
+r"""How far a simulation lies from a prior that is made of the others.
 
 The scale of a prior is chosen so that intervals cover: it allows for the error of a
 covariance learned from few simulations. What one more simulation does is known better,
-each of them left out in turn: with amplitudes z_k of the simulation k under the prior
-of the others, of r_k directions,
+each of them left out in turn. Its amplitudes z_kj under the prior of the others, which
+the noise of the templates blurs by n_kj, are distributed as
 
-    ln phi = mean_k [ ln |z_k|^2 - E ln (r_k F(r_k, nu)) ],
+    z_kj ~ N(0, phi / s_k + n_kj),    s_k ~ Gamma(nu/2, nu/2) under a Student t prior,
 
-F being a ratio of chi2, the distribution of |z|^2 / r under a Student t of nu degrees
-(chi2 / r under a Gaussian). Statistical noise of the templates is taken from |z|^2, but
-no more than half, since smoothing has done the like. P-values of the blend take phi for
-the prior variance, averaged over the error of ln phi. It is for priors with a shrunk
-covariance: that of the bare span of the simulations knows directions which nothing but
-the noise of these K fills, and a left-out one does not.
+and s_k = 1 under a Gaussian one. P-values of the blend take phi for the prior variance,
+averaged over its posterior, flat in ln phi beforehand, the left-out simulations taken
+as independent. Simulations that differ by nothing but noise have a small phi. It is for
+priors with a shrunk covariance: that of the bare span of the simulations knows
+directions which nothing but the noise of these K fills, and a left-out one does not.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import digamma
+from scipy import special, stats
+from scipy.interpolate import CubicSpline
 
 from sktamm._numerics import FloatArray
 from sktamm.mixture._features import Features
 
-__all__ = ["NO_SCALES", "Scales", "left_out_scales"]
+__all__ = ["NO_SCALES", "Scales", "gamma_nodes", "left_out_scales"]
 
 #: Possible values of phi and their probabilities, shape (n_nodes,) each.
 Scales = tuple[FloatArray, FloatArray]
 NO_SCALES: Scales = (np.ones(1), np.ones(1))
 
 # Rules of thumb: a spread of fewer logarithms is none; a dozen simulations and some
-# thousand rows know phi better than its use needs; the error takes seven nodes.
+# thousand rows know phi better than its use needs; its posterior takes seven values,
+# from a grid that no phi of simulations reaches the ends of.
 _FEWEST = 4
 _MOST_LEFT_OUT = 12
 _MOST_ROWS = 4000
-_LEAST_SIGNAL = 0.5
 _NODES = 7
+_LOG_PHI = np.linspace(np.log(0.01), np.log(30.0), 40)
+_FINER = 10
+_N_SCALES = 160
+_SMALLEST_TAIL = 1e-13
 
 
 def left_out_scales(
@@ -58,37 +62,70 @@ def left_out_scales(
     Returns
     -------
     scales : tuple of ndarray
-        The factor phi, with its error; one for fewer than four simulations.
+        Values of phi and their probabilities; one for fewer than four simulations.
     """
     size = features.n_densities
     if size < _FEWEST:
         return NO_SCALES
     features = _thinned(features)
     left_out = np.linspace(0, size - 1, min(size, _MOST_LEFT_OUT)).astype(int)
-    logs, squares, noises = [], 0.0, 0.0
-    for k in left_out:
-        others = _without(features, k)
-        directions = directions_of(others)
-        if directions.shape[1] == 0:
-            continue
-        axes = others.weighted(directions)
-        shift = np.full(size, -1.0 / (size - 1.0))
-        shift[k] = 1.0
-        shift = np.pad(shift, (0, features.n_features - size))
-        moved = features.weighted(shift[:, None])[:, 0]
-        length = (axes**2).sum(axis=0)
-        z = (axes.T @ moved) / length
-        usual = _expected_log(z.size, degrees_of(size - 1))
-        logs.append(np.log(max(z @ z, np.finfo(float).tiny)) - usual)
-        squares += z @ z
-        noises += ((axes / length) ** 2).sum(axis=1) @ _noise(features, k)
-    if len(logs) < _FEWEST:
+    found = [_amplitudes(features, k, directions_of) for k in left_out]
+    found = [(values, noise) for values, noise in found if values.size]
+    if len(found) < _FEWEST:
         return NO_SCALES
-    signal = max(1.0 - noises / max(squares, np.finfo(float).tiny), _LEAST_SIGNAL)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    error = np.std(logs, ddof=1) / np.sqrt(len(logs))
-    scales = signal * np.exp(np.mean(logs) + error * nodes)
-    return scales, weights / weights.sum()
+    degrees = degrees_of(size - 1)
+    log_p = np.sum([_log_likelihood(*part, degrees) for part in found], axis=0)
+    fine = np.linspace(_LOG_PHI[0], _LOG_PHI[-1], _FINER * _LOG_PHI.size)
+    p = special.softmax(CubicSpline(_LOG_PHI, log_p)(fine))
+    middle = np.cumsum(p) - 0.5 * p
+    shares = (np.arange(_NODES) + 0.5) / _NODES
+    return np.exp(np.interp(shares, middle, fine)), np.full(_NODES, 1.0 / _NODES)
+
+
+def _amplitudes(
+    features: Features, k: int, directions_of: Callable[[Features], FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """A simulation along the directions of the others, and its noise there."""
+    size = features.n_densities
+    others = _without(features, k)
+    axes = others.weighted(directions_of(others))
+    axes = axes / (axes**2).sum(axis=0)
+    shift = np.full(size, -1.0 / (size - 1.0))
+    shift[k] = 1.0
+    shift = np.pad(shift, (0, features.n_features - size))
+    moved = features.weighted(shift[:, None])[:, 0]
+    return axes.T @ moved, (axes**2).T @ _noise(features, k)
+
+
+def _log_likelihood(
+    values: FloatArray, noise: FloatArray, degrees: float
+) -> FloatArray:
+    """Of ln phi on the grid, for one left-out simulation."""
+    s, weight = np.ones(1), np.ones(1)
+    if np.isfinite(degrees):
+        s, weight = gamma_nodes(0.5 * degrees)
+    variance = np.exp(_LOG_PHI)[:, None, None] / s[:, None] + noise
+    log_p = -0.5 * (np.log(variance) + values**2 / variance).sum(axis=2)
+    return np.asarray(special.logsumexp(log_p, b=weight, axis=1))
+
+
+def gamma_nodes(shape: float) -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights of a Gamma distribution of mean one, even in its log.
+
+    Parameters
+    ----------
+    shape : float
+        Half the degrees of freedom of the Student t that it mixes.
+
+    Returns
+    -------
+    nodes, weights : ndarray of shape (n_nodes,)
+        The weights sum to one.
+    """
+    ends = np.log(stats.gamma.ppf(np.array([_SMALLEST_TAIL, 1.0 - 1e-9]), shape))
+    log_s = np.linspace(ends[0], ends[1], _N_SCALES) - np.log(shape)
+    density = np.exp(shape * (log_s - np.exp(log_s)))
+    return np.exp(log_s), density / density.sum()
 
 
 def _noise(features: Features, k: int) -> FloatArray:
@@ -98,14 +135,6 @@ def _noise(features: Features, k: int) -> FloatArray:
         return np.zeros_like(weight)
     others = (variance.sum(axis=1) - variance[:, k]) / (features.n_densities - 1.0) ** 2
     return np.maximum(weight, 0.0) * (variance[:, k] + others)
-
-
-def _expected_log(r: int, degrees: float) -> float:
-    """E ln of r F(r, degrees)."""
-    mean = np.log(2.0) + digamma(0.5 * r)
-    if np.isfinite(degrees):
-        mean += np.log(0.5 * degrees) - digamma(0.5 * degrees)
-    return float(mean)
 
 
 def _without(features: Features, k: int) -> Features:

@@ -29,14 +29,12 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from sktamm._numerics import FloatArray, smallest_of
-from sktamm.mixture._left_out import NO_SCALES, Scales
+from sktamm.mixture._left_out import NO_SCALES, Scales, gamma_nodes
 
 __all__ = ["Amplitudes", "agreed", "amplitudes_of", "normal_tail", "student_tail"]
 
 _LEAST_KNOWN = 0.01
 _ALARMING = 0.01
-_N_SCALES = 160
-_SMALLEST_TAIL = 1e-13
 
 #: What the data say, its noise, and which of it is used; (n_fits, n_params) each.
 Amplitudes = tuple[FloatArray, FloatArray, NDArray[np.bool_]]
@@ -135,7 +133,7 @@ def _mixture_tail(
 ) -> FloatArray:
     """Tail of T over some directions, integrated over the scale of the prior."""
     total = np.where(used, values**2 / (1.0 + noise), 0.0).sum(axis=1)
-    s, weight = _scales(0.5 * degrees)
+    s, weight = gamma_nodes(0.5 * degrees)
     s = (s / usual[0][:, None]).ravel()
     weight = (usual[1][:, None] * weight).ravel()
     parts = (1.0 / s[:, None, None] + noise) / (1.0 + noise)
@@ -145,11 +143,3 @@ def _mixture_tail(
     # Satterthwaite: sum c_j chi2_1 is nearly g chi2_h, g = sum c^2/sum c
     tails = special.gammaincc(0.5 * first**2 / second, 0.5 * total * first / second)
     return np.where(used.any(axis=1), np.minimum(weight @ tails, 1.0), 1.0)
-
-
-def _scales(shape: float) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights of the Gamma distribution of the scale, even in its log."""
-    ends = np.log(stats.gamma.ppf(np.array([_SMALLEST_TAIL, 1.0 - 1e-9]), shape))
-    log_s = np.linspace(ends[0], ends[1], _N_SCALES) - np.log(shape)
-    density = np.exp(shape * (log_s - np.exp(log_s)))
-    return np.exp(log_s), density / density.sum()
