@@ -22,7 +22,7 @@ from sktamm._numerics import FloatArray
 from sktamm.inference._optimise import chunks, maximise
 from sktamm.mixture._model import MixtureModel, RowData
 
-__all__ = ["KappaCurve", "kappa_curve", "outward_minimum"]
+__all__ = ["KappaCurve", "kappa_curve", "log_det", "outward_minimum"]
 
 _COARSE = 13
 _FINE = 25
@@ -189,24 +189,45 @@ def _evaluate(
     optimum = maximise(model, theta[index], subset, fixed=slice(0, 1), tol=1e-6)
     theta[index] = optimum.theta
     profile[index] = optimum.value
-    marginal[index] = optimum.value - 0.5 * _log_det(model, optimum.theta, subset)
+    marginal[index] = optimum.value - 0.5 * log_det(model, optimum.theta, subset)
     shape = (n_fits, n_points)
     curve = KappaCurve(*grid, profile.reshape(shape), marginal.reshape(shape))
     return curve, theta.reshape(n_fits, n_points, -1)
 
 
-def _log_det(model: MixtureModel, theta: FloatArray, data: RowData) -> FloatArray:
-    """Ln det of minus the Hessian of eta; of the information where not positive."""
-    if model.n_params == 1:
+def log_det(
+    model: MixtureModel, theta: FloatArray, data: RowData, n_given: int = 1
+) -> FloatArray:
+    """Ln det of minus the Hessian of all parameters but the first.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Log posterior.
+    theta : ndarray of shape (n_fits, n_params)
+        Parameters.
+    data : RowData
+        Data of the fits.
+    n_given : int, default=1
+        Number of first parameters that are left out.
+
+    Returns
+    -------
+    log_det : ndarray of shape (n_fits,)
+        That of the information where the Hessian is not positive; zero where no
+        parameter is left.
+    """
+    rest = slice(n_given, None)
+    if model.n_params == n_given:
         return np.zeros(theta.shape[0])
     sign, value = np.empty(theta.shape[0]), np.empty(theta.shape[0])
     for part in chunks(model, data):
-        precision = -model.hessian(theta[part], data.take(part))[:, 1:, 1:]
+        precision = -model.hessian(theta[part], data.take(part))[:, rest, rest]
         sign[part], value[part] = np.linalg.slogdet(precision)
     bad = np.flatnonzero(sign <= 0)
     if bad.size:
         information = model.step_terms(theta[bad], data.take(bad))[2]
-        value[bad] = np.linalg.slogdet(information[:, 1:, 1:])[1]
+        value[bad] = np.linalg.slogdet(information[:, rest, rest])[1]
     return value
 
 

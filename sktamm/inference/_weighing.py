@@ -6,37 +6,37 @@ point weighs
 
     w = p(y | data) / t(y),    p(y | data) = max_z p(y, z | data) |A_z|^(-1/2),
 
-with the blend parameters z integrated by Laplace's method. The conditional maxima z*(f)
-and ln |A_z| are found at a few points and are quadratic functions of f in between; the
-likelihood itself is evaluated at every point.
+with the blend parameters z integrated by Laplace's method: their conditional maximum is
+found at every point, starting from that of the nearest point known, and A_z is minus
+the Hessian there.
 
 References
 ----------
 Tierney and Kadane (1986); Cappe et al., "Population Monte Carlo" (2004).
 """
 
-import itertools
-
 import numpy as np
 from scipy import special, stats
 
 from sktamm._numerics import FloatArray
-from sktamm.inference._optimise import maximise
+from sktamm.inference._curve import log_det
+from sktamm.inference._optimise import chunks, maximise
 from sktamm.inference._simplex import OnSimplex
-from sktamm.mixture import MixtureModel, RowData
+from sktamm.mixture import EventMixture, MixtureModel, RowData
 
 __all__ = ["weighed_fractions"]
 
-# Points of every round: the last 2 048 know a quantile to about 4 % of a width.
+# Points of every round: the last 2 048 know a quantile to about 4 % of a width. Blends
+# of events make every point dear.
 _POINTS = (512, 512, 2048)
+_EVENT_POINTS = (128, 128, 1024)
 # Degrees and width of the proposal: tails of log ratios are exponential. These, and the
 # numbers below, are rules of thumb that agree with brute force (test_weighing.py).
 _DEGREES = 4.0
 _WIDER = 1.5
-_DESIGN_PER_COEFFICIENT = 2
-_TOL = 1e-3
+_TOL = 0.01
 _RIDGE = 1e-6
-_LARGEST_ARRAY = 4_000_000
+_NOWHERE = -1e300
 
 
 def weighed_fractions(
@@ -67,14 +67,14 @@ def weighed_fractions(
     start = simplex.position(theta[None])
     spread = np.linalg.inv(simplex.precision(start, rows)[0])[:n, :n]
     centre = start[0, :n]
-    path = _Path(model, rows, theta, covariance)
+    conditional = _Conditional(model, rows, theta, covariance)
     weight, fractions = np.ones(1), theta[None, :n]
-    for number, size in enumerate(_POINTS):
+    dear = isinstance(model, EventMixture) and model.n_params > n
+    for number, size in enumerate(_EVENT_POINTS if dear else _POINTS):
         y, log_t = _even_draws(centre, spread, size, number)
         fractions = simplex.theta(_padded(y, model.n_params))[:, :n]
-        if number < len(_POINTS) - 1:
-            path.learn(fractions)
-        log_p = path.log_density(fractions) + simplex.log_volume(_padded(y, n))
+        log_p = conditional.log_density(fractions)
+        log_p += simplex.log_volume(_padded(y, n))
         weight = special.softmax(log_p - log_t)
         centre = weight @ y
         spread = (weight[:, None] * (y - centre)).T @ (y - centre)
@@ -101,8 +101,8 @@ def _even_draws(
     return centre + unit @ root.T, log_t
 
 
-class _Path:
-    """Blend parameters and the volume around them as functions of the fractions."""
+class _Conditional:
+    """Density of the fractions, the blend parameters integrated at every point."""
 
     def __init__(
         self,
@@ -111,68 +111,35 @@ class _Path:
         theta: FloatArray,
         covariance: FloatArray,
     ):
-        self.model, self.rows, self.theta = model, rows, theta
+        self.model, self.rows = model, rows
         n = self.n = model.n_fractions
         self.slope = np.linalg.solve(covariance[:n, :n], covariance[:n, n:])
-        self.points: list[FloatArray] = []
-        self.found: list[FloatArray] = []
-        self.coefficients: FloatArray | None = None
-
-    def learn(self, fractions: FloatArray) -> None:
-        """Conditional maxima at some more fractions, and the functions through all."""
-        if self.theta.size == self.n:
-            return
-        size = _DESIGN_PER_COEFFICIENT * _terms(fractions[:1]).shape[1]
-        chosen = fractions[:size]
-        theta = np.hstack([chosen, self._blends(chosen)])
-        feasible = np.isfinite(self.model.value(theta, self._repeated(size)))
-        theta[~feasible, self.n :] = self.theta[self.n :]
-        for point in theta:
-            self.points.append(point[: self.n])
-            self.found.append(self._maximum(point))
-        terms = _terms(np.array(self.points) - self.theta[: self.n])
-        values = np.array(self.found)
-        # Better points count more: a quadratic through far ones would bend the near.
-        weight = np.exp(0.25 * (values[:, -2] - values[:, -2].max()))[:, None]
-        weight = np.sqrt(np.maximum(weight, _RIDGE))
-        known = values[:, [*range(values.shape[1] - 2), -1]]
-        self.coefficients = np.linalg.lstsq(weight * terms, weight * known)[0]
-
-    def _maximum(self, theta: FloatArray) -> FloatArray:
-        """Blend parameters, log density and minus half ln |A_z| at given fractions."""
-        given = slice(0, self.n)
-        found = maximise(self.model, theta[None], self.rows, fixed=given, tol=_TOL)
-        blend = slice(self.n, None)
-        information = found.information[0][blend, blend]
-        volume = -0.5 * np.linalg.slogdet(information)[1]
-        return np.concatenate([found.theta[0, blend], [found.value[0], volume]])
-
-    def _blends(self, fractions: FloatArray) -> FloatArray:
-        shift = fractions - self.theta[: self.n]
-        if self.coefficients is None:
-            return self.theta[self.n :] + shift @ self.slope
-        return (_terms(shift) @ self.coefficients)[:, :-1]
+        self.known = theta[None]
 
     def log_density(self, fractions: FloatArray) -> FloatArray:
-        """Ln p of fractions with the blends integrated, up to a constant."""
-        theta = np.hstack([fractions, self._blends(fractions)])
-        size = max(1, _LARGEST_ARRAY // self.rows.observed.size)
-        parts = [theta[i : i + size] for i in range(0, len(theta), size)]
-        value = np.concatenate(
-            [self.model.value(part, self._repeated(len(part))) for part in parts]
-        )
-        if self.coefficients is not None:
-            shift = fractions - self.theta[: self.n]
-            value = value + (_terms(shift) @ self.coefficients)[:, -1]
-        return np.where(np.isfinite(value), value, -1e300)
+        """Ln p of fractions (n_points, n_fractions), up to a constant."""
+        value = np.full(len(fractions), _NOWHERE)
+        rows = self.rows.take(np.zeros(len(fractions), dtype=int))
+        theta = self._starts(fractions)
+        feasible = np.flatnonzero(np.isfinite(self.model.value(theta, rows)))
+        given = slice(0, self.n)
+        for part in chunks(self.model, rows.take(feasible)):
+            index = feasible[part]
+            own = rows.take(index)
+            found = maximise(self.model, theta[index], own, fixed=given, tol=_TOL)
+            volume = log_det(self.model, found.theta, own, self.n)
+            value[index] = found.value + found.decrement - 0.5 * volume
+            self.known = np.concatenate([self.known, found.theta])
+        return np.where(np.isfinite(value), value, _NOWHERE)
 
-    def _repeated(self, size: int) -> RowData:
-        return self.rows.take(np.zeros(size, dtype=int))
-
-
-def _terms(shift: FloatArray) -> FloatArray:
-    """Quadratic polynomials of shifts of the fractions, the constant first."""
-    n = shift.shape[1]
-    pairs = itertools.combinations_with_replacement(range(n), 2)
-    products = [shift[:, i] * shift[:, j] for i, j in pairs]
-    return np.column_stack([np.ones(len(shift)), shift, *products])
+    def _starts(self, fractions: FloatArray) -> FloatArray:
+        """Parameters at fractions, from the maximum known nearest to them."""
+        shift = fractions[:, None] - self.known[:, : self.n]
+        nearest = (shift**2).sum(axis=2).argmin(axis=1)
+        shift = shift[np.arange(len(fractions)), nearest]
+        blends = self.known[nearest, self.n :] + shift @ self.slope
+        theta = np.hstack([fractions, blends])
+        rows = self.rows.take(np.zeros(len(theta), dtype=int))
+        outside = ~np.isfinite(self.model.value(theta, rows))
+        theta[outside, self.n :] = self.known[nearest[outside], self.n :]
+        return theta

@@ -115,3 +115,48 @@ def test_bins_of_known_templates(n_classes, method):
     counts = result.templates.counts[0][tamm.components_.rows_.number]
     # 2 048 points and 8 000 draws know an end to about a twentieth of the width.
     _check(result, *_referee(density, counts, n_classes), share=0.06)
+
+
+# ----------------------------------------------------- blends of several simulations
+def _targets_and_simulations(n_classes, n, spread, seed, size=50_000):
+    """Four simulations per class whose centres and widths scatter, and one truth."""
+    rng = np.random.default_rng(seed)
+    y, simulation = (
+        np.repeat(v, size) for v in np.indices((n_classes, 4)).reshape(2, -1)
+    )
+    shift = spread * rng.normal(size=(n_classes, 4))
+    width = np.exp(0.5 * spread * rng.normal(size=(n_classes, 4)))
+    normal = rng.normal(size=y.size)
+    X = (CENTRES[y] + shift[y, simulation] + width[y, simulation] * normal)[:, None]
+    label = rng.choice(n_classes, n, p=FRACTIONS[n_classes])
+    truth = spread * rng.normal(size=n_classes)
+    return X, y, simulation, rng.normal(CENTRES[label] + truth[label])[:, None]
+
+
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+@pytest.mark.parametrize(
+    ("n_classes", "n", "spread"), [(3, 300, 0.3), (3, 60, 0.2), (4, 1000, 0.2)]
+)
+def test_blends_are_integrated_as_chains_do(n_classes, n, spread):
+    """Data that leave the blends free: their volume changes with the fractions."""
+    X, y, simulation, target = _targets_and_simulations(n_classes, n, spread, n)
+    laplace, chains = (
+        BinnedTopicTAMM(
+            bins=[np.linspace(-3, 5, 17)],
+            inference=BayesianInference(
+                method, interval="equal_tailed", min_ess=2000, max_draws=1000
+            ),
+            random_state=0,
+        )
+        .fit(X, y, simulation=simulation)
+        .infer(target, levels=[0.683])
+        for method in ("laplace", "hmc")
+    )
+    # Blends are not quite normal; 2 000 draws know a mean to .02 and a width to 2 %.
+    apart = np.abs(laplace.fractions - chains.fractions)[0]
+    assert (apart < 0.15 * chains.std[0]).all()
+    assert laplace.std[0] == pytest.approx(chains.std[0], rel=0.07)
+    ends = laplace.interval[0, :, 0]
+    np.testing.assert_allclose(
+        ends, chains.interval[0, :, 0], atol=0.15 * chains.std[0]
+    )
