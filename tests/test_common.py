@@ -45,6 +45,13 @@ EXPECTED_FAILURES = {
         "training is stochastic"
     ),
 }
+# Rows one by one, each of them a run of chains or a reference sample: minutes in all
+# for a shape that the other estimators show to be wrong.
+MANY_FITS = "check_methods_subset_invariance"
+SLOW_FITS = [
+    ESTIMATORS[name]
+    for name in ("binned", "general", "neural-frequentist", "neural-mlp")
+] + [DEFAULTS["binned-default"]]
 RTOL = 1e-6
 
 
@@ -56,6 +63,9 @@ RTOL = 1e-6
     xfail_strict=True,
 )
 def test_scikit_learn(estimator, check):
+    slow = repr(estimator) in map(repr, SLOW_FITS)
+    if slow and check.func.__name__ == MANY_FITS:
+        pytest.xfail(EXPECTED_FAILURES[MANY_FITS])
     check(estimator)
 
 
