@@ -213,7 +213,6 @@ class BayesianInference(InferenceBase):
                 model,
                 fit.data.rows.take(np.array([b])),
                 fit.optimum.theta[b],
-                fit.covariance[b],
             )
             for b in range(len(seeds))
         ]

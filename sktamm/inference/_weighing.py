@@ -40,7 +40,7 @@ _NOWHERE = -1e300
 
 
 def weighed_fractions(
-    model: MixtureModel, rows: RowData, theta: FloatArray, covariance: FloatArray
+    model: MixtureModel, rows: RowData, theta: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Points on the simplex and their posterior weights, for one fit.
 
@@ -52,8 +52,6 @@ def weighed_fractions(
         Data of the fit.
     theta : ndarray of shape (n_params,)
         Joint maximum, its fractions inside the simplex.
-    covariance : ndarray of shape (n_params, n_params)
-        Local covariance there.
 
     Returns
     -------
@@ -67,7 +65,7 @@ def weighed_fractions(
     start = simplex.position(theta[None])
     spread = np.linalg.inv(simplex.precision(start, rows)[0])[:n, :n]
     centre = start[0, :n]
-    conditional = _Conditional(model, rows, theta, covariance)
+    conditional = _Conditional(model, rows, theta)
     weight, fractions = np.ones(1), theta[None, :n]
     dear = isinstance(model, EventMixture) and model.n_params > n
     for number, size in enumerate(_EVENT_POINTS if dear else _POINTS):
@@ -99,16 +97,9 @@ def _even_draws(
 class _Conditional:
     """Density of the fractions, the blend parameters integrated at every point."""
 
-    def __init__(
-        self,
-        model: MixtureModel,
-        rows: RowData,
-        theta: FloatArray,
-        covariance: FloatArray,
-    ):
+    def __init__(self, model: MixtureModel, rows: RowData, theta: FloatArray):
         self.model, self.rows = model, rows
-        n = self.n = model.n_fractions
-        self.slope = np.linalg.solve(covariance[:n, :n], covariance[:n, n:])
+        self.n = model.n_fractions
         self.known = theta[None]
 
     def log_density(self, fractions: FloatArray) -> FloatArray:
@@ -128,13 +119,7 @@ class _Conditional:
         return np.where(np.isfinite(value), value, _NOWHERE)
 
     def _starts(self, fractions: FloatArray) -> FloatArray:
-        """Parameters at fractions, from the maximum known nearest to them."""
-        shift = fractions[:, None] - self.known[:, : self.n]
-        nearest = (shift**2).sum(axis=2).argmin(axis=1)
-        shift = shift[np.arange(len(fractions)), nearest]
-        blends = self.known[nearest, self.n :] + shift @ self.slope
-        theta = np.hstack([fractions, blends])
-        rows = self.rows.take(np.zeros(len(theta), dtype=int))
-        outside = ~np.isfinite(self.model.value(theta, rows))
-        theta[outside, self.n :] = self.known[nearest[outside], self.n :]
-        return theta
+        """Parameters at fractions, the blends of the maximum known nearest to them."""
+        distance = (fractions[:, None] - self.known[:, : self.n]) ** 2
+        nearest = distance.sum(axis=2).argmin(axis=1)
+        return np.hstack([fractions, self.known[nearest, self.n :]])

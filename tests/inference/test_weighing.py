@@ -10,7 +10,8 @@ from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
-from sktamm.inference import BayesianInference
+from sktamm.inference import BayesianInference, _weighing
+from sktamm.inference._optimise import maximise
 
 CENTRES = np.array([0.0, 0.8, 1.6, 2.4])
 
@@ -135,7 +136,8 @@ def _targets_and_simulations(n_classes, n, spread, seed, size=50_000):
 
 @pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
 @pytest.mark.parametrize(
-    ("n_classes", "n", "spread"), [(3, 300, 0.3), (3, 60, 0.2), (4, 1000, 0.2)]
+    ("n_classes", "n", "spread"),
+    [(3, 300, 0.3), (3, 60, 0.2), (4, 200, 0.2), (4, 1000, 0.1)],
 )
 def test_blends_are_integrated_as_chains_do(n_classes, n, spread):
     """Data that leave the blends free: their volume changes with the fractions."""
@@ -152,11 +154,48 @@ def test_blends_are_integrated_as_chains_do(n_classes, n, spread):
         .infer(target, levels=[0.683])
         for method in ("laplace", "hmc")
     )
-    # Blends are not quite normal; 2 000 draws know a mean to .02 and a width to 2 %.
-    apart = np.abs(laplace.fractions - chains.fractions)[0]
-    assert (apart < 0.15 * chains.std[0]).all()
-    assert laplace.std[0] == pytest.approx(chains.std[0], rel=0.07)
-    ends = laplace.interval[0, :, 0]
-    np.testing.assert_allclose(
-        ends, chains.interval[0, :, 0], atol=0.15 * chains.std[0]
+    # Blends are not quite normal; the rest is the noise of points and of draws.
+    noise = sum(1.0 / r.diagnostics["ess_bulk"][0] for r in (laplace, chains))
+    std = chains.std[0]
+    atol = (0.05 + 3.0 * np.sqrt(noise)) * std
+    np.testing.assert_allclose(laplace.fractions, chains.fractions, atol=atol)
+    np.testing.assert_allclose(laplace.interval, chains.interval, atol=1.5 * atol)
+    assert laplace.std[0] == pytest.approx(std, rel=0.04 + 2.0 * np.sqrt(0.5 * noise))
+
+
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+def test_maxima_start_from_those_of_the_nearest_points(monkeypatch):
+    """From the joint maximum alone they would take 11 300 steps, not 5 700."""
+    steps = []
+
+    def counted(*arguments, **choices):
+        found = maximise(*arguments, **choices)
+        steps.append(found.n_iterations.sum())
+        return found
+
+    monkeypatch.setattr(_weighing, "maximise", counted)
+    X, y, simulation, target = _targets_and_simulations(3, 300, 0.3, 300)
+    tamm = BinnedTopicTAMM(
+        bins=[np.linspace(-3, 5, 17)],
+        inference=BayesianInference("laplace"),
+        random_state=0,
     )
+    tamm.fit(X, y, simulation=simulation).infer(target)
+    assert sum(steps) < 7000
+
+
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+def test_a_point_that_has_all_the_weight_is_poor_sampling(monkeypatch):
+    def only_the_first(self, fractions):
+        return np.where(np.arange(len(fractions)) == 0, 1e6, 0.0)
+
+    monkeypatch.setattr(_weighing._Conditional, "log_density", only_the_first)
+    X, y, simulation, target = _targets_and_simulations(3, 300, 0.3, 300)
+    tamm = BinnedTopicTAMM(
+        bins=[np.linspace(-3, 5, 17)],
+        inference=BayesianInference("laplace"),
+        random_state=0,
+    )
+    result = tamm.fit(X, y, simulation=simulation).infer(target)
+    assert "poor_sampling" in result.flags[0]
+    assert np.isfinite(result.fractions).all()
