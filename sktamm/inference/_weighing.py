@@ -20,7 +20,7 @@ from scipy import special, stats
 
 from sktamm._numerics import FloatArray
 from sktamm.inference._curve import log_det
-from sktamm.inference._optimise import chunks, maximise
+from sktamm.inference._optimise import maximise
 from sktamm.inference._simplex import OnSimplex
 from sktamm.mixture import EventMixture, MixtureModel, RowData
 
@@ -104,18 +104,12 @@ class _Conditional:
 
     def log_density(self, fractions: FloatArray) -> FloatArray:
         """Ln p of fractions (n_points, n_fractions), up to a constant."""
-        value = np.full(len(fractions), _NOWHERE)
         rows = self.rows.take(np.zeros(len(fractions), dtype=int))
         theta = self._starts(fractions)
-        feasible = np.flatnonzero(np.isfinite(self.model.value(theta, rows)))
-        given = slice(0, self.n)
-        for part in chunks(self.model, rows.take(feasible)):
-            index = feasible[part]
-            own = rows.take(index)
-            found = maximise(self.model, theta[index], own, fixed=given, tol=_TOL)
-            volume = log_det(self.model, found.theta, own, self.n)
-            value[index] = found.value + found.decrement - 0.5 * volume
-            self.known = np.concatenate([self.known, found.theta])
+        found = maximise(self.model, theta, rows, fixed=slice(0, self.n), tol=_TOL)
+        self.known = np.concatenate([self.known, found.theta])
+        volume = log_det(self.model, found.theta, rows, self.n)
+        value = found.value + found.decrement - 0.5 * volume
         return np.where(np.isfinite(value), value, _NOWHERE)
 
     def _starts(self, fractions: FloatArray) -> FloatArray:
