@@ -1,8 +1,8 @@
 r"""Posterior of the fractions of three and more classes by importance sampling.
 
 Points on the simplex are drawn evenly from a wide normal in the log ratios y of the
-fractions f, first around the joint maximum, then around what the points before say. A
-point weighs
+fractions f, around the joint maximum; its spread is first that of the curvature there,
+then that of the points before. A point weighs
 
     w = p(y | data) / t(y),    p(y | data) = max_z p(y, z | data) |A_z|^(-1/2),
 
@@ -74,7 +74,6 @@ def weighed_fractions(
         log_p = conditional.log_density(fractions)
         log_p += simplex.log_volume(_padded(y, n))
         weight = special.softmax(log_p - log_t)
-        centre = weight @ y
         spread = (weight[:, None] * (y - centre)).T @ (y - centre)
         spread += _RIDGE * np.eye(n)
     return fractions, weight
@@ -109,7 +108,7 @@ class _Conditional:
         found = maximise(self.model, theta, rows, fixed=slice(0, self.n), tol=_TOL)
         self.known = np.concatenate([self.known, found.theta])
         volume = log_det(self.model, found.theta, rows, self.n)
-        value = found.value + found.decrement - 0.5 * volume
+        value = found.value - 0.5 * volume
         return np.where(np.isfinite(value), value, _NOWHERE)
 
     def _starts(self, fractions: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
 from sktamm.inference import BayesianInference, _weighing
+from sktamm.inference._curve import log_det
 from sktamm.inference._optimise import maximise
 
 CENTRES = np.array([0.0, 0.8, 1.6, 2.4])
@@ -199,3 +200,19 @@ def test_a_point_that_has_all_the_weight_is_poor_sampling(monkeypatch):
     result = tamm.fit(X, y, simulation=simulation).infer(target)
     assert "poor_sampling" in result.flags[0]
     assert np.isfinite(result.fractions).all()
+
+
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+def test_points_without_a_number_have_no_weight(monkeypatch):
+    def failing(model, theta, rows, n_given):
+        return np.where(theta[:, 0] > 0.3, np.nan, log_det(model, theta, rows, n_given))
+
+    monkeypatch.setattr(_weighing, "log_det", failing)
+    X, y, simulation, target = _targets_and_simulations(3, 300, 0.3, 300)
+    tamm = BinnedTopicTAMM(
+        bins=[np.linspace(-3, 5, 17)],
+        inference=BayesianInference("laplace"),
+        random_state=0,
+    )
+    result = tamm.fit(X, y, simulation=simulation).infer(target)
+    assert 0.0 < result.interval[0, 0, -1] < result.interval[0, 1, -1] < 0.35
