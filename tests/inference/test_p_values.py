@@ -17,6 +17,7 @@ SETTINGS = {
     "few events": {"k": 6, "events": 2500},
     "many events": {"k": 6, "events": 40_000},
     "not smoothed": {"k": 4, "events": 2500, "smooth": False},
+    "more data": {"k": 6, "events": 2500, "n": 20_000},
     "linear": {"k": 6, "events": 2500, "form": "linear", "inference": "frequentist"},
     "ridge": {"k": 6, "events": 2500, "prior": "ridge", "inference": "frequentist"},
     "one more simulation": {"k": 6, "events": 20_000, "spread": 0.1},
@@ -49,10 +50,10 @@ def _p_values(seed, k, events, spread=0.0, n=4000, wrong=None, **choices):
 
 
 @pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
-@pytest.mark.parametrize("name", ["few events", "linear"])
+@pytest.mark.parametrize("name", ["few events", "linear", "more data"])
 def test_few_events_do_not_make_every_fit_look_good(name):
     p = np.array([_p_values(seed, **SETTINGS[name])[0] for seed in range(25)])
-    assert stats.kstest(p, "uniform").pvalue > FAMILY / 2
+    assert stats.kstest(p, "uniform").pvalue > FAMILY / 3
 
 
 @pytest.mark.slow
@@ -73,6 +74,34 @@ def test_the_p_values_of_the_blend_are_uniform_for_one_more_simulation(name):
     found = np.array([_p_values(seed, **SETTINGS[name]) for seed in range(80)])
     for p in found[:, 1:].T:
         assert stats.kstest(p, "uniform").pvalue > FAMILY / 8
+
+
+def _weighted(kind, seed, n):
+    """Goodness of fit of events of weight .2 or 5, at random or by their region."""
+    rng = np.random.default_rng(seed)
+    sources = [(c, i) for c in (0, 1) for i in range(3)]
+    X = np.concatenate([_draw(rng, c, 40_000, 0.0) for c, _ in sources])
+    y, simulation = (np.repeat(v, 40_000) for v in zip(*sources, strict=True))
+    signal = rng.binomial(n, 0.2)
+    target = np.concatenate(
+        [_draw(rng, c, m, 0.0) for c, m in ((1, signal), (0, n - signal))]
+    )
+    kept, weight = np.ones(n, dtype=bool), rng.choice([0.2, 5.0], n, p=[0.8, 0.2])
+    if kind == "prescaled":
+        kept = (target > -0.5) | (rng.random(n) < 0.2)
+        weight = np.where(target > -0.5, 1.0, 5.0)
+    tamm = BinnedTopicTAMM(bins=EDGES, random_state=0)
+    tamm.fit(X[:, None], y, simulation=simulation)
+    result = tamm.infer(target[kept, None], sample_weight=weight[kept])
+    return result.diagnostics["goodness_of_fit"][0]
+
+
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+@pytest.mark.parametrize(("kind", "n"), [("random", 300), ("prescaled", 4000)])
+def test_the_p_value_of_weighted_rows_is_uniform(kind, n):
+    """Few events do not tell their variance, nor do those of other regions."""
+    p = [_weighted(kind, seed, n) for seed in range(40)]
+    assert stats.kstest(p, "uniform").pvalue > FAMILY / 2
 
 
 def _peak(X, rng):
