@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from sktamm import BinnedTopicTAMM
+from sktamm.inference import _goodness
 
 EDGES = [np.linspace(-2.6, 2.6, 31)]
 CENTRES, WIDTHS = (0.0, 0.9), (1.0, 0.6)
@@ -102,6 +103,20 @@ def test_the_p_value_of_weighted_rows_is_uniform(kind, n):
     """Few events do not tell their variance, nor do those of other regions."""
     p = [_weighted(kind, seed, n) for seed in range(40)]
     assert stats.kstest(p, "uniform").pvalue > FAMILY / 2
+
+
+def test_few_events_widen_the_distribution_of_the_statistic():
+    """Twenty rows that expect five events, nothing fitted: 6.2 % lay below .05."""
+    content = np.random.default_rng(0).poisson(5.0, (20_000, 20))
+    mean, none = np.full(20, 5.0), np.zeros((20, 0))
+    noise = _goodness._Innovation(mean, none)
+    p = np.array(
+        [
+            _goodness._p_value(n - mean, mean, noise, none, none, np.zeros((0, 0)))
+            for n in content
+        ]
+    )
+    assert (p < 0.05).mean() == pytest.approx(0.05, abs=0.0075)
 
 
 def _peak(X, rng):
