@@ -119,6 +119,50 @@ def test_few_events_widen_the_distribution_of_the_statistic():
     assert (p < 0.05).mean() == pytest.approx(0.05, abs=0.0075)
 
 
+@pytest.mark.parametrize(
+    ("left_out", "uniform"),
+    [(None, True), ("prior", False), ("discount", False), ("noise", False)],
+)
+def test_linear_fits_have_uniform_p_values(left_out, uniform):
+    """Eight rows, five directions, a prior and template noise, all of them normal.
+
+    Each of the three is needed: 2 000 toys see if one is left out of the distribution.
+    """
+    rng = np.random.default_rng(0)
+    rows, directions, mean, error, n = 8, 5, 200.0, 10.0, 2000
+    scores = rng.normal(size=(rows, directions)) / np.sqrt(rows * mean)
+    prior = 1.5 * np.eye(directions)
+    truth = rng.normal(size=(n, directions)) / np.sqrt(1.5)
+    uneven = error * np.linspace(0.2, 3.0, rows)
+    discount = mean / (mean + uneven**2)
+    content = mean + mean * truth @ scores.T
+    content += np.sqrt(mean) * rng.normal(size=(n, rows))
+    content -= uneven * rng.normal(size=(n, rows))
+    pull = discount[:, None] * scores
+    covariance = np.linalg.inv(pull.T @ (mean * scores) + prior)
+    fitted = (content - mean) @ pull @ covariance
+    residual = content - mean - mean * fitted @ scores.T
+    variance = mean + (0.0 if left_out == "noise" else uneven**2)
+    noise = _goodness._Innovation(np.broadcast_to(variance, rows), np.zeros((rows, 0)))
+    told = scores if left_out == "discount" else pull
+    prior = (left_out != "prior") * prior
+    response, events = mean * scores @ covariance, np.full(rows, 1e9)
+    p = [_goodness._p_value(r, events, noise, response, told, prior) for r in residual]
+    assert (stats.kstest(p, "uniform").pvalue > 1e-3) == uniform
+
+
+def test_what_nothing_can_excuse_is_no_missing_number():
+    """A fit that takes out every residual has no distribution to compare one with."""
+    noise = _goodness._Innovation(np.full(3, 100.0), np.zeros((3, 0)))
+    free, events = np.eye(3), np.full(3, 100.0)
+    p = [
+        _goodness._p_value(r, events, noise, free, free, np.zeros((3, 3)))
+        for r in (np.array([100.0, -100.0, 0.0]), np.array([1.0, -1.0, 0.0]))
+    ]
+    assert p[0] == 0.0
+    assert np.isnan(p[1])
+
+
 def _peak(X, rng):
     n = X.size * 3 // 100
     X[:n] = rng.normal(-1.2, 0.08, n)
