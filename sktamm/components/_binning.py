@@ -25,6 +25,8 @@ IntArray = NDArray[np.intp]
 Flow = Literal["clip", "bins", "drop", "refuse"]
 Bins = int | Sequence[int | ArrayLike]
 
+# Axes that every numpy gives an array, one of them for the simulations.
+_MOST_FEATURES = 31
 _MAX_BINS = 1_000_000
 # The arithmetic estimate of a bin is lowered by this share of a bin, so that it is
 # right or one too low; edges may be off the regular grid by a tenth of it.
@@ -227,7 +229,7 @@ def make_binning(
     ------
     InvalidInputError
         If an argument is invalid, a feature is constant, edges do not increase, or
-        there are more than a million bins.
+        there are more than a million bins or 31 features.
 
     Warns
     -----
@@ -244,6 +246,12 @@ def make_binning(
     weight = np.ones(len(X)) if weight is None else np.maximum(weight, 0.0)
     group = np.zeros(len(X), dtype=np.intp) if group is None else group
     n_features = X.shape[1]
+    if n_features > _MOST_FEATURES:
+        raise InvalidInputError(
+            f"X must have at most {_MOST_FEATURES} features to be binned, got "
+            f"{n_features}: choose some, or take ScoreTAMM or NeuralRatioTAMM, which "
+            "need no grid."
+        )
     choices = per_feature(bins, n_features, "bins")
     ranges = per_feature(range, n_features, "range")
     edges = []
@@ -270,8 +278,8 @@ def make_binning(
     if binning.n_bins > _MAX_BINS:
         raise InvalidInputError(
             f"bins must make at most {_MAX_BINS} bins in all, got {binning.shape}, "
-            f"that is {binning.n_bins}: take fewer, bins='auto', or NeuralRatioTAMM, "
-            "which needs none."
+            f"that is {binning.n_bins}: take fewer, bins='auto', or ScoreTAMM or "
+            "NeuralRatioTAMM, which need no grid."
         )
     return binning
 

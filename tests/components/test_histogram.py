@@ -382,3 +382,9 @@ def test_histograms_are_refused():
         target_from_histograms([one, _Plain([0, 0], [0, 1, 3])], binning)
     with pytest.raises(InvalidInputError, match="histogram 0 has other edges"):
         target_from_histograms([other], binning)
+
+
+def test_more_features_than_an_array_has_axes_are_refused():
+    X = np.random.default_rng(0).normal(size=(100, 64))
+    with pytest.raises(InvalidInputError, match="at most 31 features to be binned"):
+        make_binning(X, bins=1)
