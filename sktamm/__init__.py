@@ -4,12 +4,19 @@ Template-adapted mixture models (arXiv:2604.02219) as scikit-learn estimators.
 """
 
 from sktamm.results import FractionResult
-from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor, infer
+from sktamm.tamm import (
+    BinnedTopicTAMM,
+    NeuralRatioTAMM,
+    ScoreTAMM,
+    TAMMRegressor,
+    infer,
+)
 
 __all__ = [
     "BinnedTopicTAMM",
     "FractionResult",
     "NeuralRatioTAMM",
+    "ScoreTAMM",
     "TAMMRegressor",
     "__version__",
     "infer",

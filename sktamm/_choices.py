@@ -12,6 +12,7 @@ from sktamm._numerics import FloatArray
 from sktamm.components import (
     RatioComponents,
     RatioTopicComponents,
+    ScoreComponents,
     TemplateComponents,
     TopicComponents,
 )
@@ -41,6 +42,7 @@ _CHOICES: Mapping[str, Mapping[str, Any]] = {
         "topics": TopicComponents,
         "ratios": RatioComponents,
         "ratio_topics": RatioTopicComponents,
+        "score": ScoreComponents,
     },
     "form": {"linear": LinearForm, "exponential": ExponentialForm},
     "prior": {

@@ -12,10 +12,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._choices import choose
 from sktamm._regressor import TAMMRegressor
+from sktamm._score_tamm import ScoreTAMM
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.results import FractionResult
 
-__all__ = ["BinnedTopicTAMM", "NeuralRatioTAMM", "TAMMRegressor", "infer"]
+__all__ = [
+    "BinnedTopicTAMM",
+    "NeuralRatioTAMM",
+    "ScoreTAMM",
+    "TAMMRegressor",
+    "infer",
+]
 
 _UNBINNED = {"raw": "ratios", "topics": "ratio_topics"}
 

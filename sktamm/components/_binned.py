@@ -29,7 +29,7 @@ from sktamm.components._histogram import (
     effective_events,
     template_probabilities,
 )
-from sktamm.components._simulated import bin_simulations
+from sktamm.components._simulated import Beyond, bin_simulations
 from sktamm.components._smoothing import smooth_templates
 from sktamm.components._support import leaves_support, share_beyond
 from sktamm.components._topics import TopicModel, topic_relative_variance
@@ -130,9 +130,7 @@ class TemplateComponents(BaseEstimator):
         self.beyond_ = 0.0
         self._crowded: tuple[tuple[int, int], ...] = ()
         if isinstance(events, SimulatedEvents):
-            events, beyond = bin_simulations(
-                events, self.bins, self.strategy, self.range, self.flow
-            )
+            events, beyond = self._binned(events)
             self.beyond_, self._crowded = beyond.share, beyond.crowded
         self.binning_ = events.binning
         self.rows_, filled = filled_bins(events)
@@ -153,6 +151,9 @@ class TemplateComponents(BaseEstimator):
         self._fit_components(probability, variance)
         self._fit_basis()
         return self
+
+    def _binned(self, events: SimulatedEvents) -> tuple[HistogramTemplates, Beyond]:
+        return bin_simulations(events, self.bins, self.strategy, self.range, self.flow)
 
     def _fit_components(self, probability: FloatArray, variance: FloatArray) -> None:
         self.component_probability_ = probability

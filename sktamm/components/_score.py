@@ -1,0 +1,203 @@
+"""Templates of a learned score: rows are bins of the log odds of the classes.
+
+The bins have equal widths in the log odds, between quantiles of the classes that weigh
+all simulations alike: they keep what events of either class know of kappa. Quantiles of
+the pooled sample would put the few per cent of signal into one bin.
+"""
+
+import builtins
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.base import ComponentTable
+from sktamm.components._binned import TemplateComponents
+from sktamm.components._binning import Flow
+from sktamm.components._histogram import HistogramTemplates
+from sktamm.components._learned_score import LearnedScore
+from sktamm.components._simulated import Beyond, bin_simulations
+from sktamm.events import SimulatedEvents, TargetEvents
+from sktamm.exceptions import InvalidInputError
+from sktamm.results import AdaptedTemplates
+
+__all__ = ["ScoreComponents"]
+
+_BINS = 15
+_TAIL = 0.001
+
+
+class ScoreComponents(TemplateComponents):
+    """Every simulation, binned in a learned score, is a component.
+
+    Parameters
+    ----------
+    classifier : {"lightgbm", "mlp", "logistic"} or classifier, default="lightgbm"
+        What learns the classes; see `LearnedScore`.
+    n_scores : int, default=1
+        Number of scores for two classes.
+    cv : int, default=5
+        Number of cross-fitted classifiers.
+    bins : "auto", int, sequence of int or sequence of arrays, default="auto"
+        Bins of every score, or the edges; "auto" is 15 for one score, fewer for more.
+    range : sequence of pairs or None, default=None
+        Lower and upper end of every score; None takes them from the simulations.
+    flow : {"clip", "bins", "drop", "refuse"}, default="clip"
+        What happens to events beyond the edges; see `Binning`.
+    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
+        Smooth functions of the bins for the function-space prior.
+    smooth : bool, default=True
+        Remove the noise of finite simulations from the templates.
+    template_errors : bool, default=True
+        Let the statistical errors of the templates discount the data.
+    n_jobs : int, default=None
+        Threads that share the classifiers.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the classifiers.
+
+    Attributes
+    ----------
+    score_ : LearnedScore
+        Fitted score.
+    templates_ : HistogramTemplates
+        Contents of the bins of every simulation.
+    binning_ : Binning
+        Bins.
+
+    Examples
+    --------
+    >>> from sktamm import TAMMRegressor
+    >>> from sktamm.components import ScoreComponents
+    >>> TAMMRegressor(ScoreComponents(n_scores=2)).get_params()["components__cv"]
+    5
+    """
+
+    def __init__(
+        self,
+        classifier: Any = "lightgbm",
+        n_scores: int = 1,
+        cv: int = 5,
+        bins: Any = "auto",
+        range: Sequence[tuple[float, float] | None] | None = None,
+        flow: Flow = "clip",
+        basis: Any = "polynomial",
+        smooth: bool = True,
+        template_errors: bool = True,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+    ):
+        super().__init__(bins, "uniform", range, flow, basis, smooth, template_errors)
+        self.classifier = classifier
+        self.n_scores = n_scores
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, events: SimulatedEvents | HistogramTemplates) -> Self:
+        """Learn the score, bin the simulations in it and find the components.
+
+        Parameters
+        ----------
+        events : SimulatedEvents
+            Labelled events; histograms are refused.
+
+        Returns
+        -------
+        self : ScoreComponents
+            Fitted component model.
+        """
+        if not isinstance(events, SimulatedEvents):
+            raise InvalidInputError("X must hold events for a learned score.")
+        score = LearnedScore(
+            self.classifier,
+            self.n_scores,
+            cv=self.cv,
+            n_jobs=self.n_jobs,
+            random_state=self.random_state,
+        )
+        self.score_ = score.fit_events(events)
+        names = tuple(self.score_.get_feature_names_out())
+        scored = replace(events, X=self.score_.transform(events.X), feature_names=names)
+        return super().fit(scored)
+
+    def _binned(self, events: SimulatedEvents) -> tuple[HistogramTemplates, Beyond]:
+        bins = self.bins
+        if isinstance(bins, str) and bins == "auto":
+            bins = max(3, round(_BINS ** (1.0 / events.X.shape[1])))
+        ends = self.range
+        if ends is None:
+            ends = [_ends(column, events) for column in events.X.T]
+        return bin_simulations(events, bins, "uniform", ends, self.flow)
+
+    def rows(self, X: FloatArray) -> NDArray[np.intp]:
+        """Row of the table (filled bin) of every event, -1 for events left out.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_events, n_features)
+            Finite features.
+
+        Returns
+        -------
+        index : ndarray of int, shape (n_events,)
+            Number of the row.
+        """
+        return super().rows(self.score_.transform(X))
+
+    def table(self, target: Any) -> ComponentTable:
+        """Contents of the bins of the score and the templates as log ratios.
+
+        Parameters
+        ----------
+        target : TargetEvents
+            Unlabelled events; histograms are refused.
+
+        Returns
+        -------
+        table : ComponentTable
+            The waist of the hourglass.
+        """
+        if not isinstance(target, TargetEvents):
+            raise InvalidInputError("X must hold events for a learned score.")
+        return super().table(replace(target, X=self.score_.transform(target.X)))
+
+    def adapted(
+        self,
+        table: ComponentTable,
+        density: Callable[[], FloatArray],
+        names: tuple[str, ...],
+    ) -> AdaptedTemplates:
+        """Templates before and after the data adapted them, for a result.
+
+        Parameters
+        ----------
+        table : ComponentTable
+            Table that was fitted.
+        density : callable
+            Gives the adapted densities relative to the reference.
+        names : tuple of str
+            Names of the features; the bins are named by the scores.
+
+        Returns
+        -------
+        templates : AdaptedTemplates
+            Probabilities of the bins.
+        """
+        own = tuple(str(name) for name in self.score_.get_feature_names_out())
+        return super().adapted(table, density, own)
+
+
+def _ends(score: FloatArray, events: SimulatedEvents) -> tuple[float, float]:
+    """Outermost quantiles of the classes, every simulation weighing the same."""
+    low, high = [], []
+    for c in builtins.range(events.classes.size):
+        ends = [
+            np.quantile(score[events.source == s], [_TAIL, 1.0 - _TAIL])
+            for s in np.flatnonzero(events.source_class == c)
+        ]
+        low.append(np.mean(ends, axis=0)[0])
+        high.append(np.mean(ends, axis=0)[1])
+    return float(min(low)), float(max(high))

@@ -1,0 +1,205 @@
+"""Studies on data that nobody here made: images, cells, ttbar histograms, showers.
+
+`CYTOMETRY` and `TTBAR` are read from the folder that ``SKTAMM_DATA`` names; without
+them their studies are left out.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import hist
+import numpy as np
+from cases import KAPPAS, Case, Study
+from scipy import ndimage
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+
+DATA = Path(os.environ.get("SKTAMM_DATA", Path(__file__).parents[4] / "shared/data"))
+SIMULATIONS = 6
+
+# Location, scale and shape of the depths of shower maxima at 10^18.5 eV for proton,
+# helium, nitrogen and iron: De Domenico et al., arXiv:1305.2331.
+SHOWERS = {
+    "QGSJetII": [(733.411, 36.838, 0.767), (716.075, 43.993, 1.601),
+                 (695.898, 42.985, 2.244), (668.581, 33.596, 2.833)],
+    "QGSJetII-04": [(732.622, 35.067, 0.643), (714.671, 47.150, 1.588),
+                    (693.289, 48.069, 2.392), (663.918, 38.021, 3.224)],
+    "Sibyll2.1": [(740.414, 32.673, 0.679), (716.920, 33.281, 1.049),
+                  (692.394, 31.702, 1.418), (661.610, 27.598, 1.866)],
+    "EPOS1.99": [(748.956, 28.895, 0.534), (729.410, 36.891, 1.325),
+                 (705.303, 37.401, 2.179), (671.498, 30.533, 3.277)],
+    "EPOS-LHC": [(746.590, 29.355, 0.543), (732.394, 42.604, 1.598),
+                 (711.166, 43.901, 2.749), (678.379, 33.524, 4.243)],
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------- images
+def _distorted(images, settings, n, rng):
+    """Copies of images, turned, moved, blurred and noisy, about a simulation's own."""
+    turn, zoom, blur, contrast = settings
+    out = np.empty((n, 64))
+    for i, image in enumerate(images[rng.integers(0, len(images), n)]):
+        angle = np.deg2rad(turn + 5.0 * rng.normal())
+        size = zoom * np.exp(0.03 * rng.normal())
+        cos, sin = np.cos(angle) / size, np.sin(angle) / size
+        matrix = np.array([[cos, -sin], [sin, cos]])
+        shift = 3.5 - matrix @ (3.5 + 0.3 * rng.normal(size=2))
+        moved = ndimage.affine_transform(image, matrix, shift, order=1)
+        out[i] = ndimage.gaussian_filter(moved, blur).ravel()
+    return contrast * out + 0.5 * rng.normal(size=out.shape)
+
+
+def _images(signal, others, reduced, distortion):
+    """A digit among others; every simulation and the truth have images of their own."""
+    bunch = load_digits()
+
+    def case(rng, size) -> Case:
+        groups = []
+        for digits in (others, (signal,)):
+            own = np.flatnonzero(np.isin(bunch.target, digits))
+            groups.append(np.array_split(rng.permutation(own), SIMULATIONS + 1))
+        settings = [
+            (
+                8 * distortion * rng.normal(),
+                np.exp(0.06 * distortion * rng.normal()),
+                0.3 + 0.2 * distortion * abs(rng.normal()),
+                np.exp(0.1 * distortion * rng.normal()),
+            )
+            for _ in range(SIMULATIONS + 1)
+        ]
+
+        def draw(c, k, n):
+            return _distorted(bunch.images[groups[c][k]], settings[k], n, rng)
+
+        n = size.simulated
+        sources = [(c, k) for c in (0, 1) for k in range(SIMULATIONS)]
+        X = np.concatenate([draw(c, k, n) for c, k in sources])
+        y, simulation = (np.repeat(v, n) for v in zip(*sources, strict=True))
+        reduce = PCA(6, random_state=0).fit(X).transform if reduced else np.asarray
+        targets = []
+        for kappa in KAPPAS:
+            n_signal = rng.binomial(size.target, kappa)
+            numbers = size.target - n_signal, n_signal
+            parts = [draw(c, SIMULATIONS, m) for c, m in enumerate(numbers)]
+            targets.append((reduce(np.concatenate(parts)), kappa))
+        right = reduce(np.concatenate([draw(c, SIMULATIONS, n) for c in (0, 1)]))
+        return Case(reduce(X), y, simulation, targets, (right, np.repeat([0, 1], n)))
+
+    what = "6 components" if reduced else "64 pixels"
+    rest = ", ".join(map(str, others))
+    name = f"images: {signal} among {rest}, {what}, distortion {distortion:g}"
+    return name, case
+
+
+# ---------------------------------------------------------------------- cytometry
+@cache
+def _cells():
+    with np.load(DATA / "cytometry.npz") as file:
+        X, y, sample = file["X"].astype(float), file["y"], file["sample"]
+        return X, np.asarray(file["classes"])[y], sample
+
+
+def _cytometry(kind):
+    """One sample is the truth, six others are simulations; natural fractions."""
+
+    def case(rng, size, number) -> Case:
+        X, label, sample = _cells()
+        samples = np.unique(sample)
+        truth = samples[number]
+        chosen = rng.choice(samples[samples != truth], SIMULATIONS, replace=False)
+        y = (label == kind).astype(int)
+        rows = np.flatnonzero(np.isin(sample, chosen))
+        own = np.flatnonzero(sample == truth)
+        n = min(size.target, len(own) // 2)
+        targets = []
+        for _ in KAPPAS:
+            part = rng.choice(own, n, replace=False)
+            targets.append((X[part], float(y[part].mean())))
+        right = X[own], y[own]
+        return Case(X[rows], y[rows], sample[rows], targets, right)
+
+    return case
+
+
+# -------------------------------------------------------------------------- ttbar
+def _ttbar(rng, size, number) -> Case:
+    """Public histograms: half of two generators is the truth; all variations known."""
+    region, kappa = (("4j1b", 0.832), ("4j2b", 0.968))[number]
+    with np.load(DATA / "agc_ttbar.npz") as file:
+        names, edges = [str(n) for n in file["name"]], file["edges"]
+        contents = dict(zip(names, file["contents"][:, 1:-1], strict=True))
+
+    def histogram(values):
+        own = hist.Hist(hist.axis.Variable(edges, name="m_bjj", flow=False))
+        own[...] = values
+        return own
+
+    X, y, simulation = [], [], []
+    for c, process in enumerate(("wjets", "ttbar")):
+        for name in names:
+            if name.startswith(f"{region}_{process}"):
+                X.append(histogram(contents[name]))
+                y.append(c)
+                simulation.append(name.removeprefix(f"{region}_{process}_"))
+    data = contents[f"{region}_pseudodata"]
+    targets = [(histogram(data), kappa)]
+    targets += [(histogram(rng.poisson(data)), kappa) for _ in range(2)]
+    return Case(X, y, simulation, targets)
+
+
+# ------------------------------------------------------------------------ showers
+def _showers(rng, size, number) -> Case:
+    """Proton fraction among four masses; one of five hadronic models is the truth."""
+    models = list(SHOWERS)
+    truth = models.pop(number)
+
+    def draw(mass, model, n):
+        mu, sigma, shape = SHOWERS[model][mass]
+        return mu - sigma * np.log(rng.gamma(shape, 1.0 / shape, n))
+
+    n = size.simulated
+    # The last class is the one whose fraction is asked for.
+    masses = (3, 2, 1, 0)
+    sources = [(c, k) for c in range(4) for k in range(len(models))]
+    X = np.concatenate([draw(masses[c], models[k], n) for c, k in sources])
+    y, simulation = (np.repeat(v, n) for v in zip(*sources, strict=True))
+    targets = []
+    for fractions in ([0.1, 0.4, 0.3, 0.2], [0.0, 0.2, 0.3, 0.5], [0.3, 0.5, 0.1, 0.1]):
+        numbers = rng.multinomial(size.target, fractions)
+        depths = [draw(masses[c], truth, m) for c, m in enumerate(numbers)]
+        targets.append((np.concatenate(depths)[:, None], fractions[-1]))
+    right = np.concatenate([draw(mass, truth, n) for mass in masses])[:, None]
+    return Case(X[:, None], y, simulation, targets, (right, np.repeat(range(4), n)))
+
+
+def studies() -> list[Study]:
+    """Those whose data are there."""
+    out = []
+    for signal, others, reduced, distortion, sealed in (
+        (3, (5, 8, 9), True, 1.0, False),
+        (3, (5, 8, 9), False, 1.0, False),
+        (0, (6, 8, 9), True, 0.3, False),
+        (7, (1, 4, 9), True, 1.0, True),
+        (2, (1, 3, 7), False, 0.5, True),
+    ):
+        name, case = _images(signal, others, reduced, distortion)
+        out.append(Study(name, case, 6 if reduced else 64, sealed))
+    if (DATA / "cytometry.npz").exists():
+        for kind, sealed in (
+            ("Monocytes", False),
+            ("CD4+CD8-", False),
+            ("CD8+CD4-", True),
+            ("B", True),
+        ):
+            own = _cytometry(kind)
+            out.append(
+                Study(f"cytometry: {kind}", own, 10, sealed, n_sets=10, numbered=True)
+            )
+    if (DATA / "agc_ttbar.npz").exists():
+        out.append(Study("ttbar histograms", _ttbar, 0, n_sets=2, numbered=True))
+    showers = Study("air showers, 4 masses", _showers, 1, True, 5, numbered=True)
+    return [*out, showers]
+
+
+STUDIES = studies()

@@ -1,0 +1,85 @@
+"""Columns of the zoo's table, with errors from resampling sets."""
+
+import numpy as np
+
+COLUMNS = [
+    "row",
+    "sets",
+    "cov 68.3",
+    "worst tenth",
+    "cov 95.5",
+    "worst tenth",
+    "bias",
+    "RMSE",
+    "half-width",
+    "IS 68",
+    "HiggsML",
+    "flagged",
+    "not converged",
+    "s",
+]
+HEADER = "| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|"
+LEVELS = (0.683, 0.955)
+WORST = 0.1
+
+
+def row_of(name, found):
+    """One line of the table from the answers of all sets."""
+    truth = np.array([f["truth"] for f in found])
+    kappa = np.array([f["kappa"] for f in found])
+    low, high = np.moveaxis(np.array([f["interval"] for f in found]), 2, 0)
+    covered = (low <= truth[..., None]) & (truth[..., None] <= high)
+    flags = [flags for f in found for flags in f["flags"]]
+    cells = [name, str(len(found))]
+    for level in (0, 1):
+        share = covered[..., level].mean(axis=1)
+        cells.append(f"{share.mean():.2f} +- {error_of(share):.2f}")
+        cells.append(f"{worst(share):.2f}")
+    shift = kappa - truth
+    width = (high - low)[..., 0]
+    score = interval_scores(truth, low[..., 0], high[..., 0])
+    cells += [
+        f"{shift.mean():+.4f}",
+        f"{np.sqrt((shift**2).mean()):.4f}",
+        f"{0.5 * width.mean():.4f}",
+        f"{score.mean():.4f} +- {error_of(score.mean(axis=1)):.4f}",
+        f"{higgsml(covered[..., 0].mean(), width.mean(), truth.size):.2f}",
+        f"{np.mean([bool(own) for own in flags]):.2f}",
+        f"{np.mean([bad(own) for own in flags]):.2f}",
+        f"{np.mean([f['seconds'] for f in found]):.1f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def error_of(values):
+    """Standard error of the mean over sets."""
+    return np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+
+
+def worst(share):
+    """Mean coverage of the tenth of the sets that is covered least."""
+    number = max(1, round(WORST * len(share)))
+    return np.sort(share)[:number].mean()
+
+
+def interval_scores(truth, low, high, level=LEVELS[0]):
+    """Width and the fine for a miss (Gneiting and Raftery 2007)."""
+    fine = 2.0 / (1.0 - level)
+    below, above = np.maximum(low - truth, 0.0), np.maximum(truth - high, 0.0)
+    return high - low + fine * (below + above)
+
+
+def higgsml(coverage, width, number):
+    """Score of the FAIR Universe challenge, arXiv:2410.02867; higher is better."""
+    z = (coverage - LEVELS[0]) / np.sqrt(LEVELS[0] * (1.0 - LEVELS[0]) / number)
+    penalty = 1.0
+    if z < -2.0:
+        penalty = 1.0 + (z + 2.0) ** 4
+    elif z > 2.0:
+        penalty = 1.0 + (z - 2.0) ** 3
+    return -np.log((width + 0.01) * penalty)
+
+
+def bad(flags):
+    """Whether a fit did not converge or failed."""
+    return any("not_converged" in f or "failed" in f for f in flags)
