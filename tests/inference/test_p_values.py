@@ -98,7 +98,7 @@ def _weighted(kind, seed, n):
 
 
 @pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
-@pytest.mark.parametrize(("kind", "n"), [("random", 300), ("prescaled", 4000)])
+@pytest.mark.parametrize(("kind", "n"), [("random", 300), ("prescaled", 10_000)])
 def test_the_p_value_of_weighted_rows_is_uniform(kind, n):
     """Few events do not tell their variance, nor do those of other regions."""
     p = [_weighted(kind, seed, n) for seed in range(40)]
