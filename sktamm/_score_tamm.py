@@ -4,6 +4,8 @@ from typing import Any
 
 from sktamm._choices import choose
 from sktamm._regressor import TAMMRegressor
+from sktamm.components._histogram import is_histogram
+from sktamm.exceptions import InvalidInputError
 
 __all__ = ["ScoreTAMM"]
 
@@ -104,6 +106,11 @@ class ScoreTAMM(TAMMRegressor):
         self.bins = bins
         self.basis = basis
         self.smooth = smooth
+
+    def _read(self, X: Any, dataset: Any, sample_weight: Any) -> Any:
+        if is_histogram(X):
+            raise InvalidInputError("X must hold events for a learned score.")
+        return super()._read(X, dataset, sample_weight)
 
     def _make_components(self) -> Any:
         components = choose("components", "score")

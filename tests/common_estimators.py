@@ -1,6 +1,6 @@
 """The list of estimators that all rings of checks share."""
 
-from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor
+from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, TAMMRegressor
 from sktamm.baselines import (
     FreeTemplates,
     LabelShiftEM,
@@ -44,6 +44,7 @@ ESTIMATORS = {
         inference="frequentist",
         random_state=0,
     ),
+    "score": ScoreTAMM("logistic", cv=2, bins=4, random_state=0),
     "neural": NeuralRatioTAMM("logistic", n_members=2, random_state=0),
     "neural-frequentist": NeuralRatioTAMM(
         "logistic",
@@ -73,7 +74,7 @@ ESTIMATORS = {
 BINNED = {
     name: estimator
     for name, estimator in ESTIMATORS.items()
-    if not name.startswith("neural")
+    if not name.startswith(("neural", "score"))
 }
 
 
@@ -86,6 +87,7 @@ def bins_of(estimator):
 # As a user meets them; scikit-learn's checks set the seed.
 DEFAULTS = {
     "binned-default": BinnedTopicTAMM(),
+    "score-default": ScoreTAMM(),
     "neural-default": NeuralRatioTAMM(),
     "baseline-free-default": FreeTemplates(),
     "baseline-label-shift-default": LabelShiftEM(),

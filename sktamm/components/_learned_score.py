@@ -37,9 +37,9 @@ __all__ = ["LearnedScore"]
 
 # Log odds of probabilities of zero and one.
 _SMALLEST = 1e-12
-# Copies of a row, on average, from which on features are discrete and rows no events:
-# half of all rows of a bootstrap sample are copies.
-_COPIES = 4.0
+# Copies of a row, on average, from which on features are discrete; a bootstrap sample
+# has 1.6 of every row that it holds.
+_COPIES = 3.0
 # Odd constants that mix 64 bits (SplitMix64: Steele, Lea and Flood 2014).
 _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
@@ -184,7 +184,8 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         self._check()
         self.n_features_in_ = events.X.shape[1]
         self.classes_ = events.classes
-        self._discrete = len(events.X) > _COPIES * len(np.unique(events.X, axis=0))
+        number = np.unique(_mixed_bits(events.X)).size
+        self._discrete = len(events.X) >= _COPIES * number
         part = self._parts(events.X)
         label = events.source_class[events.source]
         _check_parts(part, events, self.cv)
@@ -225,8 +226,8 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         values = read_features(X, names)
         if values.shape[1] != self.n_features_in_:
             raise InvalidInputError(
-                f"X must have the {self.n_features_in_} features of fit, got "
-                f"{values.shape[1]}."
+                f"X has {values.shape[1]} features, but {type(self).__name__} is "
+                f"expecting {self.n_features_in_} features as input."
             )
         part = self._parts(values)
         log_p = _by_part(self.estimators_, values, part, self.classes_.size)
@@ -266,10 +267,11 @@ class LearnedScore(TransformerMixin, BaseEstimator):
 
     def _parts(self, X: FloatArray) -> NDArray[np.intp]:
         """Part of every event, from the bits of its features."""
-        part = _mixed_bits(X)
+        row = _mixed_bits(X)
+        part = row % np.uint64(self.cv)
         if self._discrete:
-            part = part + _occurrence(X).astype(np.uint64)
-        return (part % np.uint64(self.cv)).astype(np.intp)
+            part = (part + _occurrence(row)) % np.uint64(self.cv)
+        return part.astype(np.intp)
 
     def _fit_parts(
         self,
@@ -339,25 +341,31 @@ def _check_parts(part: NDArray[np.intp], events: SimulatedEvents, n_parts: int) 
 
 
 def _mixed_bits(X: FloatArray) -> NDArray[np.uint64]:
-    """A number of 64 bits from the features of every event."""
+    """A number of 64 bits from the features of every event, in any order."""
     bits = np.ascontiguousarray(X + 0.0).view(np.uint64)  # + 0.0: no negative zeros
+    step, second, third = (np.uint64(m) for m in _MIX)
     mixed = np.zeros(len(X), dtype=np.uint64)
-    first, second, third = (np.uint64(m) for m in _MIX)
     with np.errstate(over="ignore"):
         for column in bits.T:
-            mixed = (mixed + column) * second + first
-            mixed = (mixed ^ (mixed >> np.uint64(30))) * second
-            mixed = (mixed ^ (mixed >> np.uint64(27))) * third
-            mixed ^= mixed >> np.uint64(31)
-    return mixed
+            mixed += _scrambled(column + step, second, third)
+        return _scrambled(mixed, second, third)
 
 
-def _occurrence(X: FloatArray) -> NDArray[np.intp]:
-    """How many times the row of every event came before."""
-    row = np.unique(X, axis=0, return_inverse=True)[1].ravel()
+def _scrambled(
+    bits: NDArray[np.uint64], second: np.uint64, third: np.uint64
+) -> NDArray[np.uint64]:
+    """The finishing steps of SplitMix64."""
+    bits = (bits ^ (bits >> np.uint64(30))) * second
+    bits = (bits ^ (bits >> np.uint64(27))) * third
+    return np.asarray(bits ^ (bits >> np.uint64(31)))
+
+
+def _occurrence(row: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """How many times every value came before."""
     order = np.argsort(row, kind="stable")
-    first = np.flatnonzero(np.diff(row[order], prepend=-1))
+    ordered = row[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     start = np.repeat(first, np.diff(np.append(first, row.size)))
-    out = np.empty(row.size, dtype=np.intp)
+    out = np.empty(row.size, dtype=np.uint64)
     out[order] = np.arange(row.size) - start
     return out
