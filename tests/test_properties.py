@@ -92,11 +92,17 @@ def draw(case):
     return Sample(X, y, simulation, weights[0], target, weights[1])
 
 
+def bins_for(estimator, bins):
+    """The parameter that sets the bins; four of a score, whose range is learned."""
+    name = bins_of(estimator)
+    if name is None:
+        return {}
+    return {name: 4 if "n_scores" in estimator.get_params() else bins}
+
+
 def measure(estimator, case, sample, edges=(EDGES, EDGES), **choices):
     """Result of one estimator for one sample."""
-    name = bins_of(estimator)
-    if name is not None:
-        choices[name] = 3 if case.automatic else list(edges)
+    choices |= bins_for(estimator, 3 if case.automatic else list(edges))
     if "classifier__max_epochs" in estimator.get_params():
         # Ratios that tell classes apart, from few events.
         choices |= {"classifier__max_epochs": 40, "classifier__learning_rate": 0.05}
@@ -116,6 +122,9 @@ def plain(name, case):
     return measure(ESTIMATORS[name], case, draw(case))
 
 
+LEARNED = ("neural", "score")
+
+
 def same(result, other, rtol):
     """Within a relative tolerance of the numbers, or the same share of the error."""
     scale = rtol * np.nanmax(result.std)
@@ -128,12 +137,12 @@ def same(result, other, rtol):
 def tolerance(name):
     if name == "baseline-free":
         return DESCENT
-    return TRAINED if name.startswith("neural") else RTOL
+    return TRAINED if name.startswith(LEARNED) else RTOL
 
 
 def enough(name, case):
     """More events where ratios are learned: 60 teach a classifier little."""
-    more = 5 if name.startswith("neural") else 1
+    more = 5 if name.startswith(LEARNED) else 1
     return replace(case, n_events=more * case.n_events)
 
 
@@ -143,7 +152,7 @@ def compatible(name, result, other):
     Which events are held out follows from the order of columns and classes, so learned
     ratios are another draw: two errors, of samples that are small for training.
     """
-    if not name.startswith("neural"):
+    if not name.startswith(LEARNED):
         return same(result, other, tolerance(name))
     error = max(result.std[0], other.std[0])
     return np.testing.assert_allclose(other.kappa, result.kappa, atol=2.0 * error)
@@ -217,9 +226,7 @@ def test_a_count_of_two_is_the_same_row_twice(name, case):
         target=np.repeat(sample.target, counts, axis=0),
         target_weight=np.repeat(sample.target_weight, counts),
     )
-    name_of_bins = bins_of(estimator)
-    choices = {} if name_of_bins is None else {name_of_bins: [EDGES, EDGES]}
-    tamm = clone(estimator).set_params(**choices)
+    tamm = clone(estimator).set_params(**bins_for(estimator, [EDGES, EDGES]))
     tamm.fit(
         sample.X, sample.y, simulation=sample.simulation, sample_weight=sample.weight
     )
