@@ -1,5 +1,7 @@
 """Studies with known truth."""
 
+from sktamm.datasets._dihiggs import DiHiggsStudy, make_dihiggs
+from sktamm.datasets._dihiggs_archive import DiHiggsArchive, load_dihiggs
 from sktamm.datasets._gaussian import GaussianStudy, make_gaussian_study
 from sktamm.datasets._gaussian_density import gaussian_log_density
 from sktamm.datasets._gaussian_parameters import (
@@ -22,6 +24,8 @@ from sktamm.datasets._wz_detector import wz_smear
 
 __all__ = [
     "WZ_BENCHMARKS",
+    "DiHiggsArchive",
+    "DiHiggsStudy",
     "GaussianParameters",
     "GaussianStudy",
     "SmeftToy",
@@ -29,6 +33,8 @@ __all__ = [
     "bin_probabilities",
     "draw_gaussian_parameters",
     "gaussian_log_density",
+    "load_dihiggs",
+    "make_dihiggs",
     "make_gaussian_study",
     "make_smeft_toy",
     "make_wz",
