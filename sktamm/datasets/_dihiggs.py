@@ -145,8 +145,8 @@ def make_dihiggs(
     -----
     Signal is a pair of Higgs bosons with a toy spectrum of m_hh above 2 m_h (maximum at
     400 GeV), uniform cos theta*, isotropic decays and the rapidity that gluons give it.
-    Background is two systems of two partons whose masses fall as m^-2 from 75 to
-    190 GeV; resolution and scale bring less than one in a thousand events into the
+    Background is two systems of two partons whose masses fall as m^-2 from 80 to
+    185 GeV; resolution and scale bring less than one in a thousand events into the
     window from beyond, and systems beyond are no part of this background. No matrix
     element, no shower and no radiation are behind either. Partons lose what the nominal
     scale restores, so that the nominal signal peaks at 125 GeV, and are measured with a

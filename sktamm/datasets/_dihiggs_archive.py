@@ -284,7 +284,6 @@ def _read_chunks(content: bytes, name: str) -> Iterator[FloatArray]:
             sep=r"\s+",
             header=None,
             chunksize=_CHUNK,
-            low_memory=False,
             quoting=csv.QUOTE_NONE,
         ) as chunks:
             for chunk in chunks:

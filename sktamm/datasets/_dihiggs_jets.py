@@ -89,15 +89,18 @@ def _select(
     """Features of those events of a batch that pass."""
     pt = partons.pt
     eta = partons.eta(pt)
+    # Directions are exact: what is not central need not be measured.
+    central = np.flatnonzero(are_central(eta))
+    pt, eta = pt[:, central], eta[:, central]
     seen = measure(pt, eta, scale, rng)
-    kept = np.flatnonzero(accepted(seen, eta))
-    response = seen[:, kept] / pt[:, kept]
+    hard = np.flatnonzero(are_hard(seen))
+    kept, response = central[hard], seen[:, hard] / pt[:, hard]
     momentum = partons.momentum[:, :, kept] * response
     choice, masses = best_pairing(
         pair_masses(partons.energy[:, kept] * response, momentum)
     )
     inside = np.flatnonzero(((masses >= WINDOW[0]) & (masses <= WINDOW[1])).all(axis=0))
-    momentum, jets_eta = momentum[:, :, inside], eta[:, kept[inside]]
+    momentum, jets_eta = momentum[:, :, inside], eta[:, hard[inside]]
     pairs, masses = order_pairs(momentum, choice[inside], masses[:, inside])
     return (features(momentum, jets_eta, pairs, masses) if full else masses).T
 
@@ -124,9 +127,14 @@ def lose_energy(pt: FloatArray, eta: FloatArray) -> FloatArray:
     return pt**2 / (half + np.sqrt(half**2 + pt**2))
 
 
-def accepted(pt: FloatArray, eta: FloatArray) -> NDArray[np.bool_]:
-    """Events (n,) all of whose jets (4, n) are seen."""
-    return np.all((pt > MIN_PT) & (abs(eta) < MAX_ETA), axis=0)
+def are_central(eta: FloatArray) -> NDArray[np.bool_]:
+    """Events (n,) all of whose jets (4, n) are within reach of the detector."""
+    return np.all(abs(eta) < MAX_ETA, axis=0)
+
+
+def are_hard(pt: FloatArray) -> NDArray[np.bool_]:
+    """Events (n,) all of whose jets (4, n) are measured to be hard enough."""
+    return np.all(pt > MIN_PT, axis=0)
 
 
 def pair_masses(energy: FloatArray, momentum: FloatArray) -> FloatArray:

@@ -37,12 +37,12 @@ HIGGS_MASS = 125.0  # GeV
 # By hand: maximum of m_hh at 400 GeV and a mean of 475 GeV, as at leading order.
 _SIGNAL_SHAPE, _SIGNAL_SCALE = 3.0, 75.0
 # Wide enough that resolution and scale bring nothing into the window from beyond:
-# tests/datasets/test_dihiggs.py counts the events near the ends.
-BACKGROUND_MASSES = (75.0, 190.0)
+# tests/datasets/test_dihiggs.py counts them.
+BACKGROUND_MASSES = (80.0, 185.0)
 # Burr distribution of x = m / (m_1 + m_2) - 1, density x^(c-1) (1 + x^c)^(-k-1): rises
 # as x^.5 and falls as x^-5.
 _TURN_ON, _TAIL = 1.5, 8 / 3
-# Ends below the energy of the collision: (1 + 30) * 2 * 190 GeV = 11.8 TeV.
+# Ends below the energy of the collision: (1 + 30) * 2 * 185 GeV = 11.5 TeV.
 _LAST_EXCESS = 30.0
 # Of the systems, in their common rest frame; by hand, to have more forward pairs.
 _LAST_RAPIDITY = 1.5

@@ -252,3 +252,12 @@ def test_damaged_archive(tmp_path, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InvalidInputError, match=r"must be a tar\.gz archive; it"):
         load_dihiggs(tmp_path, N)
+
+
+def test_a_bad_line_far_down_is_named_without_a_warning(tmp_path):
+    write_nominal(tmp_path)
+    write_plain(tmp_path)
+    # Longer than what pandas guesses types from.
+    (tmp_path / NOMINAL[0]).write_text("120 130\n" * 150_000 + "120 x\n")
+    with pytest.raises(InvalidInputError, match="line 150001 has 'x'"):
+        load_dihiggs(tmp_path, 1)
