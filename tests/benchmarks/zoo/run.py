@@ -16,6 +16,7 @@ import os
 import sys
 from pathlib import Path
 
+import dihiggs
 import gaussians
 import measured
 import numpy as np
@@ -25,7 +26,12 @@ from cases import FULL, SMALL
 from joblib import Parallel, delayed
 from measures import HEADER, row_of
 
-STUDIES = [*gaussians.STUDIES, *toys.STUDIES, *measured.STUDIES]
+STUDIES = [
+    *gaussians.STUDIES,
+    *toys.STUDIES,
+    *dihiggs.STUDIES,
+    *measured.STUDIES,
+]
 EVERY = [rows.ORACLE, rows.RIGHT, rows.NOTHING, *rows.ROWS]
 
 
