@@ -3,7 +3,7 @@
 A fit that failed, NaN in its estimate or its interval, counts as a miss and enters
 neither bias nor pulls nor widths. Its interval score is that of the interval that says
 nothing, [0, 1] for a fraction; a parameter without a range has no such interval, and
-failed fits are left out of its score.
+failed fits are left out of its score. The HiggsML score takes its width likewise.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,14 @@ from sktamm.exceptions import InvalidInputError
 
 __all__ = [
     "FRACTIONS",
+    "ONE_SIGMA",
     "check_different",
     "clopper_pearson",
     "coverage_p_value",
     "covers",
+    "higgsml",
     "interval_scores",
+    "one_sigma",
     "pulls",
     "summarise",
     "wilson",
@@ -31,6 +34,12 @@ Range = tuple[float, float]
 
 # What is known of a fraction before any measurement.
 FRACTIONS: Range = (0.0, 1.0)
+
+# Level of the HiggsML challenge; what is called one sigma, 0.68 or 0.683, is near it.
+ONE_SIGMA = 0.6827
+_NEAR = 0.003
+# Width that the challenge adds (arXiv:2410.02867): vanishing intervals win nothing.
+_EPS = 0.01
 
 
 def check_different(levels: FloatArray) -> None:
@@ -61,6 +70,37 @@ def interval_scores(
     ends = (np.nan, np.nan) if vacuous is None else vacuous
     nothing = interval_score(truth, *ends, level)
     return np.where(np.isfinite(scores), scores, nothing)
+
+
+def one_sigma(levels: Sequence[float]) -> int | None:
+    """Index of the level that is called one sigma, the nearest; None without any."""
+    away = np.abs(np.asarray(levels, dtype=float) - ONE_SIGMA)
+    return int(away.argmin()) if away.min() <= _NEAR else None
+
+
+def higgsml(
+    truth: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    level: float = ONE_SIGMA,
+    eps: float = _EPS,
+    vacuous: Range | None = FRACTIONS,
+) -> float:
+    """HiggsML score -ln[(w + eps) f(c)]; failed fits are misses as wide as vacuous."""
+    lower, upper = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
+    width = np.abs(upper - lower)
+    nothing = np.nan if vacuous is None else vacuous[1] - vacuous[0]
+    mean_width = _mean(np.where(np.isfinite(width), width, nothing))
+    covered = np.isfinite(width) & covers(truth, lower, upper)
+    return float(-np.log((mean_width + eps) * _fine(covered, level)))
+
+
+def _fine(covered: NDArray[np.bool_], level: float) -> float:
+    """Factor f of the HiggsML score: 1 within two binomial errors of the level."""
+    sigma = np.sqrt(level * (1.0 - level) / covered.size)
+    z = (covered.mean() - level) / sigma
+    # Counted from the ends of the band, so that f has no step there.
+    return float(1.0 + max(-2.0 - z, 0.0) ** 4 + max(z - 2.0, 0.0) ** 3)
 
 
 def pulls(truth: ArrayLike, kappa: ArrayLike, std: ArrayLike) -> FloatArray:
@@ -154,7 +194,8 @@ def summarise(
     measures : dict of str to float
         "interval_score" (mean over the levels), "bias", "rmse", "pull_mean",
         "pull_std", "failed" (share of the fits), and for every level, with its value
-        appended, "interval_score_0.683", "coverage_0.683", "mean_width_0.683".
+        appended, "interval_score_0.683", "coverage_0.683", "mean_width_0.683";
+        "higgsml" where one of the levels is called one sigma.
     """
     truth, kappa, std = (np.asarray(v, dtype=float) for v in (truth, kappa, std))
     interval = np.asarray(interval, dtype=float)
@@ -170,6 +211,10 @@ def summarise(
         measures[f"interval_score_{level:g}"] = scores[-1]
         measures[f"coverage_{level:g}"] = float(covers(truth, lower, upper).mean())
         measures[f"mean_width_{level:g}"] = _mean(upper - lower)
+    sigma = one_sigma(levels)
+    if sigma is not None:
+        ends = interval[:, 0, sigma], interval[:, 1, sigma]
+        measures["higgsml"] = higgsml(truth, *ends, levels[sigma], vacuous=vacuous)
     return {
         "interval_score": float(np.mean(scores)),
         **measures,

@@ -25,6 +25,7 @@ LAYERS = {
     "_suspects": 0,
     "_validation": 0,
     "exceptions": 0,
+    "metrics": 0,
     "results": 0,
     "base": 1,
     "events": 1,

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from sktamm._metrics import FRACTIONS, covers, pulls, summarise
 from sktamm.coverage._errors import coverage_error
 from sktamm.coverage._files import import_pyarrow, write_atomically
+from sktamm.coverage._sets import check_quantiles, distribution, worst_tenth
+from sktamm.coverage._summary import describe
 from sktamm.exceptions import CheckpointError, InvalidInputError
 
 __all__ = ["CoverageResult"]
@@ -108,8 +110,7 @@ class CoverageResult:
     @property
     def failed(self) -> NDArray[np.bool_]:
         """Whether the fit of every experiment failed: it has a reason, or no number."""
-        known = np.isfinite(self.kappa) & np.isfinite(self.interval).all(axis=(1, 2))
-        return (self.failure != "") | ~known
+        return self._lost(np.arange(self.truth.size))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per experiment.
@@ -162,10 +163,12 @@ class CoverageResult:
             Columns ``n``, ``n_failed``, ``n_groups``; for every level
             ``coverage_0.683`` with ``coverage_lower_0.683`` and
             ``coverage_upper_0.683``, ``p_value_0.683`` (two-sided, against the level),
+            ``worst_tenth_0.683`` (mean coverage of the worst tenth of the groups),
             ``mean_width_0.683`` and ``interval_score_0.683``; ``interval_score`` (their
-            mean), ``bias``, ``rmse``, ``pull_mean`` and ``pull_std``. A failed fit is a
-            miss and scores like [0, 1]; if any truth of the study lies outside [0, 1],
-            interval scores leave failed fits out.
+            mean), ``higgsml`` (`sktamm.metrics.higgsml_score` at the level from 0.68 to
+            0.685, if there is one), ``bias``, ``rmse``, ``pull_mean`` and ``pull_std``.
+            A failed fit is a miss and scores like [0, 1]; if any truth of the study
+            lies outside [0, 1], scores leave failed fits out.
 
         Raises
         ------
@@ -181,6 +184,55 @@ class CoverageResult:
         ]
         table = pd.DataFrame(rows)
         return table.set_index(list(by)) if by else table
+
+    def coverage_quantiles(
+        self,
+        by: str | Sequence[str] = (),
+        *,
+        quantiles: float | Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9),
+    ) -> pd.DataFrame:
+        """Distribution of the coverage over groups, one of which is one set.
+
+        A mean over sets of simulations can be nominal while some sets miss nearly
+        always; ``table(by="group")`` lists them.
+
+        Parameters
+        ----------
+        by : str or sequence of str, default=()
+            What makes a cell, out of truth, size and strength; by default all
+            experiments are one.
+        quantiles : float or sequence of float
+            Which quantiles, from 0 (the worst group) to 1.
+
+        Returns
+        -------
+        table : pandas.DataFrame, one row per cell and level
+            Columns ``n_groups``, ``mean`` (groups weigh the same), ``worst_tenth``
+            (mean of the worst tenth of the groups, of one at least),
+            ``exact_worst_tenth`` (the one to expect of exact intervals of independent
+            experiments: groups of few scatter by chance) and a column for each
+            quantile, ``q0.5``.
+
+        Raises
+        ------
+        InvalidInputError
+            If an argument is unknown.
+        """
+        by = (by,) if isinstance(by, str) else tuple(by)
+        _check_by(by, BY[:-1])
+        chosen = check_quantiles(quantiles)
+        rows = [
+            {
+                **cell,
+                "level": float(level),
+                **distribution(
+                    self._covered(rows, i), self.group[rows], float(level), chosen
+                ),
+            }
+            for cell, rows in self._cells(by)
+            for i, level in enumerate(self.levels)
+        ]
+        return pd.DataFrame(rows).set_index([*by, "level"])
 
     def merge(self, *others: "CoverageResult") -> "CoverageResult":
         """Join the experiments of several studies.
@@ -295,23 +347,7 @@ class CoverageResult:
 
     def summary(self) -> str:
         """Readable account: what was studied, coverage by level, failures, flags."""
-        lines = [", ".join(f"{k}: {v}" for k, v in self.settings.items())]
-        row = self.table(by=()).iloc[0]
-        n, n_groups = self.truth.size, int(row.n_groups)
-        lines.append(
-            f"{n} pseudo-experiments, {n_groups} {_plural('group', n_groups)}, "
-            f"{self.seconds.sum():.1f} s of work"
-        )
-        for level in self.levels:
-            lines.append(_coverage_line(row, f"{level:g}"))
-        lines.append(
-            f"bias {row.bias:+.5f}, rmse {row.rmse:.5f}, "
-            f"pull mean {row.pull_mean:+.3f}, pull std {row.pull_std:.3f}"
-        )
-        lines += _counted("failed fits", self.failure[self.failed], n)
-        words = [name for text in self.flags for name in text.split()]
-        lines += _counted("flags", np.array(words, dtype=str), n)
-        return "\n".join(line for line in lines if line)
+        return describe(self)
 
     def plot(self, by: str = "truth", ax: Any = None) -> Any:
         """Draw the coverage with its binomial band; needs matplotlib.
@@ -350,11 +386,7 @@ class CoverageResult:
     def _check_table(
         self, by: tuple[str, ...], errors: str, error_level: float
     ) -> None:
-        unknown = [name for name in by if name not in BY]
-        if unknown or len(set(by)) < len(by):
-            raise InvalidInputError(
-                f"by must hold different ones of {', '.join(BY)}, got {by!r}."
-            )
+        _check_by(by, BY)
         if errors not in ERRORS:
             raise InvalidInputError(
                 f"errors must be one of {', '.join(ERRORS)}, got {errors!r}."
@@ -368,6 +400,17 @@ class CoverageResult:
             raise InvalidInputError(
                 f"error_level must be between 0 and 1, got {error_level!r}."
             )
+
+    def _lost(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether fits failed."""
+        finite = np.isfinite(self.interval[rows]).all(axis=(1, 2))
+        known = np.isfinite(self.kappa[rows]) & finite
+        return (self.failure[rows] != "") | ~known
+
+    def _covered(self, rows: NDArray[np.intp], i: int) -> NDArray[np.bool_]:
+        """Whether intervals of the i-th level hold their truth; failed fits do not."""
+        lower, upper = self.interval[rows, 0, i], self.interval[rows, 1, i]
+        return ~self._lost(rows) & covers(self.truth[rows], lower, upper)
 
     def _cells(
         self, by: tuple[str, ...]
@@ -385,7 +428,7 @@ class CoverageResult:
     def _measures(
         self, rows: NDArray[np.intp], method: str, error_level: float
     ) -> dict[str, float]:
-        good = ~self.failed[rows]
+        good = ~self._lost(rows)
         truth, interval = self.truth[rows], self.interval[rows]
         kappa = np.where(good, self.kappa[rows], np.nan)
         measures = summarise(
@@ -398,7 +441,7 @@ class CoverageResult:
             "n_groups": np.unique(self.group[rows]).size,
         }
         for i, level in enumerate(self.levels):
-            covered = good & covers(truth, interval[:, 0, i], interval[:, 1, i])
+            covered = self._covered(rows, i)
             error = coverage_error(
                 covered, self.group[rows], float(level), method, error_level
             )
@@ -406,6 +449,7 @@ class CoverageResult:
             cell[f"coverage_lower_{level:g}"] = error.lower
             cell[f"coverage_upper_{level:g}"] = error.upper
             cell[f"p_value_{level:g}"] = error.p_value
+            cell[f"worst_tenth_{level:g}"] = worst_tenth(covered, self.group[rows])
             for name in (f"mean_width_{level:g}", f"interval_score_{level:g}"):
                 cell[name] = measures.pop(name)
         return {**cell, **measures}
@@ -428,6 +472,13 @@ _ROWS = (
 )
 
 
+def _check_by(by: tuple[str, ...], allowed: Sequence[str]) -> None:
+    if not set(by) <= set(allowed) or len(set(by)) < len(by):
+        raise InvalidInputError(
+            f"by must hold different ones of {', '.join(allowed)}, got {by!r}."
+        )
+
+
 def _check_distinct(columns: Mapping[str, NDArray]) -> None:
     names = ["group", "seed", "experiment"]
     frame = pd.DataFrame({name: columns[name] for name in names})
@@ -440,28 +491,3 @@ def _check_distinct(columns: Mapping[str, NDArray]) -> None:
             f"and group {group!r}: repeat a study with another random_state, and name "
             "the sets of simulations by group."
         )
-
-
-def _coverage_line(row: pd.Series, level: str) -> str:
-    lower, upper = row[f"coverage_lower_{level}"], row[f"coverage_upper_{level}"]
-    return (
-        f"level {level}: coverage {row[f'coverage_{level}']:.4f} "
-        f"[{lower:.4f}, {upper:.4f}], "
-        f"p-value {row[f'p_value_{level}']:.3g}, "
-        f"mean width {row[f'mean_width_{level}']:.5f}, "
-        f"interval score {row[f'interval_score_{level}']:.5f}"
-    )
-
-
-def _counted(name: str, words: NDArray, n: int) -> list[str]:
-    """How often each word occurs, most frequent first."""
-    if not words.size:
-        return [f"{name}: none"]
-    counts = pd.Series(words).value_counts()
-    lines = [f"  {count} x {word}" for word, count in counts.items()]
-    total = f" {len(words)} of {n}" if name == "failed fits" else ""
-    return [f"{name}:{total}", *lines]
-
-
-def _plural(noun: str, n: int) -> str:
-    return noun if n == 1 else f"{noun}s"

@@ -5,6 +5,7 @@ from sktamm.model_selection._scorer import (
     CoverageScorer,
     SingleScorer,
     coverage_error_scorer,
+    higgsml_scorer,
     interval_score_scorer,
     neg_rmse_scorer,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "LeaveSimulationsOut",
     "SingleScorer",
     "coverage_error_scorer",
+    "higgsml_scorer",
     "interval_score_scorer",
     "neg_rmse_scorer",
 ]

@@ -20,7 +20,7 @@ from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_obje
 
 from sktamm._ask import ask, classes_of
 from sktamm._choices import check_levels, seed_sequence
-from sktamm._metrics import check_different, summarise
+from sktamm._metrics import ONE_SIGMA, check_different, summarise
 from sktamm._numerics import FloatArray
 from sktamm._pseudo import LabelledPool, choose_fractions
 from sktamm._validation import read_ids, read_weight
@@ -30,6 +30,7 @@ __all__ = [
     "CoverageScorer",
     "SingleScorer",
     "coverage_error_scorer",
+    "higgsml_scorer",
     "interval_score_scorer",
     "neg_rmse_scorer",
 ]
@@ -37,6 +38,8 @@ __all__ = [
 # Fractions of a typical measurement, where the user names none.
 _ENDS = (0.02, 0.3)
 _FRACTIONS = {"fixed": (0.02, 0.09, 0.3), "grid": _ENDS, "uniform": _ENDS}
+# Why a measure may be missing.
+_NEEDS = {"higgsml": f", which needs {ONE_SIGMA} among the levels"}
 
 
 class _RequestsWeight(BaseEstimator):
@@ -127,6 +130,8 @@ class CoverageScorer(_RequestsWeight):
     ``coverage_0.683``        share of the intervals that hold the truth
     ``coverage_error``        mean of the following over the levels
     ``coverage_error_0.683``  minus the absolute deviation of the coverage
+    ``higgsml``               `sktamm.metrics.higgsml_score` at the level from 0.68 to
+                              0.685, where there is one
     ``mean_width_0.683``      mean width of the intervals
     ``bias``                  mean error of kappa
     ``rmse``, ``neg_rmse``    root of its mean square, and minus that
@@ -135,14 +140,15 @@ class CoverageScorer(_RequestsWeight):
     ``failed``                share of the fits that failed
     ========================  ====================================================
 
-    Higher is better for interval scores, ``coverage_error`` and ``neg_rmse``, which
-    searches can therefore refit by; the others are plain measures. A failed fit counts
-    as a miss and scores like the interval [0, 1].
+    Higher is better for interval scores, ``coverage_error``, ``higgsml`` and
+    ``neg_rmse``, which searches can therefore refit by; the others are plain measures.
+    A failed fit counts as a miss and scores like the interval [0, 1].
 
     A fold that holds out one simulation has one truth, which is covered by nearly all
     of its datasets or nearly none when the error of the simulations dominates. Average
     ``coverage_0.683`` over the folds before comparing it with its level, and choose by
-    the interval score, whose mean over folds means something.
+    the interval score, whose mean over folds means something. ``coverage_error`` and
+    ``higgsml`` judge the coverage of every fold by itself.
 
     Weights decide how often an event is drawn, which must not be negative. Without
     metadata routing scikit-learn hands scorers only the ``sample_weight`` of a search
@@ -259,7 +265,8 @@ class SingleScorer(_RequestsWeight):
     """Scorer of one measure of a `CoverageScorer`, for what takes a single number.
 
     `HalvingGridSearchCV` is such; ``interval_score_scorer``, ``coverage_error_scorer``
-    and ``neg_rmse_scorer`` are instances with the default settings.
+    and ``neg_rmse_scorer`` are instances with the default settings, ``higgsml_scorer``
+    one of 68.27 % intervals.
 
     Parameters
     ----------
@@ -299,14 +306,18 @@ class SingleScorer(_RequestsWeight):
         """One measure of a fitted estimator on labelled events."""
         measures = self.scorer(estimator, X, y, sample_weight=sample_weight)
         if self.measure not in measures:
+            hint = _NEEDS.get(self.measure, "")
             raise InvalidInputError(
-                f"measure must be one of {', '.join(measures)}, got {self.measure!r}."
+                f"measure must be one of {', '.join(measures)}, got "
+                f"{self.measure!r}{hint}."
             )
         return measures[self.measure]
 
 
 interval_score_scorer = CoverageScorer().single("interval_score")
 coverage_error_scorer = CoverageScorer().single("coverage_error")
+# The interval of the challenge, not the one of 68.3 %.
+higgsml_scorer = CoverageScorer(levels=(ONE_SIGMA,)).single("higgsml")
 neg_rmse_scorer = CoverageScorer().single("neg_rmse")
 
 

@@ -34,6 +34,7 @@ _LABELS = {
 }
 _BAND_LEVEL = 0.954
 _DASHES = (0, (4, 2))
+_WORST: dict[str, Any] = {"marker": "v", "markerfacecolor": "none"}
 
 
 @dataclass(eq=False)
@@ -57,6 +58,9 @@ class CoverageDisplay(FromStudy):
         What ``x`` is.
     title : str
         Line above the panel: numbers of experiments and of sets.
+    worst_tenth : ndarray of shape (n_curves, n_points) or None
+        Mean coverage of the worst tenth of the sets of simulations, drawn as hollow
+        triangles; None for a single set.
     ax_ : Axes
         The panel; set by ``plot``.
     figure_ : Figure
@@ -75,6 +79,7 @@ class CoverageDisplay(FromStudy):
     n_independent: FloatArray
     by: str = "truth"
     title: str = ""
+    worst_tenth: FloatArray | None = None
 
     ax_: Any = None
     figure_: Any = None
@@ -109,6 +114,7 @@ class CoverageDisplay(FromStudy):
         levels = np.sort(np.asarray(result.levels, dtype=float))
         names = [f"{level:g}" for level in levels]
         coverage = np.array([table[f"coverage_{name}"] for name in names])
+        worst = np.array([table[f"worst_tenth_{name}"] for name in names])
         ends = [
             [f"coverage_{end}_{name}" for end in ("lower", "upper")] for name in names
         ]
@@ -119,8 +125,10 @@ class CoverageDisplay(FromStudy):
         nominal = np.repeat(levels[:, None], x.size, axis=1)
         if by == "level":
             x, nominal, coverage, error = levels, nominal.T, coverage.T, error.T
-            independent = np.repeat(independent, levels.size)
-        return cls(x, nominal, coverage, error, independent, by, _title(n, n_groups))
+            independent, worst = np.repeat(independent, levels.size), worst.T
+        title, several = _title(n, n_groups), n_groups.max() > 1
+        numbers = x, nominal, coverage, error, independent
+        return cls(*numbers, by, title, worst if several else None)
 
     def band(self, curve: int) -> FloatArray:
         """Where 95.4 % of coverages of exact intervals lie, shape (2, n_points)."""
@@ -143,8 +151,10 @@ class CoverageDisplay(FromStudy):
         self.figure_ = ax.figure
         for i in range(len(self.coverage)):
             self._draw_curve(i)
-        low = min(self.coverage.min(), self.error.min(), self.band(0).min())
-        ax.set_ylim(low - 0.16 * (1.03 - low), 1.03)
+        worst = self.coverage if self.worst_tenth is None else self.worst_tenth
+        low = min(worst.min(), self.error.min(), self.band(0).min())
+        legend = 0.16 if self.worst_tenth is None else 0.24
+        ax.set_ylim(low - legend * (1.03 - low), 1.03)
         ax.set_xlabel(_LABELS[self.by])
         ax.set_ylabel("coverage")
         ax.set_title(self.title, loc="left", fontsize="medium")
@@ -166,6 +176,9 @@ class CoverageDisplay(FromStudy):
             linewidth=1.2,
             capsize=2.5,
         )
+        if self.worst_tenth is not None:
+            worst = self.worst_tenth[i]
+            self.ax_.plot(self.x, worst, color=color, linestyle="none", **_WORST)
         if self.by != "level":
             self.ax_.annotate(
                 percent(nominal[0]),
@@ -199,8 +212,12 @@ class CoverageDisplay(FromStudy):
                 label=f"{percent(_BAND_LEVEL)} of exact intervals",
             ),
         ]
+        if self.worst_tenth is not None:
+            name = "worst tenth of the sets"
+            worst = Line2D([], [], color=color, linestyle="none", label=name, **_WORST)
+            handles.append(worst)
         place = "upper left" if self.by == "level" else "lower left"
-        columns = 1 if self.by == "level" else 3
+        columns = 1 if self.by == "level" else (3 if len(handles) == 3 else 2)
         self.ax_.legend(
             handles=handles, frameon=False, fontsize="small", loc=place, ncols=columns
         )

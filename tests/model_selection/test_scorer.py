@@ -29,6 +29,7 @@ from sktamm.model_selection import (
     LeaveSimulationsOut,
     SingleScorer,
     coverage_error_scorer,
+    higgsml_scorer,
     interval_score_scorer,
     neg_rmse_scorer,
 )
@@ -125,6 +126,31 @@ def test_the_interval_score_prefers_exact_intervals():
     assert max(scores, key=scores.get) == 1.0
 
 
+def test_the_higgsml_score_prefers_exact_intervals():
+    """The fine of wrong coverage is above a thousand, widths differ by two."""
+    scorer = CoverageScorer(n_datasets=N, size=SIZE).single("higgsml")
+    scores = {w: _score(KnownNormals(w), scorer) for w in (0.5, 1.0, 2.0)}
+    assert max(scores, key=scores.get) == 1.0
+    assert scores[1.0] - max(scores[0.5], scores[2.0]) > np.log(1000 / 2)
+
+
+def test_the_higgsml_score_is_that_of_the_measures():
+    found = _score(KnownNormals(0.5), levels=(0.6827, 0.954))
+    share, width = found["coverage_0.6827"], found["mean_width_0.6827"]
+    z = (0.6827 - share) / np.sqrt(0.6827 * 0.3173 / N) - 2
+    expected = -np.log((width + 0.01) * (1 + z**4))
+    assert found["higgsml"] == pytest.approx(expected)
+
+
+def test_the_higgsml_score_needs_its_level():
+    scorer = CoverageScorer(levels=(0.5, 0.9), n_datasets=2).single("higgsml")
+    with pytest.raises(
+        InvalidInputError, match=r"'higgsml', which needs 0\.6827 among"
+    ):
+        scorer(KnownNormals().fit(X, Y), X, Y)
+    assert "higgsml" not in _score(KnownNormals(), levels=(0.5, 0.9), n_datasets=2)
+
+
 def test_the_class_that_is_measured_is_the_estimators():
     found = _score(KnownNormals(pos_label=0), kappa=0.2, protocol="fixed")
     assert _p_value(found, 0.683) > RARE
@@ -138,7 +164,7 @@ def test_measures_have_fixed_names_and_consistent_signs():
         for name in ("interval_score", "coverage", "coverage_error", "mean_width")
         for level in (0.5, 0.683)
     }
-    others = {"interval_score", "coverage_error", "bias", "rmse", "neg_rmse"}
+    others = {"interval_score", "coverage_error", "bias", "rmse", "neg_rmse", "higgsml"}
     assert set(found) == per_level | others | {"pull_mean", "pull_std", "failed"}
     assert all(type(value) is float for value in found.values())
     negative = [
@@ -248,6 +274,8 @@ def test_single_numbers_are_entries_of_the_dict():
     assert interval_score_scorer(fitted, X, Y) == found["interval_score"]
     assert coverage_error_scorer(fitted, X, Y) == found["coverage_error"]
     assert neg_rmse_scorer(fitted, X, Y) == found["neg_rmse"]
+    challenge = CoverageScorer(levels=(0.6827,))(fitted, X, Y)
+    assert higgsml_scorer(fitted, X, Y) == challenge["higgsml"]
     with pytest.raises(InvalidInputError, match="measure must be one of interval_"):
         CoverageScorer(n_datasets=2).single("accuracy")(fitted, X, Y)
 

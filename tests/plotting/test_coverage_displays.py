@@ -128,6 +128,26 @@ def test_shared_simulations_widen_the_band():
     assert shared.title == "200 experiments per point on 20 sets of simulations"
 
 
+def test_the_worst_sets_are_shown_where_there_are_several():
+    study = make_study(n_groups=20, shared=3.0)
+    display = CoverageDisplay.from_result(study).plot()
+    table = study.table()
+    np.testing.assert_array_equal(display.worst_tenth[1], table["worst_tenth_0.954"])
+    assert (display.worst_tenth < display.coverage).all()
+    assert display.ax_.get_ylim()[0] < display.worst_tenth.min()
+    shown = [line.get_ydata() for line in display.ax_.lines if line.get_marker() == "v"]
+    np.testing.assert_array_equal(shown, display.worst_tenth)
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels[-1] == "worst tenth of the sets"
+    level = CoverageDisplay.from_result(study, by="level")
+    row = study.table(by=()).iloc[0]
+    expected = [[row["worst_tenth_0.683"], row["worst_tenth_0.954"]]]
+    np.testing.assert_array_equal(level.worst_tenth, expected)
+    alone = CoverageDisplay.from_result(make_study()).plot()
+    assert alone.worst_tenth is None
+    assert len(alone.ax_.get_legend().get_texts()) == 3
+
+
 def test_band_is_binomial():
     low, high = binomial_band(np.array([1000.0]), np.array([0.5]))
     # two standard errors, rounded to whole counts
