@@ -2,7 +2,7 @@ r"""Coverage set by set: a mean over sets of simulations hides the sets that mis
 
 Experiments of one group share their simulations and often their truth. Of G groups with
 coverages c_1 <= ... <= c_G, all of the same weight, the worst tenth is the mean of the
-m = max(G / 10, 1) smallest, the last one in part where m is no integer. Groups of few
+m = G / 10 smallest, the last one in part where m is no integer. Groups of few
 experiments scatter by chance alone. Exact intervals of independent experiments have the
 worst tenth
 
@@ -85,7 +85,7 @@ def worst_tenth(covered: NDArray[np.bool_], group: NDArray) -> float:
 def exact_worst_tenth(n: NDArray[np.intp], nominal: float) -> float:
     """Worst tenth to expect of exact intervals, from the sizes of the groups."""
     sizes, times = np.unique(n, return_counts=True)
-    m = _n_worst(n.size)
+    m = _TENTH * n.size
     t = np.unique(np.concatenate([np.arange(k + 1) / k for k in sizes]))
     # Rounding must not part k / n from itself.
     reached = [stats.binom.cdf(np.floor(k * t + 1e-9), k, nominal) for k in sizes]
@@ -105,12 +105,8 @@ def _of_groups(
     return np.bincount(code, weights=covered) / n, n
 
 
-def _n_worst(n_groups: int) -> float:
-    return max(_TENTH * n_groups, 1.0)
-
-
 def _mean_of_worst(share: FloatArray) -> float:
-    m = _n_worst(share.size)
+    m = _TENTH * share.size
     weight = np.clip(m - np.arange(share.size), 0.0, 1.0)
     return float(weight @ np.sort(share) / m)
 
