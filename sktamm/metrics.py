@@ -43,7 +43,8 @@ def higgsml_score(
     level : float, default=0.6827
         Nominal level of the intervals.
     eps : float, default=0.01
-        Positive width that is added to the mean width.
+        Positive width that is added to the mean width; 0.001 in the public scoring
+        program of the challenge.
     failed_width : float or None, default=1.0
         A failed fit is a miss of this width, by default that of [0, 1], which says
         nothing of a fraction. None leaves failed fits out of the mean width.

@@ -124,7 +124,8 @@ def test_exact_intervals_have_the_worst_tenth_of_drawn_ones(sizes, level):
 
 
 def test_exact_worst_tenth_of_known_cases():
-    assert exact_worst_tenth(np.array([20]), 0.683) == pytest.approx(0.683)
+    for n in (20, 49):  # 49 (1 / 49) < 1 in floating point
+        assert exact_worst_tenth(np.array([n]), 0.683) == pytest.approx(0.683)
     # The worse of two single experiments holds where both do.
     assert exact_worst_tenth(np.array([1, 1]), 0.7) == pytest.approx(0.49)
     # Of (1, 2): min > 0 means the first holds and the second is 1/2 or 1.

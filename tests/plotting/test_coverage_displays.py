@@ -134,7 +134,10 @@ def test_the_worst_sets_are_shown_where_there_are_several():
     table = study.table()
     np.testing.assert_array_equal(display.worst_tenth[1], table["worst_tenth_0.954"])
     assert (display.worst_tenth < display.coverage).all()
-    assert display.ax_.get_ylim()[0] < display.worst_tenth.min()
+    display.figure_.canvas.draw()
+    legend = display.ax_.get_legend().get_window_extent()
+    lowest = display.ax_.transData.transform((0.0, display.worst_tenth.min()))[1]
+    assert lowest > legend.y1
     shown = [line.get_ydata() for line in display.ax_.lines if line.get_marker() == "v"]
     np.testing.assert_array_equal(shown, display.worst_tenth)
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
