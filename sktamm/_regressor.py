@@ -17,13 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._choices import (
-    check_level,
-    check_levels,
-    choose,
-    describe,
-    seed_sequence,
-)
+from sktamm._choices import check_level, check_levels, choose, describe, seed_sequence
 from sktamm._door import look_at, read_question, read_training
 from sktamm._numerics import FloatArray, interval_score, project_to_simplex
 from sktamm._report import make_result, warn_about
@@ -48,10 +42,10 @@ class TAMMRegressor(BaseEstimator):
 
     Parameters
     ----------
-    components : {"raw", "topics", "ratios", "ratio_topics"} or component model, \
-            default="raw"
-        What blends: every simulation or a few topics per class, binned, or the same
-        unbinned from learned density ratios.
+    components : {"raw", "topics", "score", "ratios", "ratio_topics"} or component \
+            model, default="raw"
+        What blends: every simulation or a few topics per class, binned (in a learned
+        score), or the same unbinned from learned density ratios.
     form : {"linear", "exponential"} or form, default="exponential"
         Weighted sum or weighted product of the components.
     prior : {"auto", "dirichlet", "ridge", "simulations", "shrinkage"} or prior, \
@@ -86,6 +80,8 @@ class TAMMRegressor(BaseEstimator):
         Whether simulations of different classes belong together by id.
     components_ : component model
         Fitted components.
+    overlap_ : ndarray of shape (n_classes,)
+        Overlap of the simulations of every class: one if they are equal.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of str
@@ -94,7 +90,7 @@ class TAMMRegressor(BaseEstimator):
 
     See Also
     --------
-    BinnedTopicTAMM, NeuralRatioTAMM : Presets for binned and unbinned data.
+    BinnedTopicTAMM, ScoreTAMM, NeuralRatioTAMM : Presets.
 
     References
     ----------
@@ -212,6 +208,12 @@ class TAMMRegressor(BaseEstimator):
         self._warn_single(sources.source_class)
         self.components_ = self._make_components().fit(sources)
         return self
+
+    @property
+    def overlap_(self) -> FloatArray:
+        """Overlap of the simulations of every class, shape (n_classes,)."""
+        check_is_fitted(self)
+        return self.components_.overlap()
 
     def _set_features(self, sources: Any) -> None:
         binned = not hasattr(sources, "X")

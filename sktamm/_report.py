@@ -120,6 +120,7 @@ def make_result(
         diagnostics["events_per_bin"] = np.full(total.size, table.events_per_row)
     if table.beyond is not None:
         diagnostics["beyond"] = table.beyond
+    diagnostics["overlap"] = np.full(total.size, table.overlap.min())
     diagnostics["span"] = _span(diagnostics)
     flags = _flags(
         {**diagnostics, "std": answer.std, "kappa": answer.kappa}, answer.kappa.size

@@ -21,6 +21,7 @@ __all__ = [
     "RatioError",
     "ReferenceSample",
     "Simulations",
+    "class_overlaps",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -232,6 +233,14 @@ class ComponentTable:
         """Number of datasets."""
         return self.row_weight.shape[0]
 
+    @property
+    def overlap(self) -> FloatArray:
+        """Overlap of the simulations of every class, shape (n_classes,)."""
+        own = self.simulations
+        return class_overlaps(
+            own.reference_log_ratio, self.reference_weight, own.source_class
+        )
+
     def components_of(self, class_index: int) -> NDArray[np.intp]:
         """Column indices of the components of one class."""
         return np.flatnonzero(self.component_class == class_index)
@@ -275,3 +284,31 @@ class ComponentTable:
             error=None if self.error is None else self.error.take_rows(rows),
         )
         return table, rows.astype(np.intp)
+
+
+def class_overlaps(
+    log_ratio: FloatArray, weight: FloatArray, source_class: NDArray[np.intp]
+) -> FloatArray:
+    """Overlap of the simulations of every class, Z = E_ref exp(mean_k ln r_k).
+
+    It is one for equal densities and zero where no event can come from all of them;
+    a weighted product of the simulations lives where they overlap.
+
+    Parameters
+    ----------
+    log_ratio : ndarray of shape (n_reference, n_sources)
+        Log densities of the simulations relative to the reference.
+    weight : ndarray of shape (n_reference,)
+        Probabilities of the reference rows.
+    source_class : ndarray of int, shape (n_sources,)
+        Class of each simulation.
+
+    Returns
+    -------
+    overlap : ndarray of shape (n_classes,)
+        Between zero and one, up to the noise of learned ratios.
+    """
+    means = [
+        log_ratio[:, source_class == c].mean(axis=1) for c in np.unique(source_class)
+    ]
+    return np.array([weight @ np.exp(mean) for mean in means])

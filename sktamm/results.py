@@ -103,6 +103,7 @@ class FractionResult:
         Named diagnostics: "converged", "at_boundary", "singular", "n_iterations",
         "goodness_of_fit" (p-value of the rows), "prior_tension" (p-value of the blend
         under its prior), "span" (of both: do the simulations span the data?),
+        "overlap" (of the simulations of the class where it is smallest),
         "out_of_range", "unfilled" (share of the events in bins that no simulation
         fills), "events_per_bin" (effective ones of a template); for binned events
         "beyond" (share beyond the edges); unbinned

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sktamm import BinnedTopicTAMM, TAMMRegressor, infer
+from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor, infer
 from sktamm._numerics import interval_score
 from sktamm.components import TemplateComponents
 from sktamm.exceptions import (
@@ -535,3 +535,26 @@ def test_one_dataset_without_a_p_value_does_not_hide_another():
         with pytest.warns(SpanWarning, match="of 2 datasets"):
             result = tamm.infer(both, dataset=np.arange(len(both)) > 1)
     assert np.isnan(result.diagnostics["span"][0])
+
+
+# ------------------------------------------------------------------------- overlap
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+@pytest.mark.parametrize("displaced", [0.0, 0.5, 1.5])
+def test_the_overlap_of_displaced_normals_is_known(displaced):
+    """The geometric mean of unit normals at +-a integrates to exp(-a^2 / 2)."""
+    n = 40_000
+    rng = np.random.default_rng(0)
+    y, simulation = np.repeat([0, 0, 1, 1], n), np.repeat([0, 1, 0, 1], n)
+    centre = np.repeat([-displaced, displaced, 3.0, 3.0], n)
+    X = rng.normal(centre)[:, None]
+    exact = [np.exp(-0.5 * displaced**2), 1.0]
+    edges = np.linspace(-6, 8, 141)
+    binned = BinnedTopicTAMM(bins=[edges], smooth=False, random_state=0)
+    binned.fit(X, y, simulation=simulation)
+    np.testing.assert_allclose(binned.overlap_, exact, atol=0.03)
+    unbinned = NeuralRatioTAMM("logistic", random_state=0)
+    unbinned.fit(X, y, simulation=simulation)
+    np.testing.assert_allclose(unbinned.overlap_, exact, atol=0.03)
+    diagnostics = binned.infer(X[::7]).diagnostics
+    assert diagnostics["overlap"][0] == pytest.approx(binned.overlap_.min())
+    assert unbinned.take([0]).overlap_ == pytest.approx(1.0, abs=0.05)

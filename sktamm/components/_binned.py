@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from sktamm._numerics import FloatArray
-from sktamm.base import ComponentTable, NoiseShape, Simulations
+from sktamm.base import ComponentTable, NoiseShape, Simulations, class_overlaps
 from sktamm.components._basis import (
     NoBasis,
     PolynomialBasis,
@@ -169,6 +169,13 @@ class TemplateComponents(BaseEstimator):
         values = basis.evaluate(coordinates)
         degrees = degrees_of(basis, coordinates.shape[1])
         self.basis_ = orthonormalise(values, values, self.reference_weight_, degrees)[1]
+
+    def overlap(self) -> FloatArray:
+        """Overlap of the simulations of every class, shape (n_classes,)."""
+        log_ratio = self._log_ratio(self.described_probability_)
+        return class_overlaps(
+            log_ratio, self.reference_weight_, self.templates_.source_class
+        )
 
     def words(self) -> dict[str, str]:
         """What was chosen, for results."""

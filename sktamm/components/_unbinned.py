@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
 from sktamm._validation import check_least
-from sktamm.base import ComponentTable, RatioError, Simulations
+from sktamm.base import ComponentTable, RatioError, Simulations, class_overlaps
 from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._event_basis import EventBasis
 from sktamm.components._ratio_topics import common_modes, error_modes, fit_topics
@@ -172,6 +172,13 @@ class RatioComponents(BaseEstimator):
     def _fit_components(self) -> None:
         self.component_class_ = self.ratio_.source_class_
         self.source_weights_ = np.eye(self.component_class_.size)
+
+    def overlap(self) -> FloatArray:
+        """Overlap of the simulations of every class, shape (n_classes,)."""
+        ratio = self.ratio_
+        return class_overlaps(
+            ratio.reference_log_ratio_, ratio.reference_weight_, ratio.source_class_
+        )
 
     def rows(self, X: FloatArray) -> NDArray[np.intp]:
         """Row of the table of every event: its own.

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sktamm.metrics import higgsml_score
+
 COLUMNS = [
     "row",
     "sets",
@@ -38,12 +40,13 @@ def row_of(name, found):
     shift = kappa - truth
     width = (high - low)[..., 0]
     score = interval_scores(truth, low[..., 0], high[..., 0])
+    ends = low[..., 0].ravel(), high[..., 0].ravel()
     cells += [
         f"{shift.mean():+.4f}",
         f"{np.sqrt((shift**2).mean()):.4f}",
         f"{0.5 * width.mean():.4f}",
         f"{score.mean():.4f} +- {error_of(score.mean(axis=1)):.4f}",
-        f"{higgsml(covered[..., 0].mean(), width.mean(), truth.size):.2f}",
+        f"{higgsml_score(truth.ravel(), *ends, level=LEVELS[0]):.2f}",
         f"{np.mean([bool(own) for own in flags]):.2f}",
         f"{np.mean([bad(own) for own in flags]):.2f}",
         f"{np.mean([f['seconds'] for f in found]):.1f}",
@@ -67,17 +70,6 @@ def interval_scores(truth, low, high, level=LEVELS[0]):
     fine = 2.0 / (1.0 - level)
     below, above = np.maximum(low - truth, 0.0), np.maximum(truth - high, 0.0)
     return high - low + fine * (below + above)
-
-
-def higgsml(coverage, width, number):
-    """Score of the FAIR Universe challenge, arXiv:2410.02867; higher is better."""
-    z = (coverage - LEVELS[0]) / np.sqrt(LEVELS[0] * (1.0 - LEVELS[0]) / number)
-    penalty = 1.0
-    if z < -2.0:
-        penalty = 1.0 + (z + 2.0) ** 4
-    elif z > 2.0:
-        penalty = 1.0 + (z - 2.0) ** 3
-    return -np.log((width + 0.01) * penalty)
 
 
 def bad(flags):
