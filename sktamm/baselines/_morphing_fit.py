@@ -225,13 +225,20 @@ class MorphingFit:
         noise = (1 - kappa) ** 2 * background.noise(theta[0])
         noise += kappa**2 * signal.noise(theta[1])
         mean = data.sum() * _share(found.x)
-        chi2_variance = scale * mean + data.sum() ** 2 * noise
-        filled = mean > 1e-6 * data.sum() / mean.size
-        chi2 = ((data - mean) ** 2 / chi2_variance)[filled].sum()
-        degrees = max(int(filled.sum()) - 1 - int((limits[:, 1] > 0).sum()), 1)
-        p_value = float(stats.chi2.sf(chi2, degrees))
+        variance = scale * mean + data.sum() ** 2 * noise
+        p_value = _p_value(data, mean, variance, int((limits[:, 1] > 0).sum()))
         ended = bool(found.success), found.nit
         return Fitted(kappa, std, *ended, p_value, theta, float(np.sqrt(extra)))
+
+
+def _p_value(
+    data: FloatArray, mean: FloatArray, variance: FloatArray, n_fitted: int
+) -> float:
+    """Of chi^2 of the bins that expect anything."""
+    filled = mean > 1e-6 * data.sum() / mean.size
+    chi2 = ((data - mean) ** 2 / variance)[filled].sum()
+    degrees = max(int(filled.sum()) - 1 - n_fitted, 1)
+    return float(stats.chi2.sf(chi2, degrees))
 
 
 def _deepest(loss: Any, limits: FloatArray, n_events: float) -> Any:
