@@ -102,3 +102,17 @@ def test_weights_on_the_simplex_are_never_far():
     penalty = DirichletPenalty(np.ones(3))
     z = np.array([[9.0, 9.0]])
     np.testing.assert_array_equal(penalty.tension(z, np.eye(2)[None]), np.nan)
+
+
+@pytest.mark.parametrize("penalty", [GaussianPenalty, StudentPenalty])
+def test_left_out_simulations_alone_raise_no_alarm(penalty):
+    """A blend that the prior finds usual is never below .01, however far it lies.
+
+    Few simulations know the bulk of their spread and not its tail.
+    """
+    law = penalty(np.eye(2), *[6.0] * (penalty is StudentPenalty))
+    law.left_out = lambda: (np.array([1e-3]), np.ones(1))
+    known = np.full((1, 2, 2), 1e-6 * np.eye(2))
+    usual, odd = np.array([[1.0, 1.0]]), np.array([[30.0, 30.0]])
+    assert law.tension(usual, known)[0] == pytest.approx(0.01)
+    assert law.tension(odd, known)[0] < 1e-4
