@@ -239,6 +239,9 @@ import os, signal, time
 from sktamm import BinnedTopicTAMM
 from sktamm.__main__ import main
 
+# A shell's background job ignores the signal, and so would its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def fit(*_, **__):
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)
