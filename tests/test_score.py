@@ -65,6 +65,14 @@ def test_two_scores_make_a_grid(study):
     assert tamm.infer(study.X_target).method["bins"] == "4 x 4"
 
 
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+def test_features_that_tell_nothing_are_refused_in_one_sentence():
+    """The sentence used to be about a range that nobody had given."""
+    y, simulation = np.tile([0, 1], 60), np.repeat([0, 1, 2], 40)
+    with pytest.raises(InvalidInputError, match="must tell the classes apart"):
+        ScoreTAMM("logistic").fit(np.zeros((120, 2)), y, simulation=simulation)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_histograms_are_refused(fitted):
     one = hist.Hist(hist.axis.Regular(5, 0, 1, name="x"))

@@ -26,6 +26,8 @@ from sktamm.results import AdaptedTemplates
 
 __all__ = ["ScoreComponents"]
 
+# Uniform bins of the log odds, the number with which images and cytometry were first
+# measured, and the share of a class beyond either end: rules of thumb.
 _BINS = 15
 _TAIL = 0.001
 
@@ -120,7 +122,13 @@ class ScoreComponents(TemplateComponents):
         )
         self.score_ = score.fit_events(events)
         names = tuple(self.score_.get_feature_names_out())
-        scored = replace(events, X=self.score_.transform(events.X), feature_names=names)
+        scores = self.score_.transform(events.X)
+        if (scores.min(axis=0) == scores.max(axis=0)).any():
+            raise InvalidInputError(
+                "X must tell the classes apart for a learned score, got events that "
+                "all have the same one."
+            )
+        scored = replace(events, X=scores, feature_names=names)
         return super().fit(scored)
 
     def _binned(self, events: SimulatedEvents) -> tuple[HistogramTemplates, Beyond]:
