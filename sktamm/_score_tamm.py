@@ -32,7 +32,7 @@ class ScoreTAMM(TAMMRegressor):
         Number of scores for two classes, one more for every further class; see
         `LearnedScore`.
     cv : int, default=5
-        Number of cross-fitted classifiers.
+        Largest number of classifiers, each without a part of the simulations.
     bins : "auto", int, sequence of int or sequence of arrays, default="auto"
         Bins of every score, or the edges; "auto" is 15 for one score, fewer for more.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"

@@ -34,7 +34,7 @@ class BinnedTopicTAMM(TAMMRegressor):
     ----------
     bins : "auto", int, sequence of int or sequence of arrays, default="auto"
         Bins of every feature, or the edges. "auto" takes as many as the simulated
-        events can fill, at most ten per feature.
+        events can fill, at most ten per feature, or twenty of one.
     n_topics : int, default=20
         Topics per class for ``components="topics"``.
     components : {"topics", "raw"}, default="raw"

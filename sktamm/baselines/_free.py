@@ -50,7 +50,7 @@ class FreeTemplates(FractionBaseline):
     ----------
     bins : "auto", int, sequence of int or sequence of arrays, default="auto"
         Bins of every feature, or the edges. "auto" takes as many as the simulated
-        events can fill, at most ten per feature.
+        events can fill, at most ten per feature, or twenty of one.
     strategy : {"uniform", "quantile"}, default="uniform"
         Bins of equal width or equal content.
     range : sequence of pairs or None, default=None

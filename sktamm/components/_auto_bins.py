@@ -2,8 +2,8 @@
 
 With N effective events in a template (harmonic mean over the simulations of a class,
 the class with fewest), a grid may have N / 25 bins: equally many in every feature, at
-most ten. Where that is fewer than four, those features get one more that separate the
-classes best, as far as the events go; the separation is
+most ten, or twenty of a single feature. Where that is fewer than four, those features
+get one more that separate the classes best, as far as the events go; the separation is
 
     <S^2> = 1/2 sum_i (p_i - q_i)^2 / (p_i + q_i)
 
@@ -24,6 +24,8 @@ __all__ = ["automatic_bins"]
 # bench_sparse.py, one to four features, K = 3 to 10.
 _EVENTS_PER_BIN = 25.0
 _MOST, _FEW = 10, 4
+# A narrow peak on a spectrum: interval scores .057 with 20 or 30 bins, .062 with 10.
+_MOST_OF_ONE = 20
 _SAMPLE = 100_000
 
 
@@ -54,7 +56,8 @@ def automatic_bins(
     if chosen.size == 0:
         return bins
     total = max(_events_of_a_template(events) / _EVENTS_PER_BIN, 2.0)
-    each = min(int(total ** (1.0 / chosen.size) + 1e-9), _MOST)
+    most = _MOST_OF_ONE if chosen.size == 1 else _MOST
+    each = min(int(total ** (1.0 / chosen.size) + 1e-9), most)
     left = total / each**chosen.size
     if each < _FEW:
         separation = _separation(events, weight)[chosen]

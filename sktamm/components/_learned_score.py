@@ -9,11 +9,18 @@ are what tells the classes apart, whatever the number of features. Further score
 directions in which the simulations of a class differ: with log ratios l_k(x) = ln p(k |
 x) from a classifier of the simulations, principal components of l_k - mean_k l_k.
 
-A score of events that it was trained on is too good. So there are several classifiers,
-each of which has not seen one part of the events, and an event is scored by the one of
-its own part. Which part that is follows from the values of its features alone, so that
-simulated and measured events are scored in the same way by classifiers that know none
-of them: what finite training loses is lost in both, and the score is biased nowhere.
+A score of events that it was trained on is too good, and so is that of other events of
+the same simulation: classifiers recognise the images, donors or settings of which it is
+made, and the truth is none of those. So there are several classifiers, each of which
+has not seen one part of the simulations, and a simulated event is scored by the one
+that knows nothing of its simulation. Measured events are spread over all of them. If
+the truth is one more simulation, its scores are then distributed as those of the others
+are; what finite training loses is lost in both. A class with a single simulation is
+divided into events instead.
+
+The classifiers differ in scale and offset, which would look like differences between
+simulations. So the scores of each are mapped, monotonically, to the distribution that
+the mean of all classifiers has for the same events.
 """
 
 from typing import Any, Self
@@ -30,6 +37,7 @@ from sktamm._sklearn import check_feature_names, get_feature_names
 from sktamm._validation import read_features
 from sktamm.components._classifiers import fit_classifier, seeded
 from sktamm.components._named import make_classifier
+from sktamm.components._score_parts import by_values, find_parts, sample_rows
 from sktamm.events import SimulatedEvents, read_simulations
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
@@ -37,11 +45,8 @@ __all__ = ["LearnedScore"]
 
 # Log odds of probabilities of zero and one.
 _SMALLEST = 1e-12
-# Copies of a row, on average, from which on features are discrete; a bootstrap sample
-# has 1.6 of every row that it holds.
-_COPIES = 3.0
-# Odd constants that mix 64 bits (SplitMix64: Steele, Lea and Flood 2014).
-_MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+# Events of a simulation and quantiles that the maps between classifiers are made of.
+_EVENTS, _QUANTILES = 2_000, 201
 
 
 class LearnedScore(TransformerMixin, BaseEstimator):
@@ -56,7 +61,8 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         Number of scores for two classes, one more for every further class; those
         beyond the log odds are directions in which simulations of a class differ.
     cv : int, default=5
-        Number of classifiers, each trained without one part of the events.
+        Largest number of classifiers, each trained without one part of the simulations
+        (of the events of a class that has one simulation).
     n_jobs : int, default=None
         Threads that share the classifiers.
     random_state : int, RandomState instance or None, default=None
@@ -66,9 +72,9 @@ class LearnedScore(TransformerMixin, BaseEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Sorted labels.
-    estimators_ : list of cv classifiers
+    estimators_ : list of classifiers
         Fitted classifiers of the classes; the f-th has not seen the f-th part.
-    spread_estimators_ : list of cv classifiers
+    spread_estimators_ : list of classifiers
         Fitted classifiers of the simulations; empty without further scores.
     n_features_in_ : int
         Number of features.
@@ -82,8 +88,10 @@ class LearnedScore(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    ``fit_transform`` and ``transform`` give the same scores. Identical rows of discrete
-    features are spread over the parts, other copies of a row stay together.
+    ``fit_transform`` and ``transform`` give the same scores: a row of the training data
+    is recognised and scored by a classifier that has not seen its simulation. Identical
+    rows of discrete features, which nobody can recognise, are spread over the parts in
+    ``transform``.
 
     References
     ----------
@@ -184,21 +192,62 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         self._check()
         self.n_features_in_ = events.X.shape[1]
         self.classes_ = events.classes
-        number = np.unique(_mixed_bits(events.X)).size
-        self._discrete = len(events.X) >= _COPIES * number
-        part = self._parts(events.X)
+        self._parts, part = find_parts(events, self.cv)
         label = events.source_class[events.source]
-        _check_parts(part, events, self.cv)
-        weight = _equal_weights(events)
-        self.estimators_ = self._fit_parts(events.X, label, weight, part)
+        self.estimators_ = self._fit_parts(events, label, part)
+        self._maps = _maps(self._odds(events.X[sample_rows(events, _EVENTS)]))
         self.spread_estimators_: list[Any] = []
         self.directions_ = np.zeros((events.n_sources, 0))
         if self.n_scores > 1:
-            self.spread_estimators_ = self._fit_parts(
-                events.X, events.source, weight, part
-            )
-            self.directions_ = self._spread(events, part, weight)
+            # A direction between simulations is one of all of them or none.
+            own = by_values(events.X, self._parts)
+            self.spread_estimators_ = self._fit_parts(events, events.source, own)
+            self.directions_ = self._spread(events, own)
         return self
+
+    def fit_transform(
+        self,
+        X: Any,
+        y: ArrayLike,
+        simulation: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> FloatArray:
+        """Train, and score every event by a classifier without its simulation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Simulated events.
+        y : array-like of shape (n_events,)
+            Class label of each event.
+        simulation : array-like of shape (n_events,), default=None
+            Simulation id of each event; None is one simulation per class.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        score : ndarray of shape (n_events, n_classes - 1 + n_scores - 1)
+            As those of ``transform``.
+        """
+        self.fit(X, y, simulation=simulation, sample_weight=sample_weight)
+        events = read_simulations(X, y, simulation=simulation)
+        return self.score_events(events)
+
+    def score_events(self, events: SimulatedEvents) -> FloatArray:
+        """Scores of the events of ``fit``, each without its simulation.
+
+        Parameters
+        ----------
+        events : SimulatedEvents
+            The events that the score was fitted to.
+
+        Returns
+        -------
+        score : ndarray of shape (n_events, n_classes - 1 + n_scores - 1)
+            As those of ``transform``.
+        """
+        return self._scores(events.X, find_parts(events, self.cv)[1])
 
     def transform(self, X: Any) -> FloatArray:
         """Scores of events, each by the classifier that does not know its part.
@@ -229,13 +278,7 @@ class LearnedScore(TransformerMixin, BaseEstimator):
                 f"X has {values.shape[1]} features, but {type(self).__name__} is "
                 f"expecting {self.n_features_in_} features as input."
             )
-        part = self._parts(values)
-        log_p = _by_part(self.estimators_, values, part, self.classes_.size)
-        score = log_p[:, 1:] - log_p[:, :1]
-        if not self.spread_estimators_:
-            return score
-        log_r = _by_part(self.spread_estimators_, values, part, len(self.directions_))
-        return np.hstack([score, log_r @ self.directions_])
+        return self._scores(values, self._parts.of(values))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray:
         """Names of the scores.
@@ -265,46 +308,88 @@ class LearnedScore(TransformerMixin, BaseEstimator):
                     f"{name} must be a whole number of at least {least}, got {value!r}."
                 )
 
-    def _parts(self, X: FloatArray) -> NDArray[np.intp]:
-        """Part of every event, from the bits of its features."""
-        row = _mixed_bits(X)
-        part = row % np.uint64(self.cv)
-        if self._discrete:
-            part = (part + _occurrence(row)) % np.uint64(self.cv)
-        return part.astype(np.intp)
+    def _scores(self, X: FloatArray, part: NDArray[np.intp]) -> FloatArray:
+        """Log odds of the classes by the classifier of the part, then the spread."""
+        log_p = _by_part(self.estimators_, X, part, self.classes_.size)
+        score = log_p[:, 1:] - log_p[:, :1]
+        for f, maps in enumerate(self._maps):
+            rows = np.flatnonzero(part == f)
+            for c, (places, common) in enumerate(maps):
+                score[rows, c] = _mapped(score[rows, c], places, common)
+        if not self.spread_estimators_:
+            return score
+        own = by_values(X, self._parts)
+        log_r = _by_part(self.spread_estimators_, X, own, len(self.directions_))
+        return np.hstack([score, log_r @ self.directions_])
+
+    def _odds(self, X: FloatArray) -> list[FloatArray]:
+        """Log odds of the same events by every classifier."""
+        everyone = np.zeros(len(X), dtype=np.intp)
+        size = self.classes_.size
+        logs = [_by_part([learner], X, everyone, size) for learner in self.estimators_]
+        return [own[:, 1:] - own[:, :1] for own in logs]
 
     def _fit_parts(
-        self,
-        X: FloatArray,
-        label: NDArray[np.intp],
-        weight: FloatArray,
-        part: NDArray[np.intp],
+        self, events: SimulatedEvents, label: NDArray[np.intp], part: NDArray[np.intp]
     ) -> list[Any]:
         """Classifiers that have not seen one part each."""
         rng = check_random_state(self.random_state)
         learner = make_classifier(self.classifier)
-        learners = [seeded(clone(learner), rng) for _ in range(self.cv)]
+        learners = [seeded(clone(learner), rng) for _ in range(self._parts.number)]
         return Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(fit_classifier)(own, X[seen], label[seen], weight[seen])
-            for own, seen in zip(
-                learners, (part != f for f in range(self.cv)), strict=True
-            )
+            delayed(_fit_seen)(own, events, label, part != f)
+            for f, own in enumerate(learners)
         )
 
-    def _spread(
-        self, events: SimulatedEvents, part: NDArray[np.intp], weight: FloatArray
-    ) -> FloatArray:
+    def _spread(self, events: SimulatedEvents, part: NDArray[np.intp]) -> FloatArray:
         """Combinations of log ratios that vary most among simulations of a class."""
         size = events.n_sources
+        weight = np.abs(_equal_weights(events, np.ones(len(events.X), dtype=bool)))
         log_r = _by_part(self.spread_estimators_, events.X, part, size)
         centring = np.zeros((size, size))
         for c in range(events.classes.size):
             own = np.flatnonzero(events.source_class == c)
             centring[np.ix_(own, own)] = np.eye(own.size) - 1.0 / own.size
-        moved = (log_r - np.average(log_r, axis=0, weights=np.abs(weight))) @ centring
-        covariance = (np.abs(weight)[:, None] * moved).T @ moved
-        axes = np.linalg.eigh(covariance)[1][:, ::-1]
+        moved = (log_r - np.average(log_r, axis=0, weights=weight)) @ centring
+        axes = np.linalg.eigh((weight[:, None] * moved).T @ moved)[1][:, ::-1]
         return centring @ axes[:, : self.n_scores - 1]
+
+
+def _maps(odds: list[FloatArray]) -> list[list[tuple[FloatArray, FloatArray]]]:
+    """Quantiles of every classifier's log odds and of the mean of all, per score."""
+    levels = np.linspace(0.0, 1.0, _QUANTILES)
+    common = np.quantile(np.mean(odds, axis=0), levels, axis=0)
+    return [
+        [
+            _strict(*pair)
+            for pair in zip(np.quantile(own, levels, axis=0).T, common.T, strict=True)
+        ]
+        for own in odds
+    ]
+
+
+def _strict(own: FloatArray, common: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Increasing places; scores that many events share go to the mean of theirs."""
+    place, which = np.unique(own, return_inverse=True)
+    sums = np.bincount(which.ravel(), common)
+    return place, sums / np.bincount(which.ravel())
+
+
+def _mapped(score: FloatArray, own: FloatArray, common: FloatArray) -> FloatArray:
+    """Interpolate between quantiles, and shift what lies beyond them."""
+    inside = np.clip(score, own[0], own[-1])
+    return np.interp(inside, own, common) + (score - inside)
+
+
+def _fit_seen(
+    learner: Any,
+    events: SimulatedEvents,
+    label: NDArray[np.intp],
+    seen: NDArray[np.bool_],
+) -> Any:
+    """Classifier of the events that it may see."""
+    weight = _equal_weights(events, seen)
+    return fit_classifier(learner, events.X[seen], label[seen], weight)
 
 
 def _by_part(
@@ -320,52 +405,15 @@ def _by_part(
     return out
 
 
-def _equal_weights(events: SimulatedEvents) -> FloatArray:
-    """Weights with the same sum in every class, and in all simulations of a class."""
-    weight = np.ones(len(events.X)) if events.weight is None else events.weight
-    total = np.bincount(events.source, weight, minlength=events.n_sources)
-    number = np.bincount(events.source_class)[events.source_class]
-    return weight * (len(weight) / (number * total * number.size))[events.source]
+def _equal_weights(events: SimulatedEvents, seen: NDArray[np.bool_]) -> FloatArray:
+    """Weights of the events seen: of the same sum in every class and its simulations.
 
-
-def _check_parts(part: NDArray[np.intp], events: SimulatedEvents, n_parts: int) -> None:
-    """Refuse training without a source."""
-    for f in range(n_parts):
-        known = np.bincount(events.source[part != f], minlength=events.n_sources)
-        if (known == 0).any():
-            lost = events.name_of(int(known.argmin()))
-            raise InvalidInputError(
-                f"cv must leave events of every simulation to train on, but all events "
-                f"of {lost} are in one of {n_parts} parts; give more events."
-            )
-
-
-def _mixed_bits(X: FloatArray) -> NDArray[np.uint64]:
-    """A number of 64 bits from the features of every event, in any order."""
-    bits = np.ascontiguousarray(X + 0.0).view(np.uint64)  # + 0.0: no negative zeros
-    step, second, third = (np.uint64(m) for m in _MIX)
-    mixed = np.zeros(len(X), dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for column in bits.T:
-            mixed += _scrambled(column + step, second, third)
-        return _scrambled(mixed, second, third)
-
-
-def _scrambled(
-    bits: NDArray[np.uint64], second: np.uint64, third: np.uint64
-) -> NDArray[np.uint64]:
-    """The finishing steps of SplitMix64."""
-    bits = (bits ^ (bits >> np.uint64(30))) * second
-    bits = (bits ^ (bits >> np.uint64(27))) * third
-    return np.asarray(bits ^ (bits >> np.uint64(31)))
-
-
-def _occurrence(row: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """How many times every value came before."""
-    order = np.argsort(row, kind="stable")
-    ordered = row[order]
-    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    start = np.repeat(first, np.diff(np.append(first, row.size)))
-    out = np.empty(row.size, dtype=np.uint64)
-    out[order] = np.arange(row.size) - start
-    return out
+    A simulation of which none are seen leaves its share to the others.
+    """
+    source = events.source[seen]
+    weight = np.ones(source.size) if events.weight is None else events.weight[seen]
+    total = np.bincount(source, weight, minlength=events.n_sources)
+    there = np.bincount(source, minlength=events.n_sources) > 0
+    number = np.bincount(events.source_class[there])[events.source_class]
+    whole = number * total * np.unique(events.source_class).size
+    return weight * (source.size / whole[source])

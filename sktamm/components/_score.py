@@ -42,7 +42,7 @@ class ScoreComponents(TemplateComponents):
     n_scores : int, default=1
         Number of scores for two classes.
     cv : int, default=5
-        Number of cross-fitted classifiers.
+        Largest number of classifiers, each without a part of the simulations.
     bins : "auto", int, sequence of int or sequence of arrays, default="auto"
         Bins of every score, or the edges; "auto" is 15 for one score, fewer for more.
     range : sequence of pairs or None, default=None
@@ -122,7 +122,7 @@ class ScoreComponents(TemplateComponents):
         )
         self.score_ = score.fit_events(events)
         names = tuple(self.score_.get_feature_names_out())
-        scores = self.score_.transform(events.X)
+        scores = self.score_.score_events(events)
         if (scores.min(axis=0) == scores.max(axis=0)).any():
             raise InvalidInputError(
                 "X must tell the classes apart for a learned score, got events that "

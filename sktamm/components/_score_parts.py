@@ -1,0 +1,188 @@
+"""Parts of the events for cross-fitted scores: whole simulations, not single events.
+
+The truth is one more simulation that no classifier has seen. A simulated event must be
+scored likewise: by a classifier that knows nothing of its simulation, neither other
+events of the same images, donors or generator settings, nor the event itself. Only a
+class with a single simulation is divided into its events.
+
+An event that no simulation holds belongs to a part that follows from the values of its
+features alone: measured events are spread over all classifiers. Simulated events are
+recognised when they come again, as pseudo-data for instance.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.events import SimulatedEvents
+from sktamm.exceptions import InvalidInputError
+
+__all__ = ["Parts", "by_values", "find_parts", "sample_rows"]
+
+# Copies of a row, on average, from which on features are discrete; a bootstrap sample
+# has 1.6 of every row that it holds.
+_COPIES = 3.0
+# Odd constants that mix 64 bits (SplitMix64: Steele, Lea and Flood 2014).
+_MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+
+Bits = NDArray[np.uint64]
+IntArray = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Which part any event belongs to.
+
+    Attributes
+    ----------
+    number : int
+        Number of parts.
+    discrete : bool
+        Whether most events have copies.
+    known : ndarray of shape (n_known,)
+        Sorted bits of the simulated events.
+    known_part : ndarray of shape (n_known,)
+        Their parts.
+    """
+
+    number: int
+    discrete: bool
+    known: Bits
+    known_part: IntArray
+
+    def of(self, X: FloatArray) -> IntArray:
+        """Part of every event, shape (n_events,)."""
+        bits = _mixed_bits(X)
+        part = _spread(bits, self.number, self.discrete)
+        if self.known.size:
+            place = np.minimum(np.searchsorted(self.known, bits), self.known.size - 1)
+            again = self.known[place] == bits
+            part[again] = self.known_part[place[again]]
+        return part
+
+
+def find_parts(events: SimulatedEvents, most: int) -> tuple[Parts, IntArray]:
+    """Divide simulated events into parts.
+
+    Parameters
+    ----------
+    events : SimulatedEvents
+        Labelled events.
+    most : int
+        Largest number of parts.
+
+    Returns
+    -------
+    parts : Parts
+        Rule for any event.
+    part : ndarray of int, shape (n_events,)
+        Part of every simulated event.
+    """
+    bits = _mixed_bits(events.X)
+    discrete = len(bits) >= _COPIES * np.unique(bits).size
+    number, of_source = _source_parts(events, most)
+    part = of_source[events.source]
+    single = part < 0
+    part[single] = _spread(bits[single], number, discrete)
+    _check(part, events, number)
+    # Copies belong to nobody, and single events fall where their values say anyway.
+    known = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.intp)
+    if not discrete and not single.all():
+        known = _unambiguous(bits, part)
+    return Parts(number, discrete, *known), part
+
+
+def by_values(X: FloatArray, like: Parts) -> IntArray:
+    """Parts of events by their values alone, whatever simulation they are of."""
+    return _spread(_mixed_bits(X), like.number, like.discrete)
+
+
+def sample_rows(events: SimulatedEvents, most: int) -> IntArray:
+    """Rows of at most so many events of every source, whatever their order."""
+    order = np.lexsort((_mixed_bits(events.X), events.source))
+    start = np.searchsorted(events.source[order], np.arange(events.n_sources))
+    rank = np.arange(order.size) - start[events.source[order]]
+    return np.asarray(order[rank < most])
+
+
+def _source_parts(events: SimulatedEvents, most: int) -> tuple[int, IntArray]:
+    """Number of parts, and that of every source; -1 for the only one of its class."""
+    sizes = np.bincount(events.source_class)
+    several = sizes[events.source_class] > 1
+    number = int(min(most, sizes.max())) if several.any() else most
+    part = np.full(events.n_sources, -1)
+    of_id: dict[object, int] = {}
+    for c in np.flatnonzero(sizes > 1):
+        own = np.flatnonzero(events.source_class == c)
+        ids = events.source_id[own].tolist()
+        used = np.bincount([of_id[i] for i in ids if i in of_id], minlength=number)
+        for source, i in zip(own, ids, strict=True):
+            if i not in of_id:
+                of_id[i] = int(used.argmin())
+                used[of_id[i]] += 1
+            part[source] = of_id[i]
+        if np.unique(part[own]).size == 1:  # the classifier of that part needs one
+            part[own[-1]] = (part[own[-1]] + 1) % number
+    return number, part
+
+
+def _unambiguous(bits: Bits, part: IntArray) -> tuple[Bits, IntArray]:
+    """Sorted bits of rows whose copies are all in one part, and that part."""
+    order = np.argsort(bits, kind="stable")
+    bits, part = bits[order], part[order]
+    first = np.flatnonzero(np.append(True, bits[1:] != bits[:-1]))
+    low = np.minimum.reduceat(part, first)
+    alone = low == np.maximum.reduceat(part, first)
+    return bits[first][alone], low[alone]
+
+
+def _check(part: IntArray, events: SimulatedEvents, number: int) -> None:
+    """Refuse parts that leave nothing of a class to train on."""
+    label = events.source_class[events.source]
+    for f in range(number):
+        known = np.bincount(label[part != f], minlength=events.classes.size)
+        if (known == 0).any():
+            lost = events.classes[int(known.argmin())]
+            raise InvalidInputError(
+                "cv must leave events of every class to train on, but all events of "
+                f"class {lost} are in one of {number} parts; give more events."
+            )
+
+
+def _spread(bits: Bits, number: int, discrete: bool) -> IntArray:
+    """Part of every event from its bits; copies of discrete rows take turns."""
+    part = bits % np.uint64(number)
+    if discrete:
+        part = (part + _occurrence(bits)) % np.uint64(number)
+    return part.astype(np.intp)
+
+
+def _mixed_bits(X: FloatArray) -> Bits:
+    """A number of 64 bits from the features of every event, in any order."""
+    bits = np.ascontiguousarray(X + 0.0).view(np.uint64)  # + 0.0: no negative zeros
+    step, second, third = (np.uint64(m) for m in _MIX)
+    mixed = np.zeros(len(X), dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for column in bits.T:
+            mixed += _scrambled(column + step, second, third)
+        return _scrambled(mixed, second, third)
+
+
+def _scrambled(bits: Bits, second: np.uint64, third: np.uint64) -> Bits:
+    """The finishing steps of SplitMix64."""
+    bits = (bits ^ (bits >> np.uint64(30))) * second
+    bits = (bits ^ (bits >> np.uint64(27))) * third
+    return np.asarray(bits ^ (bits >> np.uint64(31)))
+
+
+def _occurrence(row: Bits) -> Bits:
+    """How many times every value came before."""
+    order = np.argsort(row, kind="stable")
+    ordered = row[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    start = np.repeat(first, np.diff(np.append(first, row.size)))
+    out = np.empty(row.size, dtype=np.uint64)
+    out[order] = np.arange(row.size) - start
+    return out
