@@ -4,14 +4,17 @@ A `Study` draws a `Case` for every number of a set; every random number of a cas
 from the study's name and that number, so that all rows see the same case.
 """
 
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 KAPPAS = (0.05, 0.15, 0.4)
+CACHE = Path(os.environ.get("SKTAMM_CACHE", Path.home() / ".cache/sktamm"))
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Size:
     target: int
 
 
-SMALL, FULL = Size(3_000, 4_000), Size(20_000, 10_000)
+SMALL, FULL = Size(1_500, 2_000), Size(20_000, 10_000)
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,15 @@ class Study:
         """The case of a set."""
         rng = np.random.default_rng([zlib.crc32(self.name.encode()), number])
         return self.draw(rng, size, number) if self.numbered else self.draw(rng, size)
+
+
+def chosen(studies: list[Study], parts: list[str], sealed: bool) -> list[Study]:
+    """Studies with a part of their name among ``parts``; sealed ones if asked for."""
+    return [
+        study
+        for study in studies
+        if any(part in study.name for part in parts) and (sealed or not study.sealed)
+    ]
 
 
 def from_sources(

@@ -1,4 +1,4 @@
-"""Studies on data that nobody here made: images, cells, ttbar histograms, showers.
+"""Studies on data that nobody here made: images, cells, ttbar histograms.
 
 `CYTOMETRY` and `TTBAR` are read from the folder that ``SKTAMM_DATA`` names; without
 them their studies are left out.
@@ -17,21 +17,6 @@ from sklearn.decomposition import PCA
 
 DATA = Path(os.environ.get("SKTAMM_DATA", Path(__file__).parents[4] / "shared/data"))
 SIMULATIONS = 6
-
-# Location, scale and shape of the depths of shower maxima at 10^18.5 eV for proton,
-# helium, nitrogen and iron: De Domenico et al., arXiv:1305.2331.
-SHOWERS = {
-    "QGSJetII": [(733.411, 36.838, 0.767), (716.075, 43.993, 1.601),
-                 (695.898, 42.985, 2.244), (668.581, 33.596, 2.833)],
-    "QGSJetII-04": [(732.622, 35.067, 0.643), (714.671, 47.150, 1.588),
-                    (693.289, 48.069, 2.392), (663.918, 38.021, 3.224)],
-    "Sibyll2.1": [(740.414, 32.673, 0.679), (716.920, 33.281, 1.049),
-                  (692.394, 31.702, 1.418), (661.610, 27.598, 1.866)],
-    "EPOS1.99": [(748.956, 28.895, 0.534), (729.410, 36.891, 1.325),
-                 (705.303, 37.401, 2.179), (671.498, 30.533, 3.277)],
-    "EPOS-LHC": [(746.590, 29.355, 0.543), (732.394, 42.604, 1.598),
-                 (711.166, 43.901, 2.749), (678.379, 33.524, 4.243)],
-}  # fmt: skip
 
 
 # ------------------------------------------------------------------------- images
@@ -109,7 +94,13 @@ def _cytometry(kind):
         truth = samples[number]
         chosen = rng.choice(samples[samples != truth], SIMULATIONS, replace=False)
         y = (label == kind).astype(int)
-        rows = np.flatnonzero(np.isin(sample, chosen))
+        # In the small size, as many cells as another study simulates of both classes.
+        rows = np.concatenate(
+            [
+                rng.permutation(np.flatnonzero(sample == k))[: 2 * size.simulated]
+                for k in np.sort(chosen)
+            ]
+        )
         own = np.flatnonzero(sample == truth)
         n = min(size.target, len(own) // 2)
         targets = []
@@ -148,31 +139,6 @@ def _ttbar(rng, size, number) -> Case:
     return Case(X, y, simulation, targets)
 
 
-# ------------------------------------------------------------------------ showers
-def _showers(rng, size, number) -> Case:
-    """Proton fraction among four masses; one of five hadronic models is the truth."""
-    models = list(SHOWERS)
-    truth = models.pop(number)
-
-    def draw(mass, model, n):
-        mu, sigma, shape = SHOWERS[model][mass]
-        return mu - sigma * np.log(rng.gamma(shape, 1.0 / shape, n))
-
-    n = size.simulated
-    # The last class is the one whose fraction is asked for.
-    masses = (3, 2, 1, 0)
-    sources = [(c, k) for c in range(4) for k in range(len(models))]
-    X = np.concatenate([draw(masses[c], models[k], n) for c, k in sources])
-    y, simulation = (np.repeat(v, n) for v in zip(*sources, strict=True))
-    targets = []
-    for fractions in ([0.1, 0.4, 0.3, 0.2], [0.0, 0.2, 0.3, 0.5], [0.3, 0.5, 0.1, 0.1]):
-        numbers = rng.multinomial(size.target, fractions)
-        depths = [draw(masses[c], truth, m) for c, m in enumerate(numbers)]
-        targets.append((np.concatenate(depths)[:, None], fractions[-1]))
-    right = np.concatenate([draw(mass, truth, n) for mass in masses])[:, None]
-    return Case(X[:, None], y, simulation, targets, (right, np.repeat(range(4), n)))
-
-
 def studies() -> list[Study]:
     """Those whose data are there."""
     out = []
@@ -198,8 +164,7 @@ def studies() -> list[Study]:
             )
     if (DATA / "agc_ttbar.npz").exists():
         out.append(Study("ttbar histograms", _ttbar, 0, n_sets=2, numbered=True))
-    showers = Study("air showers, 4 masses", _showers, 1, True, 5, numbered=True)
-    return [*out, showers]
+    return out
 
 
 STUDIES = studies()

@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import transport
 from cases import Case, Study, exact_posterior
 from sklearn.pipeline import make_pipeline
 
@@ -19,7 +20,7 @@ from sktamm.components import LearnedScore
 
 LEVELS = (0.683, 0.955)
 ORACLE, RIGHT, NOTHING = "exact densities", "the right simulation", "[0, 1]"
-EVENTS = "events"  # rows that need events, not histograms
+TRANSPORT = "JCPOT"
 
 
 def _score_free():
@@ -71,6 +72,12 @@ ROWS: dict[str, tuple[bool, Any]] = {
 }
 
 
+def every() -> list[str]:
+    """Names of all rows that can be run here."""
+    baselines = [TRANSPORT] if transport.installed() else []
+    return [ORACLE, RIGHT, NOTHING, *baselines, *ROWS]
+
+
 def applies(name: str, study: Study, case: Case) -> bool:
     """Whether a row can be asked about a study."""
     if name == NOTHING:
@@ -79,7 +86,8 @@ def applies(name: str, study: Study, case: Case) -> bool:
         return case.densities is not None
     if name == RIGHT:
         return case.truth is not None
-    return study.n_features > 0 or not ROWS[name][0]
+    needs_events = name == TRANSPORT or ROWS[name][0]
+    return study.n_features > 0 or not needs_events
 
 
 def run(name: str, study: Study, case: Case) -> dict[str, Any]:
@@ -101,21 +109,35 @@ def run(name: str, study: Study, case: Case) -> dict[str, Any]:
 
 
 def _answers(name: str, study: Study, case: Case) -> dict[str, Any]:
-    if name == NOTHING:
-        n = len(case.targets)
-        whole = [[0.0, 0.0], [1.0, 1.0]]
-        return {"kappa": [0.5] * n, "interval": [whole] * n, "flags": [[]] * n}
-    if name == ORACLE:
-        return _of_posterior(
-            [exact_posterior(case.densities(X)) for X, _ in case.targets]
-        )
+    special = {NOTHING: _nothing, ORACLE: _exact, TRANSPORT: _transported}
+    if name in special:
+        return special[name](case)
     if name == RIGHT:
-        estimator: Any = BinnedTopicTAMM(random_state=0)
-        if study.n_features > 2:
-            estimator = ScoreTAMM(random_state=0)
-        estimator.fit(*case.truth)
-    else:
-        estimator = _fitted(ROWS[name][1](), case)
+        return _inferred(_right(study).fit(*case.truth), case)
+    return _inferred(_fitted(ROWS[name][1](), case), case)
+
+
+def _nothing(case: Case) -> dict[str, Any]:
+    n = len(case.targets)
+    whole = [[0.0, 0.0], [1.0, 1.0]]
+    return {"kappa": [0.5] * n, "interval": [whole] * n, "flags": [[]] * n}
+
+
+def _exact(case: Case) -> dict[str, Any]:
+    return _of_posterior([exact_posterior(case.densities(X)) for X, _ in case.targets])
+
+
+def _transported(case: Case) -> dict[str, Any]:
+    return transport.answers(case, LEVELS)
+
+
+def _right(study: Study) -> Any:
+    if study.n_features > 2:
+        return ScoreTAMM(random_state=0)
+    return BinnedTopicTAMM(random_state=0)
+
+
+def _inferred(estimator: Any, case: Case) -> dict[str, Any]:
     results = [infer(estimator, X, levels=list(LEVELS)) for X, _ in case.targets]
     return {
         "kappa": [float(r.kappa[0]) for r in results],
