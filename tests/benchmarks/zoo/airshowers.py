@@ -6,9 +6,10 @@ that the Pierre Auger Observatory measured. The latter are read from the wheel
     pip download --no-deps --dest ~/.cache/sktamm astrotools==1.5.0
 
 in the folder that ``SKTAMM_CACHE`` names (``~/.cache/sktamm`` if it names none);
-without it that study is left out. What stands for the truth there is a *comparison*: the proton
-fraction of the collaboration's own fits to the same histograms (arXiv:1409.5083),
-averaged over EPOS-LHC, QGSJetII-04 and Sibyll2.1, whose answers differ by up to .3.
+without it that study is left out. What stands for the truth there is a *comparison*:
+the proton fraction of the collaboration's own fits to the same histograms
+(arXiv:1409.5083), averaged over EPOS-LHC, QGSJetII-04 and Sibyll2.1, whose answers
+differ by up to .3.
 """
 
 import zipfile

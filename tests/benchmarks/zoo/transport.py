@@ -16,9 +16,9 @@ from scipy import stats
 
 N_SUBSAMPLES = 10
 N_SOURCE, N_TARGET = 60, 300  # events of a class of a simulation, of a target
-# The entropic term in units of the mean squared distance. From 1 to .01 the pull to equal
-# shares falls on the open studies (kappa of .09 in two Gaussian features: .51, .39, .29,
-# .23), at .005 it does not fall on images, and a fit takes twice as long.
+# The entropic term in units of the mean squared distance. From 1 to .01 the pull to
+# equal shares falls on the open studies (kappa of .09 in two Gaussian features: .51,
+# .39, .29, .23), at .005 it does not fall on images, and a fit takes twice as long.
 STRENGTH = 0.01
 N_ITERATIONS, TOLERANCE = 1_000, 1e-5
 REACH = 5.0  # standard deviations; farther events are moved there, or kernels underflow
