@@ -106,6 +106,7 @@ def test_failures_are_counted(zoo, monkeypatch, tmp_path):
     )
     assert cells["IS 68"].startswith("1.0000")  # as that of [0, 1]
     assert "refuses, 6 times failed: ValueError('no')" in text
+    assert "| 1 (1.00/1.00), 6 failed |" in text
 
 
 def test_rows_have_sets_of_their_own(zoo, monkeypatch, tmp_path):

@@ -55,12 +55,14 @@ def row_of(name, found):
 
 
 def short_of(found):
-    """Interval score, and coverage at both levels, of all sets in one cell."""
+    """Interval score, coverage at both levels and failures of all sets in one cell."""
     truth, _, low, high = arrays_of(found)
     covered = (low <= truth[..., None]) & (truth[..., None] <= high)
     at_68, at_95 = covered.mean(axis=(0, 1))
     score = interval_scores(truth, low[..., 0], high[..., 0]).mean()
-    return f"{score:.3g} ({at_68:.2f}/{at_95:.2f})"
+    failures = sum(failed(flags) for f in found for flags in f["flags"])
+    note = f", {failures} failed" if failures else ""
+    return f"{score:.3g} ({at_68:.2f}/{at_95:.2f}){note}"
 
 
 def arrays_of(found):
