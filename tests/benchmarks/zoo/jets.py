@@ -3,7 +3,7 @@
     pip install pythia8mc fastjet numpy     # in an environment of its own
     python tests/benchmarks/zoo/jets.py --make ~/.cache/sktamm/jets.npz
 
-makes the file in about 40 minutes of one core. It is read from the folder that
+makes the file in about 40 minutes of a free core. It is read from the folder that
 ``SKTAMM_CACHE`` names (``~/.cache/sktamm`` if it names none); without it the study is
 left out. Jets of 13 TeV collisions, anti-kT with R = .4, 100 to 160 GeV, |eta| < 2,
 within .3 of a parton of the hard process gg -> gg (background) or qq -> qq (signal).
