@@ -4,6 +4,9 @@ import collections
 
 from measures import COLUMNS, bad, failed, row_of, short_of
 
+#: Rows whose simulations are seen in all features, the first that a study has.
+OVERLAPS = "NeuralRatioTAMM(form='linear')", "BinnedTopicTAMM()"
+
 
 def markdown(title, studies, rows, collected):
     """All tables.
@@ -31,15 +34,28 @@ def _summary(studies, rows, collected):
     """Studies against methods: interval score (coverage at 68.3 / 95.5 %)."""
     lines = [
         "### Summary\n",
-        "Interval score at 68.3 % (coverage at 68.3 % / at 95.5 %); s: sealed.\n",
-        *_head(["study", *rows]),
+        "Interval score at 68.3 % (coverage at 68.3 % / at 95.5 %); s: sealed. "
+        "Overlap: of the simulations in all features, learned, or in bins where there "
+        "are no events.\n",
+        *_head(["study", "overlap", *rows]),
     ]
     for study in studies:
         found = [collected(study, row) for row in rows]
         cells = [short_of(f) if f else "" for f in found]
-        lines.append(_line([study.name + " (s)" * study.sealed, *cells]))
+        name = study.name + " (s)" * study.sealed
+        lines.append(_line([name, overlap_of(study, collected), *cells]))
     converged = [_converged(studies, row, collected) for row in rows]
-    return [*lines, _line(["converged, all studies", *converged])]
+    return [*lines, _line(["converged, all studies", "", *converged])]
+
+
+def overlap_of(study, collected):
+    """Mean overlap of the simulations of a study, as text."""
+    for row in OVERLAPS:
+        known = [v for f in collected(study, row) for v in f.get("overlap", [])]
+        known = [v for v in known if v is not None]
+        if known:
+            return f"{sum(known) / len(known):.2f}"
+    return ""
 
 
 def _converged(studies, row, collected):

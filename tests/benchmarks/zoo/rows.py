@@ -143,7 +143,14 @@ def _inferred(estimator: Any, case: Case) -> dict[str, Any]:
         "kappa": [float(r.kappa[0]) for r in results],
         "interval": [r.interval[0].tolist() for r in results],
         "flags": [list(r.flags[0]) for r in results],
+        "overlap": [_overlap(r) for r in results],
     }
+
+
+def _overlap(result: Any) -> float | None:
+    """How much the simulations of a class have in common, if the result says so."""
+    values = result.diagnostics.get("overlap")
+    return None if values is None else float(values[0])
 
 
 def _fitted(estimator: Any, case: Case) -> Any:
