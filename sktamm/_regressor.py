@@ -206,7 +206,10 @@ class TAMMRegressor(BaseEstimator):
         self.paired_ = sources.paired
         self.simulations_ = np.unique(sources.source_id)
         self._warn_single(sources.source_class)
-        self.components_ = self._make_components().fit(sources)
+        fitted = self._make_components().fit(sources)
+        if hasattr(fitted, "for_form"):
+            fitted = fitted.for_form(self._form_)
+        self.components_ = fitted
         return self
 
     @property

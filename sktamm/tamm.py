@@ -189,6 +189,12 @@ class NeuralRatioTAMM(TAMMRegressor):
         Smooth functions of the function-space prior.
     max_functions : int, default=240
         Largest number of these functions.
+    projection : {"auto", "log_odds"} or None, default="auto"
+        Whether the exponential form works with the space of all features (None) or with
+        bins of the log odds of the classes ("log_odds"); "auto" projects where the
+        simulations of a class overlap too little, or are too few for so many
+        functions, to bend their densities. ``components_`` is then a
+        `ProjectedRatios`.
     propagate : bool, default=True
         Propagate the error of the ratios into the interval.
     progress : bool, default=False
@@ -250,6 +256,7 @@ class NeuralRatioTAMM(TAMMRegressor):
         n_reference: int = 200_000,
         basis: Any = "polynomial",
         max_functions: int = 240,
+        projection: str | None = "auto",
         propagate: bool = True,
         progress: bool = False,
         pos_label: Any = None,
@@ -283,6 +290,7 @@ class NeuralRatioTAMM(TAMMRegressor):
         self.n_reference = n_reference
         self.basis = basis
         self.max_functions = max_functions
+        self.projection = projection
         self.propagate = propagate
         self.progress = progress
 

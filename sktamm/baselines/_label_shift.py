@@ -167,6 +167,7 @@ class LabelShiftEM(FractionBaseline):
             holdout=self.holdout,
             basis="principal",
             propagate=False,
+            projection=None,
             random_state=self.random_state,
         )
 

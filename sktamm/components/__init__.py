@@ -10,6 +10,7 @@ from sktamm.components._mlp import TorchMLPClassifier
 from sktamm.components._mlp_regressor import TorchMLPRegressor
 from sktamm.components._score import ScoreComponents
 from sktamm.components._topics import TopicModel
+from sktamm.components._projected import ProjectedRatios
 from sktamm.components._unbinned import RatioComponents, RatioTopicComponents
 from sktamm.components._wifi_ensemble import WifiEnsemble
 
@@ -20,6 +21,7 @@ __all__ = [
     "LightGBMRatioClassifier",
     "NoBasis",
     "PolynomialBasis",
+    "ProjectedRatios",
     "RatioComponents",
     "RatioTopicComponents",
     "ScoreComponents",

@@ -36,6 +36,7 @@ class _Form(BaseEstimator):
     needs: str
     priors: str
     default_prior: str
+    needs_overlap = False
 
     def check(self, prior: Any) -> None:
         """Refuse a prior that lacks the method this form needs.
@@ -141,6 +142,7 @@ class ExponentialForm(_Form):
     needs = "expand"
     priors = "'ridge', 'simulations' or 'shrinkage'"
     default_prior = "shrinkage"
+    needs_overlap = True  # a product is empty where any factor is
 
     def _class_density(
         self, table: ComponentTable, prior: Any, c: int

@@ -1,0 +1,153 @@
+"""Projected ratios: events enter through what their ratios say of the classes.
+
+Where many features meet few simulations, or simulations move clusters about, a product
+of learned densities fails: it is empty wherever one of them is, and few simulations say
+little about many directions. With the log odds of the classes,
+
+    t_c(x) = ln mean_{k in c} r_k(x) - ln mean_{k in 0} r_k(x),    c = 1, ..., C - 1,
+
+the ratio of a simulation in t alone is E_ref[r_k | t], the share of its events in a bin
+of t. Bins of events that the classifier has not seen make it right whatever was learned
+(a poor score costs width, not coverage), and in t the simulations overlap again.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
+
+from sktamm._numerics import FloatArray
+from sktamm.base import class_overlaps
+from sktamm.components._density_ratio import DensityRatio
+from sktamm.components._histogram import HistogramTemplates
+from sktamm.components._score import ScoreComponents
+from sktamm.events import SimulatedEvents
+
+__all__ = ["ProjectedRatios", "RatioScore"]
+
+
+@dataclass(frozen=True, eq=False)
+class RatioScore:
+    """Log odds of the classes from learned ratios, every simulation weighing the same.
+
+    Attributes
+    ----------
+    ratio : DensityRatio
+        Fitted ratios.
+    positive : int
+        Index of the class whose fraction is kappa.
+    paired : bool
+        Whether equal ids in different classes mean the same simulation.
+    """
+
+    ratio: DensityRatio
+    positive: int
+    paired: bool
+
+    def __deepcopy__(self, memo: Any) -> "RatioScore":
+        return self
+
+    def transform(self, X: FloatArray) -> FloatArray:
+        """Log odds at events, shape (n_events, n_classes - 1)."""
+        return self._log_odds(self.ratio.predict_log_ratio(X))
+
+    def get_feature_names_out(self) -> NDArray:
+        """Names of the scores."""
+        names = [f"log odds of {label}" for label in self.ratio.classes_[1:]]
+        return np.array(names, dtype=object)
+
+    def held_out(self) -> SimulatedEvents:
+        """Scores of the events that the classifier has not seen, with their sources."""
+        ratio = self.ratio
+        number = np.full(ratio.pool_class_.size, -1)
+        number[ratio.sources_] = np.arange(ratio.sources_.size)
+        own = number[ratio.pool_.source] >= 0
+        weight = ratio.pool_.weight[own]
+        return SimulatedEvents(
+            source=number[ratio.pool_.source[own]].astype(np.intp),
+            source_class=ratio.source_class_,
+            source_id=ratio.source_id_,
+            classes=ratio.classes_,
+            positive=self.positive,
+            paired=self.paired,
+            X=self._log_odds(ratio.reference_log_ratio_),
+            weight=None if (weight == weight[0]).all() else weight,
+            feature_names=tuple(map(str, self.get_feature_names_out())),
+        )
+
+    def _log_odds(self, log_ratio: FloatArray) -> FloatArray:
+        own = [self.ratio.source_class_ == c for c in range(self.ratio.classes_.size)]
+        size = [
+            logsumexp(log_ratio[:, c], axis=1) - np.log(np.count_nonzero(c))
+            for c in own
+        ]
+        return np.stack([of_class - size[0] for of_class in size[1:]], axis=1)
+
+
+class ProjectedRatios(ScoreComponents):
+    """Every simulation is a component, binned in the log odds of learned ratios.
+
+    Parameters
+    ----------
+    score : RatioScore
+        Score from fitted ratios.
+
+    Attributes
+    ----------
+    ratio_ : DensityRatio
+        The ratios.
+    """
+
+    def __init__(self, score: Any = None):
+        super().__init__()
+        self.score = score
+
+    @property
+    def ratio_(self) -> DensityRatio:
+        """The fitted ratios behind the score."""
+        return self.score.ratio
+
+    def fit(self, events: SimulatedEvents | HistogramTemplates) -> Self:
+        """Bin the simulations and find the components.
+
+        Parameters
+        ----------
+        events : SimulatedEvents or HistogramTemplates
+            Scores of held-out events, or their histograms.
+
+        Returns
+        -------
+        self : ProjectedRatios
+            Fitted component model.
+        """
+        self.score_ = self.score
+        return super(ScoreComponents, self).fit(events)
+
+    def take(self, simulations: ArrayLike) -> "ProjectedRatios":
+        """The same for some of the simulations, without training.
+
+        Parameters
+        ----------
+        simulations : array-like
+            Ids to keep.
+
+        Returns
+        -------
+        components : ProjectedRatios
+            Fitted component model; the score is that of the remaining simulations.
+        """
+        score = replace(self.score, ratio=self.ratio_.take(simulations))
+        return ProjectedRatios(score).fit(score.held_out())
+
+    def overlap(self) -> FloatArray:
+        """Overlap of the simulations of every class before the projection."""
+        ratio = self.ratio_
+        return class_overlaps(
+            ratio.reference_log_ratio_, ratio.reference_weight_, ratio.source_class_
+        )
+
+    def words(self) -> dict[str, str]:
+        """What was chosen, for results."""
+        return {"projection": "log odds", **super().words()}
