@@ -206,10 +206,7 @@ class TAMMRegressor(BaseEstimator):
         self.paired_ = sources.paired
         self.simulations_ = np.unique(sources.source_id)
         self._warn_single(sources.source_class)
-        fitted = self._make_components().fit(sources)
-        if hasattr(fitted, "for_form"):
-            fitted = fitted.for_form(self._form_)
-        self.components_ = fitted
+        self.components_ = self._form_.suited(self._make_components().fit(sources))
         return self
 
     @property

@@ -8,10 +8,11 @@ from sktamm.components._learned_score import LearnedScore
 from sktamm.components._lightgbm import LightGBMRatioClassifier
 from sktamm.components._mlp import TorchMLPClassifier
 from sktamm.components._mlp_regressor import TorchMLPRegressor
+from sktamm.components._projected import ProjectedRatios
 from sktamm.components._score import ScoreComponents
 from sktamm.components._topics import TopicModel
-from sktamm.components._projected import ProjectedRatios
-from sktamm.components._unbinned import RatioComponents, RatioTopicComponents
+from sktamm.components._unbinned import RatioComponents
+from sktamm.components._unbinned_topics import RatioTopicComponents
 from sktamm.components._wifi_ensemble import WifiEnsemble
 
 __all__ = [

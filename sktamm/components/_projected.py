@@ -65,6 +65,8 @@ class RatioScore:
         number[ratio.sources_] = np.arange(ratio.sources_.size)
         own = number[ratio.pool_.source] >= 0
         weight = ratio.pool_.weight[own]
+        if (weight < 0).any():  # settled: a bin of signed ones may hold less than none
+            weight = ratio.reference_weight_
         return SimulatedEvents(
             source=number[ratio.pool_.source[own]].astype(np.intp),
             source_class=ratio.source_class_,

@@ -53,6 +53,23 @@ class _Form(BaseEstimator):
                 f"use prior={self.priors}."
             )
 
+    def suited(self, components: Any) -> Any:
+        """Fitted components with which this form can live.
+
+        Parameters
+        ----------
+        components : component model
+            Fitted; may have the method ``for_form``.
+
+        Returns
+        -------
+        components : component model
+            These, or what they offer instead.
+        """
+        if hasattr(components, "for_form"):
+            return components.for_form(self)
+        return components
+
     def build(self, table: ComponentTable, prior: Any) -> MixtureModel:
         """Mixture model of a table under a prior.
 
