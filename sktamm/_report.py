@@ -12,6 +12,7 @@ from sktamm.base import ComponentTable
 from sktamm.exceptions import (
     ConvergenceWarning,
     EmptyBinWarning,
+    OverlapWarning,
     RangeWarning,
     RatioWarning,
     SamplingWarning,
@@ -34,6 +35,9 @@ _FAR = 2.0
 # 000 events): with 26 the mean error of kappa is .6 and 12 of 12 intervals at 95.4 %
 # cover, with 8 it is 3 and 8 of 12 do.
 _SPARSE = 15.0
+# Measured (bench_unbinned_forms.py): below an overlap of about .25 hardly any unbinned fit
+# with many functions converges, and those with few gain nothing.
+_LITTLE_OVERLAP = 0.25
 # Wherever a share of the events belongs, it moves kappa by no more than itself.
 _NOTICED = 0.1
 
@@ -54,6 +58,9 @@ _FLAGS = {
     "out_of_range": lambda d: d["out_of_range"],
     "empty_bins": lambda d: d["unfilled"] > _NOTICED * d["std"],
     "sparse_templates": lambda d: _of(d, "events_per_bin", np.inf) < _SPARSE,
+    "little_overlap": lambda d: (
+        d["product"] & (_of(d, "overlap", 1.0) < _LITTLE_OVERLAP)
+    ),
     "unphysical": lambda d: np.abs(_of(d, "kappa", 0.5) - 0.5) > _FAR,
     "poor_reference": lambda d: _of(d, "reference_size", np.inf) < _FEW_ROWS,
     "uncertain_ratios": lambda d: (
@@ -122,9 +129,9 @@ def make_result(
         diagnostics["beyond"] = table.beyond
     diagnostics["overlap"] = np.full(total.size, table.overlap.min())
     diagnostics["span"] = _span(diagnostics)
-    flags = _flags(
-        {**diagnostics, "std": answer.std, "kappa": answer.kappa}, answer.kappa.size
-    )
+    product = np.full(total.size, not getattr(model, "is_linear", True))
+    known = {"std": answer.std, "kappa": answer.kappa, "product": product}
+    flags = _flags({**diagnostics, **known}, answer.kappa.size)
     return FractionResult(
         dataset=dataset,
         classes=classes,
@@ -177,6 +184,7 @@ def warn_about(result: FractionResult) -> None:
     facts["few_rows"], facts["sparse"] = _FEW_ROWS, _SPARSE
     facts["unfilled"] = known["unfilled"].max()
     facts["events_per_bin"] = np.min(known.get("events_per_bin", np.inf))
+    facts["overlap"] = np.min(known.get("overlap", 1.0))
     facts["worst"] = np.fmin.reduce(known["span"])  # those that are no numbers are none
     for names, category, sentence in _WARNINGS:
         if any(facts[name] for name in names):
@@ -209,6 +217,13 @@ _WARNINGS: tuple[tuple[tuple[str, ...], type[Warning], str], ...] = (
         "Fewer than {few_rows} effective reference rows carry the adapted densities of "
         "{poor_reference} of {total} datasets: ratios that large are extrapolations; "
         "use more simulated events.",
+    ),
+    (
+        ("little_overlap",),
+        OverlapWarning,
+        "The simulations of a class overlap by {overlap:.2g} only, where 1 is alike: a "
+        "product of their densities is nearly empty; use form='linear' or a learned "
+        "score (ScoreTAMM, projection='auto').",
     ),
     (
         ("out_of_range",),

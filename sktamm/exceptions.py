@@ -11,6 +11,7 @@ __all__ = [
     "FitFailedWarning",
     "IncompatibleChoiceError",
     "InvalidInputError",
+    "OverlapWarning",
     "RangeWarning",
     "RatioWarning",
     "SamplingWarning",
@@ -41,6 +42,14 @@ class FeatureWarning(SktammWarning):
 
 class SingleSimulationWarning(SktammWarning):
     """A class has one simulation, so nothing of it can adapt: the classical fit."""
+
+
+class OverlapWarning(SktammWarning):
+    """Simulations of a class overlap too little to bend a product of their densities.
+
+    Their weighted product is empty wherever one of them is, so that the exponential
+    form rests on few events or bins. Use the linear form, or a learned score.
+    """
 
 
 class RangeWarning(SktammWarning):

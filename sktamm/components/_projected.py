@@ -11,6 +11,7 @@ of t. Bins of events that the classifier has not seen make it right whatever was
 (a poor score costs width, not coverage), and in t the simulations overlap again.
 """
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from sktamm._numerics import FloatArray
 from sktamm.base import class_overlaps
 from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._histogram import HistogramTemplates
+from sktamm.components._log_linear import mean_model
 from sktamm.components._score import ScoreComponents
 from sktamm.events import SimulatedEvents
 
@@ -51,7 +53,17 @@ class RatioScore:
 
     def transform(self, X: FloatArray) -> FloatArray:
         """Log odds at events, shape (n_events, n_classes - 1)."""
-        return self._log_odds(self.ratio.predict_log_ratio(X))
+        ratio = self.ratio
+        if len(ratio.models_) == 1:
+            return self._log_odds(ratio.predict_log_ratio(X))
+        # Held-out events have the ratios of one fold: an average would be too good.
+        fold = np.empty(len(X), dtype=np.intp)
+        fold[np.lexsort(X.T)] = np.arange(len(X)) % len(ratio.models_)
+        score = np.empty((len(X), ratio.classes_.size - 1))
+        for f in np.unique(fold):
+            own = _of_fold(ratio, f).predict_log_ratio(X[fold == f])
+            score[fold == f] = self._log_odds(own)
+        return score
 
     def get_feature_names_out(self) -> NDArray:
         """Names of the scores."""
@@ -86,6 +98,16 @@ class RatioScore:
             for c in own
         ]
         return np.stack([of_class - size[0] for of_class in size[1:]], axis=1)
+
+
+def _of_fold(ratio: DensityRatio, fold: int) -> DensityRatio:
+    """The ratios of one fold alone."""
+    trained = ratio.models_[fold]
+    part = copy.copy(ratio)
+    part.models_ = [trained]
+    base = mean_model([trained.log_linear], ratio.sources_) if ratio.shrink else None
+    part.frame_ = replace(ratio.frame_, log_linear=base)
+    return part
 
 
 class ProjectedRatios(ScoreComponents):
