@@ -35,7 +35,7 @@ _FAR = 2.0
 # 000 events): with 26 the mean error of kappa is .6 and 12 of 12 intervals at 95.4 %
 # cover, with 8 it is 3 and 8 of 12 do.
 _SPARSE = 15.0
-# Measured (bench_unbinned_forms.py): below an overlap of about .25 hardly any unbinned fit
+# Measured (bench_unbinned_forms.py): below an overlap of .25 hardly any unbinned fit
 # with many functions converges, and those with few gain nothing.
 _LITTLE_OVERLAP = 0.25
 # Wherever a share of the events belongs, it moves kappa by no more than itself.

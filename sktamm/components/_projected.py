@@ -20,12 +20,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
 from sktamm._numerics import FloatArray
-from sktamm.base import class_overlaps
+from sktamm.base import ComponentTable, class_overlaps
 from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._histogram import HistogramTemplates
 from sktamm.components._log_linear import mean_model
 from sktamm.components._score import ScoreComponents
-from sktamm.events import SimulatedEvents
+from sktamm.events import SimulatedEvents, TargetEvents
 
 __all__ = ["ProjectedRatios", "RatioScore"]
 
@@ -122,6 +122,20 @@ class ProjectedRatios(ScoreComponents):
     ----------
     ratio_ : DensityRatio
         The ratios.
+
+    See Also
+    --------
+    RatioComponents : What is projected, and when.
+
+    Examples
+    --------
+    >>> from sktamm import NeuralRatioTAMM
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> study = make_gaussian_study(4, 500, n_features=5, random_state=1)
+    >>> tamm = NeuralRatioTAMM("logistic", random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> type(tamm.components_).__name__
+    'ProjectedRatios'
     """
 
     def __init__(self, score: Any = None):
@@ -148,6 +162,23 @@ class ProjectedRatios(ScoreComponents):
         """
         self.score_ = self.score
         return super(ScoreComponents, self).fit(events)
+
+    def table(self, target: Any) -> ComponentTable:
+        """Contents of the bins of the score and the templates as log ratios.
+
+        Parameters
+        ----------
+        target : TargetEvents or pair of ndarray of shape (n_datasets, n_bins)
+            Events, or contents and variances of bins filled already.
+
+        Returns
+        -------
+        table : ComponentTable
+            The waist of the hourglass.
+        """
+        if isinstance(target, TargetEvents):
+            return super().table(target)
+        return super(ScoreComponents, self).table(target)
 
     def take(self, simulations: ArrayLike) -> "ProjectedRatios":
         """The same for some of the simulations, without training.

@@ -8,6 +8,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sktamm import NeuralRatioTAMM, TAMMRegressor
 from sktamm.components import ProjectedRatios, RatioComponents
 from sktamm.datasets import draw_gaussian_parameters, make_gaussian_study
+from sktamm.diagnostics import influence, span_check
 from sktamm.exceptions import IncompatibleChoiceError, OverlapWarning
 
 K = 6
@@ -128,6 +129,11 @@ def test_probabilities_and_left_out_simulations(fitted, data):
     assert part.components_.templates_.source_class.size == 8
     np.testing.assert_allclose(part.predict_proba(data[3][:9]).sum(axis=1), 1.0)
     assert fitted.take(range(K)).predict(data[3]) == fitted.predict(data[3])
+
+
+def test_diagnostics_take_simulations_out(fitted, data):
+    assert np.isfinite(influence(fitted, data[3]).kappa).all()
+    assert 0 < span_check(fitted, data[3]).p_value <= 1
 
 
 def test_the_order_of_events_changes_nothing(fitted, data):
