@@ -8,7 +8,9 @@ little about many directions. With the log odds of the classes,
 
 the ratio of a simulation in t alone is E_ref[r_k | t], the share of its events in a bin
 of t. Bins of events that the classifier has not seen make it right whatever was learned
-(a poor score costs width, not coverage), and in t the simulations overlap again.
+(a poor score costs width, not coverage), and in t the simulations overlap again. A
+simulation is scored by the ratios of the others, and an event of the target without one
+of them: nature is no simulation that the classifier knows.
 """
 
 import copy
@@ -52,18 +54,21 @@ class RatioScore:
         return self
 
     def transform(self, X: FloatArray) -> FloatArray:
-        """Log odds at events, shape (n_events, n_classes - 1)."""
-        ratio = self.ratio
-        if len(ratio.models_) == 1:
-            return self._log_odds(ratio.predict_log_ratio(X))
-        # Held-out events have the ratios of one fold: an average would be too good.
-        fold = np.empty(len(X), dtype=np.intp)
-        fold[np.lexsort(X.T)] = np.arange(len(X)) % len(ratio.models_)
-        score = np.empty((len(X), ratio.classes_.size - 1))
+        """Log odds at events, shape (n_events, n_classes - 1).
+
+        Held-out events know the ratios of one fold without their own simulation, so
+        every event gets the score of one fold without one simulation: an average would
+        be too good.
+        """
+        ratio, ids = self.ratio, np.unique(self.ratio.source_id_)
+        rank = np.empty(len(X), dtype=np.intp)
+        rank[np.lexsort(X.T)] = np.arange(len(X))
+        fold = rank // ids.size % len(ratio.models_)
+        log_ratio = np.empty((len(X), ratio.source_id_.size))
         for f in np.unique(fold):
-            own = _of_fold(ratio, f).predict_log_ratio(X[fold == f])
-            score[fold == f] = self._log_odds(own)
-        return score
+            own = ratio if len(ratio.models_) == 1 else _of_fold(ratio, f)
+            log_ratio[fold == f] = own.predict_log_ratio(X[fold == f])
+        return self._log_odds(log_ratio, ids[rank % ids.size])
 
     def get_feature_names_out(self) -> NDArray:
         """Names of the scores."""
@@ -79,25 +84,39 @@ class RatioScore:
         weight = ratio.pool_.weight[own]
         if (weight < 0).any():  # settled: a bin of signed ones may hold less than none
             weight = ratio.reference_weight_
+        source = number[ratio.pool_.source[own]].astype(np.intp)
         return SimulatedEvents(
-            source=number[ratio.pool_.source[own]].astype(np.intp),
+            source=source,
             source_class=ratio.source_class_,
             source_id=ratio.source_id_,
             classes=ratio.classes_,
             positive=self.positive,
             paired=self.paired,
-            X=self._log_odds(ratio.reference_log_ratio_),
+            X=self._log_odds(ratio.reference_log_ratio_, ratio.source_id_[source]),
             weight=None if (weight == weight[0]).all() else weight,
             feature_names=tuple(map(str, self.get_feature_names_out())),
         )
 
-    def _log_odds(self, log_ratio: FloatArray) -> FloatArray:
-        own = [self.ratio.source_class_ == c for c in range(self.ratio.classes_.size)]
-        size = [
-            logsumexp(log_ratio[:, c], axis=1) - np.log(np.count_nonzero(c))
-            for c in own
-        ]
-        return np.stack([of_class - size[0] for of_class in size[1:]], axis=1)
+    def _log_odds(self, log_ratio: FloatArray, left_out: NDArray) -> FloatArray:
+        """Log odds, the simulation that is left out given for every event."""
+        score = np.empty((len(log_ratio), self.ratio.classes_.size - 1))
+        for name in np.unique(left_out):
+            rows = left_out == name
+            kept = self.ratio.source_id_ != name
+            size = [
+                self._log_mean(log_ratio[rows], c, kept)
+                for c in range(self.ratio.classes_.size)
+            ]
+            score[rows] = np.stack([of_c - size[0] for of_c in size[1:]], axis=1)
+        return score
+
+    def _log_mean(self, log_ratio: FloatArray, c: int, kept: NDArray) -> FloatArray:
+        """Log of the mean ratio of a class over simulations that are kept, if any."""
+        own = self.ratio.source_class_ == c
+        if (own & kept).any():
+            own = own & kept
+        mean: FloatArray = logsumexp(log_ratio[:, own], axis=1)
+        return mean - np.log(np.count_nonzero(own))
 
 
 def _of_fold(ratio: DensityRatio, fold: int) -> DensityRatio:

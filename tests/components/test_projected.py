@@ -97,16 +97,36 @@ def log_odds(ratio, X):
     return np.diff([logsumexp(own, axis=1) for own in classes], axis=0)[0]
 
 
-def test_the_score_are_the_log_odds(fitted, data):
-    score = fitted.components_.score_.transform(data[3])
-    expected = log_odds(fitted.components_.ratio_, data[3])
-    np.testing.assert_allclose(score[:, 0], expected, atol=1e-5)
+def without(ratio, logs, name):
+    """Log odds of one event, a simulation left out of either class."""
+    means = [
+        np.mean(np.exp(logs[(ratio.source_class_ == c) & (ratio.source_id_ != name)]))
+        for c in (0, 1)
+    ]
+    return np.log(means[1] / means[0])
+
+
+def test_events_of_the_target_are_scored_without_one_simulation_each(fitted, data):
+    ratio = fitted.components_.ratio_
+    X = data[3][:60]
+    score = fitted.components_.score_.transform(X)[:, 0]
+    logs = ratio.predict_log_ratio(X)
+    every = np.array([[without(ratio, row, k) for k in range(K)] for row in logs])
+    nearest = np.abs(every - score[:, None])
+    np.testing.assert_allclose(nearest.min(axis=1), 0.0, atol=1e-5)
+    assert (np.bincount(nearest.argmin(axis=1), minlength=K) == 10).all()
 
 
 def test_templates_are_histograms_of_held_out_events(fitted):
     components = fitted.components_
     held = fitted.held_out()
-    score = log_odds(components.ratio_, held["X"])
+    logs = components.ratio_.predict_log_ratio(held["X"])
+    score = np.array(
+        [
+            without(components.ratio_, row, name)
+            for row, name in zip(logs, held["simulation"], strict=True)
+        ]
+    )
     edges = components.binning_.edges[0]
     templates = components.templates_
     for s in range(templates.source_class.size):
