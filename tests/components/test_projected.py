@@ -203,6 +203,7 @@ def test_a_product_of_densities_without_overlap_is_flagged():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SpanWarning")
 def test_intervals_cover_in_five_features():
     """Truths drawn like the simulations; the space of all features covered .2 to .3."""
     covered = []
