@@ -15,6 +15,7 @@ of them: nature is no simulation that the classifier knows.
 
 import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._histogram import HistogramTemplates
 from sktamm.components._log_linear import mean_model
 from sktamm.components._score import ScoreComponents
+from sktamm.components._score_parts import is_discrete, spread_over
 from sktamm.events import SimulatedEvents, TargetEvents
 
 __all__ = ["ProjectedRatios", "RatioScore"]
@@ -50,6 +52,11 @@ class RatioScore:
     positive: int
     paired: bool
 
+    @cached_property
+    def discrete(self) -> bool:
+        """Whether most events have copies, which then take turns."""
+        return is_discrete(self.ratio.pool_.X)
+
     def __deepcopy__(self, memo: Any) -> "RatioScore":
         return self
 
@@ -61,14 +68,13 @@ class RatioScore:
         be too good.
         """
         ratio, ids = self.ratio, np.unique(self.ratio.source_id_)
-        rank = np.empty(len(X), dtype=np.intp)
-        rank[np.lexsort(X.T)] = np.arange(len(X))
-        fold = rank // ids.size % len(ratio.models_)
+        number = spread_over(X, ids.size * len(ratio.models_), self.discrete)
+        fold = number // ids.size
         log_ratio = np.empty((len(X), ratio.source_id_.size))
         for f in np.unique(fold):
             own = ratio if len(ratio.models_) == 1 else _of_fold(ratio, f)
             log_ratio[fold == f] = own.predict_log_ratio(X[fold == f])
-        return self._log_odds(log_ratio, ids[rank % ids.size])
+        return self._log_odds(log_ratio, ids[number % ids.size])
 
     def get_feature_names_out(self) -> NDArray:
         """Names of the scores."""

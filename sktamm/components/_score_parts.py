@@ -19,7 +19,14 @@ from sktamm._numerics import FloatArray
 from sktamm.events import SimulatedEvents
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["Parts", "by_values", "find_parts", "sample_rows"]
+__all__ = [
+    "Parts",
+    "by_values",
+    "find_parts",
+    "is_discrete",
+    "sample_rows",
+    "spread_over",
+]
 
 # Copies of a row, on average, from which on features are discrete; a bootstrap sample
 # has 1.6 of every row that it holds.
@@ -81,7 +88,7 @@ def find_parts(events: SimulatedEvents, most: int) -> tuple[Parts, IntArray]:
         Part of every simulated event.
     """
     bits = _mixed_bits(events.X)
-    discrete = len(bits) >= _COPIES * np.unique(bits).size
+    discrete = _has_copies(bits)
     number, of_source = _source_parts(events, most)
     part = of_source[events.source]
     single = part < 0
@@ -94,9 +101,23 @@ def find_parts(events: SimulatedEvents, most: int) -> tuple[Parts, IntArray]:
     return Parts(number, discrete, *known), part
 
 
+def is_discrete(X: FloatArray) -> bool:
+    """Whether most events have copies."""
+    return _has_copies(_mixed_bits(X))
+
+
+def _has_copies(bits: Bits) -> bool:
+    return len(bits) >= _COPIES * np.unique(bits).size
+
+
+def spread_over(X: FloatArray, number: int, discrete: bool) -> IntArray:
+    """One of so many numbers for every event, from its values alone."""
+    return _spread(_mixed_bits(X), number, discrete)
+
+
 def by_values(X: FloatArray, like: Parts) -> IntArray:
     """Parts of events by their values alone, whatever simulation they are of."""
-    return _spread(_mixed_bits(X), like.number, like.discrete)
+    return spread_over(X, like.number, like.discrete)
 
 
 def sample_rows(events: SimulatedEvents, most: int) -> IntArray:

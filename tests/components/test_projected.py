@@ -114,7 +114,11 @@ def test_events_of_the_target_are_scored_without_one_simulation_each(fitted, dat
     every = np.array([[without(ratio, row, k) for k in range(K)] for row in logs])
     nearest = np.abs(every - score[:, None])
     np.testing.assert_allclose(nearest.min(axis=1), 0.0, atol=1e-5)
-    assert (np.bincount(nearest.argmin(axis=1), minlength=K) == 10).all()
+    assert (np.bincount(nearest.argmin(axis=1), minlength=K) > 2).all()
+    # What else is in the sample changes nothing.
+    np.testing.assert_allclose(
+        fitted.components_.score_.transform(X[7:30])[:, 0], score[7:30], atol=1e-6
+    )
 
 
 def test_templates_are_histograms_of_held_out_events(fitted):
