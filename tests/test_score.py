@@ -7,6 +7,7 @@ import pytest
 from sktamm import BinnedTopicTAMM, ScoreTAMM, TAMMRegressor
 from sktamm.components import LearnedScore, ScoreComponents
 from sktamm.datasets import draw_gaussian_parameters, make_gaussian_study
+from sktamm.diagnostics import influence, span_check
 from sktamm.exceptions import InvalidInputError
 
 
@@ -81,6 +82,14 @@ def test_histograms_are_refused(fitted):
         ScoreTAMM().fit([one, one], [0, 1])
     with pytest.raises(InvalidInputError, match="must hold events for a learned score"):
         fitted.infer([one])
+
+
+def test_diagnostics_leave_simulations_out_of_the_same_score(study, fitted):
+    """Both ended in a sentence about histograms."""
+    without = influence(fitted, study.X_target)
+    assert np.isfinite(without.kappa).all()
+    assert len(set(without.kappa.ravel())) > 3
+    assert 0 < span_check(fitted, study.X_target).p_value <= 1
 
 
 @pytest.mark.slow

@@ -157,6 +157,10 @@ class TemplateComponents(BaseEstimator):
         self._fit_basis()
         return self
 
+    def of_templates(self, templates: HistogramTemplates) -> Self:
+        """Components of the same kind, found anew from templates in the same bins."""
+        return clone(self).fit(templates)
+
     def _binned(self, events: SimulatedEvents) -> tuple[HistogramTemplates, Beyond]:
         return bin_simulations(events, self.bins, self.strategy, self.range, self.flow)
 

@@ -23,13 +23,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
 from sktamm._numerics import FloatArray
-from sktamm.base import ComponentTable, class_overlaps
+from sktamm.base import class_overlaps
 from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._histogram import HistogramTemplates
 from sktamm.components._log_linear import mean_model
 from sktamm.components._score import ScoreComponents
 from sktamm.components._score_parts import is_discrete, spread_over
-from sktamm.events import SimulatedEvents, TargetEvents
+from sktamm.events import SimulatedEvents
 
 __all__ = ["ProjectedRatios", "RatioScore"]
 
@@ -188,22 +188,9 @@ class ProjectedRatios(ScoreComponents):
         self.score_ = self.score
         return super(ScoreComponents, self).fit(events)
 
-    def table(self, target: Any) -> ComponentTable:
-        """Contents of the bins of the score and the templates as log ratios.
-
-        Parameters
-        ----------
-        target : TargetEvents or pair of ndarray of shape (n_datasets, n_bins)
-            Events, or contents and variances of bins filled already.
-
-        Returns
-        -------
-        table : ComponentTable
-            The waist of the hourglass.
-        """
-        if isinstance(target, TargetEvents):
-            return super().table(target)
-        return super(ScoreComponents, self).table(target)
+    def of_templates(self, templates: HistogramTemplates) -> Self:
+        """Components found anew from templates in the same bins of the same score."""
+        return type(self)(self.score).fit(templates)
 
     def take(self, simulations: ArrayLike) -> "ProjectedRatios":
         """The same for some of the simulations, without training.

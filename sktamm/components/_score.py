@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
@@ -131,6 +132,12 @@ class ScoreComponents(TemplateComponents):
         scored = replace(events, X=scores, feature_names=names)
         return super().fit(scored)
 
+    def of_templates(self, templates: HistogramTemplates) -> Self:
+        """Components found anew from templates in the same bins of the same score."""
+        part: Self = clone(self)
+        part.score_ = self.score_
+        return super(ScoreComponents, part).fit(templates)
+
     def _binned(self, events: SimulatedEvents) -> tuple[HistogramTemplates, Beyond]:
         bins = self.bins
         if isinstance(bins, str) and bins == "auto":
@@ -160,17 +167,17 @@ class ScoreComponents(TemplateComponents):
 
         Parameters
         ----------
-        target : TargetEvents
-            Unlabelled events; histograms are refused.
+        target : TargetEvents or pair of ndarray of shape (n_datasets, n_bins)
+            Events, or contents and variances of bins of the score.
 
         Returns
         -------
         table : ComponentTable
             The waist of the hourglass.
         """
-        if not isinstance(target, TargetEvents):
-            raise InvalidInputError("X must hold events for a learned score.")
-        return super().table(replace(target, X=self.score_.transform(target.X)))
+        if isinstance(target, TargetEvents):
+            target = replace(target, X=self.score_.transform(target.X))
+        return super().table(target)
 
     def adapted(
         self,

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -208,7 +207,7 @@ def without_templates(final: Any, sources: NDArray[np.intp]) -> Any:
     names = ("sum_of_weights", "sum_of_squares", "dropped", "source_class", "source_id")
     others = {name: getattr(templates, name)[kept] for name in names}
     part = copy.copy(final)
-    part.components_ = clone(final.components_).fit(replace(templates, **others))
+    part.components_ = final.components_.of_templates(replace(templates, **others))
     part.simulations_ = np.unique(others["source_id"])
     return part
 
