@@ -174,7 +174,7 @@ class TemplateComponents(BaseEstimator):
 
     def _fit_basis(self) -> None:
         coordinates = self.rows_.bounded_coordinates()
-        basis = _make_basis(self.basis, coordinates.shape[1])
+        basis = _make_basis(self.basis, coordinates)
         values = basis.evaluate(coordinates)
         degrees = degrees_of(basis, coordinates.shape[1])
         self.basis_ = orthonormalise(values, values, self.reference_weight_, degrees)[1]
@@ -484,8 +484,8 @@ def _check_contents(weight: FloatArray) -> None:
         )
 
 
-def _make_basis(basis: Any, n_coordinates: int) -> Any:
-    """Functions by name; of one coordinate more of them are few."""
+def _make_basis(basis: Any, coordinates: FloatArray) -> Any:
+    """Functions by name; of one coordinate up to half as many as there are bins."""
     if not isinstance(basis, str):
         return basis
     if basis not in _BASES:
@@ -493,6 +493,8 @@ def _make_basis(basis: Any, n_coordinates: int) -> Any:
             f"basis must be one of {sorted(_BASES)} or an object with the method "
             f"'evaluate', got {basis!r}."
         )
-    if basis == "polynomial" and n_coordinates == 1:
-        return PolynomialBasis(_DEGREE_OF_ONE)
+    bins, d = coordinates.shape
+    if basis == "polynomial" and d == 1:
+        most = max(PolynomialBasis().degree, (bins + 1) // 2)
+        return PolynomialBasis(min(most, _DEGREE_OF_ONE))
     return _BASES[basis]()

@@ -61,11 +61,21 @@ class RatioScore:
         return self
 
     def transform(self, X: FloatArray) -> FloatArray:
-        """Log odds at events, shape (n_events, n_classes - 1).
+        """Log odds at events.
 
         Held-out events know the ratios of one fold without their own simulation, so
         every event gets the score of one fold without one simulation: an average would
         be too good.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_events, n_features)
+            Events.
+
+        Returns
+        -------
+        score : ndarray of shape (n_events, n_classes - 1)
+            Log odds of the second and every further class against the first.
         """
         ratio, ids = self.ratio, np.unique(self.ratio.source_id_)
         number = spread_over(X, ids.size * len(ratio.models_), self.discrete)

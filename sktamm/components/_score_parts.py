@@ -89,7 +89,7 @@ def find_parts(events: SimulatedEvents, most: int) -> tuple[Parts, IntArray]:
     """
     bits = _mixed_bits(events.X)
     discrete = _has_copies(bits)
-    number, of_source = _source_parts(events, most)
+    number, of_source = _source_parts(events, bits, most)
     part = of_source[events.source]
     single = part < 0
     part[single] = _spread(bits[single], number, discrete)
@@ -128,15 +128,21 @@ def sample_rows(events: SimulatedEvents, most: int) -> IntArray:
     return np.asarray(order[rank < most])
 
 
-def _source_parts(events: SimulatedEvents, most: int) -> tuple[int, IntArray]:
+def _source_parts(
+    events: SimulatedEvents, bits: Bits, most: int
+) -> tuple[int, IntArray]:
     """Number of parts, and that of every source; -1 for the only one of its class."""
     sizes = np.bincount(events.source_class)
     several = sizes[events.source_class] > 1
     number = int(min(most, sizes.max())) if several.any() else most
+    # An order that neither names nor the order of events change.
+    content = np.zeros(events.n_sources, dtype=np.uint64)
+    np.add.at(content, events.source, bits)
     part = np.full(events.n_sources, -1)
     of_id: dict[object, int] = {}
     for c in np.flatnonzero(sizes > 1):
         own = np.flatnonzero(events.source_class == c)
+        own = own[np.argsort(content[own], kind="stable")]
         ids = events.source_id[own].tolist()
         used = np.bincount([of_id[i] for i in ids if i in of_id], minlength=number)
         for source, i in zip(own, ids, strict=True):
