@@ -1,6 +1,8 @@
 """Two figures of the guide from the answers of the zoo.
 
-python tests/benchmarks/zoo/figures.py --checkpoint DIR --folder doc/figures
+    python tests/benchmarks/zoo/figures.py --checkpoint DIR --folder doc/figures
+
+The answers are those that ``run.py`` left in the folder.
 """
 
 import argparse
