@@ -45,7 +45,8 @@ __all__ = ["LearnedScore"]
 
 # Log odds of probabilities of zero and one.
 _SMALLEST = 1e-12
-# Events of a simulation and quantiles that the maps between classifiers are made of.
+# Events of a simulation and quantiles that the maps between classifiers are made of:
+# rules of thumb; all events and as many quantiles were measured.
 _EVENTS, _QUANTILES = 2_000, 201
 
 
