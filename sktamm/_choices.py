@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from sktamm._numerics import FloatArray
+from sktamm.base import LITTLE_OVERLAP
 from sktamm.components import (
     RatioComponents,
     RatioTopicComponents,
@@ -31,6 +32,7 @@ __all__ = [
     "check_level",
     "check_levels",
     "choose",
+    "choose_form",
     "describe",
     "name_of",
     "seed_sequence",
@@ -78,9 +80,55 @@ def choose(name: str, value: Any) -> Any:
         return clone(value)
     if not isinstance(value, str) or value not in known:
         raise IncompatibleChoiceError(
-            f"{name} must be one of {sorted(known)} or an object, got {value!r}."
+            f"{name} must be one of {_known(name)} or an object, got {value!r}."
         )
     return known[value]()
+
+
+def _known(name: str) -> list[str]:
+    """Names that a user may give."""
+    automatic = ["auto"] if name in ("form", "prior") else []
+    return sorted([*_CHOICES[name], *automatic])
+
+
+def choose_form(form: Any, prior: Any, components: Any = None) -> tuple[Any, Any]:
+    """Form and prior for names or objects, checked against each other.
+
+    Parameters
+    ----------
+    form : str or form
+        "auto" is the form that a given prior is for. Without one it is the exponential
+        form, or where the simulations of a class hardly overlap in the components the
+        linear one: a product of their densities is nearly empty.
+    prior : str or prior
+        "auto" is the default of the form.
+    components : component model or None
+        Fitted components; before there are any "auto" is exponential.
+
+    Returns
+    -------
+    form, prior : form and prior
+        New objects.
+    """
+    given = not (isinstance(prior, str) and prior == "auto")
+    chosen = choose("prior", prior) if given else None
+    if isinstance(form, str) and form == "auto":
+        linear = hasattr(chosen, "weight_penalty") if given else _is_apart(components)
+        form = "linear" if linear else "exponential"
+    form = choose("form", form)
+    if chosen is None:
+        chosen = choose("prior", form.default_prior)
+    form.check(chosen)
+    return form, chosen
+
+
+def _is_apart(components: Any) -> bool:
+    """Whether the simulations of a class hardly overlap where they blend."""
+    if components is None:
+        return False
+    suited = ExponentialForm().suited(components)
+    overlap = getattr(suited, "blended_overlap", suited.overlap)()
+    return bool(np.min(overlap) < LITTLE_OVERLAP)
 
 
 def name_of(name: str, choice: Any) -> str:

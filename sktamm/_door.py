@@ -3,6 +3,7 @@
 Either becomes a checked record; a feature that looks like bookkeeping is warned about.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,9 @@ from sktamm.events import (
     read_simulations,
     read_target,
 )
-from sktamm.exceptions import InvalidInputError
+from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
 
-__all__ = ["look_at", "read_question", "read_training"]
+__all__ = ["look_at", "read_question", "read_training", "warn_single"]
 
 
 def read_training(
@@ -134,3 +135,16 @@ def read_question(
     check_axis_names(histograms, fitted["feature_names"], fitted["estimator_name"])
     contents = target_from_histograms(histograms, binning)
     return contents, np.arange(len(contents[0]))
+
+
+def warn_single(classes: NDArray, source_class: NDArray) -> None:
+    """Warn of classes with one simulation; called by ``fit`` itself."""
+    single = classes[np.bincount(source_class) == 1]
+    if single.size:
+        names = ", ".join(str(name) for name in single)
+        warnings.warn(
+            f"Of class {names} there is one simulation, as in the classical "
+            "template fit: it cannot adapt; the interval is right only if it is.",
+            SingleSimulationWarning,
+            stacklevel=3,
+        )

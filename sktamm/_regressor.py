@@ -8,7 +8,6 @@ X is an event, what is predicted is the signal fraction kappa of a dataset of ev
 with s and b blended from many wrong simulations while kappa is inferred.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -17,8 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._choices import check_level, check_levels, choose, describe, seed_sequence
-from sktamm._door import look_at, read_question, read_training
+from sktamm._choices import (
+    check_level,
+    check_levels,
+    choose,
+    choose_form,
+    describe,
+    seed_sequence,
+)
+from sktamm._door import look_at, read_question, read_training, warn_single
 from sktamm._numerics import FloatArray, interval_score, project_to_simplex
 from sktamm._report import make_result, warn_about
 from sktamm._sklearn import refuse_cross_val_predict
@@ -26,7 +32,7 @@ from sktamm._truth import owner, true_fraction
 from sktamm.base import ComponentTable
 from sktamm.components._histogram import is_histogram
 from sktamm.events import TargetEvents, read_target
-from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
+from sktamm.exceptions import InvalidInputError
 from sktamm.inference._base import Answer
 from sktamm.mixture import MixtureModel
 from sktamm.results import FractionResult
@@ -46,8 +52,9 @@ class TAMMRegressor(BaseEstimator):
             model, default="raw"
         What blends: every simulation or a few topics per class, binned (in a learned
         score), or the same unbinned from learned density ratios.
-    form : {"linear", "exponential"} or form, default="exponential"
-        Weighted sum or weighted product of the components.
+    form : {"linear", "exponential", "auto"} or form, default="exponential"
+        Weighted sum or product of the components; "auto" is linear where simulations of
+        a class overlap by less than 0.25 where they blend, or the prior asks for it.
     prior : {"auto", "dirichlet", "ridge", "simulations", "shrinkage"} or prior, \
             default="auto"
         Prior of the blend: "dirichlet" for the linear form, the others for the
@@ -205,8 +212,10 @@ class TAMMRegressor(BaseEstimator):
         self.pos_label_ = sources.classes[sources.positive]
         self.paired_ = sources.paired
         self.simulations_ = np.unique(sources.source_id)
-        self._warn_single(sources.source_class)
-        self.components_ = self._form_.suited(self._make_components().fit(sources))
+        warn_single(sources.classes, sources.source_class)
+        components = self._make_components().fit(sources)
+        self._form_, self._prior_, _ = self._make_choices(components)
+        self.components_ = self._form_.suited(components)
         return self
 
     @property
@@ -233,28 +242,11 @@ class TAMMRegressor(BaseEstimator):
     def _make_components(self) -> Any:
         return choose("components", self.components)
 
-    def _make_choices(self) -> tuple[Any, Any, Any]:
+    def _make_choices(self, components: Any = None) -> tuple[Any, Any, Any]:
         """Form, prior and inference as objects, checked against each other."""
-        form = choose("form", self.form)
-        prior = self.prior
-        if isinstance(prior, str) and prior == "auto":
-            prior = form.default_prior
-        prior = choose("prior", prior)
-        form.check(prior)
         inference = choose("inference", self.inference)
         inference.check()
-        return form, prior, inference
-
-    def _warn_single(self, source_class: NDArray) -> None:
-        single = self.classes_[np.bincount(source_class) == 1]
-        if single.size:
-            names = ", ".join(str(name) for name in single)
-            warnings.warn(
-                f"Of class {names} there is one simulation, as in the classical "
-                "template fit: it cannot adapt; the interval is right only if it is.",
-                SingleSimulationWarning,
-                stacklevel=3,
-            )
+        return *choose_form(self.form, self.prior, components), inference
 
     # ----------------------------------------------------------------- public verbs
     def predict(

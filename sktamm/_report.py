@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray, effective_size, smallest_of
-from sktamm.base import ComponentTable
+from sktamm.base import LITTLE_OVERLAP, ComponentTable
 from sktamm.exceptions import (
     ConvergenceWarning,
     EmptyBinWarning,
@@ -35,9 +35,6 @@ _FAR = 2.0
 # 000 events): with 26 the mean error of kappa is .6 and 12 of 12 intervals at 95.4 %
 # cover, with 8 it is 3 and 8 of 12 do.
 _SPARSE = 15.0
-# Measured (bench_unbinned_forms.py): below an overlap of .25 hardly any unbinned fit
-# with many functions converges, and those with few gain nothing.
-_LITTLE_OVERLAP = 0.25
 # Wherever a share of the events belongs, it moves kappa by no more than itself.
 _NOTICED = 0.1
 
@@ -59,7 +56,7 @@ _FLAGS = {
     "empty_bins": lambda d: d["unfilled"] > _NOTICED * d["std"],
     "sparse_templates": lambda d: _of(d, "events_per_bin", np.inf) < _SPARSE,
     "little_overlap": lambda d: (
-        d["product"] & (_of(d, "overlap", 1.0) < _LITTLE_OVERLAP)
+        d["product"] & (_of(d, "overlap", 1.0) < LITTLE_OVERLAP)
     ),
     "unphysical": lambda d: np.abs(_of(d, "kappa", 0.5) - 0.5) > _FAR,
     "poor_reference": lambda d: _of(d, "reference_size", np.inf) < _FEW_ROWS,

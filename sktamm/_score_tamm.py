@@ -21,8 +21,10 @@ class ScoreTAMM(TAMMRegressor):
     classifier : {"lightgbm", "mlp", "logistic"} or classifier, default="lightgbm"
         What learns the classes: boosted trees, perceptrons, a quadratic logistic
         regression, or any scikit-learn classifier or Pipeline with ``predict_proba``.
-    form : {"linear", "exponential"} or form, default="exponential"
-        Weighted sum or weighted product of the simulations.
+    form : {"linear", "exponential", "auto"} or form, default="exponential"
+        Weighted sum or weighted product of the simulations; "auto" is linear where
+        those of a class overlap by less than 0.25 in the bins, or the prior asks for
+        it.
     prior : {"auto", "dirichlet", "ridge", "simulations", "shrinkage"} or prior, \
             default="auto"
         Prior of the blend; "auto" is "dirichlet" (linear) or "shrinkage" (exponential).

@@ -39,8 +39,10 @@ class BinnedTopicTAMM(TAMMRegressor):
         Topics per class for ``components="topics"``.
     components : {"topics", "raw"}, default="raw"
         What blends: a few topics per class, or every simulation.
-    form : {"linear", "exponential"} or form, default="exponential"
-        Weighted sum or weighted product of the components.
+    form : {"linear", "exponential", "auto"} or form, default="exponential"
+        Weighted sum or weighted product of the components. "auto" is linear where the
+        simulations of a class overlap by less than 0.25, in the bins or the projection
+        that blend, or where the prior asks for it.
     prior : {"auto", "dirichlet", "ridge", "simulations", "shrinkage"} or prior, \
             default="auto"
         Prior of the blend; "auto" is "dirichlet" (linear) or "shrinkage" (exponential).
@@ -157,8 +159,10 @@ class NeuralRatioTAMM(TAMMRegressor):
         What learns the ratios: a stacked ensemble of perceptrons, boosted trees, a
         quadratic logistic regression, or any scikit-learn classifier or Pipeline with
         ``predict_proba``.
-    form : {"linear", "exponential"} or form, default="exponential"
-        Weighted sum or weighted product of the components.
+    form : {"linear", "exponential", "auto"} or form, default="exponential"
+        Weighted sum or weighted product of the components. "auto" is linear where the
+        simulations of a class overlap by less than 0.25, in the bins or the projection
+        that blend, or where the prior asks for it.
     prior : {"auto", "dirichlet", "ridge", "simulations", "shrinkage"} or prior, \
             default="auto"
         Prior of the blend; "auto" is "dirichlet" (linear) or "shrinkage" (exponential).
@@ -323,8 +327,10 @@ class NeuralRatioTAMM(TAMMRegressor):
         """
         check_is_fitted(self)
         part = copy.copy(self)
-        part._form_, part._prior_, part._inference_ = self._make_choices()
         part.components_ = self.components_.take(simulations)
+        part._form_, part._prior_, part._inference_ = self._make_choices(
+            self.components_
+        )
         part.simulations_ = np.unique(part.components_.ratio_.source_id_)
         return part
 

@@ -72,7 +72,7 @@ class FractionBaseline(TAMMRegressor):
     random_state: Any = None
     bounded: bool = False
 
-    def _make_choices(self) -> tuple[Any, Any, Any]:
+    def _make_choices(self, components: Any = None) -> tuple[Any, Any, Any]:
         return LinearForm(), NoPrior(), self._make_inference()
 
     def _make_inference(self) -> Any:

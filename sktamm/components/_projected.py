@@ -225,6 +225,10 @@ class ProjectedRatios(ScoreComponents):
             ratio.reference_log_ratio_, ratio.reference_weight_, ratio.source_class_
         )
 
+    def blended_overlap(self) -> FloatArray:
+        """Overlap of what blends: the simulations in bins of the log odds."""
+        return super().overlap()
+
     def words(self) -> dict[str, str]:
         """What was chosen, for results."""
         return {"projection": "log odds", **super().words()}

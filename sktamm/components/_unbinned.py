@@ -14,7 +14,13 @@ from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
 from sktamm._validation import check_least
-from sktamm.base import ComponentTable, RatioError, Simulations, class_overlaps
+from sktamm.base import (
+    LITTLE_OVERLAP,
+    ComponentTable,
+    RatioError,
+    Simulations,
+    class_overlaps,
+)
 from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._event_basis import EventBasis
 from sktamm.components._projected import ProjectedRatios, RatioScore
@@ -28,9 +34,7 @@ Described = tuple[FloatArray, FloatArray, RatioError | None]
 
 # Measured (bench_unbinned_forms.py) in the space of all features: with 9 functions for
 # 2 to 6 simulations the interval score is half that of the projection, with 19 and more
-# for 6 up to three times as large. Fits with few functions converge down to an overlap
-# of .06, but below about .25 gain nothing; those with many do not.
-_OVERLAP = 0.25
+# for 6 up to three times as large.
 _FEW_FUNCTIONS = 10
 
 
@@ -185,7 +189,7 @@ class RatioComponents(BaseEstimator):
             return False
         most = max(_FEW_FUNCTIONS, size[size > 1].min())
         many = self.reference_basis_.shape[1] > most
-        return bool(many or self.overlap().min() < _OVERLAP)
+        return bool(many or self.overlap().min() < LITTLE_OVERLAP)
 
     def take(self, simulations: ArrayLike) -> Self:
         """The same ratios for some of the simulations, without training.

@@ -1,5 +1,7 @@
 """A learned score: cross-fitted, the same for simulated and measured events."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -201,12 +203,13 @@ def test_senseless_choices_are_refused(choice):
 
 
 def test_every_classifier_knows_every_class():
-    """Six simulations share five parts; the signal has two of them, in one part."""
-    X, y, simulation = _events(300, 6)
-    kept = (y == 0) | np.isin(simulation, [0, 5])
-    score = LearnedScore("logistic", random_state=0)
-    found = score.fit_transform(X[kept], y[kept], simulation=simulation[kept])
-    assert np.corrcoef(found[:, 0], X[kept, 0])[0, 1] > 0.8
+    """Six simulations share five parts; the signal has two of them, maybe in one."""
+    X, y, simulation = _events(60, 6)
+    for two in itertools.combinations(range(6), 2):
+        kept = (y == 0) | np.isin(simulation, two)
+        score = LearnedScore("logistic", random_state=0)
+        found = score.fit_transform(X[kept], y[kept], simulation=simulation[kept])
+        assert np.corrcoef(found[:, 0], X[kept, 0])[0, 1] > 0.6
 
 
 def test_classifiers_of_other_scale_share_one():
