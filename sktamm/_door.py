@@ -138,7 +138,7 @@ def read_question(
 
 
 def warn_single(classes: NDArray, source_class: NDArray) -> None:
-    """Warn of classes with one simulation; called by ``fit`` itself."""
+    """Warn of classes with one simulation; two calls below the user's ``fit``."""
     single = classes[np.bincount(source_class) == 1]
     if single.size:
         names = ", ".join(str(name) for name in single)
@@ -146,5 +146,5 @@ def warn_single(classes: NDArray, source_class: NDArray) -> None:
             f"Of class {names} there is one simulation, as in the classical "
             "template fit: it cannot adapt; the interval is right only if it is.",
             SingleSimulationWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

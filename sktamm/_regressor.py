@@ -212,7 +212,7 @@ class TAMMRegressor(BaseEstimator):
         self.pos_label_ = sources.classes[sources.positive]
         self.paired_ = sources.paired
         self.simulations_ = np.unique(sources.source_id)
-        warn_single(sources.classes, sources.source_class)
+        self._warn_single(sources.source_class)
         components = self._make_components().fit(sources)
         self._form_, self._prior_, _ = self._make_choices(components)
         self.components_ = self._form_.suited(components)
@@ -247,6 +247,9 @@ class TAMMRegressor(BaseEstimator):
         inference = choose("inference", self.inference)
         inference.check()
         return *choose_form(self.form, self.prior, components), inference
+
+    def _warn_single(self, source_class: NDArray) -> None:
+        warn_single(self.classes_, source_class)
 
     # ----------------------------------------------------------------- public verbs
     def predict(

@@ -13,7 +13,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm.diagnostics._open import quiet, unwrap, without_ids
+from sktamm._subset import without_ids
+from sktamm.diagnostics._open import quiet, unwrap
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["InfluenceResult", "influence"]

@@ -1,15 +1,13 @@
 """Reach through Pipelines and searches to the estimator, its table and its fit."""
 
-import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -29,8 +27,6 @@ __all__ = [
     "quiet",
     "refuse_unbinned",
     "unwrap",
-    "without_ids",
-    "without_templates",
 ]
 
 
@@ -159,57 +155,6 @@ def fits(
         own: Any = model
         own = own.take_rows(rows)
         yield part, own, next(inference.maxima(part, own, bounded=bounded))
-
-
-def without_ids(final: Any, ids: Any) -> Any:
-    """The fitted estimator without some simulations; nothing is trained.
-
-    Parameters
-    ----------
-    final : TAMMRegressor
-        Fitted estimator.
-    ids : array-like
-        Simulations to leave out, in every class.
-
-    Returns
-    -------
-    part : TAMMRegressor
-        The same with the other simulations: ratios of the one classifier, or
-        components found anew from the other templates, in the same bins.
-    """
-    if hasattr(final.components_, "templates_"):
-        kept = ~np.isin(final.components_.templates_.source_id, ids)
-        return without_templates(final, np.flatnonzero(~kept))
-    part = copy.copy(final)
-    kept = final.simulations_[~np.isin(final.simulations_, ids)]
-    part.components_ = final.components_.take(kept)
-    part.simulations_ = kept
-    return part
-
-
-def without_templates(final: Any, sources: NDArray[np.intp]) -> Any:
-    """The fitted binned estimator without some templates.
-
-    Parameters
-    ----------
-    final : TAMMRegressor
-        Fitted estimator with binned components.
-    sources : ndarray of int
-        Templates to leave out.
-
-    Returns
-    -------
-    part : TAMMRegressor
-        The same with the others.
-    """
-    templates = final.components_.templates_
-    kept = np.setdiff1d(np.arange(templates.source_class.size), sources)
-    names = ("sum_of_weights", "sum_of_squares", "dropped", "source_class", "source_id")
-    others = {name: getattr(templates, name)[kept] for name in names}
-    part = copy.copy(final)
-    part.components_ = final.components_.of_templates(replace(templates, **others))
-    part.simulations_ = np.unique(others["source_id"])
-    return part
 
 
 @contextmanager

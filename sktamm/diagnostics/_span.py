@@ -32,6 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
 from sktamm._numerics import FloatArray, project_to_simplex
+from sktamm._subset import without_ids, without_templates
 from sktamm.base import ComponentTable
 from sktamm.diagnostics._goodness import likelihood_ratio
 from sktamm.diagnostics._open import (
@@ -39,8 +40,6 @@ from sktamm.diagnostics._open import (
     generator,
     open_fit,
     quiet,
-    without_ids,
-    without_templates,
 )
 from sktamm.exceptions import InvalidInputError
 
