@@ -3,6 +3,7 @@
 Template-adapted mixture models (arXiv:2604.02219) as scikit-learn estimators.
 """
 
+from sktamm.auto import AutoTAMM
 from sktamm.results import FractionResult
 from sktamm.tamm import (
     BinnedTopicTAMM,
@@ -13,6 +14,7 @@ from sktamm.tamm import (
 )
 
 __all__ = [
+    "AutoTAMM",
     "BinnedTopicTAMM",
     "FractionResult",
     "NeuralRatioTAMM",

@@ -50,9 +50,10 @@ LAYERS = {
     "io": 5,
     "model_selection": 5,
     "plotting": 5,
-    "__init__": 6,
-    "cli": 6,
-    "__main__": 7,
+    "auto": 6,
+    "__init__": 7,
+    "cli": 7,
+    "__main__": 8,
 }
 
 # Private files that a module of the top level was split into.

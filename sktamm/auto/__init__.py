@@ -1,0 +1,6 @@
+"""The default that chooses: candidates judged on simulations that are left out."""
+
+from sktamm.auto._estimator import AutoTAMM
+from sktamm.auto._held_out import HeldOutScores
+
+__all__ = ["AutoTAMM", "HeldOutScores"]

@@ -1,0 +1,208 @@
+"""Candidates: what the data allow, and how each does without a simulation.
+
+Candidates that differ in form or prior only share the fitted components: nothing is
+learned twice.
+"""
+
+import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from sktamm._regressor import TAMMRegressor
+from sktamm._subset import without_ids
+from sktamm._validation import encode, take_rows
+from sktamm.exceptions import (
+    IncompatibleChoiceError,
+    InvalidInputError,
+    SktammWarning,
+)
+from sktamm.model_selection._leave_one_out import fit_without
+from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
+
+__all__ = ["Candidate", "Recipe", "fit_candidates", "recipes"]
+
+# Features up to which bins of the features know more than bins of a learned score: the
+# zoo's studies of one and two features, and those of three and more (doc/zoo.md).
+_BINNED = 2
+
+Changes = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How a candidate is made.
+
+    Attributes
+    ----------
+    estimator : estimator or None
+        To be fitted; None for a variant of ``base``.
+    base : str
+        Candidate whose components a variant shares.
+    changes : dict
+        Parameters of the variant: form, prior.
+    """
+
+    estimator: Any
+    base: str = ""
+    changes: Changes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A fitted estimator that can be asked without some of its simulations.
+
+    Attributes
+    ----------
+    fitted : estimator
+        What was fitted, with all simulations.
+    changes : dict
+        Parameters that differ from those that were fitted.
+    unfitted : estimator or None
+        Trained again without simulations, with ``events``; None where that is not
+        needed.
+    events : dict
+        Arguments of ``fit``.
+    """
+
+    fitted: Any
+    changes: Changes = field(default_factory=dict)
+    unfitted: Any = None
+    events: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def estimator(self) -> Any:
+        """With all simulations."""
+        return _changed(self.fitted, self.changes)
+
+    def without(self, ids: NDArray) -> Any:
+        """Without the simulations of some ids."""
+        if self.unfitted is not None:
+            return fit_without(self.unfitted, self.fitted, ids, self.events)
+        return _changed(without_ids(self.fitted, ids), self.changes)
+
+    def smaller(self, ids: NDArray) -> "Candidate":
+        """The candidate that has never known the simulations of some ids."""
+        if self.unfitted is None:
+            return replace(self, fitted=without_ids(self.fitted, ids))
+        code = encode(self.events["simulation"], "simulation", None)
+        rows = np.flatnonzero(~np.isin(code[0], ids)[code[1]])
+        kept = {name: take_rows(values, rows) for name, values in self.events.items()}
+        return _fit(self.unfitted, kept, quietly=True)
+
+
+def _changed(fitted: Any, changes: Changes) -> Any:
+    """Another form or prior for fitted components."""
+    if not changes:
+        return fitted
+    other = copy.copy(fitted)
+    for name, value in changes.items():
+        setattr(other, name, value)
+    choices = other._make_choices(other.components_)
+    other._form_, other._prior_, other._inference_ = choices
+    return other
+
+
+def recipes(
+    given: Any, n_features: int, binned: bool, settings: dict[str, Any]
+) -> dict[str, Recipe]:
+    """Names of candidates, the default first.
+
+    Parameters
+    ----------
+    given : "auto" or mapping of str to estimator
+        Candidates of the user.
+    n_features : int
+        Number of features.
+    binned : bool
+        Whether the data are histograms.
+    settings : dict
+        Parameters that all automatic candidates share.
+
+    Returns
+    -------
+    recipes : dict of str to Recipe
+        In the order in which they are fitted.
+    """
+    if isinstance(given, Mapping):
+        return {name: Recipe(estimator) for name, estimator in given.items()}
+    wider = {"prior": "simulations"}
+    bins = {
+        "binned": Recipe(BinnedTopicTAMM(**settings)),
+        "binned, simulations": Recipe(None, "binned", wider),
+    }
+    if binned:
+        return bins
+    score = {
+        "score": Recipe(ScoreTAMM(**settings)),
+        "score, simulations": Recipe(None, "score", wider),
+    }
+    if n_features <= _BINNED:
+        return bins | score
+    return score | {"ratios": Recipe(NeuralRatioTAMM(**settings))} | bins
+
+
+def fit_candidates(
+    plan: Mapping[str, Recipe], events: dict[str, Any]
+) -> tuple[dict[str, Candidate], dict[str, str]]:
+    """Fit what the data allow.
+
+    Parameters
+    ----------
+    plan : mapping of str to Recipe
+        Candidates.
+    events : dict
+        Arguments of ``fit``.
+
+    Returns
+    -------
+    candidates : dict of str to Candidate
+        Those that could be fitted, the first of them first.
+    refused : dict of str to str
+        Why the others could not.
+
+    Raises
+    ------
+    InvalidInputError, IncompatibleChoiceError
+        If none could; the sentence of the first.
+    """
+    fitted: dict[str, Candidate] = {}
+    refused: dict[str, str] = {}
+    errors = []
+    for name, recipe in plan.items():
+        if recipe.base in refused:
+            continue
+        if recipe.base:
+            fitted[name] = Candidate(fitted[recipe.base].fitted, recipe.changes)
+            continue
+        try:
+            fitted[name] = _fit(recipe.estimator, events, quietly=bool(fitted))
+        except (InvalidInputError, IncompatibleChoiceError) as error:
+            refused[name] = str(error)
+            errors.append(error)
+    if not fitted:
+        raise errors[0]
+    return fitted, refused
+
+
+def _fit(unfitted: Any, events: dict[str, Any], *, quietly: bool) -> Candidate:
+    """Fitted candidate; only the first warns of the input."""
+    with warnings.catch_warnings():
+        if quietly:
+            warnings.simplefilter("ignore", SktammWarning)
+        estimator = clone(unfitted).fit(**events)
+    if _forgets(estimator):
+        return Candidate(estimator)
+    return Candidate(estimator, unfitted=unfitted, events=events)
+
+
+def _forgets(estimator: Any) -> bool:
+    """Whether it can leave simulations out without training."""
+    parts = getattr(estimator, "components_", None)
+    known = hasattr(parts, "templates_") or hasattr(parts, "take")
+    return isinstance(estimator, TAMMRegressor) and known

@@ -1,0 +1,242 @@
+"""Simulations that play the truth, as events or as histograms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm.components._histogram import HistogramTemplates
+from sktamm.events import read_simulations
+from sktamm.inference._base import Answer
+from sktamm.model_selection._calibration_units import (
+    CalibrationUnit,
+    Design,
+    draw_datasets,
+    find_units,
+    units_of,
+)
+from sktamm.model_selection._leave_one_out import quiet_infer
+
+__all__ = ["EventUnit", "HistogramUnit", "design_of", "event_units", "histogram_units"]
+
+Asked = tuple[FloatArray, FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class EventUnit:
+    """Events of one simulation of every class.
+
+    Attributes
+    ----------
+    unit : CalibrationUnit
+        Events and ids.
+    names : ndarray of str or None
+        Names of the features.
+    """
+
+    unit: CalibrationUnit
+    names: NDArray | None
+
+    @property
+    def ids(self) -> NDArray:
+        """Simulation id of every class."""
+        return self.unit.ids
+
+    def ask(
+        self,
+        estimator: Any,
+        design: Design,
+        n_draws: int,
+        seed: np.random.SeedSequence,
+        level: float,
+    ) -> Asked:
+        """Estimates and intervals of pseudo-datasets, drawn without replacement.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted without this simulation.
+        design : Design
+            Kinds of datasets.
+        n_draws : int
+            Datasets of every kind.
+        seed : SeedSequence
+            Randomness of the unit.
+        level : float
+            Level of the intervals.
+
+        Returns
+        -------
+        kappa : ndarray of shape (n_datasets,)
+            Estimates.
+        interval : ndarray of shape (n_datasets, 2)
+            Intervals; a fit without an answer says [0, 1].
+        """
+        X = self.unit.X
+        result = quiet_infer(
+            estimator,
+            X if self.names is None else pd.DataFrame(X, columns=list(self.names)),
+            dataset=draw_datasets(self.unit, design, n_draws, seed),
+            sample_weight=self.unit.weight,
+            levels=(level,),
+        )
+        return _answered(result.kappa, result.interval[:, :, 0])
+
+
+@dataclass(frozen=True, eq=False)
+class HistogramUnit:
+    """Histograms of one simulation of every class.
+
+    Attributes
+    ----------
+    ids : ndarray of shape (n_classes,)
+        Simulation id of every class.
+    share : ndarray of shape (n_classes, n_bins)
+        Probabilities of the bins.
+    n_effective : ndarray of shape (n_classes,)
+        Effective numbers of events.
+    """
+
+    ids: NDArray
+    share: FloatArray
+    n_effective: FloatArray
+
+    def ask(
+        self,
+        estimator: Any,
+        design: Design,
+        n_draws: int,
+        seed: np.random.SeedSequence,
+        level: float,
+    ) -> Asked:
+        """The same with contents drawn from the histograms.
+
+        Datasets drawn with replacement share the fluctuations of a template, so that
+        they are small, half of its effective events at the most.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted without this simulation.
+        design : Design
+            Kinds of datasets.
+        n_draws : int
+            Datasets of every kind.
+        seed : SeedSequence
+            Randomness of the unit.
+        level : float
+            Level of the intervals.
+
+        Returns
+        -------
+        kappa : ndarray of shape (n_datasets,)
+            Estimates.
+        interval : ndarray of shape (n_datasets, 2)
+            Intervals; a fit without an answer says [0, 1].
+        """
+        rng = np.random.default_rng(seed)
+        contents = []
+        for fractions, size in zip(design.fractions, design.size, strict=True):
+            n = min(size, 0.5 * float((self.n_effective / fractions).min()))
+            p = fractions @ self.share
+            contents += [rng.multinomial(int(n), p / p.sum()) for _ in range(n_draws)]
+        counts = np.array(contents, dtype=float)
+        table = estimator.components_.table((counts, counts))
+        answer: Answer = estimator._run(table, np.array([level]))[1]
+        return _answered(answer.kappa, answer.interval[:, :, 0])
+
+
+def _answered(kappa: FloatArray, interval: FloatArray) -> Asked:
+    interval = interval.copy()
+    interval[~np.isfinite(interval).all(axis=1)] = 0.0, 1.0
+    return np.where(np.isfinite(kappa), kappa, 0.5), interval
+
+
+def event_units(
+    events: dict[str, Any],
+    names: NDArray | None,
+    *,
+    like: Sequence[EventUnit] | np.random.SeedSequence,
+    **how: Any,
+) -> tuple[EventUnit, ...]:
+    """Simulations of labelled events, matched over the classes.
+
+    Parameters
+    ----------
+    events : dict
+        Arguments of ``fit``.
+    names : ndarray of str or None
+        Names of the features.
+    like : SeedSequence or sequence of EventUnit
+        Matches simulations that have no common id, or units that have matched them.
+    **how
+        ``pos_label`` and ``paired``.
+
+    Returns
+    -------
+    units : tuple of EventUnit
+        As many as the class with the fewest simulations has.
+    """
+    read = read_simulations(**events, **how)
+    if isinstance(like, np.random.SeedSequence):
+        units = find_units(read, np.random.default_rng(like))
+    else:
+        units = units_of(read, [unit.ids for unit in like])
+    return tuple(EventUnit(unit, names) for unit in units)
+
+
+def histogram_units(templates: HistogramTemplates) -> tuple[HistogramUnit, ...]:
+    """Simulations that every class has, by id; the others in the order of their ids.
+
+    Parameters
+    ----------
+    templates : HistogramTemplates
+        Contents of all sources.
+
+    Returns
+    -------
+    units : tuple of HistogramUnit
+        As many as the class with the fewest simulations has.
+    """
+    number = range(templates.classes.size)
+    ids = [set(templates.source_id[templates.source_class == c]) for c in number]
+    shared = sorted(set.intersection(*ids))
+    rest = [sorted(own - set(shared)) for own in ids]
+    matched = [(name,) * len(ids) for name in shared] + list(zip(*rest, strict=False))
+    return tuple(_histogram_unit(templates, names) for names in matched)
+
+
+def _histogram_unit(
+    templates: HistogramTemplates, names: tuple[Any, ...]
+) -> HistogramUnit:
+    rows = [
+        int(
+            np.flatnonzero(
+                (templates.source_class == c) & (templates.source_id == name)
+            )[0]
+        )
+        for c, name in enumerate(names)
+    ]
+    weights = np.maximum(templates.sum_of_weights[rows], 0.0)
+    n_bins = int(np.prod([len(e) - 1 for e in templates.binning.edges]))
+    full = np.zeros((len(rows), n_bins))
+    full[:, templates.number] = weights
+    total = weights.sum(axis=1)
+    squares = templates.sum_of_squares[rows].sum(axis=1)
+    share = full / total[:, None]
+    return HistogramUnit(np.array(names), share, total**2 / squares)
+
+
+def design_of(
+    fractions: Sequence[float], size: float, positive: int, n_classes: int
+) -> Design:
+    """Kinds of pseudo-datasets: fractions of the signal, the rest shared equally."""
+    share = np.full((len(fractions), n_classes), 1.0 / max(n_classes - 1, 1))
+    share *= 1.0 - np.asarray(fractions)[:, None]
+    share[:, positive] = fractions
+    number = np.arange(len(fractions))
+    return Design(share, np.full(len(fractions), size), number[:, None], number)
