@@ -1,6 +1,6 @@
 """The list of estimators that all rings of checks share."""
 
-from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, TAMMRegressor
+from sktamm import AutoTAMM, BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, TAMMRegressor
 from sktamm.baselines import (
     FreeTemplates,
     LabelShiftEM,
@@ -70,11 +70,18 @@ ESTIMATORS = {
     ),
     "baseline-free": FreeTemplates(bins=2),
     "neural-baseline": LabelShiftEM("logistic", random_state=0),
+    "auto": AutoTAMM(
+        [
+            ("binned", BinnedTopicTAMM(bins=2, random_state=0)),
+            ("narrow", BinnedTopicTAMM(bins=2, prior="simulations", random_state=0)),
+        ],
+        n_datasets=1,
+    ),
 }
 BINNED = {
     name: estimator
     for name, estimator in ESTIMATORS.items()
-    if not name.startswith(("neural", "score"))
+    if not name.startswith(("auto", "neural", "score"))
 }
 
 

@@ -25,7 +25,13 @@ from sktamm.exceptions import (
 from sktamm.model_selection._leave_one_out import fit_without
 from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
 
-__all__ = ["Candidate", "Recipe", "fit_candidates", "recipes"]
+__all__ = [
+    "Candidate",
+    "Recipe",
+    "check_candidates",
+    "fit_candidates",
+    "recipes",
+]
 
 # Features up to which bins of the features know more than bins of a learned score: the
 # zoo's studies of one and two features, and those of three and more (doc/zoo.md).
@@ -108,6 +114,26 @@ def _changed(fitted: Any, changes: Changes) -> Any:
     return other
 
 
+def check_candidates(given: Any) -> None:
+    """Refuse what is not a list of names and estimators that measure fractions."""
+    try:
+        pairs = [(name, estimator) for name, estimator in given]
+    except (TypeError, ValueError):
+        pairs = []
+    names = [name for name, _ in pairs]
+    if not pairs or len(set(names)) < len(names):
+        raise IncompatibleChoiceError(
+            "candidates must be 'auto' or a list of (name, estimator) tuples with "
+            f"names that differ, got {given!r}."
+        )
+    for name, estimator in pairs:
+        if not (hasattr(estimator, "fit") and hasattr(estimator, "infer")):
+            raise IncompatibleChoiceError(
+                "candidates must have the methods 'fit' and 'infer', got "
+                f"{type(estimator).__name__} for {name!r}."
+            )
+
+
 def recipes(
     given: Any, n_features: int, binned: bool, settings: dict[str, Any]
 ) -> dict[str, Recipe]:
@@ -115,7 +141,7 @@ def recipes(
 
     Parameters
     ----------
-    given : "auto" or mapping of str to estimator
+    given : "auto" or sequence of (str, estimator)
         Candidates of the user.
     n_features : int
         Number of features.
@@ -129,8 +155,13 @@ def recipes(
     recipes : dict of str to Recipe
         In the order in which they are fitted.
     """
-    if isinstance(given, Mapping):
-        return {name: Recipe(estimator) for name, estimator in given.items()}
+    if not isinstance(given, str):
+        said = {}
+        if settings["pos_label"] is not None:
+            said["pos_label"] = settings["pos_label"]
+        if settings["paired"] != "auto":
+            said["paired"] = settings["paired"]
+        return {name: Recipe(_told(own, said)) for name, own in given}
     wider = {"prior": "simulations"}
     bins = {
         "binned": Recipe(BinnedTopicTAMM(**settings)),
@@ -145,6 +176,12 @@ def recipes(
     if n_features <= _BINNED:
         return bins | score
     return score | {"ratios": Recipe(NeuralRatioTAMM(**settings))} | bins
+
+
+def _told(estimator: Any, said: dict[str, Any]) -> Any:
+    """The estimator with what was said to the one around it, where it listens."""
+    own = estimator.get_params(deep=False)
+    return clone(estimator).set_params(**{n: v for n, v in said.items() if n in own})
 
 
 def fit_candidates(

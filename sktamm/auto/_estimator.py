@@ -1,24 +1,24 @@
 """The estimator that chooses its method by simulations that are left out."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.validation import _num_features, check_is_fitted
 
 from sktamm._choices import check_level, seed_sequence
 from sktamm._validation import check_least
 from sktamm._wrapper import FractionWrapper
-from sktamm.auto._candidates import fit_candidates, recipes
+from sktamm.auto._candidates import check_candidates, fit_candidates, recipes
 from sktamm.auto._held_out import HeldOutScores, judged
 from sktamm.auto._units import design_of, event_units, histogram_units
 from sktamm.components._histogram import is_histogram
-from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.exceptions import InvalidInputError
 from sktamm.results import FractionResult
 
 __all__ = ["AutoTAMM"]
@@ -29,7 +29,7 @@ _FRACTIONS = (0.05, 0.15, 0.35, 0.6)
 _SIZE = 10_000
 
 
-class AutoTAMM(FractionWrapper):
+class AutoTAMM(FractionWrapper, _BaseComposition):
     """Signal fraction by the method that measures left-out simulations best.
 
     Candidates are fitted, and every simulation in turn plays the truth for each of
@@ -38,12 +38,13 @@ class AutoTAMM(FractionWrapper):
 
     Parameters
     ----------
-    candidates : "auto" or mapping of str to estimator, default="auto"
+    candidates : "auto" or list of (str, estimator) tuples, default="auto"
         What is judged, the default first. "auto": `BinnedTopicTAMM` and `ScoreTAMM`,
         each with its default prior and with ``prior="simulations"``; the first is the
         default for one or two features and the only one for histograms, the second
         for more, where `NeuralRatioTAMM` is a candidate, too. Estimators of one's own
-        are fitted once more for every simulation, unless they are of this package.
+        get ``pos_label`` and ``paired`` where these are given, and are fitted once more
+        for every simulation, unless they know how to leave one out.
     significance : float, default=0.01
         Largest p-value with which a candidate replaces the default: one-sided, paired,
         Student t over simulations, for the log of the interval score.
@@ -203,24 +204,45 @@ class AutoTAMM(FractionWrapper):
 
     def _check(self) -> None:
         check_level(self.level)
-        given = self.candidates
-        mapping = isinstance(given, Mapping) and len(given) > 0
-        if not (mapping or (isinstance(given, str) and given == "auto")):
-            raise IncompatibleChoiceError(
-                "candidates must be 'auto' or a mapping of names to estimators, got "
-                f"{given!r}."
-            )
-        for name, candidate in given.items() if mapping else ():
-            if not (hasattr(candidate, "fit") and hasattr(candidate, "infer")):
-                raise IncompatibleChoiceError(
-                    f"candidates must have the methods 'fit' and 'infer', got "
-                    f"{type(candidate).__name__} for {name!r}."
-                )
+        if not (isinstance(self.candidates, str) and self.candidates == "auto"):
+            check_candidates(self.candidates)
         p = self.significance
         if not (isinstance(p, Real) and 0.0 <= float(p) <= 1.0):
             raise InvalidInputError(f"significance must be from 0 to 1, got {p!r}.")
         for name in ("size", "n_datasets"):
             check_least(name, getattr(self, name), 1)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters of this estimator, and of the candidates by their names.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to return those of the candidates.
+
+        Returns
+        -------
+        params : dict of str to object
+            Names and values.
+        """
+        params: dict[str, Any] = self._get_params("candidates", deep=deep)
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of this estimator, or of a candidate: ``name__parameter``.
+
+        Parameters
+        ----------
+        **params
+            Names and values.
+
+        Returns
+        -------
+        self : AutoTAMM
+            This estimator.
+        """
+        self._set_params("candidates", **params)
+        return self
 
     def _settings(self) -> dict[str, Any]:
         """Parameters that automatic candidates share with this estimator."""
@@ -345,5 +367,7 @@ class AutoTAMM(FractionWrapper):
 
 def _width(X: Any) -> int:
     """Number of features, as far as it can be seen."""
-    shape = getattr(X, "shape", None) or np.shape(X)
-    return int(shape[1]) if len(shape) > 1 else 1
+    try:
+        return int(_num_features(X))
+    except (TypeError, ValueError):  # histograms, or input that the candidates refuse
+        return 1
