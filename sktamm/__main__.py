@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from sktamm.auto import AutoTAMM
 from sktamm.cli import (
     OWN_OPTIONS,
     ExitCode,
@@ -38,11 +39,16 @@ from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.io import provenance, write_events
 from sktamm.results import FractionResult
-from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM
+from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
 
 __all__ = ["main"]
 
-_ESTIMATORS = {"binned": BinnedTopicTAMM, "neural": NeuralRatioTAMM}
+_ESTIMATORS = {
+    "auto": AutoTAMM,
+    "binned": BinnedTopicTAMM,
+    "score": ScoreTAMM,
+    "neural": NeuralRatioTAMM,
+}
 # Left in the folder of a demo, which may be replaced by the next one.
 _DEMO_MARK = ".sktamm-demo"
 
@@ -182,11 +188,6 @@ def _demo_files(folder: Path, names: list[str]) -> list[Path]:
 # ---------------------------------------------------------------------------- steps
 def _make_estimator(options: argparse.Namespace, label: pd.Series) -> Any:
     chosen = _own_choices(options) | {
-        "n_topics": options.topics,
-        "components": options.components,
-        "form": options.form,
-        "prior": options.prior,
-        "inference": options.inference,
         "pos_label": choose_positive(label, options.positive),
         "n_jobs": options.jobs,
         "random_state": options.seed,
@@ -197,14 +198,14 @@ def _make_estimator(options: argparse.Namespace, label: pd.Series) -> Any:
 
 def _own_choices(options: argparse.Namespace) -> dict[str, Any]:
     """Choices that the estimator has alone; those of another one are refused."""
-    for name, own in OWN_OPTIONS.items():
-        given = [word for word in own if getattr(options, word) is not None]
-        if given and name != options.estimator:
-            raise InvalidInputError(
-                f"--{given[0]} is an option of --estimator {name}, got --estimator "
-                f"{options.estimator}."
-            )
     own = OWN_OPTIONS[options.estimator]
+    for word in dict.fromkeys(word for words in OWN_OPTIONS.values() for word in words):
+        if getattr(options, word) is not None and word not in own:
+            having = [name for name, words in OWN_OPTIONS.items() if word in words]
+            raise InvalidInputError(
+                f"--{word} is an option of --estimator {' or '.join(having)}, got "
+                f"--estimator {options.estimator}."
+            )
     chosen = {name: getattr(options, word) for word, name in own.items()}
     if options.estimator == "neural" and chosen["classifier"] in (None, "mlp"):
         chosen["progress"] = not options.quiet

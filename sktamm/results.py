@@ -167,7 +167,10 @@ class FractionResult:
 
     def summary(self) -> str:
         """Readable account of the measurement, a few lines per dataset."""
-        lines = [", ".join(f"{k}: {v}" for k, v in self.method.items())]
+        words = {k: v for k, v in self.method.items() if k != "held out"}
+        lines = [", ".join(f"{k}: {v}" for k, v in words.items())]
+        if "held out" in self.method:
+            lines.append(f"simulations left out: {self.method['held out']}")
         if self.features:
             lines.append(f"features: {', '.join(self.features)}")
         for i, name in enumerate(self.dataset):

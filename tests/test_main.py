@@ -34,9 +34,8 @@ def files(study, tmp_path):
 
 
 def run(files, *more):
-    return main(
-        ["infer", "--simulations", str(files[0]), "--target", str(files[1]), *more]
-    )
+    words = ["infer", "--estimator", "binned", "--simulations", str(files[0])]
+    return main([*words, "--target", str(files[1]), *more])
 
 
 def test_the_demo_runs_the_main_job(tmp_path, capsys):
@@ -45,9 +44,14 @@ def test_the_demo_runs_the_main_job(tmp_path, capsys):
     assert main(["demo", "--directory", str(folder), *words]) == 0
     printed = capsys.readouterr()
     assert "True signal fraction of these data: 0.0909" in printed.out
+    assert "chosen binned" in printed.out
+    assert "Simulations left out: interval scores binned 0." in printed.out
     assert printed.err == ""
     document = json.loads((folder / "result.json").read_text())
     assert document["provenance"]["seed"] == 0
+    assert document["provenance"]["settings"]["estimator"] == "auto"
+    assert document["method"]["chosen"] == "binned"
+    assert "binned, simulations" in document["method"]["held out"]
     assert {f["file"].split(".")[0] for f in document["provenance"]["inputs"]} == {
         "simulations",
         "target",

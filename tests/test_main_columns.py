@@ -34,7 +34,16 @@ def measure(tmp_path, target, capsys):
         output = tmp_path / "result.json"
         output.unlink(missing_ok=True)
         files = ["--simulations", paths[0], "--target", *paths[1:], "--output", output]
-        words = ["--inference", "frequentist", "--quiet", "--bins", "6", *words]
+        words = [
+            "--estimator",
+            "binned",
+            "--inference",
+            "frequentist",
+            "--quiet",
+            "--bins",
+            "6",
+            *words,
+        ]
         code = main(["infer", *map(str, files), *words])
         printed = capsys.readouterr()
         assert (code == 0) == output.exists()

@@ -18,7 +18,15 @@ from sktamm.cli import check_outputs
 from sktamm.exceptions import InvalidInputError
 
 ROOT = Path(__file__).parents[1]
-WORDS = ("--inference", "frequentist", "--bins", "6", "--quiet")
+WORDS = (
+    "--estimator",
+    "binned",
+    "--inference",
+    "frequentist",
+    "--bins",
+    "6",
+    "--quiet",
+)
 
 
 @pytest.fixture

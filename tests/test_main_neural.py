@@ -115,7 +115,7 @@ def refusal(capsys, code):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--bins", "5"), "--bins is an option of --estimator binned"),
+        (("--bins", "5"), "--bins is an option of --estimator binned or score"),
         (("--members", "0"), "n_members"),
         (("--folds", "1"), "cv"),
         (("--form", "linear", "--prior", "ridge"), "use prior='dirichlet'"),
@@ -128,20 +128,22 @@ def test_bad_choices_are_refused_in_one_line(files, capsys, words, message):
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "estimators"),
     [
-        ("--classifier", "logistic"),
-        ("--members", "2"),
-        ("--ensemble", "mean"),
-        ("--folds", "2"),
-        ("--calibration", "moments"),
+        (("--classifier", "logistic"), "score or neural"),
+        (("--members", "2"), "neural"),
+        (("--ensemble", "mean"), "neural"),
+        (("--folds", "2"), "score or neural"),
+        (("--calibration", "moments"), "neural"),
+        (("--topics", "2"), "binned or neural"),
+        (("--form", "linear"), "binned or score or neural"),
     ],
 )
-def test_options_of_the_other_estimator_are_refused(files, capsys, words):
+def test_options_of_another_estimator_are_refused(files, capsys, words, estimators):
     arguments = ["--simulations", str(files[0]), "--target", str(files[1])]
     code = main(["infer", *arguments, "--quiet", *words])
     line = refusal(capsys, code)
-    assert f"{words[0]} is an option of --estimator neural" in line
+    assert f"{words[0]} is an option of --estimator {estimators}, got" in line
 
 
 @pytest.mark.parametrize("word", ["forest", "svm"])

@@ -99,13 +99,12 @@ class HeldOutScores:
     def why(self) -> str:
         """The choice in a sentence."""
         mean = np.exp(np.log(self.interval_score).mean(axis=1))
-        default, best = self.names[0], self.names.index(self.chosen)
-        if best:
-            return (
-                f"interval score {mean[best]:.3g} where {default} has {mean[0]:.3g}, "
-                f"p = {self.p_value[best]:.2g}"
-            )
-        return f"default, interval score {mean[0]:.3g}; no candidate surely better"
+        scores = zip(self.names, mean, strict=True)
+        shown = "; ".join(f"{name} {score:.3g}" for name, score in scores)
+        best = self.names.index(self.chosen)
+        surely = f"{self.chosen} surely better, p = {self.p_value[best]:.2g}"
+        why = surely if best else f"none surely better than {self.names[0]}"
+        return f"interval scores {shown} ({why})"
 
     def __repr__(self) -> str:
         """Short form: how many candidates and simulations, and what was chosen."""

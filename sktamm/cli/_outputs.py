@@ -34,12 +34,7 @@ _SETTINGS = (
     "dataset",
     "positive",
     "estimator",
-    *(word for own in OWN_OPTIONS.values() for word in own),
-    "components",
-    "topics",
-    "form",
-    "prior",
-    "inference",
+    *dict.fromkeys(word for own in OWN_OPTIONS.values() for word in own),
     "level",
 )
 
@@ -190,9 +185,12 @@ def report(result: FractionResult, features: list[str]) -> str:
     if frame["goodness_of_fit"].notna().any():  # unbinned data have none
         rows["fit p-value"] = frame["goodness_of_fit"].map("{:.2g}".format)
     rows["flags"] = frame["flags"].replace("", "none")
-    choices = ", ".join(f"{k} {v}" for k, v in result.method.items())
-    head = f"Fraction of class {result.pos_label}, features {', '.join(features)}"
-    return f"{head}\n({choices})\n\n{rows.to_string(index=False)}"
+    words = dict(result.method)
+    held_out = words.pop("held out", "")  # how the choice was made, a line of its own
+    choices = ", ".join(f"{k} {v}" for k, v in words.items())
+    head = [f"Fraction of class {result.pos_label}, features {', '.join(features)}"]
+    head += [f"({choices})"] + [f"Simulations left out: {held_out}"] * bool(held_out)
+    return "\n".join([*head, "", rows.to_string(index=False)])
 
 
 def _check_place(option: str, path: Path) -> None:

@@ -9,15 +9,25 @@ from sktamm.cli._terminal import one_line
 
 __all__ = ["OWN_OPTIONS", "STANDARD_OUTPUT", "ExitCode", "make_parser"]
 
-# Options that only one of the estimators has, by the names of its parameters.
-OWN_OPTIONS = {
-    "binned": {"bins": "bins"},
+# Options that not all estimators have, by the names of their parameters.
+_BLEND = {
+    "form": "form",
+    "prior": "prior",
+    "inference": "inference",
+}
+_TOPICS = {"components": "components", "topics": "n_topics"}
+OWN_OPTIONS: dict[str, dict[str, str]] = {
+    "auto": {},
+    "binned": {"bins": "bins", **_TOPICS, **_BLEND},
+    "score": {"bins": "bins", "classifier": "classifier", "folds": "cv", **_BLEND},
     "neural": {
         "classifier": "classifier",
         "members": "n_members",
         "ensemble": "ensemble",
         "folds": "cv",
         "calibration": "calibration",
+        **_TOPICS,
+        **_BLEND,
     },
 }
 STANDARD_OUTPUT = Path("-")
@@ -125,20 +135,29 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     add(
         "--estimator",
         choices=sorted(OWN_OPTIONS),
-        default="binned",
-        help="templates in bins, or density ratios of events learned by a classifier",
+        default="auto",
+        help="templates in bins of the features or of a learned score, density ratios "
+        "of events learned by a classifier, or what measures simulations left out best",
     )
-    add("--bins", type=int, help="bins per feature; binned")
-    add("--classifier", choices=_CLASSIFIERS, help="what learns the ratios; neural")
+    add("--bins", type=int, help="bins per feature or score; binned, score")
+    add("--classifier", choices=_CLASSIFIERS, help="what learns; score, neural")
     add("--members", type=int, help="members of the ensemble; neural")
     add("--ensemble", choices=("mean", "wifi"), help="how members are blended; neural")
-    add("--folds", type=int, help="folds of cross-fitting; neural")
+    add("--folds", type=int, help="folds of cross-fitting; score, neural")
     add("--calibration", choices=_CALIBRATIONS, help="of the ratios; neural")
-    add("--components", choices=("raw", "topics"), help="every simulation, or topics")
-    add("--topics", type=int, help="topics per class")
-    add("--form", choices=("linear", "exponential"), help="weighted sum or product")
-    add("--prior", choices=_PRIORS, help="prior of the blend")
-    add("--inference", choices=("bayesian", "frequentist"), help="statistics")
+    add(
+        "--components",
+        choices=("raw", "topics"),
+        help="every simulation, or topics; binned, neural",
+    )
+    add("--topics", type=int, help="topics per class; binned, neural")
+    add(
+        "--form",
+        choices=("linear", "exponential"),
+        help="weighted sum or product; not auto",
+    )
+    add("--prior", choices=_PRIORS, help="prior of the blend; not auto")
+    add("--inference", choices=("bayesian", "frequentist"), help="statistics; not auto")
     add("--level", type=float, nargs="+", default=_LEVELS, help="interval levels")
     add("--jobs", type=int, help="threads that share the datasets")
     add("--seed", type=int, default=0, help="seed of everything random")
