@@ -2,5 +2,6 @@
 
 from sktamm.auto._estimator import AutoTAMM
 from sktamm.auto._held_out import HeldOutScores
+from sktamm.auto._pool import PosteriorPool
 
-__all__ = ["AutoTAMM", "HeldOutScores"]
+__all__ = ["AutoTAMM", "HeldOutScores", "PosteriorPool"]

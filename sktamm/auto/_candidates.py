@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sktamm._regressor import TAMMRegressor
 from sktamm._subset import without_ids
 from sktamm._validation import encode, take_rows
+from sktamm.auto._pool import PosteriorPool
 from sktamm.exceptions import (
     IncompatibleChoiceError,
     InvalidInputError,
@@ -28,7 +29,6 @@ from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
 __all__ = [
     "Candidate",
     "Recipe",
-    "check_candidates",
     "fit_candidates",
     "recipes",
 ]
@@ -47,15 +47,15 @@ class Recipe:
     Attributes
     ----------
     estimator : estimator or None
-        To be fitted; None for a variant of ``base``.
-    base : str
-        Candidate whose components a variant shares.
+        To be fitted; None for what is made of ``bases``.
+    bases : tuple of str
+        Candidate whose components a variant shares, or those of a pool.
     changes : dict
-        Parameters of the variant: form, prior.
+        Parameters of the variant: form, prior; empty for a pool.
     """
 
     estimator: Any
-    base: str = ""
+    bases: tuple[str, ...] = ()
     changes: Changes = field(default_factory=dict)
 
 
@@ -74,12 +74,15 @@ class Candidate:
         needed.
     events : dict
         Arguments of ``fit``.
+    members : tuple of str
+        Candidates of which it is the pool.
     """
 
     fitted: Any
     changes: Changes = field(default_factory=dict)
     unfitted: Any = None
     events: dict[str, Any] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
 
     @property
     def estimator(self) -> Any:
@@ -90,16 +93,24 @@ class Candidate:
         """Without the simulations of some ids."""
         if self.unfitted is not None:
             return fit_without(self.unfitted, self.fitted, ids, self.events)
-        return _changed(without_ids(self.fitted, ids), self.changes)
+        return _changed(_left(self.fitted, ids), self.changes)
 
     def smaller(self, ids: NDArray) -> "Candidate":
         """The candidate that has never known the simulations of some ids."""
         if self.unfitted is None:
-            return replace(self, fitted=without_ids(self.fitted, ids))
+            return replace(self, fitted=_left(self.fitted, ids))
         code = encode(self.events["simulation"], "simulation", None)
         rows = np.flatnonzero(~np.isin(code[0], ids)[code[1]])
         kept = {name: take_rows(values, rows) for name, values in self.events.items()}
         return _fit(self.unfitted, kept, quietly=True)
+
+
+def _left(fitted: Any, ids: NDArray) -> Any:
+    """A fitted estimator without some simulations, nothing trained."""
+    if isinstance(fitted, PosteriorPool):
+        known = np.asarray(fitted.simulations_)
+        return fitted.take(known[~np.isin(known, ids)])
+    return without_ids(fitted, ids)
 
 
 def _changed(fitted: Any, changes: Changes) -> Any:
@@ -112,26 +123,6 @@ def _changed(fitted: Any, changes: Changes) -> Any:
     choices = other._make_choices(other.components_)
     other._form_, other._prior_, other._inference_ = choices
     return other
-
-
-def check_candidates(given: Any) -> None:
-    """Refuse what is not a list of names and estimators that measure fractions."""
-    try:
-        pairs = [(name, estimator) for name, estimator in given]
-    except (TypeError, ValueError):
-        pairs = []
-    names = [name for name, _ in pairs]
-    if not pairs or len(set(names)) < len(names):
-        raise IncompatibleChoiceError(
-            "candidates must be 'auto' or a list of (name, estimator) tuples with "
-            f"names that differ, got {given!r}."
-        )
-    for name, estimator in pairs:
-        if not (hasattr(estimator, "fit") and hasattr(estimator, "infer")):
-            raise IncompatibleChoiceError(
-                "candidates must have the methods 'fit' and 'infer', got "
-                f"{type(estimator).__name__} for {name!r}."
-            )
 
 
 def recipes(
@@ -165,17 +156,21 @@ def recipes(
     wider = {"prior": "simulations"}
     bins = {
         "binned": Recipe(BinnedTopicTAMM(**settings)),
-        "binned, simulations": Recipe(None, "binned", wider),
+        "binned, simulations": Recipe(None, ("binned",), wider),
     }
     if binned:
         return bins
     score = {
         "score": Recipe(ScoreTAMM(**settings)),
-        "score, simulations": Recipe(None, "score", wider),
+        "score, simulations": Recipe(None, ("score",), wider),
     }
     if n_features <= _BINNED:
         return bins | score
-    return score | {"ratios": Recipe(NeuralRatioTAMM(**settings))} | bins
+    ratios = {
+        "pool": Recipe(None, ("score", "ratios")),
+        "ratios": Recipe(NeuralRatioTAMM(**settings)),
+    }
+    return ratios | score | bins
 
 
 def _told(estimator: Any, said: dict[str, Any]) -> Any:
@@ -211,20 +206,30 @@ def fit_candidates(
     fitted: dict[str, Candidate] = {}
     refused: dict[str, str] = {}
     errors = []
-    for name, recipe in plan.items():
-        if recipe.base in refused:
-            continue
-        if recipe.base:
-            fitted[name] = Candidate(fitted[recipe.base].fitted, recipe.changes)
+    for name in sorted(plan, key=lambda name: bool(plan[name].bases)):
+        recipe = plan[name]
+        if set(recipe.bases) & set(refused):
             continue
         try:
-            fitted[name] = _fit(recipe.estimator, events, quietly=bool(fitted))
+            fitted[name] = (
+                _made(recipe, fitted)
+                if recipe.bases
+                else _fit(recipe.estimator, events, quietly=bool(fitted))
+            )
         except (InvalidInputError, IncompatibleChoiceError) as error:
             refused[name] = str(error)
             errors.append(error)
     if not fitted:
         raise errors[0]
-    return fitted, refused
+    return {name: fitted[name] for name in plan if name in fitted}, refused
+
+
+def _made(recipe: Recipe, known: dict[str, Candidate]) -> Candidate:
+    """A variant of a fitted candidate, or the pool of several."""
+    parts = {name: known[name].fitted for name in recipe.bases}
+    if recipe.changes:
+        return Candidate(parts[recipe.bases[0]], recipe.changes)
+    return Candidate(PosteriorPool.of(parts), members=recipe.bases)
 
 
 def _fit(unfitted: Any, events: dict[str, Any], *, quietly: bool) -> Candidate:

@@ -14,11 +14,14 @@ from sklearn.utils.validation import _num_features, check_is_fitted
 from sktamm._choices import check_level, seed_sequence
 from sktamm._validation import check_least
 from sktamm._wrapper import FractionWrapper
-from sktamm.auto._candidates import check_candidates, fit_candidates, recipes
+from sktamm.auto._candidates import Candidate, fit_candidates, recipes
+from sktamm.auto._composition import Composition
 from sktamm.auto._held_out import HeldOutScores, judged
+from sktamm.auto._pool import pooled
 from sktamm.auto._units import design_of, event_units, histogram_units
 from sktamm.components._histogram import is_histogram
 from sktamm.exceptions import InvalidInputError
+from sktamm.model_selection._calibration_units import Design
 from sktamm.results import FractionResult
 
 __all__ = ["AutoTAMM"]
@@ -29,7 +32,7 @@ _FRACTIONS = (0.05, 0.15, 0.35, 0.6)
 _SIZE = 10_000
 
 
-class AutoTAMM(FractionWrapper, _BaseComposition):
+class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
     """Signal fraction by the method that measures left-out simulations best.
 
     Candidates are fitted, and every simulation in turn plays the truth for each of
@@ -105,6 +108,7 @@ class AutoTAMM(FractionWrapper, _BaseComposition):
     """
 
     _copied = (*FractionWrapper._copied, "paired_", "simulations_")
+    _parts = "candidates"
 
     def __init__(
         self,
@@ -195,54 +199,19 @@ class AutoTAMM(FractionWrapper, _BaseComposition):
             name: candidate.smaller(lost) for name, candidate in self._known.items()
         }
         part.candidates_ = {name: c.estimator for name, c in part._known.items()}
-        part._units = {
-            name: tuple(u for u in units if np.isin(u.ids, kept).all())
-            for name, units in self._units.items()
-        }
+        part._units = tuple(u for u in self._units if np.isin(u.ids, kept).all())
         part._judge()
         return part
 
     def _check(self) -> None:
         check_level(self.level)
         if not (isinstance(self.candidates, str) and self.candidates == "auto"):
-            check_candidates(self.candidates)
+            self._check_parts()
         p = self.significance
         if not (isinstance(p, Real) and 0.0 <= float(p) <= 1.0):
             raise InvalidInputError(f"significance must be from 0 to 1, got {p!r}.")
         for name in ("size", "n_datasets"):
             check_least(name, getattr(self, name), 1)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of this estimator, and of the candidates by their names.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to return those of the candidates.
-
-        Returns
-        -------
-        params : dict of str to object
-            Names and values.
-        """
-        params: dict[str, Any] = self._get_params("candidates", deep=deep)
-        return params
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters of this estimator, or of a candidate: ``name__parameter``.
-
-        Parameters
-        ----------
-        **params
-            Names and values.
-
-        Returns
-        -------
-        self : AutoTAMM
-            This estimator.
-        """
-        self._set_params("candidates", **params)
-        return self
 
     def _settings(self) -> dict[str, Any]:
         """Parameters that automatic candidates share with this estimator."""
@@ -250,27 +219,24 @@ class AutoTAMM(FractionWrapper, _BaseComposition):
         return {name: getattr(self, name) for name in names}
 
     # ----------------------------------------------------------------------- judging
-    def _find_units(self, events: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
-        """What plays the truth for every candidate; nothing where there is too little.
+    def _find_units(self, events: dict[str, Any]) -> tuple[Any, ...]:
+        """What plays the truth for all candidates; nothing where there is too little.
 
-        A candidate that trains on a part of the events is judged by the others.
+        Where a candidate trains on a part of the events, the others judge.
         """
-        first = next(iter(self.candidates_.values()))
+        fitted = list(self.candidates_.values())
         if is_histogram(events["X"]):
-            units: Any = histogram_units(first.components_.templates_)
-            return dict.fromkeys(self._known, units)
-        names = getattr(first, "feature_names_in_", None)
-        how = {"pos_label": first.pos_label_, "paired": self.paired}
-        try:
-            units = event_units(events, names, like=self._seeds(0), **how)
-        except InvalidInputError:  # a class with one simulation
-            return dict.fromkeys(self._known, ())
-        found = dict.fromkeys(self._known, units)
-        for name, estimator in self.candidates_.items():
+            return histogram_units(fitted[0].components_.templates_)
+        for estimator in fitted:
             if hasattr(estimator, "held_out"):
-                held = estimator.held_out()
-                found[name] = event_units(held, names, like=units, **how)
-        return found
+                events = estimator.held_out()
+                break
+        names = getattr(fitted[0], "feature_names_in_", None)
+        how = {"pos_label": fitted[0].pos_label_, "paired": self.paired}
+        try:
+            return event_units(events, names, self._seeds(0), **how)
+        except InvalidInputError:  # a class with one simulation
+            return ()
 
     def _seeds(self, k: int) -> np.random.SeedSequence:
         return seed_sequence(self.random_state).spawn(k + 1)[k]
@@ -279,39 +245,44 @@ class AutoTAMM(FractionWrapper, _BaseComposition):
         """Ask every candidate about the simulations that it does not know; choose."""
         names = tuple(self.candidates_)
         self.held_out_ = None
-        n_units = min(len(units) for units in self._units.values())
-        if n_units >= _FEWEST:
-            self.held_out_ = self._scores(names, n_units)
+        if len(self._units) >= _FEWEST:
+            self.held_out_ = self._scores(names)
         self.chosen_ = self.held_out_.chosen if self.held_out_ else names[0]
         self.estimator_ = self.candidates_[self.chosen_]
         self._copy_attributes()
 
-    def _scores(self, names: tuple[str, ...], n_units: int) -> HeldOutScores:
+    def _scores(self, names: tuple[str, ...]) -> HeldOutScores:
         first = self.candidates_[names[0]]
         positive = int(np.flatnonzero(first.classes_ == first.pos_label_)[0])
         design = design_of(_FRACTIONS, self.size, positive, first.classes_.size)
-        seeds = self._seeds(1).spawn(n_units)
-        asked = [
-            [
-                unit.ask(
-                    candidate.without(unit.ids),
-                    design,
-                    int(self.n_datasets),
-                    seed,
-                    float(self.level),
-                )
-                for unit, seed in zip(self._units[name], seeds, strict=True)
-            ]
-            for name, candidate in self._known.items()
-        ]
+        asked: dict[str, list[Any]] = {}
+        for name in sorted(names, key=lambda name: bool(self._known[name].members)):
+            asked[name] = self._asked(self._known[name], design, asked)
         return judged(
             names,
-            tuple(unit.ids for unit in self._units[names[0]]),
+            tuple(unit.ids for unit in self._units),
             np.repeat(_FRACTIONS, int(self.n_datasets)),
             float(self.level),
-            asked,
+            [asked[name] for name in names],
             float(self.significance),
         )
+
+    def _asked(
+        self, candidate: Candidate, design: Design, known: dict[str, list[Any]]
+    ) -> list[Any]:
+        """Answers about every unit; a pool has those of its members."""
+        if candidate.members:
+            own = {name: known[name] for name in candidate.members}
+            return [
+                pooled({name: results[k] for name, results in own.items()})
+                for k in range(len(self._units))
+            ]
+        how = (design, int(self.n_datasets))
+        seeds = self._seeds(1).spawn(len(self._units))
+        return [
+            unit.ask(candidate.without(unit.ids), *how, seed, float(self.level))
+            for unit, seed in zip(self._units, seeds, strict=True)
+        ]
 
     # ----------------------------------------------------------------- public verbs
     def infer(

@@ -9,6 +9,7 @@ miss. A simulation is one piece of evidence, however many datasets are drawn fro
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,7 +129,7 @@ def judged(
     simulations: tuple[NDArray, ...],
     truth: FloatArray,
     level: float,
-    asked: Sequence[Sequence[tuple[FloatArray, FloatArray]]],
+    asked: Sequence[Sequence[Any]],
     significance: float,
 ) -> HeldOutScores:
     """Scores of candidates, and the choice: the default, or who surely beats it.
@@ -143,8 +144,9 @@ def judged(
         Fractions of the datasets of every unit.
     level : float
         Level of the intervals.
-    asked : nested sequence of (kappa, interval)
-        By candidate and unit.
+    asked : nested sequence of results
+        By candidate and unit, with ``kappa`` and ``interval``; a fit without an answer
+        says [0, 1].
     significance : float
         Largest p-value of a candidate that replaces the default.
 
@@ -153,8 +155,10 @@ def judged(
     scores : HeldOutScores
         With the choice.
     """
-    kappa = np.array([[answer[0] for answer in own] for own in asked])
-    interval = np.array([[answer[1] for answer in own] for own in asked])
+    kappa = np.array([[answer.kappa for answer in own] for own in asked])
+    interval = np.array([[answer.interval[..., 0] for answer in own] for own in asked])
+    kappa = np.where(np.isfinite(kappa), kappa, 0.5)
+    interval[~np.isfinite(interval).all(axis=-1)] = 0.0, 1.0
     found = HeldOutScores(names, names[0], simulations, truth, level, kappa, interval)
     better = np.where(found.p_value < significance, found.gain.mean(axis=1), 0.0)
     return replace(found, chosen=names[int(better.argmax())])

@@ -17,13 +17,11 @@ from sktamm.model_selection._calibration_units import (
     Design,
     draw_datasets,
     find_units,
-    units_of,
 )
 from sktamm.model_selection._leave_one_out import quiet_infer
+from sktamm.results import FractionResult
 
 __all__ = ["EventUnit", "HistogramUnit", "design_of", "event_units", "histogram_units"]
-
-Asked = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +51,7 @@ class EventUnit:
         n_draws: int,
         seed: np.random.SeedSequence,
         level: float,
-    ) -> Asked:
+    ) -> FractionResult:
         """Estimates and intervals of pseudo-datasets, drawn without replacement.
 
         Parameters
@@ -71,20 +69,17 @@ class EventUnit:
 
         Returns
         -------
-        kappa : ndarray of shape (n_datasets,)
-            Estimates.
-        interval : ndarray of shape (n_datasets, 2)
-            Intervals; a fit without an answer says [0, 1].
+        result : FractionResult
+            Estimates and intervals of the datasets.
         """
         X = self.unit.X
-        result = quiet_infer(
+        return quiet_infer(
             estimator,
             X if self.names is None else pd.DataFrame(X, columns=list(self.names)),
             dataset=draw_datasets(self.unit, design, n_draws, seed),
             sample_weight=self.unit.weight,
             levels=(level,),
         )
-        return _answered(result.kappa, result.interval[:, :, 0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +107,7 @@ class HistogramUnit:
         n_draws: int,
         seed: np.random.SeedSequence,
         level: float,
-    ) -> Asked:
+    ) -> Answer:
         """The same with contents drawn from the histograms.
 
         Datasets drawn with replacement share the fluctuations of a template, so that
@@ -133,10 +128,8 @@ class HistogramUnit:
 
         Returns
         -------
-        kappa : ndarray of shape (n_datasets,)
-            Estimates.
-        interval : ndarray of shape (n_datasets, 2)
-            Intervals; a fit without an answer says [0, 1].
+        answer : Answer
+            Estimates and intervals of the datasets.
         """
         rng = np.random.default_rng(seed)
         contents = []
@@ -147,20 +140,13 @@ class HistogramUnit:
         counts = np.array(contents, dtype=float)
         table = estimator.components_.table((counts, counts))
         answer: Answer = estimator._run(table, np.array([level]))[1]
-        return _answered(answer.kappa, answer.interval[:, :, 0])
-
-
-def _answered(kappa: FloatArray, interval: FloatArray) -> Asked:
-    interval = interval.copy()
-    interval[~np.isfinite(interval).all(axis=1)] = 0.0, 1.0
-    return np.where(np.isfinite(kappa), kappa, 0.5), interval
+        return answer
 
 
 def event_units(
     events: dict[str, Any],
     names: NDArray | None,
-    *,
-    like: Sequence[EventUnit] | np.random.SeedSequence,
+    seed: np.random.SeedSequence,
     **how: Any,
 ) -> tuple[EventUnit, ...]:
     """Simulations of labelled events, matched over the classes.
@@ -171,8 +157,8 @@ def event_units(
         Arguments of ``fit``.
     names : ndarray of str or None
         Names of the features.
-    like : SeedSequence or sequence of EventUnit
-        Matches simulations that have no common id, or units that have matched them.
+    seed : SeedSequence
+        Matches simulations that have no common id.
     **how
         ``pos_label`` and ``paired``.
 
@@ -182,10 +168,7 @@ def event_units(
         As many as the class with the fewest simulations has.
     """
     read = read_simulations(**events, **how)
-    if isinstance(like, np.random.SeedSequence):
-        units = find_units(read, np.random.default_rng(like))
-    else:
-        units = units_of(read, [unit.ids for unit in like])
+    units = find_units(read, np.random.default_rng(seed))
     return tuple(EventUnit(unit, names) for unit in units)
 
 

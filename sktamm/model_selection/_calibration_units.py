@@ -8,7 +8,6 @@ drawn with replacement from N events, all datasets of size n inherit the fluctua
 the N and pulls grow by up to sqrt(1 + n/N) for a reason that the target does not share.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,14 +19,7 @@ from sktamm._numerics import FloatArray
 from sktamm.events import SimulatedEvents
 from sktamm.exceptions import InvalidInputError
 
-__all__ = [
-    "CalibrationUnit",
-    "Design",
-    "draw_datasets",
-    "find_units",
-    "plan",
-    "units_of",
-]
+__all__ = ["CalibrationUnit", "Design", "draw_datasets", "find_units", "plan"]
 
 _GOLDEN = 0.6180339887498949
 _STEPS = 64
@@ -122,36 +114,6 @@ def find_units(
     rows = np.split(order, ends)
     matched = _match(events, _contents(events, rows), rng)
     return tuple(_unit(events, sources, rows) for sources in matched)
-
-
-def units_of(
-    events: SimulatedEvents, ids: Sequence[NDArray]
-) -> tuple[CalibrationUnit, ...]:
-    """The units of given ids from other events of the same simulations.
-
-    Parameters
-    ----------
-    events : SimulatedEvents
-        Labelled events.
-    ids : sequence of ndarray of shape (n_classes,)
-        Simulation id of every class, for every unit.
-
-    Returns
-    -------
-    units : tuple of CalibrationUnit
-        In the order of ``ids``.
-    """
-    order = np.argsort(events.source, kind="stable")
-    ends = np.cumsum(np.bincount(events.source, minlength=events.n_sources))[:-1]
-    rows = np.split(order, ends)
-    key = {
-        (int(c), i): k
-        for k, (c, i) in enumerate(
-            zip(events.source_class, events.source_id.tolist(), strict=True)
-        )
-    }
-    matched = [[key[c, i] for c, i in enumerate(names.tolist())] for names in ids]
-    return tuple(_unit(events, np.array(sources), rows) for sources in matched)
 
 
 def _contents(events: SimulatedEvents, rows: list[NDArray[np.intp]]) -> FloatArray:

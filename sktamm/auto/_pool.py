@@ -1,0 +1,364 @@
+"""Posteriors of several estimators, averaged."""
+
+import copy
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.utils.metaestimators import _BaseComposition, available_if
+from sklearn.utils.validation import check_is_fitted
+
+from sktamm._choices import check_levels
+from sktamm._numerics import FloatArray
+from sktamm._subset import without_ids
+from sktamm._wrapper import FractionWrapper
+from sktamm.auto._composition import Composition
+from sktamm.exceptions import InvalidInputError, SktammWarning
+from sktamm.inference._intervals import density_intervals, density_moments
+from sktamm.results import FractionResult, Profile
+
+__all__ = ["PosteriorPool", "pooled"]
+
+_POINTS = 2001
+_SHOWN = 10
+
+
+class PosteriorPool(Composition, FractionWrapper, _BaseComposition):
+    """Average of the posteriors of several estimators, each with the same weight.
+
+    Estimators that see different sides of the events are wrong in different ways. The
+    mean of their densities of kappa (a linear opinion pool, Stone 1961) is as wide as
+    they disagree, and no choice between them can be the wrong one.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator) tuples
+        Estimators with ``fit`` and ``infer``; the first says everything about the
+        dataset that is not kappa: templates, weights, diagnostics.
+
+    Attributes
+    ----------
+    estimators_ : dict of str to estimator
+        Fitted estimators.
+    estimator_ : estimator
+        The first of them.
+    classes_, pos_label_, simulations_, paired_, n_features_in_, feature_names_in_
+        Those of ``estimator_``.
+
+    See Also
+    --------
+    AutoTAMM : Uses the pool of a score and of ratios for three and more features.
+
+    References
+    ----------
+    Stone, "The opinion pool", Ann. Math. Statist. 32 (1961) 1339.
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM, ScoreTAMM
+    >>> from sktamm.auto import PosteriorPool
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=1)
+    >>> pool = PosteriorPool(
+    ...     [("binned", BinnedTopicTAMM()), ("score", ScoreTAMM("logistic"))]
+    ... )
+    >>> pool = pool.fit(study.X, study.y, simulation=study.simulation)
+    >>> pool.infer(study.X_target).method["pool"]
+    'binned, score'
+    """
+
+    _copied = (*FractionWrapper._copied, "paired_", "simulations_")
+    _parts = "estimators"
+
+    def __init__(self, estimators: Any):
+        self.estimators = estimators
+
+    @classmethod
+    def of(cls, fitted: dict[str, Any]) -> Self:
+        """Pool of estimators that are fitted.
+
+        Parameters
+        ----------
+        fitted : dict of str to estimator
+            The first is the one that answers everything else.
+
+        Returns
+        -------
+        pool : PosteriorPool
+            Fitted pool.
+        """
+        pool = cls(list(fitted.items()))
+        pool._set(fitted)
+        return pool
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        simulation: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Fit every estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or sequence of histograms
+            Simulated events, or one histogram (UHI) per class and simulation.
+        y : array-like of shape (n_events,)
+            Class label of each event or histogram.
+        simulation : array-like of shape (n_events,), default=None
+            Simulation id of each event or histogram.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        self : PosteriorPool
+            Fitted estimator.
+
+        Raises
+        ------
+        InvalidInputError, IncompatibleChoiceError
+            If an estimator refuses the input.
+        """
+        self._check_parts()
+        events = {"X": X, "y": y, "simulation": simulation}
+        if sample_weight is not None:
+            events["sample_weight"] = sample_weight
+        fitted: dict[str, Any] = {}
+        with warnings.catch_warnings():
+            for name, estimator in self.estimators:
+                fitted[name] = clone(estimator).fit(**events)
+                warnings.simplefilter("ignore", SktammWarning)  # the first has warned
+        self._set(fitted)
+        return self
+
+    def take(self, simulations: ArrayLike) -> Self:
+        """The fitted pool with some of its simulations, without training.
+
+        Parameters
+        ----------
+        simulations : array-like
+            Ids to keep, in every class that has them.
+
+        Returns
+        -------
+        part : PosteriorPool
+            Fitted estimator.
+        """
+        check_is_fitted(self)
+        known = np.asarray(self.simulations_)
+        lost = known[~np.isin(known, np.asarray(simulations))]
+        part = copy.copy(self)
+        part._set({name: without_ids(e, lost) for name, e in self.estimators_.items()})
+        return part
+
+    def infer(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        levels: Sequence[float] | NDArray | None = None,
+    ) -> FractionResult:
+        """Everything about the signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        levels : sequence of float, default=None
+            Levels of the intervals; None is the first estimator's ``level`` and 0.954.
+
+        Returns
+        -------
+        result : FractionResult
+            Result of the first estimator with the pool's kappa, error, intervals and
+            density, the flags of all, and the diagnostic "disagreement": the largest
+            distance between two estimates in units of the pool's error.
+        """
+        check_is_fitted(self)
+        levels = check_levels((self._level, 0.954) if levels is None else levels)
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        results = {
+            name: estimator.infer(X, levels=levels, **question)
+            for name, estimator in self.estimators_.items()
+        }
+        return pooled(results)
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        return_std: bool = False,
+        return_interval: float | Sequence[float] | None = None,
+    ) -> Any:
+        """Signal fraction of every dataset; see `TAMMRegressor.predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            As in ``infer``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        return_std : bool, default=False
+            Whether to return the standard error too.
+        return_interval : float or sequence of float, default=None
+            Level or levels of intervals to return too.
+
+        Returns
+        -------
+        kappa : ndarray of shape (n_datasets,)
+            Mean of the pooled density.
+        std : ndarray of shape (n_datasets,)
+            Standard error; only if ``return_std``.
+        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
+            Lower and upper ends, for one level or several; only if asked.
+        """
+        answer = super().predict(
+            X,
+            dataset=dataset,
+            sample_weight=sample_weight,
+            return_std=True,
+            return_interval=return_interval,
+        )
+        if not return_std:
+            answer = (answer[0], *answer[2:])
+        return answer if len(answer) > 1 else answer[0]
+
+    def predict_proba(
+        self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
+    ) -> FloatArray:
+        """Class probabilities of events, the mean of those of the estimators.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Unlabelled events.
+        dataset : array-like of shape (n_events,), default=None
+            Dataset id of each event; None is one dataset.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_events, n_classes)
+            Class probabilities.
+        """
+        check_is_fitted(self)
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        parts = [e.predict_proba(X, **question) for e in self.estimators_.values()]
+        return np.asarray(np.mean(parts, axis=0))
+
+    @available_if(lambda self: _held_out_of(self) is not None)
+    def held_out(self) -> dict[str, Any]:
+        """Labelled events that no estimator has trained on, where one keeps some.
+
+        Returns
+        -------
+        events : dict
+            ``X``, ``y``, ``simulation``, ``sample_weight``.
+        """
+        keeper: Any = _held_out_of(self)
+        events: dict[str, Any] = keeper.held_out()
+        return events
+
+    # --------------------------------------------------------------- private steps
+    def _set(self, fitted: dict[str, Any]) -> None:
+        self.estimators_ = fitted
+        self.estimator_ = next(iter(fitted.values()))
+        self._copy_attributes()
+
+
+def _held_out_of(pool: Any) -> Any:
+    """The first estimator that keeps events from its training; None without."""
+    fitted = getattr(pool, "estimators_", {}).values()
+    return next((e for e in fitted if hasattr(e, "held_out")), None)
+
+
+def pooled(results: dict[str, FractionResult]) -> FractionResult:
+    """Results of the same datasets, their densities averaged.
+
+    Parameters
+    ----------
+    results : dict of str to FractionResult
+        By the names of the estimators; all have a profile.
+
+    Returns
+    -------
+    result : FractionResult
+        The first with the pool's kappa.
+
+    Raises
+    ------
+    InvalidInputError
+        If a result has no density of kappa.
+    """
+    names = tuple(results)
+    first = results[names[0]]
+    for name, result in results.items():
+        if result.profile is None:
+            raise InvalidInputError(
+                f"estimators must give a density of kappa, got none of {name!r}."
+            )
+    grid, log_density = _mixture([r.profile for r in results.values()])
+    kappa, std = density_moments(grid, log_density)
+    kind = first.method.get("interval", "shortest")
+    kind = kind if kind in ("shortest", "equal_tailed") else "shortest"
+    estimates = np.array([result.kappa for result in results.values()])
+    apart = {"disagreement": np.ptp(estimates, axis=0) / std}
+    return replace(
+        first,
+        kappa=kappa,
+        std=std,
+        interval=density_intervals(grid, log_density, first.levels, kind),
+        fractions=np.mean([r.fractions for r in results.values()], axis=0),
+        diagnostics={**first.diagnostics, **apart},
+        flags=_flags_of_all(list(results.values())),
+        method={**first.method, "pool": ", ".join(names)},
+        draws=None,
+        profile=Profile(grid[:, ::_SHOWN], log_density[:, ::_SHOWN]),
+    )
+
+
+def _mixture(profiles: Sequence[Any]) -> tuple[FloatArray, FloatArray]:
+    """Common grids, and the log of the mean of normalised densities on them."""
+    low = np.min([p.kappa.min(axis=1) for p in profiles], axis=0)
+    high = np.max([p.kappa.max(axis=1) for p in profiles], axis=0)
+    share = np.linspace(0.0, 1.0, _POINTS)
+    grid = low[:, None] + (high - low)[:, None] * share
+    density = np.zeros_like(grid)
+    for profile in profiles:
+        for i, x in enumerate(grid):
+            density[i] += _normalised(profile.kappa[i], profile.log_density[i], x)
+    density /= density.max(axis=1, keepdims=True)
+    return grid, np.log(np.maximum(density, 1e-300))
+
+
+def _normalised(
+    kappa: FloatArray, log_density: FloatArray, x: FloatArray
+) -> FloatArray:
+    """A density, known on a grid of its own, at the points of another one."""
+    logs = np.interp(x, kappa, log_density - log_density.max())
+    density = np.where((x >= kappa[0]) & (x <= kappa[-1]), np.exp(logs), 0.0)
+    return np.asarray(density / np.trapezoid(density, x))
+
+
+def _flags_of_all(results: list[FractionResult]) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        tuple(dict.fromkeys(name for flags in several for name in flags))
+        for several in zip(*(result.flags for result in results), strict=True)
+    )
