@@ -16,7 +16,7 @@ from sklearn.base import clone
 
 from sktamm._regressor import TAMMRegressor
 from sktamm._subset import without_ids
-from sktamm._validation import encode, take_rows
+from sktamm._validation import encode, scalars, take_rows
 from sktamm.auto._pool import PosteriorPool
 from sktamm.exceptions import (
     IncompatibleChoiceError,
@@ -238,13 +238,19 @@ def _fit(unfitted: Any, events: dict[str, Any], *, quietly: bool) -> Candidate:
         if quietly:
             warnings.simplefilter("ignore", SktammWarning)
         estimator = clone(unfitted).fit(**events)
-    if _forgets(estimator):
+    if _forgets(estimator, events["simulation"]):
         return Candidate(estimator)
     return Candidate(estimator, unfitted=unfitted, events=events)
 
 
-def _forgets(estimator: Any) -> bool:
-    """Whether it can leave simulations out without training."""
+def _forgets(estimator: Any, simulation: Any) -> bool:
+    """Whether it can leave simulations out without training: it knows them apart."""
+    if not isinstance(estimator, TAMMRegressor):
+        return False
+    if (
+        simulation is None
+        or len(set(scalars(simulation))) > estimator.simulations_.size
+    ):
+        return False
     parts = getattr(estimator, "components_", None)
-    known = hasattr(parts, "templates_") or hasattr(parts, "take")
-    return isinstance(estimator, TAMMRegressor) and known
+    return hasattr(parts, "templates_") or hasattr(parts, "take")

@@ -1,0 +1,281 @@
+"""The estimator that chooses: what is judged, how, and when the default goes."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktamm import AutoTAMM, BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
+from sktamm.auto._units import design_of
+from sktamm.baselines import FreeTemplates, LabelShiftEM
+from sktamm.coverage import coverage_study
+from sktamm.datasets import make_gaussian_study
+from sktamm.diagnostics import influence
+from sktamm.exceptions import (
+    IncompatibleChoiceError,
+    InvalidInputError,
+    SktammWarning,
+)
+from sktamm.model_selection import CalibratedTAMM, LeaveSimulationsOut
+
+
+@pytest.fixture(scope="module")
+def study():
+    return make_gaussian_study(n_simulations=6, n_events=1500, random_state=4)
+
+
+def _fit(tamm, study, **keywords):
+    return tamm.fit(study.X, study.y, simulation=study.simulation, **keywords)
+
+
+def _binned(**keywords):
+    return BinnedTopicTAMM(bins=4, random_state=0, **keywords)
+
+
+# ------------------------------------------------------------------------ the choice
+class Wrong(BinnedTopicTAMM):
+    """Certain of an answer that is wrong: a default that nobody should keep."""
+
+    def infer(self, X, **keywords):
+        result = super().infer(X, **keywords)
+        result.interval[:, 0], result.interval[:, 1] = 0.98, 0.99
+        return result
+
+
+def _wrong():
+    return Wrong(bins=4, random_state=0)
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_what_measures_simulations_wrongly_does_not_answer(study, position):
+    candidates = [("right", _binned())]
+    candidates.insert(position, ("wrong", _wrong()))
+    tamm = _fit(AutoTAMM(candidates), study)
+    assert tamm.chosen_ == "right"
+    assert tamm.held_out_.coverage[position] == 0.0
+    result = tamm.infer(study.X_target)
+    alone = _fit(_binned(), study).infer(study.X_target)
+    np.testing.assert_array_equal(result.interval, alone.interval)
+    assert result.method["chosen"] == "right"
+    assert ("surely better, p =" in result.method["held out"]) == (position == 0)
+
+
+def test_a_little_better_is_not_enough(study):
+    """The same twice, and one that is better by luck: the default stays."""
+    candidates = [
+        ("first", _binned()),
+        ("twin", _binned()),
+        ("other", _binned(basis="principal")),
+    ]
+    tamm = _fit(AutoTAMM(candidates), study)
+    assert tamm.chosen_ == "first"
+    np.testing.assert_array_equal(tamm.held_out_.gain[1], 0.0)
+    assert tamm.held_out_.p_value[1] == 0.5
+
+
+def test_few_simulations_leave_the_default(study):
+    few = study.simulation < 3
+    tamm = AutoTAMM([("wrong", _wrong()), ("right", _binned())])
+    tamm.fit(study.X[few], study.y[few], simulation=study.simulation[few])
+    assert (tamm.chosen_, tamm.held_out_) == ("wrong", None)
+    words = tamm.infer(study.X_target).method["held out"]
+    assert words == "fewer than 4 simulations: the default, not judged"
+
+
+def test_scores_are_those_of_the_interval(study):
+    """Width, and 2 / (1 - level) times the distance of a miss, by hand."""
+    tamm = _fit(AutoTAMM([("a", _binned()), ("b", _binned(prior="ridge"))]), study)
+    scores = tamm.held_out_
+    assert scores.kappa.shape == (2, 6, 8)
+    low, high = np.moveaxis(scores.interval, -1, 0)
+    miss = np.maximum(low - scores.truth, 0.0) + np.maximum(scores.truth - high, 0.0)
+    expected = (high - low + 2.0 / (1.0 - 0.683) * miss).mean(axis=2)
+    np.testing.assert_allclose(scores.interval_score, expected)
+    inside = (low <= scores.truth) & (scores.truth <= high)
+    np.testing.assert_allclose(scores.coverage, inside.mean(axis=(1, 2)))
+    frame = scores.to_frame()
+    assert list(frame.index) == ["a", "b"]
+    assert frame["chosen"].tolist() == [True, False]
+
+
+def test_simulations_that_are_judged_are_left_out(study):
+    """A simulation is measured as one measures it who has never known it."""
+    edges = [np.linspace(-3.0, 3.0, 5)] * 2
+    tamm = AutoTAMM([("binned", BinnedTopicTAMM(edges))], n_datasets=1)
+    tamm = _fit(tamm, study)
+    ids = tamm.held_out_.simulations[1]
+    others = study.simulation != ids[0]
+    alone = BinnedTopicTAMM(edges).fit(
+        study.X[others], study.y[others], simulation=study.simulation[others]
+    )
+    design = design_of((0.05, 0.15, 0.35, 0.6), 10_000, 1, 2)
+    seed = tamm._seeds(1).spawn(6)[1]
+    result = tamm._units[1].ask(alone, design, 1, seed, 0.683)
+    np.testing.assert_allclose(tamm.held_out_.kappa[0, 1], result.kappa, rtol=1e-9)
+
+
+# ------------------------------------------------------------------------ candidates
+def test_two_features_have_bins_first(study):
+    tamm = _fit(AutoTAMM(n_datasets=1), study)
+    assert list(tamm.candidates_) == [
+        "binned",
+        "binned, simulations",
+        "score",
+        "score, simulations",
+    ]
+    assert isinstance(tamm.estimator_, BinnedTopicTAMM)
+    shared = tamm.candidates_["score"], tamm.candidates_["score, simulations"]
+    assert shared[0].components_ is shared[1].components_
+    assert shared[0].prior == "auto"
+
+
+few_events = pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+
+
+@pytest.fixture(scope="module")
+def many():
+    study = make_gaussian_study(5, 400, n_features=3, random_state=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SktammWarning)
+        return study, _fit(AutoTAMM(n_datasets=1, size=300), study)
+
+
+@few_events
+def test_three_features_have_the_pool_of_score_and_ratios(many):
+    study, tamm = many
+    assert tamm.chosen_ == "pool"
+    result = tamm.infer(study.X_target[:2000])
+    assert result.method["pool"] == "score, ratios"
+    parts = [tamm.candidates_[name] for name in ("score", "ratios")]
+    assert isinstance(parts[0], ScoreTAMM)
+    assert isinstance(parts[1], NeuralRatioTAMM)
+    kappas = [part.infer(study.X_target[:2000]).kappa[0] for part in parts]
+    assert min(kappas) <= result.kappa[0] <= max(kappas)
+    np.testing.assert_allclose(result.kappa, np.mean(kappas), atol=2e-3)
+    np.testing.assert_allclose(tamm.predict(study.X_target[:2000]), result.kappa)
+    probability = tamm.predict_proba(study.X_target[:5])
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0)
+
+
+def test_what_the_data_refuse_is_told(study):
+    candidates = [("binned", _binned()), ("score", ScoreTAMM("logistic", bins=-1))]
+    tamm = _fit(AutoTAMM(candidates), study)
+    assert list(tamm.candidates_) == ["binned"]
+    assert "bins" in tamm.refused_["score"]
+
+
+def test_if_all_refuse_the_first_one_says_why(study):
+    tamm = AutoTAMM([("a", _binned(n_jobs=0)), ("b", BinnedTopicTAMM(bins=-1))])
+    with pytest.raises(InvalidInputError, match="n_jobs"):
+        _fit(tamm, study)
+
+
+@few_events
+def test_estimators_that_must_train_again_do(study):
+    tamm = AutoTAMM(
+        [("free", FreeTemplates(bins=4)), ("shift", LabelShiftEM("logistic"))],
+        n_datasets=1,
+    )
+    tamm = _fit(tamm, study)
+    assert tamm.held_out_.kappa.shape == (2, 6, 4)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "message"),
+    [
+        ("all", "candidates must be a list"),
+        ([], "candidates must be a list"),
+        ([("a", _binned()), ("a", _binned())], "names that differ"),
+        ([("a", StandardScaler())], "'fit' and 'infer', got StandardScaler for 'a'"),
+    ],
+)
+def test_unusable_candidates_are_refused(study, candidates, message):
+    with pytest.raises(IncompatibleChoiceError, match=message):
+        _fit(AutoTAMM(candidates), study)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"significance": 2.0}, "significance must be from 0 to 1, got 2.0"),
+        ({"size": 0}, "size must be at least 1, got 0"),
+        ({"n_datasets": 0}, "n_datasets must be at least 1, got 0"),
+        ({"level": 1.5}, "level must be between 0 and 1, got 1.5"),
+    ],
+)
+def test_unusable_settings_are_refused(study, setting, message):
+    with pytest.raises((InvalidInputError, IncompatibleChoiceError), match=message):
+        _fit(AutoTAMM(**setting), study)
+
+
+# -------------------------------------------------------------------- one among many
+def _own():
+    return AutoTAMM([("wide", _binned()), ("narrow", _binned(prior="simulations"))])
+
+
+def test_take_is_a_fit_of_the_others(study):
+    """Bins are those of all simulations; of equal bins a fit is the same."""
+    edges = [np.linspace(-3.0, 3.0, 5)] * 2
+    tamm = AutoTAMM([("one", _binned()), ("other", _binned(prior="ridge"))])
+    tamm.set_params(one__bins=edges, other__bins=edges)
+    part = _fit(tamm, study).take([0, 1, 2, 3, 4])
+    kept = study.simulation < 5
+    alone = clone(tamm).fit(
+        study.X[kept], study.y[kept], simulation=study.simulation[kept]
+    )
+    assert part.simulations_.tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(
+        part.predict(study.X_target), alone.predict(study.X_target), rtol=1e-9
+    )
+    assert len(part.held_out_.simulations) == 5
+
+
+def test_it_works_where_the_others_do(study):
+    pipe = make_pipeline(StandardScaler(), _own())
+    pipe.fit(study.X, study.y, autotamm__simulation=study.simulation)
+    assert infer(pipe, study.X_target).method["chosen"] == "wide"
+    search = GridSearchCV(
+        _own(), {"wide__bins": [3, 4]}, cv=LeaveSimulationsOut(n_splits=2)
+    )
+    search.fit(study.X, study.y, groups=study.simulation, simulation=study.simulation)
+    assert search.best_params_["wide__bins"] in (3, 4)
+    tamm = _fit(_own(), study)
+    again = pickle.loads(pickle.dumps(tamm))
+    np.testing.assert_array_equal(
+        again.predict(study.X_target), tamm.predict(study.X_target)
+    )
+    assert influence(tamm, study.X_target).shift.shape == (6,)
+    result = coverage_study(
+        tamm, study.X, study.y, kappas=0.2, sizes=500, n_datasets=4, random_state=0
+    )
+    assert result.truth.size == 4
+    calibrated = _fit(CalibratedTAMM(_own()), study)
+    assert calibrated.infer(study.X_target).method["chosen"] == "wide"
+
+
+def test_histograms_are_judged_in_their_bins(study):
+    hist = pytest.importorskip("hist")
+
+    def filled(X):
+        axis = hist.axis.Regular(6, -3, 3, flow=False)
+        return hist.Hist(axis, storage=hist.storage.Weight()).fill(X[:, 0])
+
+    sources = [(c, k) for c in (0, 1) for k in range(6)]
+    X = [filled(study.X[(study.y == c) & (study.simulation == k)]) for c, k in sources]
+    y, simulation = zip(*sources, strict=True)
+    tamm = AutoTAMM().fit(X, y, simulation=simulation)
+    assert tamm.chosen_ == "binned"
+    assert tamm.held_out_.kappa.shape == (2, 6, 8)
+    by_hand = BinnedTopicTAMM().fit(X, y, simulation=simulation)
+    target = filled(study.X_target)
+    np.testing.assert_array_equal(
+        tamm.infer(target).interval, by_hand.infer(target).interval
+    )
+    # Unbiased datasets: the mean estimate follows the fractions that were drawn.
+    mean = tamm.held_out_.kappa[0].mean(axis=0)
+    assert np.corrcoef(mean, tamm.held_out_.truth)[0, 1] > 0.9
