@@ -16,7 +16,7 @@ from sklearn.base import clone
 
 from sktamm._regressor import TAMMRegressor
 from sktamm._subset import without_ids
-from sktamm._validation import encode, scalars, take_rows
+from sktamm._validation import encode, take_rows
 from sktamm.auto._pool import PosteriorPool
 from sktamm.exceptions import (
     IncompatibleChoiceError,
