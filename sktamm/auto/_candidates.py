@@ -247,10 +247,9 @@ def _forgets(estimator: Any, simulation: Any) -> bool:
     """Whether it can leave simulations out without training: it knows them apart."""
     if not isinstance(estimator, TAMMRegressor):
         return False
-    if (
-        simulation is None
-        or len(set(scalars(simulation))) > estimator.simulations_.size
-    ):
+    if simulation is None:
+        return False
+    if encode(simulation, "simulation", None)[0].size > estimator.simulations_.size:
         return False
     parts = getattr(estimator, "components_", None)
     return hasattr(parts, "templates_") or hasattr(parts, "take")
