@@ -1,7 +1,7 @@
 """Candidates: what the data allow, and how each does without a simulation.
 
-Candidates that differ in form or prior only share the fitted components: nothing is
-learned twice.
+Candidates that see the same bins or ratios share what was fitted: nothing is learned
+twice.
 """
 
 import copy
@@ -36,8 +36,9 @@ __all__ = [
 # Features up to which bins of the features know more than bins of a learned score: the
 # zoo's studies of one and two features, and those of three and more (doc/zoo.md).
 _BINNED = 2
-
-Changes = dict[str, Any]
+MERGED = "merged simulations"
+# Sums over the events of a template, and the power of a weight that they hold.
+_SUMS = {"sum_of_weights": 1, "sum_of_squares": 2, "dropped": 1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +50,12 @@ class Recipe:
     estimator : estimator or None
         To be fitted; None for what is made of ``bases``.
     bases : tuple of str
-        Candidate whose components a variant shares, or those of a pool.
-    changes : dict
-        Parameters of the variant: form, prior; empty for a pool.
+        Candidates whose posteriors are averaged, or the one whose simulations are
+        merged.
     """
 
     estimator: Any
     bases: tuple[str, ...] = ()
-    changes: Changes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +66,8 @@ class Candidate:
     ----------
     fitted : estimator
         What was fitted, with all simulations.
-    changes : dict
-        Parameters that differ from those that were fitted.
+    merged : bool
+        Whether the simulations of a class become one.
     unfitted : estimator or None
         Trained again without simulations, with ``events``; None where that is not
         needed.
@@ -79,7 +78,7 @@ class Candidate:
     """
 
     fitted: Any
-    changes: Changes = field(default_factory=dict)
+    merged: bool = False
     unfitted: Any = None
     events: dict[str, Any] = field(default_factory=dict)
     members: tuple[str, ...] = ()
@@ -87,13 +86,14 @@ class Candidate:
     @property
     def estimator(self) -> Any:
         """With all simulations."""
-        return _changed(self.fitted, self.changes)
+        return _merged(self.fitted) if self.merged else self.fitted
 
     def without(self, ids: NDArray) -> Any:
         """Without the simulations of some ids."""
         if self.unfitted is not None:
             return fit_without(self.unfitted, self.fitted, ids, self.events)
-        return _changed(_left(self.fitted, ids), self.changes)
+        part = _left(self.fitted, ids)
+        return _merged(part) if self.merged else part
 
     def smaller(self, ids: NDArray) -> "Candidate":
         """The candidate that has never known the simulations of some ids."""
@@ -113,20 +113,26 @@ def _left(fitted: Any, ids: NDArray) -> Any:
     return without_ids(fitted, ids)
 
 
-def _changed(fitted: Any, changes: Changes) -> Any:
-    """Another form or prior for fitted components."""
-    if not changes:
-        return fitted
+def _merged(fitted: Any) -> Any:
+    """The fitted estimator with one simulation per class: the mean of all."""
+    templates = fitted.components_.templates_
+    number = templates.classes.size
+    scale = 1.0 / (templates.sum_of_weights.sum(axis=1) + templates.dropped)
+    sums = {name: np.zeros_like(getattr(templates, name)[:number]) for name in _SUMS}
+    for name, power in _SUMS.items():
+        values = getattr(templates, name)
+        factor = (scale**power).reshape(-1, *[1] * (values.ndim - 1))
+        np.add.at(sums[name], templates.source_class, values * factor)
+    one = {"source_class": np.arange(number), "source_id": np.zeros(number, dtype=int)}
     other = copy.copy(fitted)
-    for name, value in changes.items():
-        setattr(other, name, value)
-    choices = other._make_choices(other.components_)
-    other._form_, other._prior_, other._inference_ = choices
+    other.components_ = fitted.components_.of_templates(
+        replace(templates, **sums, **one)
+    )
     return other
 
 
 def recipes(
-    given: Any, n_features: int, binned: bool, settings: dict[str, Any]
+    given: Any, n_features: int, histograms: bool, settings: dict[str, Any]
 ) -> dict[str, Recipe]:
     """Names of candidates, the default first.
 
@@ -136,7 +142,7 @@ def recipes(
         Candidates of the user.
     n_features : int
         Number of features.
-    binned : bool
+    histograms : bool
         Whether the data are histograms.
     settings : dict
         Parameters that all automatic candidates share.
@@ -153,24 +159,20 @@ def recipes(
         if settings["paired"] != "auto":
             said["paired"] = settings["paired"]
         return {name: Recipe(_told(own, said)) for name, own in given}
-    wider = {"prior": "simulations"}
-    bins = {
-        "binned": Recipe(BinnedTopicTAMM(**settings)),
-        "binned, simulations": Recipe(None, ("binned",), wider),
-    }
-    if binned:
-        return bins
-    score = {
-        "score": Recipe(ScoreTAMM(**settings)),
-        "score, simulations": Recipe(None, ("score",), wider),
-    }
+    binned = Recipe(BinnedTopicTAMM(**settings))
+    if histograms:
+        return {"binned": binned, MERGED: Recipe(None, ("binned",))}
+    score = Recipe(ScoreTAMM(**settings))
     if n_features <= _BINNED:
-        return bins | score
-    ratios = {
-        "pool": Recipe(None, ("score", "ratios")),
+        merged = Recipe(None, ("binned",))
+        return {"binned": binned, "score": score, MERGED: merged}
+    return {
+        "score and ratios": Recipe(None, ("score", "ratios")),
+        "score": score,
         "ratios": Recipe(NeuralRatioTAMM(**settings)),
+        "binned": binned,
+        MERGED: Recipe(None, ("score",)),
     }
-    return ratios | score | bins
 
 
 def _told(estimator: Any, said: dict[str, Any]) -> Any:
@@ -225,10 +227,10 @@ def fit_candidates(
 
 
 def _made(recipe: Recipe, known: dict[str, Candidate]) -> Candidate:
-    """A variant of a fitted candidate, or the pool of several."""
+    """The merged simulations of a fitted candidate, or the pool of several."""
     parts = {name: known[name].fitted for name in recipe.bases}
-    if recipe.changes:
-        return Candidate(parts[recipe.bases[0]], recipe.changes)
+    if len(parts) == 1:
+        return Candidate(parts[recipe.bases[0]], merged=True)
     return Candidate(PosteriorPool.of(parts), members=recipe.bases)
 
 

@@ -42,15 +42,17 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
     Parameters
     ----------
     candidates : "auto" or list of (str, estimator) tuples, default="auto"
-        What is judged, the default first. "auto": `BinnedTopicTAMM` and `ScoreTAMM`,
-        each with its default prior and with ``prior="simulations"``; the first is the
-        default for one or two features and the only one for histograms, the second
-        for more, where `NeuralRatioTAMM` is a candidate, too. Estimators of one's own
+        What is judged, the default first. "auto": for one or two features
+        `BinnedTopicTAMM`, then `ScoreTAMM`; for more the `PosteriorPool` of `ScoreTAMM`
+        and `NeuralRatioTAMM`, each of them, then `BinnedTopicTAMM`; last, the
+        simulations of a class merged into one. For histograms `BinnedTopicTAMM`, and
+        merged simulations. Estimators of one's own
         get ``pos_label`` and ``paired`` where these are given, and are fitted once more
         for every simulation, unless they know how to leave one out.
     significance : float, default=0.01
-        Largest p-value with which a candidate replaces the default: one-sided, paired,
-        Student t over simulations, for the log of the interval score.
+        Largest p-value with which a candidate replaces the default: Student t of the
+        log of the interval score, paired over simulations, one-sided, times the number
+        of candidates.
     size : int, default=10_000
         Events of a pseudo-dataset; simulations with fewer give what they have.
     n_datasets : int, default=2

@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktamm import AutoTAMM, BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
+from sktamm.auto._candidates import _merged
 from sktamm.auto._units import design_of
 from sktamm.baselines import FreeTemplates, LabelShiftEM
 from sktamm.coverage import coverage_study
@@ -19,6 +20,7 @@ from sktamm.diagnostics import influence
 from sktamm.exceptions import (
     IncompatibleChoiceError,
     InvalidInputError,
+    SingleSimulationWarning,
     SktammWarning,
 )
 from sktamm.model_selection import CalibratedTAMM, LeaveSimulationsOut
@@ -75,7 +77,7 @@ def test_a_little_better_is_not_enough(study):
     tamm = _fit(AutoTAMM(candidates), study)
     assert tamm.chosen_ == "first"
     np.testing.assert_array_equal(tamm.held_out_.gain[1], 0.0)
-    assert tamm.held_out_.p_value[1] == 0.5
+    assert tamm.held_out_.p_value[1] == 1.0
 
 
 def test_few_simulations_leave_the_default(study):
@@ -122,16 +124,32 @@ def test_simulations_that_are_judged_are_left_out(study):
 # ------------------------------------------------------------------------ candidates
 def test_two_features_have_bins_first(study):
     tamm = _fit(AutoTAMM(n_datasets=1), study)
-    assert list(tamm.candidates_) == [
-        "binned",
-        "binned, simulations",
-        "score",
-        "score, simulations",
-    ]
+    names = ["binned", "score", "merged simulations"]
+    assert list(tamm.candidates_) == names
     assert isinstance(tamm.estimator_, BinnedTopicTAMM)
-    shared = tamm.candidates_["score"], tamm.candidates_["score, simulations"]
-    assert shared[0].components_ is shared[1].components_
-    assert shared[0].prior == "auto"
+
+
+def test_merged_simulations_are_one_that_is_their_mean(study):
+    edges = [np.linspace(-4.0, 4.0, 5)] * 2
+    merged = _merged(_fit(BinnedTopicTAMM(edges, smooth=False), study))
+    with pytest.warns(SingleSimulationWarning):  # of equal sizes: all events together
+        one = BinnedTopicTAMM(edges, smooth=False).fit(study.X, study.y)
+    np.testing.assert_allclose(
+        merged.predict(study.X_target), one.predict(study.X_target), rtol=1e-9
+    )
+
+
+def test_simulations_that_agree_are_merged():
+    """Ten simulations of one truth: what is adapted is noise."""
+    rng = np.random.default_rng(0)
+    y, simulation = np.tile([0, 1], 20_000), np.repeat(np.arange(10), 4000)
+    X = rng.normal(y[:, None] * 1.0, 1.0)
+    tamm = AutoTAMM().fit(X, y, simulation=simulation)
+    frame = tamm.held_out_.to_frame()
+    assert (
+        frame.loc["merged simulations", "half_width"]
+        <= frame.loc["binned", "half_width"]
+    )
 
 
 few_events = pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
@@ -148,7 +166,7 @@ def many():
 @few_events
 def test_three_features_have_the_pool_of_score_and_ratios(many):
     study, tamm = many
-    assert tamm.chosen_ == "pool"
+    assert tamm.chosen_ == "score and ratios"
     result = tamm.infer(study.X_target[:2000])
     assert result.method["pool"] == "score, ratios"
     parts = [tamm.candidates_[name] for name in ("score", "ratios")]
