@@ -9,7 +9,7 @@ import transport
 from cases import Case, Study, exact_posterior
 from sklearn.pipeline import make_pipeline
 
-from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
+from sktamm import AutoTAMM, BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
 from sktamm.baselines import (
     FreeTemplates,
     LabelShiftEM,
@@ -37,6 +37,7 @@ def _pooled():
 
 #: Name of a row, whether it needs events, and the estimator.
 ROWS: dict[str, tuple[bool, Any]] = {
+    "AutoTAMM()": (False, lambda: AutoTAMM()),
     "one simulation": (False, _single),
     "pooled simulations": (False, _pooled),
     "all templates free": (False, lambda: FreeTemplates()),
