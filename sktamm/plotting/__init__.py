@@ -4,6 +4,7 @@ from sktamm.plotting._coverage import CoverageDisplay, WidthDisplay
 from sktamm.plotting._diagnostics import InfluenceDisplay, RankDisplay
 from sktamm.plotting._experiments import EstimatesDisplay, PullDisplay
 from sktamm.plotting._fraction import FractionDisplay
+from sktamm.plotting._held_out import HeldOutDisplay
 from sktamm.plotting._mixture import MixtureDisplay
 from sktamm.plotting._overview import save_overview
 from sktamm.plotting._parameters import (
@@ -17,6 +18,7 @@ __all__ = [
     "CoverageDisplay",
     "EstimatesDisplay",
     "FractionDisplay",
+    "HeldOutDisplay",
     "InfluenceDisplay",
     "MixtureDisplay",
     "ParameterProfileDisplay",

@@ -1,0 +1,159 @@
+"""Display of how candidates measured simulations that were left out."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sktamm._numerics import FloatArray
+from sktamm.exceptions import InvalidInputError
+from sktamm.plotting._marks import one_panel, percent
+from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
+
+__all__ = ["HeldOutDisplay"]
+
+_OTHER = "#0072B2"
+
+
+@dataclass(eq=False)
+class HeldOutDisplay:
+    """Interval scores of the candidates of `AutoTAMM`, the default on top.
+
+    Attributes
+    ----------
+    names : list of str
+        Candidates, the default first.
+    interval_score : ndarray of shape (n_candidates, n_simulations)
+        Mean score of the pseudo-datasets of every simulation; smaller is better.
+    coverage : ndarray of shape (n_candidates,)
+        Share of the pseudo-datasets covered.
+    chosen : str
+        Candidate that answers.
+    level : float
+        Level of the intervals.
+    ax_ : Axes
+        The panel; set by ``plot``.
+    figure_ : Figure
+        The figure; set by ``plot``.
+
+    Examples
+    --------
+    >>> from sktamm.plotting import HeldOutDisplay
+    >>> HeldOutDisplay.from_estimator(auto).plot()  # doctest: +SKIP
+    """
+
+    names: list[str]
+    interval_score: FloatArray
+    coverage: FloatArray
+    chosen: str
+    level: float
+
+    ax_: Any = None
+    figure_: Any = None
+
+    @classmethod
+    def from_estimator(cls, estimator: Any) -> Self:
+        """Take the numbers from a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : AutoTAMM
+            Fitted estimator.
+
+        Returns
+        -------
+        display : HeldOutDisplay
+            The display, not drawn yet.
+
+        Raises
+        ------
+        InvalidInputError
+            If the estimator was not judged: fewer than four simulations of a class.
+        """
+        check_is_fitted(estimator)
+        if estimator.held_out_ is None:
+            raise InvalidInputError(
+                "estimator must have judged its candidates, got one fitted with too "
+                "few simulations."
+            )
+        return cls.from_result(estimator.held_out_)
+
+    @classmethod
+    def from_result(cls, result: Any) -> Self:
+        """Take the numbers from the record of a fitted estimator.
+
+        Parameters
+        ----------
+        result : HeldOutScores
+            ``held_out_`` of `AutoTAMM`.
+
+        Returns
+        -------
+        display : HeldOutDisplay
+            The display, not drawn yet.
+        """
+        return cls(
+            list(result.names),
+            np.asarray(result.interval_score),
+            np.asarray(result.coverage),
+            result.chosen,
+            float(result.level),
+        )
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        display : HeldOutDisplay
+            The same object, with ``ax_`` and ``figure_``.
+        """
+        n = len(self.names)
+        self.ax_ = ax = one_panel(ax, (6.4, 1.6 + 0.42 * n))
+        self.figure_ = ax.figure
+        mean = np.exp(np.log(self.interval_score).mean(axis=1))
+        for row, (name, scores) in enumerate(
+            zip(self.names, self.interval_score, strict=True)
+        ):
+            color = SIGNAL_COLOR if name == self.chosen else _OTHER
+            ax.scatter(scores, np.full(scores.size, row), color=color, s=16, alpha=0.45)
+            ax.scatter(mean[row], row, color=color, s=150, marker="|", linewidth=2.5)
+        ax.scatter([], [], color=DATA_COLOR, s=16, alpha=0.45, label="a simulation")
+        ax.scatter(
+            [], [], color=DATA_COLOR, s=110, marker="|", linewidth=2.5, label="mean"
+        )
+        self._scale()
+        ax.set_ylim(n - 0.4, -0.6)
+        ax.set_yticks(range(n), [self._words(row) for row in range(n)])
+        ax.set_xlabel(f"interval score at {percent(self.level)}, simulations left out")
+        right = ax.secondary_yaxis("right")
+        right.set_yticks(range(n), [f"{share:.2f}" for share in self.coverage])
+        right.set_ylabel("covered")
+        ax.legend(
+            frameon=False,
+            fontsize="small",
+            loc="lower left",
+            bbox_to_anchor=(0.0, 1.0),
+            ncols=2,
+        )
+        return self
+
+    def _scale(self) -> None:
+        """A logarithmic axis with plain numbers."""
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+        axis = self.ax_.xaxis
+        self.ax_.set_xscale("log")
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+    def _words(self, row: int) -> str:
+        name = self.names[row]
+        return f"{name} (chosen)" if name == self.chosen else name
