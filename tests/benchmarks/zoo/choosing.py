@@ -95,7 +95,10 @@ def collect(path, study, number):
     }
     if "ratios" in answers and "score" in answers:
         parts = [answers["score"][1], answers["ratios"][1]]
-        mixed = [pooled(dict(enumerate(own))) for own in zip(*parts, strict=True)]
+        mixed = [
+            pooled({str(k): r for k, r in enumerate(own)})
+            for own in zip(*parts, strict=True)
+        ]
         answers["score+ratios"] = (None, mixed)
     drawn = np.repeat(FRACTIONS, 2)
     for name, (_, results) in answers.items():
