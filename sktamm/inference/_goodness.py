@@ -5,11 +5,13 @@ The residuals of a fit are linear in what is random, n - mu = (1 - B) u + b, wit
     u = dn - mu dl      fluctuations of the contents n and of the log templates l,
     B = mu (S A^-1 S' D + 1'/N),    S the scores of the rows, D the discounts, and
                                     A = S' D mu S + Q the expected information,
-    b = mu S A^-1 Q z   what the prior of precision Q takes from a truth z ~ N(0, 1/Q),
+    b = mu S A^-1 Q z   what the prior of precision Q takes from a truth z, which lies
+                        as far as left-out simulations, z ~ N(0, phi/Q),
 
-so their covariance C follows from those of u and z. The statistic T = sum_g (n_g -
-mu_g)^2 / V_g is a sum of scaled chi2 under it; T is compared with the scaled chi2 of
-the same mean and variance (Satterthwaite 1946),
+so their covariance C follows from those of u and z. (A prior made of few simulations is
+wide; truths as wide as it would excuse more than there is.) The statistic T =
+sum_g (n_g - mu_g)^2 / V_g is a sum of scaled chi2 under it; T is compared with the
+scaled chi2 of the same mean and variance (Satterthwaite 1946),
 
     E T = tr(C / V),    Var T = 2 tr((C / V)^2) + sum_g C_gg^2 / (V_g^2 m_g),
 
@@ -71,7 +73,7 @@ def goodness_of_fit(
     """
     density = np.maximum(model.row_density(theta), 0.0)
     scores = model.row_scores(theta)
-    prior = model.prior_information(theta)
+    prior = model.pull_of_truths(model.prior_information(theta))
     expected = RowData(data.unit * density, data.unit)
     information = model.step_terms(theta, expected)[2]
     covariance = np.asarray(np.linalg.pinv(information, hermitian=True), float)

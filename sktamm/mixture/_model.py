@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sktamm._numerics import FloatArray, smallest_of
 from sktamm.mixture._densities import ClassDensity, Evaluation
 from sktamm.mixture._penalties import Penalty
+from sktamm.mixture._tension import correlations, smallest_of_classes
 
 __all__ = ["Block", "MixtureModel", "RowData", "near_simplex"]
 
@@ -293,7 +294,36 @@ class MixtureModel:
             columns = self.n_fractions + block.columns
             own = covariance[:, columns[:, None], columns]
             values.append(block.penalty.tension(params, own, inflation))
-        return smallest_of(np.array(values))
+        if covariance is None or len(values) < 2:
+            return smallest_of(np.array(values))
+        related = self._tension_correlations(theta, covariance, inflation)
+        return smallest_of_classes(np.array(values), related)
+
+    def pull_of_truths(self, information: FloatArray) -> FloatArray:
+        """Q Var(z) Q of truths like left-out simulations, Q the prior precision."""
+        factor = np.ones(self.n_params)
+        for block in self.blocks:
+            if block.columns.size:
+                usual = block.penalty.usual_variance()
+                factor[self.n_fractions + block.columns] = usual
+        return information * factor[:, None]
+
+    def _tension_correlations(
+        self, theta: FloatArray, covariance: FloatArray, inflation: FloatArray | float
+    ) -> FloatArray:
+        """Correlations of what the tensions of the classes judge, of every fit."""
+        blends = slice(self.n_fractions, None)
+        inner, inner_covariance = theta[:, blends], covariance[:, blends, blends]
+        axes = []
+        for block in self.blocks:
+            own = inner_covariance[:, block.columns[:, None], block.columns]
+            padded = np.zeros((*inner.shape, block.columns.size))
+            padded[:, block.columns] = block.penalty.tension_axes(
+                inner[:, block.columns], own, inflation
+            )
+            axes.append(padded)
+        precision = self.prior_information(theta)[:, blends, blends]
+        return correlations(inner_covariance, precision, axes, inflation)
 
     def _residual(self, state: _State, data: RowData) -> FloatArray:
         """a_i - e_i p_i, the weight of d ln p_i in the gradient."""

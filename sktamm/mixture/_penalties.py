@@ -23,6 +23,7 @@ from sktamm.mixture._tension import (
     agreed,
     amplitudes_of,
     normal_tail,
+    statistic_axes,
     student_tail,
 )
 
@@ -61,6 +62,17 @@ class Penalty(Protocol):
     ) -> FloatArray:
         """P-value of what the data say of the parameters, or not a number."""
 
+    def tension_axes(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
+        """Columns F of a tension that judges |F'z|^2, (n_fits, n_params, n_params)."""
+
+    def usual_variance(self) -> float:
+        """Variance of one more simulation in units of the prior's."""
+
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Parameters drawn from the prior, shape (n, n_params)."""
 
@@ -84,6 +96,10 @@ class GaussianPenalty:
     def usual(self) -> Scales:
         """Variance that one more simulation has, in units of the prior's."""
         return NO_SCALES if self.left_out is None else self.left_out()
+
+    def usual_variance(self) -> float:
+        """Its mean."""
+        return float(self.usual[0] @ self.usual[1])
 
     def value(self, params: FloatArray) -> FloatArray:
         """-z'Qz/2."""
@@ -126,6 +142,28 @@ class GaussianPenalty:
         """
         amplitudes = self._amplitudes(params, covariance, inflation)
         return agreed(normal_tail(amplitudes, self.usual), normal_tail(amplitudes))
+
+    def tension_axes(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
+        """Columns of directions that the data know, scaled as the tension does.
+
+        Parameters
+        ----------
+        params, covariance, inflation
+            Those of ``tension``.
+
+        Returns
+        -------
+        axes : ndarray of shape (n_fits, n_params, n_params)
+            Zero where the data know nothing.
+        """
+        root = np.linalg.cholesky(self.precision)
+        whitened = root.T @ covariance @ root
+        return root @ statistic_axes(whitened, self._scale(params), inflation)
 
     def _amplitudes(
         self,
@@ -282,6 +320,19 @@ class DirichletPenalty:
     ) -> FloatArray:
         """Not a number: a truth outside the simplex shows in the rows."""
         return np.full(params.shape[0], np.nan)
+
+    def tension_axes(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
+        """Zero: nothing is judged."""
+        return np.zeros_like(covariance)
+
+    def usual_variance(self) -> float:
+        """One: blends are as the prior says."""
+        return 1.0
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Dirichlet draws in log-ratio coordinates."""
