@@ -10,7 +10,7 @@ from sktamm.inference._base import local_fit
 from sktamm.inference._curve import kappa_curve
 from sktamm.inference._data import FitData
 from sktamm.inference._intervals import density_moments
-from sktamm.inference._laplace_error import laplace_error
+from sktamm.inference._laplace_error import _rule, laplace_error
 from sktamm.inference._optimise import maximise
 from sktamm.mixture import MixtureModel, RowData
 from sktamm.mixture._densities import LinearDensity
@@ -42,6 +42,20 @@ def _two_signals(concentration, tilt):
     return MixtureModel(densities, blocks, 1, REFERENCE)
 
 
+def _many_signals(n_templates):
+    """The signal is a blend of templates that are all alike."""
+    background, signal = SHAPES / REFERENCE
+    densities = [
+        LinearDensity(background[:, None]),
+        LinearDensity(np.repeat(signal[:, None], n_templates, axis=1)),
+    ]
+    blocks = [
+        Block(np.arange(0), DirichletPenalty(np.ones(1))),
+        Block(np.arange(n_templates - 1), DirichletPenalty(np.ones(n_templates))),
+    ]
+    return MixtureModel(densities, blocks, 1, REFERENCE)
+
+
 def _rows(model, n_events, seeds):
     theta = model.start(1)
     theta[:, 0] = 0.4
@@ -50,7 +64,7 @@ def _rows(model, n_events, seeds):
     return RowData(np.array(draws, dtype=float))
 
 
-def _laplace(model, rows):
+def _laplace(model, rows, extra=0.0):
     """Mean and width of kappa by Laplace's method, and the reading of their error."""
     n_fits = len(rows.observed)
     optimum = maximise(model, model.start(n_fits), rows)
@@ -58,7 +72,7 @@ def _laplace(model, rows):
     bounds = 0.0, 1.0
     curve = kappa_curve(model, rows, optimum.theta, fit.covariance, bounds, "marginal")
     refined = curve.refine("marginal")
-    error = laplace_error(model, rows, curve, refined, np.zeros(n_fits))
+    error = laplace_error(model, rows, curve, refined, np.full(n_fits, extra))
     return *density_moments(*refined), error
 
 
@@ -144,6 +158,25 @@ def test_a_rough_integral_is_flagged_and_named(healthy, monkeypatch):
     with pytest.warns(SamplingWarning, match=r"1 of 1 datasets are rough.*by 0\.4 "):
         result = tamm.infer(target)
     assert result.flags == (("rough_integral",),)
+
+
+@pytest.mark.parametrize("n", [1, 3, 30])
+def test_the_rule_integrates_powers_of_the_radius(n):
+    """E |z|^2 = n and E |z|^4 = n (n + 2) of a unit normal, and linear terms vanish."""
+    rule = _rule(_many_signals(n + 1))
+    square = (rule.points**2).sum(axis=1)
+    share = np.exp(rule.log_weight - 0.5 * square)
+    assert share.sum() == pytest.approx(1.0)
+    assert share @ square == pytest.approx(n)
+    assert share @ square**2 == pytest.approx(n * (n + 2))
+    np.testing.assert_allclose(share @ rule.points, 0.0, atol=1e-12)
+
+
+def test_other_errors_dilute_the_shift():
+    model = _two_signals(0.1, 3.0)
+    rows = _rows(model, 200, [1])
+    alone, with_others = (_laplace(model, rows, extra)[2][0] for extra in (0.0, 1.0))
+    assert with_others < 0.5 * alone
 
 
 def test_an_integral_without_a_normal_is_rough():
