@@ -39,6 +39,8 @@ _SPARSE = 15.0
 # mean or width is off by a quarter of one are found, one in fifty of those off by less
 # than .15 is flagged as well.
 _ROUGH = 0.15
+# None of those is warned about; most results that are off by more than .35 are.
+_VERY_ROUGH = 0.3
 # Wherever a share of the events belongs, it moves kappa by no more than itself.
 _NOTICED = 0.1
 
@@ -187,7 +189,11 @@ def warn_about(result: FractionResult) -> None:
     facts["unfilled"] = known["unfilled"].max()
     facts["events_per_bin"] = np.min(known.get("events_per_bin", np.inf))
     facts["overlap"] = np.min(known.get("overlap", 1.0))
-    facts["rough"] = np.fmax.reduce(known.get("laplace_error", np.zeros(1)))
+    errors = known.get("laplace_error", np.zeros(1))
+    facts["rough"], facts["very_rough"] = (
+        np.fmax.reduce(errors),
+        sum(errors > _VERY_ROUGH),
+    )
     facts["worst"] = np.fmin.reduce(known["span"])  # those that are no numbers are none
     for names, category, sentence in _WARNINGS:
         if any(facts[name] for name in names):
@@ -200,7 +206,7 @@ _NO_SPAN = (
     "The simulations do not span the data (smallest p-value {worst:.1e} of {total} "
     "datasets): the truth leaves what they can make, and intervals may not cover."
 )
-# Flags of which any makes the warning, its class and its sentence.
+# Flags, or facts, of which any makes the warning, its class and its sentence.
 _WARNINGS: tuple[tuple[tuple[str, ...], type[Warning], str], ...] = (
     (
         ("not_converged", "singular"),
@@ -215,9 +221,9 @@ _WARNINGS: tuple[tuple[tuple[str, ...], type[Warning], str], ...] = (
         "too few effective draws; raise max_draws.",
     ),
     (
-        ("rough_integral",),
+        ("very_rough",),
         SamplingWarning,
-        "Laplace's integrals over the blends of {rough_integral} of {total} datasets "
+        "Laplace's integrals over the blends of {very_rough} of {total} datasets "
         "are rough: mean or width of kappa may be off by {rough:.2g} standard "
         "deviations or more; use inference=BayesianInference(method='hmc').",
     ),

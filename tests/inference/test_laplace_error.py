@@ -160,6 +160,12 @@ def test_a_rough_integral_is_flagged_and_named(healthy, monkeypatch):
     assert result.flags == (("rough_integral",),)
 
 
+def test_a_small_error_is_flagged_without_a_warning(healthy, monkeypatch):
+    tamm, target = healthy
+    monkeypatch.setattr(_bayesian, "laplace_error", lambda *_: np.array([0.2]))
+    assert tamm.infer(target).flags == (("rough_integral",),)
+
+
 @pytest.mark.parametrize("n", [1, 3, 30])
 def test_the_rule_integrates_powers_of_the_radius(n):
     """E |z|^2 = n and E |z|^4 = n (n + 2) of a unit normal, and linear terms vanish."""
