@@ -35,6 +35,12 @@ _FAR = 2.0
 # 000 events): with 26 the mean error of kappa is .6 and 12 of 12 intervals at 95.4 %
 # cover, with 8 it is 3 and 8 of 12 do.
 _SPARSE = 15.0
+# Of a standard deviation. Measured (bench_laplace.py): two thirds of the results whose
+# mean or width is off by a quarter of one are found, one in fifty of those off by less
+# than .15 is flagged as well.
+_ROUGH = 0.15
+# None of those is warned about; most results that are off by more than .35 are.
+_VERY_ROUGH = 0.3
 # Wherever a share of the events belongs, it moves kappa by no more than itself.
 _NOTICED = 0.1
 
@@ -64,6 +70,7 @@ _FLAGS = {
         _of(d, "std_ratios", 0.0) > _MOST * _of(d, "std", 1.0)
     ),
     "poor_sampling": lambda d: d.get("poor_sampling", np.zeros_like(d["singular"])),
+    "rough_integral": lambda d: _of(d, "laplace_error", 0.0) > _ROUGH,
 }
 
 
@@ -182,6 +189,11 @@ def warn_about(result: FractionResult) -> None:
     facts["unfilled"] = known["unfilled"].max()
     facts["events_per_bin"] = np.min(known.get("events_per_bin", np.inf))
     facts["overlap"] = np.min(known.get("overlap", 1.0))
+    errors = known.get("laplace_error", np.zeros(1))
+    facts["rough"], facts["very_rough"] = (
+        np.fmax.reduce(errors),
+        sum(errors > _VERY_ROUGH),
+    )
     facts["worst"] = np.fmin.reduce(known["span"])  # those that are no numbers are none
     for names, category, sentence in _WARNINGS:
         if any(facts[name] for name in names):
@@ -194,7 +206,7 @@ _NO_SPAN = (
     "The simulations do not span the data (smallest p-value {worst:.1e} of {total} "
     "datasets): the truth leaves what they can make, and intervals may not cover."
 )
-# Flags of which any makes the warning, its class and its sentence.
+# Flags, or facts, of which any makes the warning, its class and its sentence.
 _WARNINGS: tuple[tuple[tuple[str, ...], type[Warning], str], ...] = (
     (
         ("not_converged", "singular"),
@@ -207,6 +219,13 @@ _WARNINGS: tuple[tuple[tuple[str, ...], type[Warning], str], ...] = (
         SamplingWarning,
         "The chains of {poor_sampling} of {total} datasets have R-hat above 1.01 or "
         "too few effective draws; raise max_draws.",
+    ),
+    (
+        ("very_rough",),
+        SamplingWarning,
+        "Laplace's integrals over the blends of {very_rough} of {total} datasets "
+        "are rough: mean or width of kappa may be off by {rough:.2g} standard "
+        "deviations or more; use inference=BayesianInference(method='hmc').",
     ),
     (
         ("poor_reference",),

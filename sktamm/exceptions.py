@@ -97,7 +97,7 @@ class FitFailedWarning(SktammWarning, SklearnFitFailedWarning):
 
 
 class SamplingWarning(SktammWarning):
-    """The posterior draws are not good enough to be trusted (R-hat, sample size)."""
+    """Posterior draws, or Laplace's integrals in their place, are not good enough."""
 
 
 class InvalidInputError(ValueError):

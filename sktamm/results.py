@@ -108,8 +108,10 @@ class FractionResult:
         fills), "events_per_bin" (effective ones of a template); for binned events
         "beyond" (share beyond the edges); unbinned
         "std_reference" and "std_ratios" (parts of the standard error) and
-        "reference_size" (effective rows behind the class with the fewest); for draws
-        "r_hat", "ess_bulk", "ess_tail", "n_divergent", "poor_sampling".
+        "reference_size" (effective rows behind the class with the fewest); for
+        Laplace's method with two classes "laplace_error" (shift of mean or log width of
+        kappa, in standard deviations, if the blends are integrated to a higher order);
+        for draws "r_hat", "ess_bulk", "ess_tail", "n_divergent", "poor_sampling".
     flags : tuple of tuple of str
         For each dataset the names of the problems found; empty when healthy.
     method : mapping of str to str

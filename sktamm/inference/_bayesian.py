@@ -32,6 +32,7 @@ from sktamm.inference._intervals import (
     draw_intervals,
     smoothed_density,
 )
+from sktamm.inference._laplace_error import laplace_error
 from sktamm.inference._optimise import maximise
 from sktamm.inference._sampling import PosteriorDraws, sample_posterior
 from sktamm.inference._simplex import OnSimplex
@@ -184,7 +185,9 @@ class BayesianInference(InferenceBase):
     ) -> Answer:
         curve = self._curve(model, fit, (0.0, 1.0), "marginal")
         fit = fit.where_known(curve.known)
-        fine, log_density = broadened(*curve.refine("marginal"), extra)
+        refined = curve.refine("marginal")
+        error = laplace_error(model, fit.data.rows, curve, refined, extra)
+        fine, log_density = broadened(*refined, extra)
         mean, std = density_moments(fine, log_density)
         interval = density_intervals(fine, log_density, levels, self.interval)
         fit = self._fit_at(model, fit, mean[:, None])
@@ -195,7 +198,9 @@ class BayesianInference(InferenceBase):
             theta=fit.optimum.theta,
             curve_kappa=fine[:, ::10],
             curve_log_density=log_density[:, ::10],
-            diagnostics=self._health(model, fit, std) | split,
+            diagnostics=self._health(model, fit, std)
+            | {"laplace_error": error}
+            | split,
         )
 
     def _weigh(

@@ -12,7 +12,7 @@ grid is kappa = centre + scale sinh(t) with equidistant t: fine at the joint max
 wide in the tails.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from sktamm._numerics import FloatArray
 from sktamm.inference._optimise import chunks, maximise
 from sktamm.mixture._model import MixtureModel, RowData
 
-__all__ = ["KappaCurve", "kappa_curve", "log_det", "outward_minimum"]
+__all__ = ["KappaCurve", "Path", "kappa_curve", "log_det", "outward_minimum"]
 
 _COARSE = 13
 _FINE = 25
@@ -30,6 +30,32 @@ _DEPTH = 12.0
 _WIDENINGS = 5
 _FIRST_RANGE = float(np.arcsinh(6.0))
 _SMALLEST_SCALE = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Maxima of one fit at given kappa.
+
+    Attributes
+    ----------
+    theta : ndarray of shape (n_points, n_params)
+        Parameters, kappa the first and ascending.
+    value : ndarray of shape (n_points,)
+        Log posterior.
+    precision : ndarray of shape (n_points, n_params - 1, n_params - 1) or None
+        Minus the Hessian of all parameters but kappa; None if it was not kept.
+    """
+
+    theta: FloatArray
+    value: FloatArray
+    precision: FloatArray | None = None
+
+    def near(self, kappa: FloatArray) -> "Path":
+        """The points nearest to some values, each once."""
+        distance = np.abs(self.theta[:, :1] - kappa)
+        some = np.unique(distance.argmin(axis=0))
+        precision = None if self.precision is None else self.precision[some]
+        return Path(self.theta[some], self.value[some], precision)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +73,8 @@ class KappaCurve:
     profile, marginal : ndarray of shape (n_fits, n_points)
         Log profile likelihood and log marginal posterior, up to a constant; zero
         everywhere if nothing but the joint maximum could be evaluated.
+    paths : tuple of Path
+        The maxima behind the curves, one per fit; empty if they were not kept.
     """
 
     centre: FloatArray
@@ -55,6 +83,7 @@ class KappaCurve:
     position: FloatArray
     profile: FloatArray
     marginal: FloatArray
+    paths: tuple[Path, ...] = ()
 
     @property
     def kappa(self) -> FloatArray:
@@ -150,7 +179,14 @@ def kappa_curve(
     low, high = _worth(grid, values)
     fine = low + np.linspace(0.0, 1.0, _FINE) * (high - low)
     start = _interpolated(grid, values, modes, fine)
-    return _evaluate(model, data, (centre, scale, bounds, fine), start)[0]
+    curve, modes = _evaluate(model, data, (centre, scale, bounds, fine), start)
+    return replace(curve, paths=tuple(map(_path, modes, curve.profile)))
+
+
+def _path(theta: FloatArray, value: FloatArray) -> Path:
+    """The points that could be evaluated."""
+    known = np.isfinite(value)
+    return Path(theta[known], value[known])
 
 
 def _interpolated(

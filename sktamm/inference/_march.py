@@ -14,7 +14,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator, PPoly
 
 from sktamm._numerics import FloatArray
-from sktamm.inference._curve import KappaCurve
+from sktamm.inference._curve import KappaCurve, Path
 from sktamm.inference._optimise import maximise
 from sktamm.mixture import EventMixture, RowData
 
@@ -41,6 +41,7 @@ class _Side:
     profile: list[float] = field(default_factory=list)
     marginal: list[float] = field(default_factory=list)
     slope: list[float] = field(default_factory=list)
+    precision: list[FloatArray] = field(default_factory=list)
     done: bool = False
 
     def next_positions(self) -> list[float]:
@@ -83,6 +84,7 @@ class _Side:
         self.profile.append(float(point.profile[i]))
         self.marginal.append(float(point.marginal[i]))
         self.slope.append(float(point.slope[i]))
+        self.precision.append(point.precision[i])
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +95,11 @@ class _Points:
     profile: FloatArray
     marginal: FloatArray
     slope: FloatArray
+    precision: FloatArray
+
+
+# Positions, profile, marginal, and the maxima behind them.
+_March = tuple[FloatArray, FloatArray, FloatArray, Path]
 
 
 def event_curve(
@@ -132,10 +139,9 @@ def event_curve(
     ]
     centre = theta[:, :1]
     scale = np.sqrt(np.maximum(covariance[:, :1, 0], _SMALLEST_SCALE**2))
-    position, profile, marginal = (
-        np.stack(arrays) for arrays in zip(*parts, strict=True)
-    )
-    return KappaCurve(centre, scale, bounds, position, profile, marginal)
+    *curves, paths = zip(*parts, strict=True)
+    position, profile, marginal = (np.stack(arrays) for arrays in curves)
+    return KappaCurve(centre, scale, bounds, position, profile, marginal, paths)
 
 
 def _march(
@@ -145,15 +151,15 @@ def _march(
     covariance: FloatArray,
     bounds: tuple[float, float],
     which: str,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Positions, profile and marginal of one fit on an equidistant grid."""
+) -> _March:
+    """One fit on an equidistant grid."""
     centre = theta[0]
     variance = max(covariance[0, 0], _SMALLEST_SCALE**2)
     scale, slope = float(np.sqrt(variance)), covariance[:, 0] / variance
     low, high = (float(np.arcsinh((b - centre) / scale)) for b in bounds)
     start = _points(model, data, theta[None])
     if not np.isfinite([start.profile, start.marginal, start.slope]).all():
-        return _unknown(centre, scale, bounds)
+        return _unknown(theta, scale, bounds)
     sides = [_Side(-1.0, low), _Side(1.0, high)]
     for side in sides:
         side.add(0.0, start)
@@ -169,17 +175,28 @@ def _march(
             deep = getattr(side, which)[-1] < top - _DEPTH
             side.done = side.done or at_bound or deep
     if all(len(side.position) == 1 for side in sides):
-        return _unknown(centre, scale, bounds)
-    return _on_grid(sides, scale)
+        return _unknown(theta, scale, bounds)
+    return *_on_grid(sides, scale), _path(sides)
 
 
-def _unknown(
-    centre: float, scale: float, bounds: tuple[float, float]
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _path(sides: list[_Side]) -> Path:
+    """The maxima of both sides."""
+    left, right = sides
+    theta, value, precision = (
+        np.array(getattr(left, name)[:0:-1] + getattr(right, name))
+        for name in ("theta", "profile", "precision")
+    )
+    return Path(theta, value, precision)
+
+
+def _unknown(theta: FloatArray, scale: float, bounds: tuple[float, float]) -> _March:
     """Flat curves over all fractions, where none but the start can be evaluated."""
+    centre = theta[0]
     ends = np.clip([min(centre, 0.0), max(centre, 1.0)], *bounds)
     low, high = np.arcsinh((ends - centre) / scale)
-    return np.linspace(low, high, _POINTS), np.zeros(_POINTS), np.zeros(_POINTS)
+    flat = np.zeros(_POINTS)
+    path = Path(theta[None], np.zeros(1))
+    return np.linspace(low, high, _POINTS), flat, flat, path
 
 
 @np.errstate(invalid="ignore")
@@ -194,7 +211,8 @@ def _points(model: EventMixture, data: RowData, theta: FloatArray) -> _Points:
     for i in np.flatnonzero(sign <= 0):
         log_det[i] = np.linalg.slogdet(found.information[i, eta, eta])[1]
     slope = model.value_and_gradient(found.theta, repeated)[1][:, 0]
-    return _Points(found.theta, found.value, found.value - 0.5 * log_det, slope)
+    marginal = found.value - 0.5 * log_det
+    return _Points(found.theta, found.value, marginal, slope, precision)
 
 
 def _advance(

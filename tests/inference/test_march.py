@@ -5,6 +5,7 @@ import pytest
 
 from sktamm.base import ComponentTable, Simulations
 from sktamm.inference._curve import kappa_curve
+from sktamm.inference._laplace_error import laplace_error
 from sktamm.inference._march import event_curve
 from sktamm.inference._optimise import maximise
 from sktamm.mixture import (
@@ -238,3 +239,17 @@ def _three_classes(rng):
         relative_variance=None,
         binned=False,
     )
+
+
+def test_the_error_of_the_integrals_is_that_of_the_grid(choice):
+    """The march keeps its Hessians, the grid does not; their points are neighbours."""
+    problem = make_problem(choice)
+    none = np.zeros(len(problem[2]))
+    errors = [
+        laplace_error(*problem[:2], curve, curve.refine("marginal"), none)
+        for curve in (
+            event_curve(*problem, INSIDE, "marginal"),
+            kappa_curve(*problem, INSIDE, "marginal"),
+        )
+    ]
+    np.testing.assert_allclose(errors[0], errors[1], atol=0.01)
