@@ -28,7 +28,10 @@ __all__ = ["AutoTAMM"]
 
 # Fewer simulations left out than this are no evidence against the default.
 _FEWEST = 4
+# Fractions of the pseudo-datasets, from a small signal to most of the events, and fewer
+# for more classes; as many events as an analysis has: rules of thumb.
 _FRACTIONS = (0.05, 0.15, 0.35, 0.6)
+_FEW_FRACTIONS = (0.15, 0.45)
 _SIZE = 10_000
 
 
@@ -55,8 +58,9 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
         of candidates.
     size : int, default=10_000
         Events of a pseudo-dataset; simulations with fewer give what they have.
-    n_datasets : int, default=2
-        Pseudo-datasets of every simulation and fraction.
+    n_datasets : int or None, default=None
+        Pseudo-datasets of every simulation and fraction; None is two for two classes,
+        and one for more, whose fits take longer.
     pos_label : label, default=None
         The class whose fraction is kappa; None is the last of the sorted classes.
     paired : bool or "auto", default="auto"
@@ -118,7 +122,7 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
         *,
         significance: float = 0.01,
         size: int = _SIZE,
-        n_datasets: int = 2,
+        n_datasets: int | None = None,
         pos_label: Any = None,
         paired: Any = "auto",
         level: float = 0.683,
@@ -212,8 +216,9 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
         p = self.significance
         if not (isinstance(p, Real) and 0.0 <= float(p) <= 1.0):
             raise InvalidInputError(f"significance must be from 0 to 1, got {p!r}.")
-        for name in ("size", "n_datasets"):
-            check_least(name, getattr(self, name), 1)
+        check_least("size", self.size, 1)
+        if self.n_datasets is not None:
+            check_least("n_datasets", self.n_datasets, 1)
 
     def _settings(self) -> dict[str, Any]:
         """Parameters that automatic candidates share with this estimator."""
@@ -256,21 +261,28 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
     def _scores(self, names: tuple[str, ...]) -> HeldOutScores:
         first = self.candidates_[names[0]]
         positive = int(np.flatnonzero(first.classes_ == first.pos_label_)[0])
-        design = design_of(_FRACTIONS, self.size, positive, first.classes_.size)
+        n_classes = first.classes_.size
+        fractions = _FRACTIONS if n_classes == 2 else _FEW_FRACTIONS
+        design = design_of(fractions, self.size, positive, n_classes)
+        n = self.n_datasets or (2 if n_classes == 2 else 1)
         asked: dict[str, list[Any]] = {}
         for name in sorted(names, key=lambda name: bool(self._known[name].members)):
-            asked[name] = self._asked(self._known[name], design, asked)
+            asked[name] = self._asked(self._known[name], design, int(n), asked)
         return judged(
             names,
             tuple(unit.ids for unit in self._units),
-            np.repeat(_FRACTIONS, int(self.n_datasets)),
+            np.repeat(fractions, int(n)),
             float(self.level),
             [asked[name] for name in names],
             float(self.significance),
         )
 
     def _asked(
-        self, candidate: Candidate, design: Design, known: dict[str, list[Any]]
+        self,
+        candidate: Candidate,
+        design: Design,
+        n: int,
+        known: dict[str, list[Any]],
     ) -> list[Any]:
         """Answers about every unit; a pool has those of its members."""
         if candidate.members:
@@ -279,10 +291,9 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
                 pooled({name: results[k] for name, results in own.items()})
                 for k in range(len(self._units))
             ]
-        how = (design, int(self.n_datasets))
         seeds = self._seeds(1).spawn(len(self._units))
         return [
-            unit.ask(candidate.without(unit.ids), *how, seed, float(self.level))
+            unit.ask(candidate.without(unit.ids), design, n, seed, float(self.level))
             for unit, seed in zip(self._units, seeds, strict=True)
         ]
 

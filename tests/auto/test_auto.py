@@ -236,6 +236,19 @@ def _own():
     return AutoTAMM([("wide", _binned()), ("narrow", _binned(prior="simulations"))])
 
 
+def test_three_classes_and_weights(study):
+    rng = np.random.default_rng(0)
+    y = np.tile([0, 1, 2], 2000)
+    simulation = np.repeat(np.arange(4), 1500)
+    X = rng.normal(y + 0.1 * simulation, 1.0)[:, None]
+    weight = rng.uniform(0.5, 1.5, y.size)
+    tamm = AutoTAMM([("bins", BinnedTopicTAMM(bins=6))])
+    tamm.fit(X, y, simulation=simulation, sample_weight=weight)
+    assert tamm.held_out_.kappa.shape == (1, 4, 2)
+    np.testing.assert_array_equal(tamm.held_out_.truth, [0.15, 0.45])
+    np.testing.assert_allclose(tamm.held_out_.kappa[0], [[0.15, 0.45]] * 4, atol=0.2)
+
+
 def test_take_is_a_fit_of_the_others(study):
     """Bins are those of all simulations; of equal bins a fit is the same."""
     edges = [np.linspace(-3.0, 3.0, 5)] * 2
