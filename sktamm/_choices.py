@@ -141,21 +141,18 @@ def name_of(name: str, choice: Any) -> str:
 
 def describe(estimator: Any) -> dict[str, str]:
     """The choices of a fitted estimator, in words, for its results."""
-    words = [getattr(estimator._prior_, "words", dict)()]
-    words.append(getattr(estimator.components_, "words", dict)())
-    return (
-        {
-            "components": name_of("components", estimator.components_),
-            "form": name_of("form", estimator._form_),
-            "prior": name_of("prior", estimator._prior_),
-            "inference": name_of("inference", estimator._inference_),
-            "interval": str(estimator._inference_.interval),
-            "simulations": str(estimator.simulations_.size),
-            "paired": str(estimator.paired_),
-        }
-        | words[0]
-        | words[1]
-    )
+    chosen = {
+        "components": name_of("components", estimator.components_),
+        "form": name_of("form", estimator._form_),
+        "prior": name_of("prior", estimator._prior_),
+        "inference": name_of("inference", estimator._inference_),
+        "interval": str(estimator._inference_.interval),
+        "simulations": str(estimator.simulations_.size),
+        "paired": str(estimator.paired_),
+    }
+    for part in (estimator._prior_, estimator.components_):
+        chosen |= getattr(part, "words", dict)()
+    return chosen
 
 
 def check_level(level: Any) -> None:

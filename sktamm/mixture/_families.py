@@ -153,12 +153,10 @@ class Grouping:
         missing = [key for key in ids if key not in known]
         unknown = sorted(map(repr, self.family.keys() - set(ids)))
         if missing:
-            hint = (
-                f", and of {', '.join(unknown)}, which no class has" if unknown else ""
-            )
+            others = f", but one of {', '.join(unknown)}" if unknown else ""
             raise IncompatibleChoiceError(
                 "families must name the family of every simulation but the nominal; "
-                f"got none of {missing[0]!r}{hint}."
+                f"got none of {missing[0]!r}{others}."
             )
         for c in np.unique(source_class):
             own = [key for key, k in zip(ids, source_class, strict=True) if k == c]

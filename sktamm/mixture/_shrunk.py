@@ -34,11 +34,14 @@ class Shrinkage(NamedTuple):
         Whether the error of the learned covariance widens it.
     span : bool
         Whether what the smooth functions leave is kept.
+    tested : bool, default=True
+        Whether only that is kept which noise would not make.
     """
 
     target: str
     tails: str
     span: bool
+    tested: bool = True
 
 
 def shrunk_directions(
@@ -80,7 +83,9 @@ def shrunk_directions(
     if not how.span:
         return columns
     rest = np.vstack([differences, -coefficients.T]) * np.sqrt(scale / degrees)
-    return np.hstack([columns, _significant(features, rest, scale, degrees, noise)])
+    if how.tested:
+        rest = _significant(features, rest, scale, degrees, noise)
+    return np.hstack([columns, rest])
 
 
 def compress(
