@@ -191,6 +191,35 @@ def test_families_of_three_are_alternatives_and_smaller_ones_are_asked_for():
     assert degrees(alternatives=[]) == [np.inf]
 
 
+@pytest.mark.parametrize("kind", PRIORS)
+def test_the_strength_divides_every_covariance(kind):
+    ids = ["nominal", "up", "a", "b"]
+    families = {"up": "scale", "a": "generator", "b": "generator"}
+    given = {"families": families, "nominal": "nominal", "alternatives": ["generator"]}
+    table = _table(_logs(4), ids)
+    once, four = (_parts(table, kind(strength=s, **given)) for s in (1.0, 4.0))
+    assert len(once) == 2
+    for (first, _), (second, _) in zip(once, four, strict=True):
+        np.testing.assert_allclose(second, first / 4, atol=1e-7)
+
+
+def test_a_peak_by_which_a_generator_differs_is_not_taken_for_noise():
+    """Narrower than the smooth functions, below the largest that noise alone makes."""
+    peak = np.zeros((BINS, 3))
+    peak[12, 1], peak[14, 2] = 0.2, -0.2
+    ids = ["nominal", "a", "b"]
+    table = _table(peak, ids, 0.02)
+    ((found, _),) = _of_three(table, ShrinkagePrior, ids)
+    d = _differences(table, ids[1:])
+    root = np.sqrt(table.reference_weight)[:, None]
+    inside = root * table.basis
+    complement = np.eye(BINS) - inside @ inside.T
+    left = complement @ (root * found * root.T) @ complement
+    rest = complement @ (root * d)
+    expected = rest @ rest.T / 2 * (2 + BASIS) / 3
+    np.testing.assert_allclose(left, expected, atol=1e-9)
+
+
 # ------------------------------------------------------------------------ duplicates
 def _of_three(table, kind, ids):
     families = dict.fromkeys(ids[1:], "generator")
