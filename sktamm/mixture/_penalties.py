@@ -71,7 +71,7 @@ class Penalty(Protocol):
     ) -> FloatArray:
         """Columns F of a tension that judges |F'z|^2, (n_fits, n_params, n_params)."""
 
-    def usual_variance(self) -> float:
+    def usual_variance(self) -> float | FloatArray:
         """Variance of one more simulation in units of the prior's."""
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -348,6 +348,24 @@ class StackedPenalty:
             for own, penalty in self.parts
         ]
         return smallest_of(np.array(found)) if found else np.full(len(params), np.nan)
+
+    def tension_axes(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
+        """Of blocks."""
+        out = np.zeros_like(covariance)
+        for own, penalty in self.parts:
+            part = params[:, own], covariance[:, own, own]
+            out[:, own, own] = penalty.tension_axes(*part, inflation)
+        return out
+
+    def usual_variance(self) -> FloatArray:
+        """That of the part of every parameter, shape (n_params,)."""
+        sizes = [own.stop - own.start for own, _ in self.parts]
+        return np.repeat([p.usual_variance() for _, p in self.parts], sizes)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Draws of every part."""

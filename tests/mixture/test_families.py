@@ -16,11 +16,6 @@ from sktamm.exceptions import IncompatibleChoiceError, SingleSimulationWarning
 from sktamm.mixture import ShrinkagePrior, SimulationsPrior
 from sktamm.mixture._families import Grouping
 from sktamm.mixture._features import Features
-from sktamm.mixture._penalties import (
-    GaussianPenalty,
-    StackedPenalty,
-    StudentPenalty,
-)
 from sktamm.mixture._shrunk import compress
 from sktamm.parametric import MomentMorphing
 
@@ -484,32 +479,3 @@ def test_families_are_cloned_set_and_written_to_the_result(kind):
     assert json.loads(json.dumps(result.method))["families"] == text
     assert result.flags == ((),)
     assert 0.4 < result.kappa[0] < 0.6
-
-
-def test_parts_of_a_penalty_are_judged_and_drawn_each():
-    """A normal and a Student t side by side; derivatives against differences."""
-    rng = np.random.default_rng(0)
-    gauss = GaussianPenalty(np.eye(2))
-    student = StudentPenalty(np.eye(3), 4.0)
-    both = StackedPenalty([(2, gauss), (0, gauss), (3, student)])
-    z = rng.normal(size=(4, 5))
-    np.testing.assert_allclose(
-        both.value(z), gauss.value(z[:, :2]) + student.value(z[:, 2:])
-    )
-    step = 1e-5 * np.eye(5)
-    slope = [(both.value(z + s) - both.value(z - s)) / 2e-5 for s in step]
-    np.testing.assert_allclose(both.gradient(z), np.transpose(slope), atol=1e-8)
-    bend = [(both.gradient(z + s) - both.gradient(z - s)) / 2e-5 for s in step]
-    np.testing.assert_allclose(
-        both.hessian(z), np.transpose(bend, (1, 0, 2)), atol=1e-8
-    )
-    far = np.zeros((1, 5))
-    far[0, 0] = 5.0
-    single = gauss.tail_probability(far[:, :2])
-    np.testing.assert_allclose(both.tail_probability(far), 2 * single, rtol=1e-4)
-    known = np.tile(0.01 * np.eye(5), (1, 1, 1))
-    assert both.tension(far, known)[0] < 1e-4 < both.tension(0 * far, known)[0]
-    drawn = both.draw(20_000, rng)
-    assert drawn.shape == (20_000, 5)
-    variance = np.array([1, 1, 2, 2, 2])  # 4 / (4 - 2) of the Student t
-    np.testing.assert_allclose(drawn.var(axis=0), variance, rtol=0.15)
