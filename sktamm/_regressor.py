@@ -213,10 +213,10 @@ class TAMMRegressor(BaseEstimator):
         self.paired_ = sources.paired
         self.simulations_ = np.unique(sources.source_id)
         self._warn_single(sources.source_class)
-        components = self._make_components().fit(sources)
-        self._form_, self._prior_, _ = self._make_choices(components)
         if hasattr(self._prior_, "check_simulations"):
             self._prior_.check_simulations(sources.source_class, sources.source_id)
+        components = self._make_components().fit(sources)
+        self._form_, self._prior_, _ = self._make_choices(components)
         self.components_ = self._form_.suited(components)
         return self
 

@@ -96,7 +96,7 @@ class Grouping:
                 f"family, together with nominal, got families={families!r} and "
                 f"nominal={nominal!r}."
             )
-        several = isinstance(nominal, (list, tuple, set, frozenset))
+        several = isinstance(nominal, (list, tuple, set, frozenset, np.ndarray))
         self.nominal = list(nominal) if several else [nominal]
         self.members: dict[Any, list[Any]] = {}
         for key, name in families.items():
