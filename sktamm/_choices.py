@@ -141,7 +141,7 @@ def name_of(name: str, choice: Any) -> str:
 
 def describe(estimator: Any) -> dict[str, str]:
     """The choices of a fitted estimator, in words, for its results."""
-    return {
+    chosen = {
         "components": name_of("components", estimator.components_),
         "form": name_of("form", estimator._form_),
         "prior": name_of("prior", estimator._prior_),
@@ -149,7 +149,10 @@ def describe(estimator: Any) -> dict[str, str]:
         "interval": str(estimator._inference_.interval),
         "simulations": str(estimator.simulations_.size),
         "paired": str(estimator.paired_),
-    } | getattr(estimator.components_, "words", dict)()
+    }
+    for part in (estimator._prior_, estimator.components_):
+        chosen |= getattr(part, "words", dict)()
+    return chosen
 
 
 def check_level(level: Any) -> None:

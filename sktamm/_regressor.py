@@ -213,6 +213,8 @@ class TAMMRegressor(BaseEstimator):
         self.paired_ = sources.paired
         self.simulations_ = np.unique(sources.source_id)
         self._warn_single(sources.source_class)
+        if hasattr(self._prior_, "check_simulations"):
+            self._prior_.check_simulations(sources.source_class, sources.source_id)
         components = self._make_components().fit(sources)
         self._form_, self._prior_, _ = self._make_choices(components)
         self.components_ = self._form_.suited(components)

@@ -9,14 +9,14 @@ learned from few simulations, is itself uncertain (inverse Wishart). The exponen
 alpha_k rather than alpha_k - 1 is the Jacobian of the log-ratio coordinates.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import stats
 
-from sktamm._numerics import FloatArray, contrast_basis, softmax
+from sktamm._numerics import FloatArray, contrast_basis, smallest_of, softmax
 from sktamm.mixture._left_out import NO_SCALES, Scales
 from sktamm.mixture._tension import (
     Amplitudes,
@@ -32,6 +32,7 @@ __all__ = [
     "GaussianPenalty",
     "Penalty",
     "RidgePenalty",
+    "StackedPenalty",
     "StudentPenalty",
 ]
 
@@ -70,7 +71,7 @@ class Penalty(Protocol):
     ) -> FloatArray:
         """Columns F of a tension that judges |F'z|^2, (n_fits, n_params, n_params)."""
 
-    def usual_variance(self) -> float:
+    def usual_variance(self) -> float | FloatArray:
         """Variance of one more simulation in units of the prior's."""
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -280,6 +281,96 @@ class StudentPenalty(GaussianPenalty):
     def information(self, params: FloatArray) -> FloatArray:
         """The precision times its expected scale."""
         return self._shrink(params)[:, :, None] * self.precision
+
+
+class StackedPenalty:
+    """Independent penalties of consecutive parameters.
+
+    Parameters
+    ----------
+    parts : sequence of pair of int and Penalty
+        Numbers of parameters and their penalties; those of none are left out.
+    """
+
+    def __init__(self, parts: Sequence[tuple[int, Penalty]]):
+        ends = np.cumsum([0, *(size for size, _ in parts)])
+        self.parts = [
+            (slice(end - size, end), penalty)
+            for end, (size, penalty) in zip(ends[1:], parts, strict=True)
+            if size
+        ]
+
+    def _apply(self, name: str, params: FloatArray) -> Iterator[tuple[slice, Any]]:
+        """Columns of every part and what its method says of them."""
+        for own, penalty in self.parts:
+            yield own, getattr(penalty, name)(params[:, own])
+
+    def value(self, params: FloatArray) -> FloatArray:
+        """Sum over the parts."""
+        values = (found for _, found in self._apply("value", params))
+        return np.asarray(sum(values, start=np.zeros(len(params))))
+
+    def gradient(self, params: FloatArray) -> FloatArray:
+        """That of every part in its columns."""
+        out = np.zeros_like(params)
+        for own, found in self._apply("gradient", params):
+            out[:, own] = found
+        return out
+
+    def hessian(self, params: FloatArray) -> FloatArray:
+        """Of blocks."""
+        return self._blocks("hessian", params)
+
+    def information(self, params: FloatArray) -> FloatArray:
+        """Of blocks."""
+        return self._blocks("information", params)
+
+    def _blocks(self, name: str, params: FloatArray) -> FloatArray:
+        out = np.zeros((*params.shape, params.shape[1]))
+        for own, found in self._apply(name, params):
+            out[:, own, own] = found
+        return out
+
+    def tail_probability(self, params: FloatArray) -> FloatArray:
+        """The smallest of the parts, for their number."""
+        found = [p for _, p in self._apply("tail_probability", params)]
+        return smallest_of(np.array(found)) if found else np.ones(len(params))
+
+    def tension(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
+        """The smallest of the parts, each with the others integrated out."""
+        found = [
+            penalty.tension(params[:, own], covariance[:, own, own], inflation)
+            for own, penalty in self.parts
+        ]
+        return smallest_of(np.array(found)) if found else np.full(len(params), np.nan)
+
+    def tension_axes(
+        self,
+        params: FloatArray,
+        covariance: FloatArray,
+        inflation: FloatArray | float = 1.0,
+    ) -> FloatArray:
+        """Of blocks."""
+        out = np.zeros_like(covariance)
+        for own, penalty in self.parts:
+            part = params[:, own], covariance[:, own, own]
+            out[:, own, own] = penalty.tension_axes(*part, inflation)
+        return out
+
+    def usual_variance(self) -> FloatArray:
+        """That of the part of every parameter, shape (n_params,)."""
+        sizes = [own.stop - own.start for own, _ in self.parts]
+        return np.repeat([p.usual_variance() for _, p in self.parts], sizes)
+
+    def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """Draws of every part."""
+        found = [penalty.draw(n, rng) for _, penalty in self.parts]
+        return np.hstack([np.zeros((n, 0)), *found])
 
 
 class DirichletPenalty:

@@ -10,7 +10,8 @@ where psi are smooth functions, c_kj the coefficients of l_k - l in them, and ``
 what they leave of it. Sigma is the predictive scale of an inverse Wishart model of the
 covariance of the c_k, centred at its diagonal: (1 + 1/K) [(K - 1) S + p diag(S)] / K.
 K simulations span only K - 1 directions, yet every smooth direction stays allowed, with
-a size they taught.
+a size they taught. Both take the simulations for draws of one population, unless their
+``families`` are declared (`sktamm.mixture._families`).
 
 Linear form. ``dirichlet``: weights ~ Dirichlet(alpha).
 
@@ -18,7 +19,7 @@ References: arXiv:2604.02219 for ridge and Dirichlet; Gelman et al., Bayesian Da
 Analysis, section 3.6, for the predictive Student t of an inverse Wishart.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -29,6 +30,8 @@ from sklearn.base import BaseEstimator
 from sktamm._numerics import FloatArray, contrast_basis
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.mixture._expansion import Expansion, check_strength
+from sktamm.mixture._family_prior import FamilyPrior, padded
 from sktamm.mixture._features import Features, class_features
 from sktamm.mixture._left_out import left_out_scales
 from sktamm.mixture._penalties import (
@@ -38,6 +41,7 @@ from sktamm.mixture._penalties import (
     RidgePenalty,
     StudentPenalty,
 )
+from sktamm.mixture._shrunk import Shrinkage, compress, shrunk_directions
 
 __all__ = [
     "DirichletPrior",
@@ -49,30 +53,6 @@ __all__ = [
 
 _WEAKEST_CONCENTRATION = 0.1
 _STRONGEST_CONCENTRATION = 1e6
-_LEAST_SPREAD = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class Expansion:
-    """Offset and whitened directions of one class, as coefficients of its features.
-
-    Attributes
-    ----------
-    features : Features
-        Functions that the coefficients multiply.
-    offset : ndarray of shape (n_features,)
-        Coefficients of the central log density.
-    directions : ndarray of shape (n_features, n_directions)
-        Coefficients of the directions, scaled so that their amplitudes have unit prior
-        variance.
-    penalty : Penalty
-        Log prior density of the amplitudes.
-    """
-
-    features: Features
-    offset: FloatArray
-    directions: FloatArray
-    penalty: Penalty
 
 
 class _SpanPrior(BaseEstimator):
@@ -97,7 +77,7 @@ class _SpanPrior(BaseEstimator):
         expansion : Expansion
             Coefficients in the features of the class.
         """
-        _check_strength(self.strength)
+        check_strength(self.strength)
         features = class_features(table, class_index, self.spans)
         directions = self._directions(features)
         penalty = self.penalty(np.eye(directions.shape[1]))
@@ -108,7 +88,7 @@ class _SpanPrior(BaseEstimator):
         size = features.n_densities
         directions = np.zeros((features.n_features, size - 1))
         directions[:size] = contrast_basis(size) * self._amplitude(size)
-        return _compress(features, directions)
+        return compress(features, directions)
 
     def _amplitude(self, size: int) -> float:
         raise NotImplementedError
@@ -147,7 +127,7 @@ class RidgePrior(_SpanPrior):
         return 1.0 / float(np.sqrt(self.strength))
 
 
-class SimulationsPrior(_SpanPrior):
+class SimulationsPrior(FamilyPrior, _SpanPrior):
     """Gaussian with the empirical covariance of the simulations' log densities.
 
     Parameters
@@ -155,6 +135,23 @@ class SimulationsPrior(_SpanPrior):
     strength : float, default=1.0
         Factor on the prior precision; one takes the spread of the simulations at face
         value, including the error of their mean.
+    families : mapping of id to str, default=None
+        Name of the family of every simulation but the nominal: the variations of one
+        parameter, or generators that could as well have been the nominal. None takes
+        the simulations for draws of one population.
+    nominal : id or list of ids, default=None
+        The nominal simulation, on which the prior is centred, or the ids that it has in
+        several classes.
+    alternatives : list of str, default=None
+        Families whose members are generators or other draws of a population, and no
+        variations by one standard deviation. None those with three members or more.
+
+    Notes
+    -----
+    With families the covariance is the sum over families of that of their members about
+    the nominal. Variations have normal amplitudes; a family of n alternatives has a
+    Student t with n + 1 degrees of freedom. Members that nearly agree count as one.
+    Every class has amplitudes of its own, whether simulations are paired or not.
 
     Examples
     --------
@@ -162,16 +159,52 @@ class SimulationsPrior(_SpanPrior):
     >>> from sktamm.mixture import SimulationsPrior
     >>> BinnedTopicTAMM(prior=SimulationsPrior()).prior
     SimulationsPrior()
+
+    A nominal, a variation of the energy scale and two other generators:
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> shift = {"nominal": 0.0, "up": 0.1, "down": -0.1, "A": 0.3, "B": -0.2}
+    >>> names = np.repeat(list(shift), 4000)
+    >>> y = np.tile([0, 1], 10_000)
+    >>> X = rng.normal(3 * y + np.repeat(list(shift.values()), 4000))[:, None]
+    >>> families = {"up": "scale", "down": "scale", "A": "generator", "B": "generator"}
+    >>> prior = SimulationsPrior(
+    ...     families=families, nominal="nominal", alternatives=["generator"]
+    ... )
+    >>> tamm = BinnedTopicTAMM(prior=prior).fit(X, y, simulation=names)
+    >>> target = rng.normal(0.2 + 3 * (rng.random(5000) < 0.3))[:, None]
+    >>> bool(abs(tamm.predict(target)[0] - 0.3) < 0.05)
+    True
     """
 
-    def __init__(self, strength: float = 1.0):
+    def __init__(
+        self,
+        strength: float = 1.0,
+        families: Mapping[Any, Any] | None = None,
+        nominal: Any = None,
+        alternatives: Collection[Any] | None = None,
+    ):
         self.strength = strength
+        self.families = families
+        self.nominal = nominal
+        self.alternatives = alternatives
+
+    def _exchangeable(self, table: ComponentTable, class_index: int) -> Expansion:
+        """Without families."""
+        return _SpanPrior.expand(self, table, class_index)
 
     def _amplitude(self, size: int) -> float:
         return _covariance_factor(size) / float(np.sqrt(self.strength))
 
+    def _of_alternatives(self, features: Features, members: FloatArray) -> FloatArray:
+        """Columns of one family: n + r draws over n + 1, r their rank."""
+        size = members.shape[1]
+        columns = compress(features, padded(features, members) / np.sqrt(size))
+        return columns * np.sqrt((size + columns.shape[1]) / (size + 1.0))
 
-class ShrinkagePrior(BaseEstimator):
+
+class ShrinkagePrior(FamilyPrior):
     """Function-space prior with a shrunk covariance learned from the simulations.
 
     Parameters
@@ -185,6 +218,24 @@ class ShrinkagePrior(BaseEstimator):
         predictive: Student t with K degrees of freedom) or is ignored.
     span : bool, default=True
         Keep what the smooth basis leaves of every simulation among the directions.
+    families : mapping of id to str, default=None
+        Name of the family of every simulation but the nominal: the variations of one
+        parameter, or generators that could as well have been the nominal. None takes
+        the simulations for draws of one population.
+    nominal : id or list of ids, default=None
+        The nominal simulation, on which the prior is centred, or the ids that it has in
+        several classes.
+    alternatives : list of str, default=None
+        Families whose members are generators or other draws of a population, and no
+        variations by one standard deviation. None those with three members or more.
+
+    Notes
+    -----
+    With families the covariance is the sum over families of that of their members about
+    the nominal. Variations have normal amplitudes along their own directions; only
+    families of alternatives are shrunk and allow for smooth departures of any kind.
+    Members that nearly agree count as one. Every class has amplitudes of its own,
+    whether simulations are paired or not.
 
     Examples
     --------
@@ -192,6 +243,12 @@ class ShrinkagePrior(BaseEstimator):
     >>> from sktamm.mixture import ShrinkagePrior
     >>> BinnedTopicTAMM(prior=ShrinkagePrior(tails="gaussian")).prior.span
     True
+    >>> families = {"up": "scale", "down": "scale", "A": "generator", "B": "generator"}
+    >>> prior = ShrinkagePrior(
+    ...     families=families, nominal="nominal", alternatives=["generator"]
+    ... )
+    >>> BinnedTopicTAMM(prior=prior).get_params()["prior__nominal"]
+    'nominal'
     """
 
     informative = True
@@ -203,28 +260,20 @@ class ShrinkagePrior(BaseEstimator):
         target: str = "diagonal",
         tails: str = "student",
         span: bool = True,
+        families: Mapping[Any, Any] | None = None,
+        nominal: Any = None,
+        alternatives: Collection[Any] | None = None,
     ):
         self.strength = strength
         self.target = target
         self.tails = tails
         self.span = span
+        self.families = families
+        self.nominal = nominal
+        self.alternatives = alternatives
 
-    def expand(self, table: ComponentTable, class_index: int) -> Expansion:
-        """Offset, directions and penalty of one class.
-
-        Parameters
-        ----------
-        table : ComponentTable
-            Components, simulations and basis at the reference rows.
-        class_index : int
-            Class to expand.
-
-        Returns
-        -------
-        expansion : Expansion
-            Coefficients in the log ratios of the components and the basis.
-        """
-        self._check()
+    def _exchangeable(self, table: ComponentTable, class_index: int) -> Expansion:
+        """Without families."""
         features = class_features(table, class_index, self.spans)
         offset, size = features.mean_density(), features.n_densities
         if size == 1:
@@ -247,10 +296,10 @@ class ShrinkagePrior(BaseEstimator):
     def _orthogonal(self, features: Features) -> FloatArray:
         """Orthogonal columns of coefficients whose amplitudes have unit variance."""
         directions = self._directions(features) / np.sqrt(self.strength)
-        return _compress(features, directions)
+        return compress(features, directions)
 
     def _check(self) -> None:
-        _check_strength(self.strength)
+        super()._check()
         if self.target not in ("diagonal", "isotropic"):
             raise IncompatibleChoiceError(
                 f"target must be 'diagonal' or 'isotropic', got {self.target!r}."
@@ -260,34 +309,22 @@ class ShrinkagePrior(BaseEstimator):
                 f"tails must be 'student' or 'gaussian', got {self.tails!r}."
             )
 
-    def _directions(self, features: "Features") -> FloatArray:
+    def _directions(self, features: Features) -> FloatArray:
         """Columns of coefficients whose amplitudes have unit variance."""
-        size, p = features.n_densities, features.basis.shape[1]
+        size = features.n_densities
         centring = np.eye(size) - 1.0 / size
-        logs = features.reference[:, :size] @ centring
-        weighted = features.reference_weight[:, None] * features.basis
-        coefficients = logs.T @ weighted
-        inflation = (size - 1.0 + p) / size if self.tails == "student" else 1.0
-        scale = inflation * (1.0 + 1.0 / size)
-        spread = coefficients * _without_noise(coefficients, features)
-        smooth = self._factor(spread) * np.sqrt(scale)
-        columns = np.vstack([np.zeros((size, p)), smooth])
-        if not self.span:
-            return columns
-        rest = np.vstack([centring, -coefficients.T]) * np.sqrt(scale / (size - 1.0))
-        return np.hstack([columns, _significant(features, rest, scale)])
+        factor = 1.0 + 1.0 / size
+        return shrunk_directions(features, centring, size - 1.0, factor, self._how())
 
-    def _factor(self, coefficients: FloatArray) -> FloatArray:
-        """Square root of (1 - rho) S + rho target, with rho = p / (K - 1 + p)."""
-        size, p = coefficients.shape
-        covariance = coefficients.T @ coefficients / (size - 1.0)
-        variances = np.diag(covariance)
-        if self.target == "isotropic" and p:
-            variances = np.full(p, variances.mean())
-        rho = p / (size - 1.0 + p)
-        shrunk = (1.0 - rho) * covariance + rho * np.diag(variances)
-        values, vectors = np.linalg.eigh(shrunk)
-        return vectors * np.sqrt(np.maximum(values, 0.0))
+    def _how(self) -> Shrinkage:
+        return Shrinkage(self.target, self.tails, self.span)
+
+    def _of_alternatives(self, features: Features, members: FloatArray) -> FloatArray:
+        """Columns of one family of alternatives."""
+        # Two or three cannot fill the prior with noise, and the edge of its law, twenty
+        # times its mean for two in 25 bins, hides peaks (bench_families.py --toy).
+        how = self._how()._replace(tested=False)
+        return shrunk_directions(features, members, float(members.shape[1]), 1.0, how)
 
 
 class DirichletPrior(BaseEstimator):
@@ -344,11 +381,6 @@ def _covariance_factor(size: int) -> float:
     return float(np.sqrt((1.0 + 1.0 / size) / (size - 1.0))) if size > 1 else 0.0
 
 
-def _check_strength(strength: float) -> None:
-    if not (isinstance(strength, Real) and float(strength) > 0):
-        raise IncompatibleChoiceError(f"strength must be positive, got {strength!r}.")
-
-
 def matched_concentration(table: ComponentTable, class_index: int) -> FloatArray:
     """Dirichlet whose blends have the mean and the variance of the simulations.
 
@@ -401,53 +433,3 @@ def _as_positive(concentration: Any) -> float:
 def _is_permutation(weights: FloatArray) -> bool:
     square = weights.shape[0] == weights.shape[1]
     return square and bool(np.all(np.sort(weights, axis=1)[:, :-1] == 0.0))
-
-
-def _compress(
-    features: Features, directions: FloatArray, tolerance: float = 1e-4
-) -> FloatArray:
-    """Equivalent directions, orthogonal under the reference, without the negligible.
-
-    Amplitudes with a unit Gaussian or spherical t prior may be rotated freely. A
-    direction whose root mean square effect on ln q is below the tolerance could not be
-    seen with 1/tolerance^2 events.
-    """
-    if directions.shape[1] == 0:
-        return directions
-    values = features.weighted(directions)
-    strength, rotation = np.linalg.eigh(values.T @ values)
-    keep = strength > tolerance**2
-    return directions @ rotation[:, keep]
-
-
-def _without_noise(coefficients: FloatArray, features: Features) -> FloatArray:
-    """Share of the spread of every coefficient that is no statistical noise.
-
-    Finite templates spread the coefficients c_j = sum_i m_i psi_ji ln p_i by the
-    variance N_j = sum_i (m_i psi_ji)^2 v_i, which is no difference between simulations
-    and discounts the data already. The factor is sqrt(1 - N_j / S_j); at most half of
-    the variance S_j goes, since few simulations know neither well.
-    """
-    if features.relative_variance is None:
-        return np.ones(features.basis.shape[1])
-    weighted = features.reference_weight[:, None] * features.basis
-    noise = features.relative_variance.mean(axis=1) @ weighted**2
-    spread = (coefficients**2).sum(axis=0) / (len(coefficients) - 1.0)
-    share = noise / np.maximum(spread, np.finfo(float).tiny)
-    return np.sqrt(np.maximum(1.0 - share, _LEAST_SPREAD))
-
-
-def _significant(features: Features, rest: FloatArray, scale: float) -> FloatArray:
-    """Leave out directions of the span that statistical noise alone would make.
-
-    The bound is the upper edge of the Marchenko-Pastur law for the relative variance of
-    the templates, so few-event templates do not fill the prior with their noise.
-    """
-    if features.relative_variance is None:
-        return rest
-    noise = features.reference_weight @ features.relative_variance.mean(axis=1)
-    bins, spare = features.reference_weight.size, features.n_densities - 1.0
-    edge = scale * noise / bins * (1.0 + np.sqrt(bins / spare)) ** 2
-    values = features.weighted(rest)
-    strength, rotation = np.linalg.eigh(values.T @ values)
-    return rest @ rotation[:, strength > edge]

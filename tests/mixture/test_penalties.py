@@ -8,6 +8,7 @@ from sktamm._numerics import contrast_basis, softmax
 from sktamm.mixture._penalties import (
     DirichletPenalty,
     GaussianPenalty,
+    StackedPenalty,
     StudentPenalty,
 )
 
@@ -17,6 +18,13 @@ PRECISION = _ROOT @ _ROOT.T + np.eye(3)
 PENALTIES = {
     "gaussian": GaussianPenalty(PRECISION),
     "student": StudentPenalty(PRECISION, 4.0),
+    "stacked": StackedPenalty(
+        [
+            (1, GaussianPenalty(2.0 * np.eye(1))),
+            (0, GaussianPenalty(np.eye(0))),
+            (2, StudentPenalty(PRECISION[:2, :2], 4.0)),
+        ]
+    ),
     "dirichlet": DirichletPenalty(np.array([0.5, 1.0, 2.0, 3.0])),
 }
 
@@ -128,3 +136,30 @@ def test_draws_have_the_moments_of_the_prior(penalty):
     products = draws[:, :, None] * gradient[:, None, :]
     error = products.std(axis=0) / np.sqrt(n)
     assert (np.abs(products.mean(axis=0) + np.eye(3)) < 4.0 * error).all()
+
+
+def test_parts_of_a_penalty_are_judged_and_drawn_each():
+    """A normal and a Student t side by side."""
+    rng = np.random.default_rng(0)
+    gauss = GaussianPenalty(np.eye(2))
+    student = StudentPenalty(np.eye(3), 4.0)
+    both = StackedPenalty([(2, gauss), (0, gauss), (3, student)])
+    z = rng.normal(size=(4, 5))
+    np.testing.assert_allclose(
+        both.value(z), gauss.value(z[:, :2]) + student.value(z[:, 2:])
+    )
+    far = np.zeros((1, 5))
+    far[0, 0] = 5.0
+    single = gauss.tail_probability(far[:, :2])
+    np.testing.assert_allclose(both.tail_probability(far), 2 * single, rtol=1e-4)
+    known = np.tile(0.01 * np.eye(5), (1, 1, 1))
+    assert both.tension(far, known)[0] < 1e-4 < both.tension(0 * far, known)[0]
+    np.testing.assert_allclose(
+        both.tension_axes(far, known)[:, :2, :2],
+        gauss.tension_axes(far[:, :2], known[:, :2, :2]),
+    )
+    np.testing.assert_array_equal(both.usual_variance(), np.ones(5))
+    drawn = both.draw(20_000, rng)
+    assert drawn.shape == (20_000, 5)
+    variance = np.array([1, 1, 2, 2, 2])  # 4 / (4 - 2) of the Student t
+    np.testing.assert_allclose(drawn.var(axis=0), variance, rtol=0.15)

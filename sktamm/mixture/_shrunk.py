@@ -1,0 +1,185 @@
+"""Directions of a shrunk covariance that a few log densities teach.
+
+With differences d_k of log densities, n of them free, and c_kj their coefficients in p
+smooth functions psi_j, the inverse Wishart with p degrees of freedom and the scale
+p diag(S) that is updated with n S = c'c predicts
+
+    z ~ t_(n+1)(0, [n S + p diag(S)] / (n + 1))
+
+for the coefficients of one more. What the functions leave of every difference stays a
+direction of its own. Without the tails the factor (n + p) / (n + 1) is left out, which
+is that of the predictive scale over the shrunk covariance.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sktamm._numerics import FloatArray
+from sktamm.mixture._features import Features
+
+__all__ = ["Shrinkage", "compress", "shrunk_directions"]
+
+_LEAST_SPREAD = 0.5
+
+
+class Shrinkage(NamedTuple):
+    """How a covariance is shrunk.
+
+    Attributes
+    ----------
+    target : {"diagonal", "isotropic"}
+        What it is shrunk towards.
+    tails : {"student", "gaussian"}
+        Whether the error of the learned covariance widens it.
+    span : bool
+        Whether what the smooth functions leave is kept.
+    tested : bool, default=True
+        Whether only that is kept which noise would not make.
+    """
+
+    target: str
+    tails: str
+    span: bool
+    tested: bool = True
+
+
+def shrunk_directions(
+    features: Features,
+    differences: FloatArray,
+    degrees: float,
+    factor: float,
+    how: Shrinkage,
+) -> FloatArray:
+    """Columns of coefficients whose amplitudes have unit variance.
+
+    Parameters
+    ----------
+    features : Features
+        Log densities of a class and smooth functions.
+    differences : ndarray of shape (n_densities, n_differences)
+        Differences of log densities that the covariance is learned from.
+    degrees : float
+        How many of them are free, n.
+    factor : float
+        On the covariance, for the error of the centre.
+    how : Shrinkage
+        Target, tails and span.
+
+    Returns
+    -------
+    directions : ndarray of shape (n_features, n_directions)
+        Smooth ones, then what the smooth functions leave.
+    """
+    size, p = features.n_densities, features.basis.shape[1]
+    logs = features.reference[:, :size] @ differences
+    coefficients = logs.T @ (features.reference_weight[:, None] * features.basis)
+    noise = _noise(features, differences, degrees)
+    inflation = (degrees + p) / (degrees + 1.0) if how.tails == "student" else 1.0
+    scale = inflation * factor
+    spread = coefficients * _without_noise(coefficients, features, degrees, noise)
+    smooth = _factor(spread, degrees, how.target) * np.sqrt(scale)
+    columns = np.vstack([np.zeros((size, p)), smooth])
+    if not how.span:
+        return columns
+    rest = np.vstack([differences, -coefficients.T]) * np.sqrt(scale / degrees)
+    if how.tested:
+        rest = _significant(features, rest, scale, degrees, noise)
+    return np.hstack([columns, rest])
+
+
+def compress(
+    features: Features, directions: FloatArray, tolerance: float = 1e-4
+) -> FloatArray:
+    """Equivalent directions, orthogonal under the reference, without the negligible.
+
+    Amplitudes with a unit Gaussian or spherical t prior may be rotated freely. A
+    direction whose root mean square effect on ln q is below the tolerance could not be
+    seen with 1/tolerance^2 events.
+
+    Parameters
+    ----------
+    features : Features
+        Functions that the coefficients multiply.
+    directions : ndarray of shape (n_features, n_directions)
+        Coefficients.
+    tolerance : float, default=1e-4
+        Least effect.
+
+    Returns
+    -------
+    directions : ndarray of shape (n_features, n_kept)
+        Orthogonal ones of the same covariance.
+    """
+    if directions.shape[1] == 0:
+        return directions
+    values = features.weighted(directions)
+    strength, rotation = np.linalg.eigh(values.T @ values)
+    keep = strength > tolerance**2
+    return directions @ rotation[:, keep]
+
+
+# ------------------------------------------------------------------ private functions
+def _factor(coefficients: FloatArray, degrees: float, target: str) -> FloatArray:
+    """Square root of (1 - rho) S + rho target, with rho = p / (n + p)."""
+    p = coefficients.shape[1]
+    covariance = coefficients.T @ coefficients / degrees
+    variances = np.diag(covariance)
+    if target == "isotropic" and p:
+        variances = np.full(p, variances.mean())
+    rho = p / (degrees + p)
+    shrunk = (1.0 - rho) * covariance + rho * np.diag(variances)
+    values, vectors = np.linalg.eigh(shrunk)
+    return vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def _noise(
+    features: Features, differences: FloatArray, degrees: float
+) -> FloatArray | None:
+    """Part of the variance of the differences that is statistical, per row."""
+    if features.relative_variance is None:
+        return None
+    return features.relative_variance @ (differences**2).sum(axis=1) / degrees
+
+
+def _without_noise(
+    coefficients: FloatArray,
+    features: Features,
+    degrees: float,
+    noise: FloatArray | None,
+) -> FloatArray:
+    """Share of the spread of every coefficient that is no statistical noise.
+
+    Finite templates spread the coefficients c_j = sum_i m_i psi_ji ln p_i by the
+    variance N_j = sum_i (m_i psi_ji)^2 v_i, which is no difference between simulations
+    and discounts the data already. The factor is sqrt(1 - N_j / S_j); at most half of
+    the variance S_j goes, since few simulations know neither well.
+    """
+    if noise is None:
+        return np.ones(features.basis.shape[1])
+    weighted = features.reference_weight[:, None] * features.basis
+    spread = (coefficients**2).sum(axis=0) / degrees
+    share = (noise @ weighted**2) / np.maximum(spread, np.finfo(float).tiny)
+    return np.sqrt(np.maximum(1.0 - share, _LEAST_SPREAD))
+
+
+def _significant(
+    features: Features,
+    rest: FloatArray,
+    scale: float,
+    degrees: float,
+    noise: FloatArray | None,
+) -> FloatArray:
+    """Leave out directions of the span that statistical noise alone would make.
+
+    The bound is the upper edge of the Marchenko-Pastur law for the relative variance of
+    the templates, so few-event templates do not fill the prior with their noise.
+    """
+    if noise is None:
+        return rest
+    bins = features.reference_weight.size
+    mean = features.reference_weight @ noise
+    edge = scale * mean / bins * (1.0 + np.sqrt(bins / degrees)) ** 2
+    values = features.weighted(rest)
+    strength, rotation = np.linalg.eigh(values.T @ values)
+    return rest @ rotation[:, strength > edge]
