@@ -268,6 +268,7 @@ def test_take_is_a_fit_of_the_others(study):
     assert len(part.held_out_.simulations) == 5
 
 
+@few_events
 def test_it_works_where_the_others_do(study):
     few = study.simulation < 4
     study = replace(
