@@ -73,11 +73,8 @@ class HeldOutScores:
 
     @cached_property
     def p_value(self) -> FloatArray:
-        """Of a mean gain this large if no candidate had any, shape (n_candidates,).
-
-        Paired t over simulations, one-sided, times the number of candidates beside the
-        default (Bonferroni).
-        """
+        """Of the mean gains if no candidate had any, shape (n_candidates,)."""
+        # Paired t over simulations, times the number of candidates (Bonferroni).
         one = paired_p_values(self.gain)
         return np.minimum(one * max(len(self.names) - 1, 1), 1.0)
 

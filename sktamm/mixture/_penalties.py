@@ -150,18 +150,7 @@ class GaussianPenalty:
         covariance: FloatArray,
         inflation: FloatArray | float = 1.0,
     ) -> FloatArray:
-        """Columns of directions that the data know, scaled as the tension does.
-
-        Parameters
-        ----------
-        params, covariance, inflation
-            Those of ``tension``.
-
-        Returns
-        -------
-        axes : ndarray of shape (n_fits, n_params, n_params)
-            Zero where the data know nothing.
-        """
+        """Columns of directions that the data know, scaled as the tension does."""
         root = np.linalg.cholesky(self.precision)
         whitened = root.T @ covariance @ root
         return root @ statistic_axes(whitened, self._scale(params), inflation)

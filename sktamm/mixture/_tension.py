@@ -101,18 +101,7 @@ def amplitudes_of(
 def statistic_axes(
     covariance: FloatArray, scale: FloatArray, inflation: FloatArray | float = 1.0
 ) -> FloatArray:
-    """Columns F for which the statistic of amplitudes z is |F'z|^2.
-
-    Parameters
-    ----------
-    covariance, scale, inflation
-        Those of ``amplitudes_of``.
-
-    Returns
-    -------
-    axes : ndarray of shape (n_fits, n_params, n_params)
-        Zero where the data say too little.
-    """
+    """Columns F, per fit, for which the statistic of amplitudes z is |F'z|^2."""
     width, axes = np.linalg.eigh(covariance)
     none = np.zeros(covariance.shape[:2])
     _, noise, used = amplitudes_of(none, covariance, scale, inflation)
