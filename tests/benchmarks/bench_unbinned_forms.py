@@ -1,8 +1,9 @@
 """What the exponential form of unbinned data may live on: behind the default.
 
 Ratios are trained once per set of a study of the zoo (small size); every row is another
-use of them. ``all features``: tilts of the geometric mean by polynomials, all, 12 or
-none (only the span of the simulations), or of the arithmetic mean; ``log odds``: the
+use of them. ``all features``: tilts of the geometric mean by polynomials, all, 12, as
+many as left-out simulations prefer, or none (only the span of the simulations), or of
+the arithmetic mean; ``log odds``: the
 same in the log odds of the classes alone, without and with the leading direction in
 which the simulations of either class differ, or in bins (the projection).
 
@@ -25,6 +26,7 @@ from cases import SMALL
 from measures import interval_scores
 
 from sktamm import ScoreTAMM, TAMMRegressor
+from sktamm.auto._units import design_of, event_units
 from sktamm.components import RatioComponents
 from sktamm.components._projected import RatioScore
 from sktamm.events import read_simulations
@@ -40,6 +42,7 @@ STUDIES = (
     "cytometry",
 )
 CLIP = 5.0  # of log ratios that make directions
+NUMBERS = (3, 6, 12, 25, 50)  # of functions, for the choice by left-out density
 
 
 class PooledCentre(ExponentialForm):
@@ -93,11 +96,57 @@ def _remade(trained, **choices):
     return part
 
 
-def _answers(components, form, case, transform=np.asarray):
+def _measuring(components, form):
     tamm = TAMMRegressor("ratios", form, random_state=0)
     tamm._form_, tamm._prior_, tamm._inference_ = tamm._make_choices()
-    tamm.components_, tamm.simulations_ = components, np.unique(case.simulation)
+    tamm.components_, tamm.simulations_ = components, np.array([0, 1])
     tamm.classes_, tamm.pos_label_, tamm.paired_ = np.array([0, 1]), 1, True
+    tamm.n_features_in_ = components.ratio_.reference_.X.shape[1]
+    return tamm
+
+
+def _by_density(trained):
+    """Components with the number of functions that left-out simulations prefer.
+
+    Largest mean log density of kappa at the truth, over simulations and two fractions;
+    at most as many functions as a tenth of the effective reference rows.
+    """
+    ratio = trained.ratio_
+    rows = np.isin(ratio.pool_.source, ratio.sources_)
+    source = ratio.pool_.source[rows]
+    events = {
+        "X": ratio.pool_.X[rows],
+        "y": ratio.pool_class_[source],
+        "simulation": ratio.pool_id_[source],
+    }
+    units = event_units(events, None, np.random.SeedSequence(0))
+    design = design_of((0.15, 0.4), 1000, 1, 2)
+    found = {}
+    for number in NUMBERS:
+        part = _remade(trained, max_functions=number)
+        if number > 0.1 / (ratio.reference_weight_**2).sum():
+            continue
+        density = []
+        for unit in units:
+            kept = np.unique(ratio.source_id_[~np.isin(ratio.source_id_, unit.ids)])
+            tamm = _measuring(part.take(kept), "exponential")
+            result = unit.ask(tamm, design, 1, np.random.SeedSequence(1), 0.683)
+            density += [
+                _log_density(result, i, kappa) for i, kappa in enumerate((0.15, 0.4))
+            ]
+        found[number] = np.mean(density), part
+    return max(found.values(), key=lambda pair: pair[0])[1]
+
+
+def _log_density(result, i, kappa):
+    grid, logs = result.profile.kappa[i], result.profile.log_density[i]
+    density = np.exp(logs - logs.max())
+    there = np.interp(kappa, grid, density, left=0.0, right=0.0)
+    return np.log(max(there / np.trapezoid(density, grid), 1e-5))
+
+
+def _answers(components, form, case, transform=np.asarray):
+    tamm = _measuring(components, form)
     out = []
     for X, _ in case.targets:
         rows = transform(X)
@@ -114,6 +163,8 @@ def answers(row, trained, case):
         return [tamm.infer(X, levels=LEVELS) for X, _ in case.targets]
     form = "linear" if row.endswith("linear") else "exponential"
     if row.startswith("all features"):
+        if "left-out" in row:
+            trained = _by_density(trained)
         if "12" in row:
             trained = _remade(trained, max_functions=12)
         if "span" in row:
@@ -132,6 +183,7 @@ def answers(row, trained, case):
 ROWS = (
     "all features",
     "all features, 12 functions",
+    "all features, number by left-out density",
     "all features, span alone",
     "all features, arithmetic mean",
     "all features, linear",
