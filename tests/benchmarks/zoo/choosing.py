@@ -40,15 +40,12 @@ WORST = 1e-5
 
 def estimators(n_features):
     """Candidates, each with the one whose components it shares."""
-    other = {"sims": {"prior": "simulations"}, "linear": {"form": "linear"}}
     kinds = {"binned": BinnedTopicTAMM, "score": ScoreTAMM}
     if n_features > 2:
         kinds["ratios"] = NeuralRatioTAMM
     for name, kind in kinds.items():
         yield name, kind(random_state=0)
-        for word, setting in other.items():
-            if (name, word) != ("ratios", "linear"):  # minutes, unbinned
-                yield f"{name} {word}", kind(random_state=0, **setting)
+        yield f"{name} sims", kind(prior="simulations", random_state=0)
     yield "pooled", PooledSimulations(BinnedTopicTAMM(inference="frequentist"))
 
 
