@@ -150,7 +150,7 @@ def describe(estimator: Any) -> dict[str, str]:
         "simulations": str(estimator.simulations_.size),
         "paired": str(estimator.paired_),
     }
-    for part in (estimator._prior_, estimator.components_):
+    for part in (estimator._inference_, estimator._prior_, estimator.components_):
         chosen |= getattr(part, "words", dict)()
     return chosen
 

@@ -20,12 +20,13 @@ from sktamm.exceptions import (
     SparseTemplateWarning,
 )
 from sktamm.inference._base import Answer
+from sktamm.inference._discrepancy import SURPRISING
 from sktamm.mixture import MixtureModel
 from sktamm.results import AdaptedTemplates, FractionResult, Profile
 
 __all__ = ["make_result", "warn_about"]
 
-_BAD_FIT = 1e-3
+_BAD_FIT = SURPRISING
 # A blend of this p-value describes the data by being none of the simulations' kind.
 _EXCLUDED = 1e-5
 _FEW_ROWS = 200

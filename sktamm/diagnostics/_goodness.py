@@ -35,7 +35,8 @@ from sktamm.diagnostics._open import (
 )
 from sktamm.diagnostics._two_sample import thinned, two_sample_test
 from sktamm.exceptions import InvalidInputError
-from sktamm.inference._base import Fit, pearson
+from sktamm.inference._base import Fit
+from sktamm.inference._goodness import pearson
 from sktamm.mixture import MixtureModel
 
 __all__ = [
@@ -286,7 +287,7 @@ def likelihood_ratio(model: MixtureModel, fit: Fit) -> FloatArray:
 
 _DISTANCES: dict[str, Any] = {
     "likelihood_ratio": likelihood_ratio,
-    "pearson": lambda model, fit: pearson(model, fit)[0],
+    "pearson": lambda model, fit: pearson(model, fit.optimum.theta, fit.data)[0],
 }
 
 

@@ -11,23 +11,29 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
-from sktamm._numerics import FloatArray, positive_definite
+from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._curve import KappaCurve, kappa_curve
 from sktamm.inference._data import FitData, discounted, undiscounted
-from sktamm.inference._goodness import goodness_of_fit
+from sktamm.inference._discrepancy import discrepancy, refuse_unjudged, replaced
+from sktamm.inference._fit import (
+    ROUNDING,
+    Fit,
+    local_fit,
+    made_regular,
+    prior_tension,
+    rows_described,
+)
 from sktamm.inference._march import event_curve
 from sktamm.inference._optimise import Objective, Optimum, maximise
 from sktamm.inference._simplex import OnSimplex
 from sktamm.mixture import (
     EventMixture,
     MixtureModel,
-    RowData,
     extra_variance,
 )
 
@@ -40,11 +46,8 @@ __all__ = [
     "check_positive_integer",
     "local_fit",
     "made_regular",
-    "pearson",
 ]
 
-# Smaller shares of the largest eigenvalue have the sign that rounding gives them.
-ROUNDING = 1e-13
 _NEAR_BOUND = 1.0
 _RUNAWAY = 1e-6
 
@@ -79,47 +82,21 @@ class Answer:
     draws: tuple[FloatArray, ...] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """Joint maximum of a batch and its local covariance.
-
-    Attributes
-    ----------
-    optimum : Optimum
-        End point of the fits.
-    data : FitData
-        Data that were fitted.
-    covariance : ndarray of shape (n_fits, n_params, n_params)
-        Inverse of minus the Hessian, or of the information where that is not positive.
-    singular : ndarray of bool, shape (n_fits,)
-        Whether the Hessian was not positive definite at the joint maximum.
-    mode : ndarray of shape (n_fits,)
-        Kappa of the joint maximum.
-    at_kappa : ndarray of bool, shape (n_fits,)
-        Whether the last fit converged, be it at a given kappa.
-    local : ndarray of shape (n_fits, n_params)
-        Parameters at which the errors are taken.
-    """
-
-    optimum: Optimum
-    data: FitData
-    covariance: FloatArray
-    singular: np.ndarray
-    mode: FloatArray
-    at_kappa: np.ndarray
-    local: FloatArray
-
-    def where_known(self, known: NDArray[np.bool_]) -> "Fit":
-        """The fits, not converged where their curves of kappa are not known."""
-        converged = self.optimum.converged & known
-        return replace(self, optimum=replace(self.optimum, converged=converged))
-
-
 class InferenceBase(BaseEstimator):
     """Batching and the steps that both statistics share."""
 
+    #: What widens intervals where the model does not describe the data.
+    discrepancy: str | None = None
+
+    def words(self) -> dict[str, str]:
+        """What a result says of these choices beside their names."""
+        if self.discrepancy is None:
+            return {}
+        return {"discrepancy": self.discrepancy}
+
     def _check_batches(self) -> None:
-        """Refuse batch sizes and iteration numbers that have no meaning."""
+        """Refuse batch sizes and the like that have no meaning."""
+        check_one_of("discrepancy", self.discrepancy, (None, "scale"))
         check_positive_integer("batch_size", self.batch_size)
         check_positive_integer("max_iter", self.max_iter)
 
@@ -162,7 +139,9 @@ class InferenceBase(BaseEstimator):
         size = self.batch_size if table.binned else 1
         starts = range(0, table.n_datasets, size)
         children = seed.spawn(table.n_datasets)
-        run = self._infer_batch if table.binned else self._infer_events
+        run = self._describe if table.binned else self._infer_events
+        if self.discrepancy is not None:
+            refuse_unjudged(table, model)
         with threadpool_limits(1, user_api="blas"):
             parts = Parallel(n_jobs=n_jobs, prefer="threads")(
                 delayed(run)(
@@ -216,7 +195,29 @@ class InferenceBase(BaseEstimator):
         part, rows = table.select(datasets)
         every = slice(0, part.n_datasets)
         own = model.take_rows(rows)
-        return self._infer_batch(part, own, levels, every, seeds, **choices)
+        return self._describe(part, own, levels, every, seeds, **choices)
+
+    def _describe(
+        self,
+        table: ComponentTable,
+        model: MixtureModel,
+        levels: FloatArray,
+        datasets: slice,
+        seeds: list[Any],
+        **choices: bool,
+    ) -> Answer:
+        """Infer some datasets, again where a discrepancy adds to the variance."""
+        answer = self._infer_batch(table, model, levels, datasets, seeds, **choices)
+        if self.discrepancy is None:
+            return answer
+        added = answer.diagnostics["std_discrepancy"] ** 2
+        for b in map(int, np.flatnonzero(added)):
+            one = slice(datasets.start + b, datasets.start + b + 1)
+            wider = self._infer_batch(
+                table, model, levels, one, [seeds[b]], **choices, added=added[b]
+            )
+            answer = replaced(answer, wider, b)
+        return answer
 
     def _infer_batch(
         self,
@@ -228,6 +229,7 @@ class InferenceBase(BaseEstimator):
         *,
         informative: bool,
         bounded: bool,
+        added: float = 0.0,
     ) -> Answer:
         raise NotImplementedError
 
@@ -243,11 +245,11 @@ class InferenceBase(BaseEstimator):
 
     @staticmethod
     def _extra_variance(
-        table: ComponentTable, model: MixtureModel, fit: Fit
+        table: ComponentTable, model: MixtureModel, fit: Fit, added: float
     ) -> tuple[FloatArray, dict[str, np.ndarray]]:
         """Variance of kappa from what is not the target, and its diagnostics."""
         if not isinstance(model, EventMixture):
-            return np.zeros(len(fit.mode)), {}
+            return np.full(len(fit.mode), added), {}
         column = fit.covariance[:, :, 0]
         reference, ratios = extra_variance(
             model, fit.local, column, fit.data.rows, table
@@ -255,7 +257,7 @@ class InferenceBase(BaseEstimator):
         names = ("std_reference", "std_ratios", "reference_size")
         size = model.reference_size(fit.local)
         values = (np.sqrt(reference), np.sqrt(ratios), size)
-        return reference + ratios, dict(zip(names, values, strict=True))
+        return reference + ratios + added, dict(zip(names, values, strict=True))
 
     def _fit(
         self,
@@ -332,108 +334,22 @@ class InferenceBase(BaseEstimator):
             at_kappa=optimum.converged,
         )
 
-    @staticmethod
     def _health(
-        model: MixtureModel, fit: Fit, std: FloatArray
+        self, model: MixtureModel, fit: Fit, std: FloatArray
     ) -> dict[str, np.ndarray]:
         """Fit-health flags and the goodness of the adapted mixture."""
         near = np.minimum(fit.mode, 1.0 - fit.mode) < _NEAR_BOUND * std
-        return {
+        health = {
             "converged": fit.optimum.converged,
             "n_iterations": fit.optimum.n_iterations,
             "singular": fit.singular,
             "at_boundary": near,
-            "goodness_of_fit": _goodness_of_fit(model, fit),
-            "prior_tension": _prior_tension(model, fit),
+            "goodness_of_fit": rows_described(model, fit)[0],
+            "prior_tension": prior_tension(model, fit),
         }
-
-
-def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
-    """Local covariance at the end of a fit."""
-    rows = data.rows
-    precision = -model.hessian(optimum.theta, rows)
-    singular = ~positive_definite(precision, ROUNDING)
-    if singular.any():
-        index = np.flatnonzero(singular)
-        information = model.step_terms(optimum.theta[index], rows.take(index))[2]
-        precision[index] = made_regular(information)
-    covariance = np.asarray(np.linalg.inv(precision), float)
-    return Fit(
-        optimum=optimum,
-        data=data,
-        covariance=covariance,
-        singular=singular,
-        mode=optimum.theta[:, 0],
-        at_kappa=optimum.converged,
-        local=optimum.theta,
-    )
-
-
-def made_regular(information: FloatArray) -> FloatArray:
-    """Information matrices with eigenvalues of at least a tiny share of the largest."""
-    # Only fits that are flagged as singular are changed. What is not finite becomes the
-    # unit matrix: a numerical failure is a flagged result, not an error.
-    finite = np.isfinite(information).all(axis=(-2, -1), keepdims=True)
-    information = np.where(finite, information, np.eye(information.shape[-1]))
-    values, vectors = np.linalg.eigh(information)
-    floor = 1e-9 * np.maximum(values[..., -1:], 1.0)
-    values = np.maximum(values, floor)
-    return np.einsum("...ij,...j,...kj->...ik", vectors, values, vectors)
-
-
-def _prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
-    """P-value of the blend under its prior, the noise of the data included.
-
-    The noise is that of a truth near the simulations: taken at the average simulation
-    and the fitted fractions, from what rows expect there. At the maximum itself a truth
-    far outside could hide, for amplitudes without bound are not determined either, and
-    behind empty rows, which observed contents know nothing of.
-    """
-    theta = fit.optimum.theta
-    centre = np.zeros_like(theta)
-    centre[:, : model.n_fractions] = np.clip(theta[:, : model.n_fractions], 0.0, 1.0)
-    rows = fit.data.rows
-    if not isinstance(model, EventMixture):
-        unit = fit.data.unit
-        rows = RowData(unit * np.maximum(model.row_density(centre), 0.0), unit)
-    information = model.step_terms(centre, rows)[2]
-    information += model.prior_information(theta) - model.prior_information(centre)
-    covariance = np.asarray(np.linalg.inv(made_regular(information)), float)
-    inflation: FloatArray | float = 1.0
-    if isinstance(model, EventMixture):  # the reference sample is as noisy as its size
-        n_events = np.maximum(fit.data.rows.observed, 0.0).sum(axis=1)
-        inflation = 1.0 + n_events / np.maximum(model.reference_size(fit.local), 1.0)
-    return model.prior_tension(theta, covariance, inflation)
-
-
-def _goodness_of_fit(model: MixtureModel, fit: Fit) -> FloatArray:
-    """P-value of the rows; not a number for events, which expect nothing themselves."""
-    if isinstance(model, EventMixture):
-        return np.full(len(fit.mode), np.nan)
-    return goodness_of_fit(model, fit.optimum.theta, fit.data)
-
-
-def pearson(model: MixtureModel, fit: Fit) -> tuple[FloatArray, FloatArray]:
-    """Pearson's chi2 of the rows that expect one or more, and their number.
-
-    Parameters
-    ----------
-    model : MixtureModel
-        Mixture of binned data.
-    fit : Fit
-        Its fits.
-
-    Returns
-    -------
-    chi2, n_rows : ndarray of shape (n_fits,)
-        Sum of squared pulls of the rows, template errors included.
-    """
-    data = fit.data
-    expected = data.unit * np.maximum(model.row_density(fit.optimum.theta), 0.0)
-    inside = expected > 1.0
-    variance = np.where(inside, np.maximum(data.variance, expected), 1.0)
-    pull2 = np.where(inside, (data.content - expected) ** 2 / variance, 0.0)
-    return pull2.sum(axis=1), inside.sum(axis=1).astype(float)
+        if self.discrepancy is None:
+            return health
+        return health | discrepancy(model, fit, std, health)
 
 
 def _join(parts: list[Answer]) -> Answer:
@@ -472,7 +388,7 @@ def check_positive_integer(name: str, value: Any) -> None:
         )
 
 
-def check_one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+def check_one_of(name: str, value: Any, allowed: tuple[str | None, ...]) -> None:
     """Refuse a setting that is not one of the allowed names."""
     if value not in allowed:
         raise IncompatibleChoiceError(

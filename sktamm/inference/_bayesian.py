@@ -71,6 +71,10 @@ class BayesianInference(InferenceBase):
         Largest number of scoring iterations of a fit.
     batch_size : int, default=25
         Number of datasets handled at once.
+    discrepancy : {"scale"} or None, default=None
+        "scale" widens the interval where the p-value of the blend or of the rows is
+        below .001, by a common factor on the widths of the priors or on the errors of
+        the rows; the estimate stays.
 
     References
     ----------
@@ -97,6 +101,7 @@ class BayesianInference(InferenceBase):
         min_ess: float = 400.0,
         max_iter: int = 100,
         batch_size: int = 25,
+        discrepancy: str | None = None,
     ):
         self.method = method
         self.interval = interval
@@ -107,6 +112,7 @@ class BayesianInference(InferenceBase):
         self.min_ess = min_ess
         self.max_iter = max_iter
         self.batch_size = batch_size
+        self.discrepancy = discrepancy
 
     def check(self) -> None:
         """Refuse settings that have no meaning."""
@@ -134,13 +140,14 @@ class BayesianInference(InferenceBase):
         *,
         informative: bool,
         bounded: bool,
+        added: float = 0.0,
     ) -> Answer:
         fit = self._fit(table, model, datasets, bounded)
         method = self.method
         if method == "auto":
             normal = not model.is_linear and model.n_classes == 2
             method = "laplace" if normal or not table.binned else "hmc"
-        extra, split = self._extra_variance(table, model, fit)
+        extra, split = self._extra_variance(table, model, fit, added)
         answer = self._sample
         if method == "laplace":
             answer = self._laplace if model.n_classes == 2 else self._weigh

@@ -24,6 +24,7 @@ from sktamm.inference._base import (
     local_fit,
     made_regular,
 )
+from sktamm.inference._fit import variance_parts
 from sktamm.inference._intervals import normal_quantile, ratio_intervals
 from sktamm.inference._optimise import maximise
 from sktamm.inference._simplex import OnSimplex
@@ -45,6 +46,10 @@ class FrequentistInference(InferenceBase):
         Largest number of scoring iterations of a fit.
     batch_size : int, default=64
         Number of datasets fitted at once.
+    discrepancy : {"scale"} or None, default=None
+        "scale" widens the interval where the p-value of the blend or of the rows is
+        below .001, by a common factor on the widths of the priors or on the errors of
+        the rows; the estimate stays.
 
     Examples
     --------
@@ -59,11 +64,13 @@ class FrequentistInference(InferenceBase):
         covariance: str = "sandwich",
         max_iter: int = 100,
         batch_size: int = 64,
+        discrepancy: str | None = None,
     ):
         self.interval = interval
         self.covariance = covariance
         self.max_iter = max_iter
         self.batch_size = batch_size
+        self.discrepancy = discrepancy
 
     def check(self) -> None:
         """Refuse settings that have no meaning."""
@@ -81,6 +88,7 @@ class FrequentistInference(InferenceBase):
         *,
         informative: bool,
         bounded: bool,
+        added: float = 0.0,
     ) -> Answer:
         bounds = (0.0, 1.0) if bounded else (-np.inf, np.inf)
         fit = self._fit(table, model, datasets, bounded)
@@ -88,7 +96,7 @@ class FrequentistInference(InferenceBase):
         fit = fit.where_known(curve.known)
         fine, log_profile = curve.refine("profile")
         kappa = fit.optimum.theta[:, 0]
-        extra, split = self._extra_variance(table, model, fit)
+        extra, split = self._extra_variance(table, model, fit, added)
         variance = self._variance(model, fit, informative) + extra
         std = np.sqrt(variance)
         scale = variance / fit.covariance[:, 0, 0]
@@ -154,15 +162,10 @@ class FrequentistInference(InferenceBase):
 
     def _variance(self, model: MixtureModel, fit: Fit, informative: bool) -> FloatArray:
         """Variance of kappa."""
-        row = fit.covariance[:, 0]
         if self.covariance == "hessian":
-            return row[:, 0]
-        pull = model.score_along(fit.local, row)
-        variance = np.einsum("bi,bi->b", fit.data.variance, pull**2)
-        if informative:
-            prior = model.prior_information(fit.local)
-            variance += np.einsum("bp,bpq,bq->b", row, prior, row)
-        return variance
+            return fit.covariance[:, 0, 0]
+        rows, blend = variance_parts(model, fit)
+        return rows + blend if informative else rows
 
 
 def _expecting(model: MixtureModel, fit: Fit) -> Fit:

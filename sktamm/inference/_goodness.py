@@ -23,14 +23,17 @@ in full, as the likelihood does, would make every fit look good.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from sktamm._numerics import FloatArray
 from sktamm.base import NoiseShape
 from sktamm.inference._data import FitData
 from sktamm.mixture import MixtureModel, RowData
 
-__all__ = ["goodness_of_fit"]
+__all__ = ["ORDINARY", "goodness_of_fit", "pearson"]
+
+#: P-value of one standard error: what exceeds it by a factor is scaled by that.
+ORDINARY = 0.317
 
 # Fewest expected events of a group of rows (Cochran 1954).
 _FEWEST = 5.0
@@ -53,7 +56,7 @@ class _Innovation:
 
 def goodness_of_fit(
     model: MixtureModel, theta: FloatArray, data: FitData
-) -> FloatArray:
+) -> tuple[FloatArray, FloatArray]:
     """P-value of Pearson's chi2 of every fit, uniform where the model is right.
 
     Parameters
@@ -70,6 +73,8 @@ def goodness_of_fit(
     p_value : ndarray of shape (n_fits,)
         Not a number where the fit leaves nothing to be tested; zero where it has
         collapsed to one place, though the simulations fill several.
+    ratio : ndarray of shape (n_fits,)
+        Chi2 over that of p-value .317; not a number where there is none.
     """
     density = np.maximum(model.row_density(theta), 0.0)
     scores = model.row_scores(theta)
@@ -78,12 +83,12 @@ def goodness_of_fit(
     information = model.step_terms(theta, expected)[2]
     covariance = np.asarray(np.linalg.pinv(information, hermitian=True), float)
     errors = model.class_errors(theta)
-    out = np.full(len(theta), np.nan)
+    p_value, ratio = np.full((2, len(theta)), np.nan)
     for b in range(len(theta)):
         mean = data.expected[b] * density[b]
         scale = _events_per_content(data, b)
         if _collapsed(mean / scale, data.expected[b] / scale):
-            out[b] = 0.0
+            p_value[b] = 0.0
             continue
         moved = [data.expected[b] * error[b] for error in errors]
         noise = _innovation(mean, scale, moved, data.noise_shapes)
@@ -91,7 +96,7 @@ def goodness_of_fit(
         response = mean[:, None] * (own @ covariance[b])
         response = np.column_stack([response, mean / data.expected[b].sum()])
         pull = np.column_stack([data.discount[b][:, None] * own, mean > 0])
-        out[b] = _p_value(
+        p_value[b], ratio[b] = _p_value(
             data.weight[b] - mean,
             mean / scale,
             noise,
@@ -99,7 +104,33 @@ def goodness_of_fit(
             pull,
             np.pad(prior[b], ((0, 1), (0, 1))),
         )
-    return out
+    return p_value, ratio
+
+
+def pearson(
+    model: MixtureModel, theta: FloatArray, data: FitData
+) -> tuple[FloatArray, FloatArray]:
+    """Pearson's chi2 of the rows that expect one or more, and their number.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Mixture of binned data.
+    theta : ndarray of shape (n_fits, n_params)
+        Fitted parameters.
+    data : FitData
+        Data of the fits.
+
+    Returns
+    -------
+    chi2, n_rows : ndarray of shape (n_fits,)
+        Sum of squared pulls of the rows, template errors included.
+    """
+    expected = data.unit * np.maximum(model.row_density(theta), 0.0)
+    inside = expected > 1.0
+    variance = np.where(inside, np.maximum(data.variance, expected), 1.0)
+    pull2 = np.where(inside, (data.content - expected) ** 2 / variance, 0.0)
+    return pull2.sum(axis=1), inside.sum(axis=1).astype(float)
 
 
 def _collapsed(events: FloatArray, simulated: FloatArray) -> bool:
@@ -140,8 +171,11 @@ def _p_value(
     response: FloatArray,
     pull: FloatArray,
     prior: FloatArray,
-) -> float:
-    """P-value of one fit: C = diag(V) + Z K Z' in groups of rows."""
+) -> tuple[float, float]:
+    """P-value of one fit, and its chi2 over that of p-value .317.
+
+    C = diag(V) + Z K Z' in groups of rows.
+    """
     starts = _group_starts(events)
 
     def grouped(values: FloatArray) -> FloatArray:
@@ -161,9 +195,12 @@ def _p_value(
     statistic = float((grouped(residual) ** 2 / variance).sum())
     if mean > _NO_FREEDOM:
         width = 0.5 * square / mean
-        return float(stats.chi2.sf(statistic / width, mean / width))
+        usual = 2.0 * width * special.gammainccinv(0.5 * mean / width, ORDINARY)
+        p_value = stats.chi2.sf(statistic / width, mean / width)
+        return float(p_value), statistic / float(usual)
     # Nothing is free, or a fit at a wall responds to nothing: what nobody can excuse.
-    return 0.0 if stats.chi2.sf(statistic, root.size) < _INEXCUSABLE else float("nan")
+    inexcusable = stats.chi2.sf(statistic, root.size) < _INEXCUSABLE
+    return 0.0 if inexcusable else float("nan"), float("nan")
 
 
 def _kernel(n_axes: int, among: FloatArray) -> FloatArray:

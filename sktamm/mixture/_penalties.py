@@ -10,6 +10,7 @@ alpha_k rather than alpha_k - 1 is the Jacobian of the log-ratio coordinates.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -39,6 +40,10 @@ __all__ = [
 
 class Penalty(Protocol):
     """Log prior density of the parameters of one block."""
+
+    @property
+    def judges(self) -> bool:
+        """Whether it says which parameters are unlikely."""
 
     def value(self, params: FloatArray) -> FloatArray:
         """Log density, shape (n_fits,), up to a constant."""
@@ -74,6 +79,9 @@ class Penalty(Protocol):
     def usual_variance(self) -> float | FloatArray:
         """Variance of one more simulation in units of the prior's."""
 
+    def farther(self, factor: float) -> "Penalty":
+        """The same prior, as it judges truths that lie a factor farther out."""
+
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Parameters drawn from the prior, shape (n, n_params)."""
 
@@ -87,6 +95,9 @@ class GaussianPenalty:
         Inverse covariance.
     """
 
+    judges = True
+    #: How far truths lie, in units of what the prior and the simulations say.
+    distance = 1.0
     #: Gives the variance of one more simulation in units of the prior's.
     left_out: Callable[[], Scales] | None = None
 
@@ -100,7 +111,13 @@ class GaussianPenalty:
 
     def usual_variance(self) -> float:
         """Its mean."""
-        return float(self.usual[0] @ self.usual[1])
+        return float(self.usual[0] @ self.usual[1]) * self.distance**2
+
+    def farther(self, factor: float) -> "GaussianPenalty":
+        """The same prior, as it judges truths that lie a factor farther out."""
+        out = copy(self)
+        out.distance, out.usual = factor * self.distance, self.usual
+        return out
 
     def value(self, params: FloatArray) -> FloatArray:
         """-z'Qz/2."""
@@ -164,7 +181,9 @@ class GaussianPenalty:
         """In the coordinates in which the precision is the unit matrix."""
         root = np.linalg.cholesky(self.precision)
         whitened = root.T @ covariance @ root
-        return amplitudes_of(params @ root, whitened, self._scale(params), inflation)
+        scale = self._scale(params)
+        values, noise, used = amplitudes_of(params @ root, whitened, scale, inflation)
+        return values / self.distance, noise, used
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Normal draws of precision Q."""
@@ -188,6 +207,12 @@ class GaussianPenalty:
 
 class RidgePenalty(GaussianPenalty):
     """Gaussian regulariser, which makes no claim about likely parameters."""
+
+    judges = False
+
+    def farther(self, factor: float) -> "RidgePenalty":
+        """Itself: nothing is unlikely."""
+        return self
 
     def tail_probability(self, params: FloatArray) -> FloatArray:
         """One: nothing is unlikely."""
@@ -356,6 +381,17 @@ class StackedPenalty:
         sizes = [own.stop - own.start for own, _ in self.parts]
         return np.repeat([p.usual_variance() for _, p in self.parts], sizes)
 
+    @property
+    def judges(self) -> bool:
+        """Whether any part does."""
+        return any(penalty.judges for _, penalty in self.parts)
+
+    def farther(self, factor: float) -> "StackedPenalty":
+        """Of every part."""
+        out = copy(self)
+        out.parts = [(own, penalty.farther(factor)) for own, penalty in self.parts]
+        return out
+
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Draws of every part."""
         found = [penalty.draw(n, rng) for _, penalty in self.parts]
@@ -370,6 +406,8 @@ class DirichletPenalty:
     concentration : ndarray of shape (n_components,)
         Positive parameters alpha.
     """
+
+    judges = False
 
     def __init__(self, concentration: FloatArray):
         self.concentration = concentration
@@ -413,6 +451,10 @@ class DirichletPenalty:
     def usual_variance(self) -> float:
         """One: blends are as the prior says."""
         return 1.0
+
+    def farther(self, factor: float) -> "DirichletPenalty":
+        """Itself: nothing is judged."""
+        return self
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Dirichlet draws in log-ratio coordinates."""

@@ -129,7 +129,7 @@ def run_exact(options):
 
 def run_time(options):
     """Seconds of infer for 100 datasets, and of the check within them."""
-    check = base._prior_tension
+    check = base.prior_tension
     spent = [0.0]
 
     def timed(*arguments):
@@ -138,7 +138,7 @@ def run_time(options):
         spent[0] += time.perf_counter() - start
         return answer
 
-    base._prior_tension = timed
+    base.prior_tension = timed
     for size in options.sizes:
         templates, targets = next(sets(size, options))
         model = fit({}, templates)
@@ -148,7 +148,7 @@ def run_time(options):
         model.infer(target)
         total = time.perf_counter() - start
         print(f"K = {size}: infer {total:.2f} s, check {spent[0] / total:.1%}")
-    base._prior_tension = check
+    base.prior_tension = check
 
 
 STUDIES = {"span": run_span, "exact": run_exact, "time": run_time}

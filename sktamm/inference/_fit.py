@@ -1,0 +1,202 @@
+"""Where a fit ends: its local covariance, and how well it describes the data."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray, positive_definite
+from sktamm.inference._data import FitData
+from sktamm.inference._goodness import goodness_of_fit
+from sktamm.inference._optimise import Optimum
+from sktamm.mixture import EventMixture, MixtureModel, RowData
+
+__all__ = [
+    "ROUNDING",
+    "Fit",
+    "local_fit",
+    "made_regular",
+    "prior_tension",
+    "rows_described",
+    "variance_parts",
+]
+
+# Smaller shares of the largest eigenvalue have the sign that rounding gives them.
+ROUNDING = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Joint maximum of a batch and its local covariance.
+
+    Attributes
+    ----------
+    optimum : Optimum
+        End point of the fits.
+    data : FitData
+        Data that were fitted.
+    covariance : ndarray of shape (n_fits, n_params, n_params)
+        Inverse of minus the Hessian, or of the information where that is not positive.
+    singular : ndarray of bool, shape (n_fits,)
+        Whether the Hessian was not positive definite at the joint maximum.
+    mode : ndarray of shape (n_fits,)
+        Kappa of the joint maximum.
+    at_kappa : ndarray of bool, shape (n_fits,)
+        Whether the last fit converged, be it at a given kappa.
+    local : ndarray of shape (n_fits, n_params)
+        Parameters at which the errors are taken.
+    """
+
+    optimum: Optimum
+    data: FitData
+    covariance: FloatArray
+    singular: np.ndarray
+    mode: FloatArray
+    at_kappa: np.ndarray
+    local: FloatArray
+
+    def where_known(self, known: NDArray[np.bool_]) -> "Fit":
+        """The fits, not converged where their curves of kappa are not known."""
+        converged = self.optimum.converged & known
+        return replace(self, optimum=replace(self.optimum, converged=converged))
+
+
+def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
+    """Local covariance at the end of a fit.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Log posterior.
+    optimum : Optimum
+        End points of fits.
+    data : FitData
+        Their data.
+
+    Returns
+    -------
+    fit : Fit
+        The fits with their covariances.
+    """
+    rows = data.rows
+    precision = -model.hessian(optimum.theta, rows)
+    singular = ~positive_definite(precision, ROUNDING)
+    if singular.any():
+        index = np.flatnonzero(singular)
+        information = model.step_terms(optimum.theta[index], rows.take(index))[2]
+        precision[index] = made_regular(information)
+    covariance = np.asarray(np.linalg.inv(precision), float)
+    return Fit(
+        optimum=optimum,
+        data=data,
+        covariance=covariance,
+        singular=singular,
+        mode=optimum.theta[:, 0],
+        at_kappa=optimum.converged,
+        local=optimum.theta,
+    )
+
+
+def made_regular(information: FloatArray) -> FloatArray:
+    """Information matrices with eigenvalues of at least a tiny share of the largest.
+
+    Parameters
+    ----------
+    information : ndarray of shape (n_fits, n_params, n_params)
+        Symmetric matrices.
+
+    Returns
+    -------
+    information : ndarray of shape (n_fits, n_params, n_params)
+        Positive definite ones.
+    """
+    # Only fits that are flagged as singular are changed. What is not finite becomes the
+    # unit matrix: a numerical failure is a flagged result, not an error.
+    finite = np.isfinite(information).all(axis=(-2, -1), keepdims=True)
+    information = np.where(finite, information, np.eye(information.shape[-1]))
+    values, vectors = np.linalg.eigh(information)
+    floor = 1e-9 * np.maximum(values[..., -1:], 1.0)
+    values = np.maximum(values, floor)
+    return np.einsum("...ij,...j,...kj->...ik", vectors, values, vectors)
+
+
+def prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
+    """P-value of the blend under its prior, the noise of the data included.
+
+    The noise is that of a truth near the simulations: taken at the average simulation
+    and the fitted fractions, from what rows expect there. At the maximum itself a truth
+    far outside could hide, for amplitudes without bound are not determined either, and
+    behind empty rows, which observed contents know nothing of.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Log posterior.
+    fit : Fit
+        Its fits.
+
+    Returns
+    -------
+    p_value : ndarray of shape (n_fits,)
+        Not a number where the prior judges nothing.
+    """
+    theta = fit.optimum.theta
+    centre = np.zeros_like(theta)
+    centre[:, : model.n_fractions] = np.clip(theta[:, : model.n_fractions], 0.0, 1.0)
+    rows = fit.data.rows
+    if not isinstance(model, EventMixture):
+        unit = fit.data.unit
+        rows = RowData(unit * np.maximum(model.row_density(centre), 0.0), unit)
+    information = model.step_terms(centre, rows)[2]
+    information += model.prior_information(theta) - model.prior_information(centre)
+    covariance = np.asarray(np.linalg.inv(made_regular(information)), float)
+    inflation: FloatArray | float = 1.0
+    if isinstance(model, EventMixture):  # the reference sample is as noisy as its size
+        n_events = np.maximum(fit.data.rows.observed, 0.0).sum(axis=1)
+        inflation = 1.0 + n_events / np.maximum(model.reference_size(fit.local), 1.0)
+    return model.prior_tension(theta, covariance, inflation)
+
+
+def rows_described(model: MixtureModel, fit: Fit) -> tuple[FloatArray, FloatArray]:
+    """P-value of the rows, and their chi2 over that of p-value .317.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Log posterior.
+    fit : Fit
+        Its fits.
+
+    Returns
+    -------
+    p_value, ratio : ndarray of shape (n_fits,)
+        Not a number for events, which expect nothing themselves.
+    """
+    if isinstance(model, EventMixture):
+        nothing = np.full(len(fit.mode), np.nan)
+        return nothing, nothing
+    return goodness_of_fit(model, fit.optimum.theta, fit.data)
+
+
+def variance_parts(model: MixtureModel, fit: Fit) -> tuple[FloatArray, FloatArray]:
+    """Variance of kappa from the rows and from the truth's blend.
+
+    Parameters
+    ----------
+    model : MixtureModel
+        Log posterior.
+    fit : Fit
+        Its fits.
+
+    Returns
+    -------
+    rows, blend : ndarray of shape (n_fits,)
+        a' (S' v S) a and a' Q a, with a = A^-1 e_kappa.
+    """
+    row = fit.covariance[:, 0]
+    pull = model.score_along(fit.local, row)
+    prior = model.prior_information(fit.local)
+    return (
+        np.einsum("bi,bi->b", fit.data.variance, pull**2),
+        np.einsum("bp,bpq,bq->b", row, prior, row),
+    )
