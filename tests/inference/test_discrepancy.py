@@ -7,6 +7,7 @@ from scipy import stats
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
 from sktamm.exceptions import IncompatibleChoiceError, SktammWarning
 from sktamm.inference import BayesianInference, FrequentistInference
+from sktamm.mixture._penalties import GaussianPenalty, RidgePenalty, StackedPenalty
 
 EDGES = np.linspace(-2.0, 2.0, 21)
 CENTRES = 0.5 * (EDGES[1:] + EDGES[:-1])
@@ -290,3 +291,16 @@ def test_events_without_a_p_value_are_refused(choices):
 def test_what_it_is_called(inference):
     with pytest.raises(IncompatibleChoiceError, match="discrepancy must be one of"):
         inference(discrepancy="auto").check()
+
+
+def test_a_prior_of_parts_judges_by_those_that_do():
+    """T = y^2/(1 + 1/lambda), y = 4/(1 - v) and lambda = 1/v - 1 at v = .2: 20."""
+    parts = [(1, GaussianPenalty(np.eye(1))), (1, RidgePenalty(np.eye(1)))]
+    both = StackedPenalty(parts)
+    params, covariance = np.array([[4.0, 9.0]]), np.diag([0.2, 0.2])[None]
+    for factor in (1.0, 2.0, 4.0):
+        p = both.farther(factor).tension(params, covariance)
+        np.testing.assert_allclose(p, stats.chi2.sf(20.0 / factor**2, 1))
+    assert both.judges
+    assert not StackedPenalty(parts[1:]).judges
+    np.testing.assert_array_equal(both.farther(3.0).usual_variance(), [9.0, 1.0])
