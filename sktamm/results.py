@@ -111,6 +111,9 @@ class FractionResult:
         "reference_size" (effective rows behind the class with the fewest); for
         Laplace's method with two classes "laplace_error" (shift of mean or log width of
         kappa, in standard deviations, if the blends are integrated to a higher order);
+        with ``discrepancy="scale"`` "discrepancy_rows" and "discrepancy_blend" (factors
+        of their standard errors), "discrepancy" (the larger one) and "std_discrepancy"
+        (what they add in quadrature);
         for draws "r_hat", "ess_bulk", "ess_tail", "n_divergent", "poor_sampling".
     flags : tuple of tuple of str
         For each dataset the names of the problems found; empty when healthy.

@@ -344,7 +344,7 @@ class InferenceBase(BaseEstimator):
             "n_iterations": fit.optimum.n_iterations,
             "singular": fit.singular,
             "at_boundary": near,
-            "goodness_of_fit": rows_described(model, fit)[0],
+            "goodness_of_fit": rows_described(model, fit),
             "prior_tension": prior_tension(model, fit),
         }
         if self.discrepancy is None:

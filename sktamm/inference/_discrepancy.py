@@ -39,7 +39,7 @@ from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._fit import Fit, prior_tension, rows_described, variance_parts
-from sktamm.inference._goodness import ORDINARY
+from sktamm.inference._goodness import ORDINARY, scale_ratio
 from sktamm.mixture import MixtureModel
 
 __all__ = [
@@ -138,9 +138,11 @@ def _ramp(p_value: Any) -> Any:
 
 def _rows_factor(model: MixtureModel, fit: Fit, p_value: float) -> float:
     """Root of chi2 over that of one standard error, where no blend explains it."""
-    p, ratio = rows_described(model, fit)
-    weight = _ramp(np.fmax(p[0], p_value))
-    return float(np.fmax(ratio[0], 1.0) ** (0.5 * weight))
+    weight = _ramp(np.fmax(rows_described(model, fit)[0], p_value))
+    if weight == 0.0:
+        return 1.0
+    ratio = scale_ratio(model, fit.optimum.theta, fit.data)[0]
+    return float(np.fmax(ratio, 1.0) ** (0.5 * weight))
 
 
 def _blend_factor(model: MixtureModel, fit: Fit, p_value: float) -> float:

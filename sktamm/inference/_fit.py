@@ -157,8 +157,8 @@ def prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
     return model.prior_tension(theta, covariance, inflation)
 
 
-def rows_described(model: MixtureModel, fit: Fit) -> tuple[FloatArray, FloatArray]:
-    """P-value of the rows, and their chi2 over that of p-value .317.
+def rows_described(model: MixtureModel, fit: Fit) -> FloatArray:
+    """P-value of the rows.
 
     Parameters
     ----------
@@ -169,12 +169,11 @@ def rows_described(model: MixtureModel, fit: Fit) -> tuple[FloatArray, FloatArra
 
     Returns
     -------
-    p_value, ratio : ndarray of shape (n_fits,)
+    p_value : ndarray of shape (n_fits,)
         Not a number for events, which expect nothing themselves.
     """
     if isinstance(model, EventMixture):
-        nothing = np.full(len(fit.mode), np.nan)
-        return nothing, nothing
+        return np.full(len(fit.mode), np.nan)
     return goodness_of_fit(model, fit.optimum.theta, fit.data)
 
 

@@ -20,7 +20,9 @@ few, common directions, most of which the fit absorbs; counting the errors of ev
 in full, as the likelihood does, would make every fit look good.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special, stats
@@ -30,7 +32,7 @@ from sktamm.base import NoiseShape
 from sktamm.inference._data import FitData
 from sktamm.mixture import MixtureModel, RowData
 
-__all__ = ["ORDINARY", "goodness_of_fit", "pearson"]
+__all__ = ["ORDINARY", "goodness_of_fit", "pearson", "scale_ratio"]
 
 #: P-value of one standard error: what exceeds it by a factor is scaled by that.
 ORDINARY = 0.317
@@ -56,7 +58,7 @@ class _Innovation:
 
 def goodness_of_fit(
     model: MixtureModel, theta: FloatArray, data: FitData
-) -> tuple[FloatArray, FloatArray]:
+) -> FloatArray:
     """P-value of Pearson's chi2 of every fit, uniform where the model is right.
 
     Parameters
@@ -73,9 +75,34 @@ def goodness_of_fit(
     p_value : ndarray of shape (n_fits,)
         Not a number where the fit leaves nothing to be tested; zero where it has
         collapsed to one place, though the simulations fill several.
-    ratio : ndarray of shape (n_fits,)
-        Chi2 over that of p-value .317; not a number where there is none.
     """
+    return _of_every_fit(model, theta, data, _p_value, 0.0)
+
+
+def scale_ratio(model: MixtureModel, theta: FloatArray, data: FitData) -> FloatArray:
+    """Pearson's chi2 of every fit over that of p-value .317.
+
+    Parameters
+    ----------
+    model, theta, data
+        Those of ``goodness_of_fit``.
+
+    Returns
+    -------
+    ratio : ndarray of shape (n_fits,)
+        Not a number where there is none.
+    """
+    return _of_every_fit(model, theta, data, _ratio, np.nan)
+
+
+def _of_every_fit(
+    model: MixtureModel,
+    theta: FloatArray,
+    data: FitData,
+    measure: Callable[..., float],
+    collapsed: float,
+) -> FloatArray:
+    """A measure of the residuals of every fit, and its value for collapsed ones."""
     density = np.maximum(model.row_density(theta), 0.0)
     scores = model.row_scores(theta)
     prior = model.pull_of_truths(model.prior_information(theta))
@@ -83,12 +110,12 @@ def goodness_of_fit(
     information = model.step_terms(theta, expected)[2]
     covariance = np.asarray(np.linalg.pinv(information, hermitian=True), float)
     errors = model.class_errors(theta)
-    p_value, ratio = np.full((2, len(theta)), np.nan)
+    out = np.full(len(theta), np.nan)
     for b in range(len(theta)):
         mean = data.expected[b] * density[b]
         scale = _events_per_content(data, b)
         if _collapsed(mean / scale, data.expected[b] / scale):
-            p_value[b] = 0.0
+            out[b] = collapsed
             continue
         moved = [data.expected[b] * error[b] for error in errors]
         noise = _innovation(mean, scale, moved, data.noise_shapes)
@@ -96,7 +123,7 @@ def goodness_of_fit(
         response = mean[:, None] * (own @ covariance[b])
         response = np.column_stack([response, mean / data.expected[b].sum()])
         pull = np.column_stack([data.discount[b][:, None] * own, mean > 0])
-        p_value[b], ratio[b] = _p_value(
+        out[b] = measure(
             data.weight[b] - mean,
             mean / scale,
             noise,
@@ -104,7 +131,7 @@ def goodness_of_fit(
             pull,
             np.pad(prior[b], ((0, 1), (0, 1))),
         )
-    return p_value, ratio
+    return out
 
 
 def pearson(
@@ -164,15 +191,35 @@ def _innovation(
     return _Innovation(own, np.hstack(axes))
 
 
-def _p_value(
+def _p_value(*fit: Any) -> float:
+    """P-value of one fit."""
+    statistic, mean, half, size = _law(*fit)
+    if mean > _NO_FREEDOM:
+        width = half / mean
+        return float(stats.chi2.sf(statistic / width, mean / width))
+    # Nothing is free, or a fit at a wall responds to nothing: what nobody can excuse.
+    return 0.0 if stats.chi2.sf(statistic, size) < _INEXCUSABLE else float("nan")
+
+
+def _ratio(*fit: Any) -> float:
+    """Statistic of one fit over that of an ordinary p-value."""
+    statistic, mean, half, _ = _law(*fit)
+    if mean <= _NO_FREEDOM:
+        return float("nan")
+    width = half / mean
+    usual = 2.0 * width * special.gammainccinv(0.5 * mean / width, ORDINARY)
+    return statistic / float(usual)
+
+
+def _law(
     residual: FloatArray,
     events: FloatArray,
     noise: _Innovation,
     response: FloatArray,
     pull: FloatArray,
     prior: FloatArray,
-) -> tuple[float, float]:
-    """P-value of one fit, and its chi2 over that of p-value .317.
+) -> tuple[float, float, float, int]:
+    """Statistic of one fit, its mean and half its variance, and number of groups.
 
     C = diag(V) + Z K Z' in groups of rows.
     """
@@ -193,14 +240,7 @@ def _p_value(
     diagonal = 1.0 + np.einsum("gi,ij,gj->g", columns, kernel, columns)
     square = 2.0 * square + (diagonal**2 / grouped(events)).sum()
     statistic = float((grouped(residual) ** 2 / variance).sum())
-    if mean > _NO_FREEDOM:
-        width = 0.5 * square / mean
-        usual = 2.0 * width * special.gammainccinv(0.5 * mean / width, ORDINARY)
-        p_value = stats.chi2.sf(statistic / width, mean / width)
-        return float(p_value), statistic / float(usual)
-    # Nothing is free, or a fit at a wall responds to nothing: what nobody can excuse.
-    inexcusable = stats.chi2.sf(statistic, root.size) < _INEXCUSABLE
-    return 0.0 if inexcusable else float("nan"), float("nan")
+    return statistic, float(mean), 0.5 * float(square), root.size
 
 
 def _kernel(n_axes: int, among: FloatArray) -> FloatArray:
