@@ -84,13 +84,17 @@ def scale_ratio(model: MixtureModel, theta: FloatArray, data: FitData) -> FloatA
 
     Parameters
     ----------
-    model, theta, data
-        Those of ``goodness_of_fit``.
+    model : MixtureModel
+        Mixture of binned data.
+    theta : ndarray of shape (n_fits, n_params)
+        Fitted parameters.
+    data : FitData
+        Data of the fits.
 
     Returns
     -------
     ratio : ndarray of shape (n_fits,)
-        Not a number where there is none.
+        Not a number where nothing is free or the fit has collapsed to one place.
     """
     return _of_every_fit(model, theta, data, _ratio, np.nan)
 
