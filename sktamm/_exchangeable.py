@@ -234,22 +234,23 @@ def look_at_exchangeability(estimator: Any) -> float | None:
     -------
     p_value : float or None
         None where nothing was tested: few simulations or very many, no bins, or an
-        estimator that does not take the spread of the simulations for the truth's.
+        estimator that does not take the simulations for draws of one kind, because its
+        prior is told their families, or nothing adapts.
 
     Warns
     -----
     ExchangeabilityWarning
-        If the p-value is below the limit and the prior is told of no families.
+        If the p-value is below the limit.
     """
     templates = getattr(estimator.components_, "templates_", None)
-    if templates is None or not hasattr(estimator._inference_, "maxima"):
+    told = getattr(estimator._prior_, "families", None) is not None
+    if templates is None or told or not hasattr(estimator._inference_, "maxima"):
         return None
     most = np.bincount(templates.source_class).max()
     if not FEWEST <= most <= _MOST_IN_FIT:
         return None
     result = compare_simulations(estimator.components_, estimator.classes_)
-    told = getattr(estimator._prior_, "families", None) is not None
-    if result.p_value < LIMIT and not told:
+    if result.p_value < LIMIT:
         warnings.warn(_sentence(result), ExchangeabilityWarning, stacklevel=3)
     return result.p_value
 
@@ -263,9 +264,9 @@ def _sentence(result: ExchangeabilityResult) -> str:
         found.append("near-duplicates: " + _shown(pairs, _MOST_NAMED))
     return (
         "The simulations are hardly draws of one kind (smallest p-value "
-        f"{result.p_value:.1g}; {'; '.join(found)}), as the prior takes them: leave "
-        "out near-duplicates, or look for what sets the odd ones apart; "
-        "sktamm.diagnostics.exchangeability tells more."
+        f"{result.p_value:.1g}; {'; '.join(found)}), as the prior takes them: declare "
+        "the families of the prior, or leave out near-duplicates and look for what sets "
+        "odd ones apart (sktamm.diagnostics.exchangeability)."
     )
 
 

@@ -487,9 +487,7 @@ class TAMMRegressor(BaseEstimator):
             levels=levels,
             method=describe(self),
             templates=self.components_.adapted(
-                table,
-                lambda: np.exp(model.class_log_density(answer.theta)),
-                features,
+                table, lambda: np.exp(model.class_log_density(answer.theta)), features
             ),
             features=features,
             exchangeability=getattr(self, "_exchangeable_", None),

@@ -7,7 +7,7 @@ from scipy import stats
 from sktamm._sphere import sphere_tails
 
 
-@pytest.mark.parametrize("m", [2, 3, 5, 30])
+@pytest.mark.parametrize("m", [2, 3, 5, 30, 100])
 def test_equal_weights_are_a_beta_distribution(m):
     u = np.concatenate([np.geomspace(1e-8, 0.3, 8), [0.5, 0.9, 0.999]])
     for some in (1, 2):
