@@ -265,7 +265,7 @@ def _sentence(result: ExchangeabilityResult) -> str:
     return (
         "The simulations are hardly draws of one kind (smallest p-value "
         f"{result.p_value:.1g}; {'; '.join(found)}), as the prior takes them: declare "
-        "the families of the prior, or leave out near-duplicates and look for what sets "
+        "families in the prior, or leave out near-duplicates and look for what sets "
         "odd ones apart (sktamm.diagnostics.exchangeability)."
     )
 
