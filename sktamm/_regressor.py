@@ -25,6 +25,7 @@ from sktamm._choices import (
     seed_sequence,
 )
 from sktamm._door import look_at, read_question, read_training, warn_single
+from sktamm._exchangeable import look_at_exchangeability
 from sktamm._numerics import FloatArray, interval_score, project_to_simplex
 from sktamm._report import make_result, warn_about
 from sktamm._sklearn import refuse_cross_val_predict
@@ -190,6 +191,8 @@ class TAMMRegressor(BaseEstimator):
             If a feature looks like bookkeeping, such as a weight or an event number.
         VarianceWarning
             If variances of histograms are unknown.
+        ExchangeabilityWarning
+            If binned simulations are hardly draws of one kind; see there.
         SingleSimulationWarning
             If a class has one simulation.
         """
@@ -218,6 +221,7 @@ class TAMMRegressor(BaseEstimator):
         components = self._make_components().fit(sources)
         self._form_, self._prior_, _ = self._make_choices(components)
         self.components_ = self._form_.suited(components)
+        self._exchangeable_ = look_at_exchangeability(self)
         return self
 
     @property
@@ -483,11 +487,10 @@ class TAMMRegressor(BaseEstimator):
             levels=levels,
             method=describe(self),
             templates=self.components_.adapted(
-                table,
-                lambda: np.exp(model.class_log_density(answer.theta)),
-                features,
+                table, lambda: np.exp(model.class_log_density(answer.theta)), features
             ),
             features=features,
+            exchangeability=getattr(self, "_exchangeable_", None),
         )
 
     def __sklearn_tags__(self) -> Any:

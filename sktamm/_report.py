@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sktamm._exchangeable import LIMIT
 from sktamm._numerics import FloatArray, effective_size, smallest_of
 from sktamm.base import LITTLE_OVERLAP, ComponentTable
 from sktamm.exceptions import (
@@ -62,6 +63,7 @@ _FLAGS = {
     "out_of_range": lambda d: d["out_of_range"],
     "empty_bins": lambda d: d["unfilled"] > _NOTICED * d["std"],
     "sparse_templates": lambda d: _of(d, "events_per_bin", np.inf) < _SPARSE,
+    "not_exchangeable": lambda d: _of(d, "exchangeability", 1.0) < LIMIT,
     "little_overlap": lambda d: (
         d["product"] & (_of(d, "overlap", 1.0) < LITTLE_OVERLAP)
     ),
@@ -87,6 +89,7 @@ def make_result(
     method: Mapping[str, str],
     templates: AdaptedTemplates | None,
     features: tuple[str, ...] = (),
+    exchangeability: float | None = None,
 ) -> FractionResult:
     """Assemble the result record.
 
@@ -112,6 +115,8 @@ def make_result(
         Templates before and after adapting.
     features : tuple of str
         Names of the features.
+    exchangeability : float or None
+        Smallest p-value that the simulations are draws of one kind, where tested.
 
     Returns
     -------
@@ -132,6 +137,8 @@ def make_result(
         diagnostics["events_per_bin"] = np.full(total.size, table.events_per_row)
     if table.beyond is not None:
         diagnostics["beyond"] = table.beyond
+    if exchangeability is not None:
+        diagnostics["exchangeability"] = np.full(total.size, exchangeability)
     diagnostics["overlap"] = np.full(total.size, table.overlap.min())
     diagnostics["span"] = _span(diagnostics)
     product = np.full(total.size, not getattr(model, "is_linear", True))

@@ -33,6 +33,7 @@ def without_ids(final: Any, ids: Any) -> Any:
     kept = final.simulations_[~np.isin(final.simulations_, ids)]
     part.components_ = final.components_.take(kept)
     part.simulations_ = kept
+    part._exchangeable_ = None
     return part
 
 
@@ -58,4 +59,5 @@ def without_templates(final: Any, sources: NDArray[np.intp]) -> Any:
     part = copy.copy(final)
     part.components_ = final.components_.of_templates(replace(templates, **others))
     part.simulations_ = np.unique(others["source_id"])
+    part._exchangeable_ = None
     return part

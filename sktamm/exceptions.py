@@ -7,6 +7,7 @@ __all__ = [
     "CheckpointError",
     "ConvergenceWarning",
     "EmptyBinWarning",
+    "ExchangeabilityWarning",
     "FeatureWarning",
     "FitFailedWarning",
     "IncompatibleChoiceError",
@@ -30,6 +31,15 @@ class SktammWarning(UserWarning):
 
 class EmptyBinWarning(SktammWarning):
     """The target fills bins that no simulation does; the nearest bins got them."""
+
+
+class ExchangeabilityWarning(SktammWarning):
+    """Simulations of a class are hardly draws of one kind, as the priors take them.
+
+    One stands apart from the others, or two are nearer to each other, than draws of a
+    normal distribution are likely to be: in one of a hundred sets at most if they are
+    such draws, whatever their covariance. Draws of heavier tails warn more often.
+    """
 
 
 class FeatureWarning(SktammWarning):

@@ -5,6 +5,10 @@ unlabelled target; every answer is an immutable record of numbers.
 """
 
 from sktamm.diagnostics._error_split import ErrorSplit, error_split
+from sktamm.diagnostics._exchangeability import (
+    ExchangeabilityResult,
+    exchangeability,
+)
 from sktamm.diagnostics._goodness import GoodnessOfFitResult, goodness_of_fit
 from sktamm.diagnostics._hellinger import HellingerResult, hellinger_distances
 from sktamm.diagnostics._identifiability import IdentifiabilityResult, identifiability
@@ -14,6 +18,7 @@ from sktamm.diagnostics._span import SpanResult, span_check
 
 __all__ = [
     "ErrorSplit",
+    "ExchangeabilityResult",
     "GoodnessOfFitResult",
     "HellingerResult",
     "IdentifiabilityResult",
@@ -21,6 +26,7 @@ __all__ = [
     "SBCResult",
     "SpanResult",
     "error_split",
+    "exchangeability",
     "goodness_of_fit",
     "hellinger_distances",
     "identifiability",

@@ -1,0 +1,488 @@
+r"""Could the simulations of a class be draws of one kind? A test without data.
+
+Every simulation k of a class is a point, the coefficients of the root of its density
+relative to the average p of the class, a_k = E_p[2 sqrt(p_k / p) psi], with smooth
+functions psi orthonormal under p: a difference of points is twice a Hellinger distance,
+and displaced peaks scatter more nearly normally there than in means or logarithms. If
+the points are normal, of any mean and any covariance, their centred matrix A keeps its
+distribution when its rows are rotated (Lauter, Glimm and Kropf 1998). Given the
+spectrum of G = A A', whose eigenvalues are w_j, every fixed contrast c of the
+simulations (unit length, sum zero) then has
+
+    c' G c  ~  sum_j w_j u_j^2,    u uniform on the unit sphere of K - 1 dimensions,
+
+exactly, however few simulations and many functions there are. A simulation against the
+mean of the others is one contrast, a pair of simulations another: a value in the upper
+tail of the first is an odd simulation, in the lower tail of the second near-duplicates.
+As several odd ones hide each other, the farthest are taken out in turn, and all up to
+the last with a small p-value are odd (Rosner 1983). Pairs are judged by the leading
+directions alone: on a curved family of two parameters, which spans more directions
+than two, pairs are near in all of them at once.
+
+Where one generator makes all classes, its points in them, side by side, are one more
+test: it is odd, or twice there, in all of them.
+
+Simulations of unequal size scatter unequally: points are divided by s_k, where s_k^2 is
+the spread of the class plus the statistical variance of k. For one function and no
+errors the test of the odd ones is that of Grubbs (1950).
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
+from sktamm._sphere import sphere_tails
+from sktamm.components._basis import orthonormalise
+from sktamm.components._histogram import effective_events
+from sktamm.exceptions import ExchangeabilityWarning
+
+__all__ = [
+    "ALL_CLASSES",
+    "FEWEST",
+    "LIMIT",
+    "ExchangeabilityResult",
+    "compare_simulations",
+    "look_at_exchangeability",
+]
+
+#: P-value below which the alarm comes. The stated rate of false alarms is twice this,
+#: one of a hundred sets: the rest is room for draws that are not normal, measured by
+#: bench_exchangeability.py.
+LIMIT = 0.005
+#: Fewest simulations of a tested class: three leave two dimensions, in which an odd one
+#: must stand off a hundredfold.
+FEWEST = 4
+# More simulations wait for the diagnostic: with these it takes a tenth of a second.
+_MOST_IN_FIT = 50
+# As many names of either kind as one sentence carries.
+_MOST_NAMED = 3
+# Share of the variance that the leading directions of the pairs hold at least, chosen
+# of .7 to 1 on exchangeable sets (bench_exchangeability.py): false alarms of pairs on
+# peaks of a large shift, K = 10: .12 of the sets with all directions, .007 with these.
+_LEADING = 0.9
+# Odd ones that are looked for: a quarter of the simulations, and two at least.
+_ODD_SHARE = 4
+_BISECTIONS = 40
+
+#: Label of the classes taken together.
+ALL_CLASSES = "all classes"
+
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class ExchangeabilityResult:
+    """Whether simulations could be draws of one kind.
+
+    P-values are multiplied by the number of tests of the set: for normal draws, the
+    smallest one lies below p in a share of about p of the sets at most.
+
+    Attributes
+    ----------
+    label : ndarray of shape (n_rows,)
+        Class of every simulation; "all classes" of those compared in all classes at
+        once, where the classes are paired.
+    simulation : ndarray of shape (n_rows,)
+        Its id.
+    p_odd : ndarray of shape (n_rows,)
+        Adjusted p-value that it is one more draw like the others; NaN in classes of
+        fewer than four simulations, which are not tested.
+    nearest : ndarray of shape (n_rows,)
+        Id of the simulation of the class that is nearest; None if it is the only one.
+    distance : ndarray of shape (n_rows,)
+        Distance to it, in units of the root mean square over the pairs of the class.
+    p_near : ndarray of shape (n_rows,)
+        Adjusted p-value that the nearest pair of draws is so near; NaN where untested.
+    distances : tuple of ndarray of shape (n_simulations, n_simulations)
+        One per class, and one of all classes where these are paired;
+        the simulations are in the order above.
+    limit : float
+        P-value below which a simulation is named. Sets of draws that are not normal,
+        displaced peaks for instance, then give a false alarm in about a hundredth.
+    """
+
+    label: NDArray
+    simulation: NDArray
+    p_odd: FloatArray
+    nearest: NDArray
+    distance: FloatArray
+    p_near: FloatArray
+    distances: tuple[FloatArray, ...]
+    limit: float = LIMIT
+
+    @property
+    def p_value(self) -> float:
+        """Smallest adjusted p-value; NaN if no class was tested."""
+        known = np.append(self.p_odd, self.p_near)
+        known = known[np.isfinite(known)]
+        return float(known.min()) if known.size else float("nan")
+
+    @property
+    def odd(self) -> tuple[tuple[Any, Any], ...]:
+        """Class and id of the odd simulations, the clearest first."""
+        return tuple(
+            (self.label[i], self.simulation[i])
+            for i in np.argsort(self.p_odd, kind="stable")
+            if self.p_odd[i] < self.limit
+        )
+
+    @property
+    def near_duplicates(self) -> tuple[tuple[Any, Any, Any], ...]:
+        """Class and ids of the near-duplicates, the nearest first."""
+        pairs: dict[tuple[Any, frozenset[Any]], tuple[Any, Any, Any]] = {}
+        for i in np.lexsort((self.distance, self.p_near)):
+            if self.p_near[i] < self.limit:
+                pair = self.label[i], self.simulation[i], self.nearest[i]
+                pairs.setdefault((pair[0], frozenset(pair[1:])), pair)
+        return tuple(pairs.values())
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per class and simulation."""
+        return pd.DataFrame(
+            {
+                "class": self.label,
+                "simulation": self.simulation,
+                "p_odd": self.p_odd,
+                "nearest": self.nearest,
+                "distance": self.distance,
+                "p_near": self.p_near,
+            }
+        )
+
+    def summary(self) -> str:
+        """A few lines of text."""
+        if np.isnan(self.p_value):
+            return f"not tested: every class has fewer than {FEWEST} simulations"
+        verdict = "not exchangeable" if self.p_value < self.limit else "exchangeable"
+        lines = [f"{verdict}: smallest p-value {self.p_value:.2g} (limit {self.limit})"]
+        if self.odd:
+            lines.append("odd: " + _shown([_name(o) for o in self.odd]))
+        if self.near_duplicates:
+            lines.append(
+                "near-duplicates: " + _shown([_pair(p) for p in self.near_duplicates])
+            )
+        untested = dict.fromkeys(self.label[np.isnan(self.p_odd)])
+        if untested:
+            names = ", ".join(str(label) for label in untested)
+            lines.append(f"not tested, fewer than {FEWEST} simulations: class {names}")
+        return "\n".join(lines)
+
+
+def compare_simulations(components: Any, classes: NDArray) -> ExchangeabilityResult:
+    """Test the simulations of fitted components.
+
+    Parameters
+    ----------
+    components : component model
+        Fitted; with templates, or with the reference rows of ratios.
+    classes : ndarray of shape (n_classes,)
+        Class labels.
+
+    Returns
+    -------
+    result : ExchangeabilityResult
+        P-values and distances.
+    """
+    groups = _groups(components, classes)
+    n_tested = sum(len(group.ids) >= FEWEST for group in groups)
+    parts = [_compare(group, n_tested) for group in groups]
+    columns = {name: [part[name] for part in parts] for name in parts[0]}
+    distances = columns.pop("distances")
+    joined: dict[str, Any] = {n: np.concatenate(v) for n, v in columns.items()}
+    return ExchangeabilityResult(**joined, distances=tuple(distances))
+
+
+def _compare(group: "_Group", n_tested: int) -> dict[str, Any]:
+    """Columns of the result for one group."""
+    size = group.ids.size
+    spread = _Spread(group.points, group.variance)
+    distances = spread.distances()
+    nearest = np.full(size, None, dtype=object)
+    distance, p_odd, p_near = np.full((3, size), np.nan)
+    if size > 1:
+        index = spread.nearest()
+        nearest[:] = group.ids[index]
+        distance = distances[np.arange(size), index]
+    if size >= FEWEST:
+        p_odd, p_near = _p_values(spread, n_tested)
+    return {
+        "label": np.full(size, group.label, dtype=object),
+        "simulation": group.ids,
+        "p_odd": p_odd,
+        "nearest": nearest,
+        "distance": distance,
+        "p_near": p_near,
+        "distances": distances,
+    }
+
+
+def look_at_exchangeability(estimator: Any) -> float | None:
+    """Smallest p-value of binned simulations, with a warning below the limit.
+
+    Parameters
+    ----------
+    estimator : TAMMRegressor
+        Fitted.
+
+    Returns
+    -------
+    p_value : float or None
+        None where nothing was tested: few simulations or very many, no bins, or an
+        estimator that does not take the simulations for draws of one kind, because its
+        prior is told their families, or nothing adapts.
+
+    Warns
+    -----
+    ExchangeabilityWarning
+        If the p-value is below the limit.
+    """
+    templates = getattr(estimator.components_, "templates_", None)
+    told = getattr(estimator._prior_, "families", None) is not None
+    if templates is None or told or not hasattr(estimator._inference_, "maxima"):
+        return None
+    most = np.bincount(templates.source_class).max()
+    if not FEWEST <= most <= _MOST_IN_FIT:
+        return None
+    result = compare_simulations(estimator.components_, estimator.classes_)
+    if result.p_value < LIMIT:
+        warnings.warn(_sentence(result), ExchangeabilityWarning, stacklevel=3)
+    return result.p_value
+
+
+def _sentence(result: ExchangeabilityResult) -> str:
+    found = []
+    if result.odd:
+        found.append("odd: " + _shown([_name(o) for o in result.odd], _MOST_NAMED))
+    if result.near_duplicates:
+        pairs = [_pair(p) for p in result.near_duplicates]
+        found.append("near-duplicates: " + _shown(pairs, _MOST_NAMED))
+    return (
+        "The simulations are hardly draws of one kind (smallest p-value "
+        f"{result.p_value:.1g}; {'; '.join(found)}), as the prior takes them: declare "
+        "families in the prior, or leave out near-duplicates and look for what sets "
+        "odd ones apart (sktamm.diagnostics.exchangeability)."
+    )
+
+
+def _name(odd: tuple[Any, Any]) -> str:
+    label, simulation = odd
+    return f"{simulation} of {_words(label)}"
+
+
+def _pair(pair: tuple[Any, Any, Any]) -> str:
+    label, first, second = pair
+    return f"{first} and {second} of {_words(label)}"
+
+
+def _words(label: Any) -> str:
+    return ALL_CLASSES if label is ALL_CLASSES else f"class {label}"
+
+
+def _shown(names: Sequence[str], most: int | None = None) -> str:
+    shown = ", ".join(names[:most])
+    rest = len(names) - len(names[:most])
+    return f"{shown} and {rest} more" if rest else shown
+
+
+# ------------------------------------------------------------------------- the test
+class _Spread:
+    """Points of a class, their scales, and the Gram matrix of what they scatter by."""
+
+    def __init__(self, points: FloatArray, variance: FloatArray):
+        self.points, self.variance = points, variance
+        self.scale = np.sqrt(_between(points, variance) + variance)
+        if not self.scale.min() > 0:  # known exactly, and equal
+            self.scale = np.ones(len(points))
+        self.axis = 1.0 / self.scale / np.linalg.norm(1.0 / self.scale)
+        scaled = points / self.scale[:, None]
+        scaled = scaled - self.axis[:, None] * (self.axis @ scaled)
+        self.gram = scaled @ scaled.T
+
+    def of(self, rows: Indices) -> "_Spread":
+        return _Spread(self.points[rows], self.variance[rows])
+
+    def weights(self) -> FloatArray:
+        """The w_j: eigenvalues of G, but for that of the axis of the mean."""
+        return np.maximum(np.linalg.eigvalsh(self.gram)[1:], 0.0)
+
+    def from_mean(self) -> FloatArray:
+        """c' G c of every simulation against the others, shape (n_simulations,)."""
+        return np.diag(self.gram) / (1.0 - self.axis**2)
+
+    def of_pairs(self, points: FloatArray | None = None) -> FloatArray:
+        """c' G c of all pairs, shape (n_simulations, n_simulations)."""
+        points = self.points if points is None else points
+        square = ((points[:, None] - points) ** 2).sum(axis=2)
+        return np.asarray(square / (self.scale[:, None] ** 2 + self.scale**2))
+
+    def distances(self) -> FloatArray:
+        """Roots of these in units of their root mean square."""
+        pairs = self.of_pairs()
+        size = len(pairs)
+        mean = pairs.sum() / max(size * (size - 1), 1)
+        return np.asarray(np.sqrt(pairs / mean) if mean > 0 else pairs)
+
+    def nearest(self) -> Indices:
+        """Nearest other simulation of each."""
+        pairs = self.of_pairs()
+        np.fill_diagonal(pairs, np.inf)
+        return np.argmin(pairs, axis=1)
+
+
+def _between(points: FloatArray, variance: FloatArray) -> float:
+    """Variance B of the class: sum_k |a_k - a|^2 / (B + v_k) = K - 1, if not negative.
+
+    The mean a weighs alike (Paule and Mandel 1982): the estimate of a random-effects
+    analysis, to which points of large variance give little.
+    """
+
+    def excess(between: float) -> float:
+        weight = 1.0 / (between + variance)
+        moved = points - weight @ points / weight.sum()
+        return float(weight @ (moved**2).sum(axis=1)) - (len(points) - 1.0)
+
+    centred = points - points.mean(axis=0)
+    high = float((centred**2).sum())
+    if not high > 0 or (variance.min() > 0 and excess(0.0) <= 0):
+        return 0.0
+    low = 0.0
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return high
+
+
+def _p_values(spread: _Spread, n_groups: int) -> tuple[FloatArray, FloatArray]:
+    """Adjusted p-values: half of the rate is for the odd ones, half for the pairs."""
+    p_odd = _odd(spread, n_groups)
+    p_near = np.full(p_odd.size, np.nan)
+    rest = np.flatnonzero(p_odd >= LIMIT)
+    if rest.size < FEWEST:
+        rest = np.arange(p_odd.size)
+    below = _near(spread.of(rest))
+    # K (K - 1) / 2 pairs, and twice for the two halves.
+    p_near[rest] = np.minimum(1.0, n_groups * rest.size * (rest.size - 1) * below)
+    return p_odd, p_near
+
+
+def _odd(spread: _Spread, n_groups: int) -> FloatArray:
+    """Adjusted p-values of simulations; those of the odd ones as they are taken out."""
+    size = len(spread.points)
+    rest, taken, p_taken = np.arange(size), [], []
+    for _ in range(min(max(2, size // _ODD_SHARE), size - FEWEST + 1)):
+        part = spread.of(rest)
+        farthest = int(np.argmax(part.from_mean()))
+        p_taken.append(_from_mean(part, n_groups, [farthest])[0])
+        taken.append(rest[farthest])
+        rest = np.delete(rest, farthest)
+    # Whoever was taken out before an odd one is at least as odd.
+    found = np.minimum.accumulate(p_taken[::-1])[::-1]
+    odd = np.array(taken)[found < LIMIT]
+    p_value = np.empty(size)
+    p_value[odd] = found[: odd.size]
+    rest = np.setdiff1d(np.arange(size), odd)
+    p_value[rest] = _from_mean(spread.of(rest), n_groups, slice(None))
+    return p_value
+
+
+def _from_mean(spread: _Spread, n_groups: int, chosen: Any) -> FloatArray:
+    """Adjusted p-values of some simulations against all of these."""
+    above = sphere_tails(spread.weights(), spread.from_mean()[chosen])[0]
+    return np.minimum(1.0, 2.0 * n_groups * len(spread.points) * above)
+
+
+def _near(spread: _Spread) -> FloatArray:
+    """P-value of the nearest pair of every simulation, in the leading directions."""
+    values, vectors = np.linalg.eigh(spread.gram)
+    values = np.maximum(values, 0.0)
+    total = values.sum()
+    if not total > 0:
+        return np.ones(values.size)
+    smaller = np.cumsum(values) <= (1.0 - _LEADING) * total
+    values[smaller] = 0.0
+    part = spread.scale[:, None] * vectors * np.sqrt(values)
+    pairs = spread.of_pairs(part)
+    np.fill_diagonal(pairs, np.inf)
+    return sphere_tails(values[1:], pairs.min(axis=1))[1]
+
+
+# ----------------------------------------------------------------------- the points
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Simulations that are compared: ids (K,), points (K, p), their variances (K,)."""
+
+    label: Any
+    ids: NDArray
+    points: FloatArray
+    variance: FloatArray
+
+
+def _groups(components: Any, classes: NDArray) -> list[_Group]:
+    """Every class, and the classes together where one generator makes them all."""
+    read = _of_templates if hasattr(components, "templates_") else _of_ratios
+    source_class, source_id, paired, share, size, functions = read(components)
+    groups = []
+    for c, label in enumerate(classes):
+        own = np.flatnonzero(source_class == c)
+        own = own[np.argsort(source_id[own], kind="stable")]
+        points = _points(share[own], functions)
+        # Roots of counts have all the same variance, whatever they count.
+        groups.append(
+            _Group(label, source_id[own], points, points.shape[1] / size[own])
+        )
+    if paired and len(groups) > 1:
+        groups.append(_together(groups))
+    return groups
+
+
+def _of_templates(components: Any) -> tuple[Any, ...]:
+    own = components.templates_
+    share = np.maximum(own.sum_of_weights, 0.0)
+    size = effective_events(own)
+    functions = components.basis_
+    return own.source_class, own.source_id, own.paired, share, size, functions
+
+
+def _of_ratios(components: Any) -> tuple[Any, ...]:
+    ratio = components.ratio_
+    weight, source = ratio.reference_weight_, ratio.reference_.source
+    share = np.exp(ratio.reference_log_ratio_.T) * weight
+    number = ratio.source_id_.size
+    total = np.bincount(source, weight, number)
+    size = total**2 / np.bincount(source, weight**2, number)
+    functions = components.reference_basis_
+    of = ratio.source_class_, ratio.source_id_, components.paired_
+    return *of, share, size, functions
+
+
+def _points(share: FloatArray, functions: FloatArray) -> FloatArray:
+    """Coefficients of the roots of densities from contents of shape (K, n_rows).
+
+    Without functions the roots themselves are the points.
+    """
+    share = share / share.sum(axis=1, keepdims=True)
+    average = share.mean(axis=0)
+    filled = average > 0
+    root = 2.0 * np.sqrt(share[:, filled])
+    if functions.shape[1] == 0:
+        return root
+    values, weight = functions[filled], average[filled]
+    values = orthonormalise(values, values, weight)[1]
+    return np.asarray(root @ (np.sqrt(weight)[:, None] * values))
+
+
+def _together(groups: Sequence[_Group]) -> _Group:
+    """Points of all classes side by side, each class in units of its scatter."""
+    scatter = [((g.points - g.points.mean(axis=0)) ** 2).sum() for g in groups]
+    units = [s if s > 0 else 1.0 for s in scatter]
+    points = [g.points / np.sqrt(u) for g, u in zip(groups, units, strict=True)]
+    variance = [g.variance / u for g, u in zip(groups, units, strict=True)]
+    return _Group(
+        ALL_CLASSES, groups[0].ids, np.hstack(points), np.sum(variance, axis=0)
+    )

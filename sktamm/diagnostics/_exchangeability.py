@@ -1,0 +1,54 @@
+"""Whether the simulations of a class could be draws of one kind, without data.
+
+The priors take the truth for one more simulation like the others. A nominal, its small
+variations and another generator are not draws of one kind: the spread that they show is
+no spread of the truth. `sktamm._exchangeable` holds the theory of the test.
+"""
+
+from typing import Any
+
+from sktamm._exchangeable import ExchangeabilityResult, compare_simulations
+from sktamm.diagnostics._open import unwrap
+
+__all__ = ["ExchangeabilityResult", "exchangeability"]
+
+
+def exchangeability(estimator: Any) -> ExchangeabilityResult:
+    """Test whether one simulation is odd, or two are nearly the same.
+
+    Both are judged by smooth functions of the bins, or of the events for learned
+    ratios, statistical errors of the simulations allowed for. The null hypothesis is
+    that of draws of a normal distribution of any mean and covariance; p-values are
+    exact for simulations of one size, and adjusted for the number of tests.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted estimator, or Pipeline or search ending in one. Classes of fewer than
+        four simulations are not tested.
+
+    Returns
+    -------
+    result : ExchangeabilityResult
+        P-values, distances, names of odd simulations and of near-duplicates.
+
+    Raises
+    ------
+    InvalidInputError
+        If the estimator is not of the TAMM family.
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> from sktamm.diagnostics import exchangeability
+    >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=1)
+    >>> tamm = BinnedTopicTAMM(bins=6).fit(
+    ...     study.X, study.y, simulation=study.simulation
+    ... )
+    >>> result = exchangeability(tamm)
+    >>> result.odd, result.near_duplicates
+    ((), ())
+    """
+    final = unwrap(estimator)[0]
+    return compare_simulations(final.components_, final.classes_)
