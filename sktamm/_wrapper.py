@@ -83,7 +83,7 @@ class FractionWrapper(BaseEstimator):
         refuse_cross_val_predict()
         question = {"dataset": dataset, "sample_weight": sample_weight}
         if not return_std and return_interval is None:
-            return self.estimator_.predict(X, **question)
+            return self._kappa(X, question)
         levels = None if return_interval is None else check_levels(return_interval)
         result = self.infer(X, levels=levels, **question)
         answer: list[NDArray] = [result.kappa]
@@ -199,6 +199,10 @@ class FractionWrapper(BaseEstimator):
     @property
     def _level(self) -> float:
         return float(getattr(self.estimator_, "level", _LEVEL))
+
+    def _kappa(self, X: Any, question: dict[str, Any]) -> FloatArray:
+        """Estimates alone; children that change them say how."""
+        return np.asarray(self.estimator_.predict(X, **question))
 
     def _copy_attributes(self) -> None:
         """Show what the inner estimator has learned of the input."""

@@ -181,6 +181,8 @@ def _frame(X, **extra):
     return pd.DataFrame(X, columns=["mass", "angle"]).assign(**extra)
 
 
+# A number of the event is a feature in which simulations are not of one kind.
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.ExchangeabilityWarning")
 @pytest.mark.filterwarnings("ignore::sktamm.exceptions.SpanWarning")
 def test_estimators_warn_at_fit_and_at_inference(study):
     events = _frame(study.X, number=np.arange(len(study.X)))
@@ -192,7 +194,7 @@ def test_estimators_warn_at_fit_and_at_inference(study):
     ):
         with pytest.warns(FeatureWarning, match="'number'") as told:
             estimator.fit(events, study.y, simulation=study.simulation)
-        assert len(told) == 1
+        assert [w.category for w in told].count(FeatureWarning) == 1
     pure = _frame(study.X, number=np.random.default_rng(0).normal(size=len(study.X)))
     tamm = BinnedTopicTAMM(inference="frequentist", bins=2)
     tamm.fit(pure, study.y, simulation=study.simulation)

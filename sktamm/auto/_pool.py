@@ -62,7 +62,7 @@ class PosteriorPool(Composition, FractionWrapper, _BaseComposition):
     >>> from sktamm import BinnedTopicTAMM, ScoreTAMM
     >>> from sktamm.auto import PosteriorPool
     >>> from sktamm.datasets import make_gaussian_study
-    >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=1)
+    >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=3)
     >>> pool = PosteriorPool(
     ...     [("binned", BinnedTopicTAMM()), ("score", ScoreTAMM("logistic"))]
     ... )
@@ -195,50 +195,6 @@ class PosteriorPool(Composition, FractionWrapper, _BaseComposition):
         }
         return pooled(results)
 
-    def predict(
-        self,
-        X: Any,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-        return_std: bool = False,
-        return_interval: float | Sequence[float] | None = None,
-    ) -> Any:
-        """Signal fraction of every dataset; see `TAMMRegressor.predict`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
-        dataset : array-like or sparse matrix, default=None
-            As in ``infer``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        return_std : bool, default=False
-            Whether to return the standard error too.
-        return_interval : float or sequence of float, default=None
-            Level or levels of intervals to return too.
-
-        Returns
-        -------
-        kappa : ndarray of shape (n_datasets,)
-            Mean of the pooled density.
-        std : ndarray of shape (n_datasets,)
-            Standard error; only if ``return_std``.
-        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
-            Lower and upper ends, for one level or several; only if asked.
-        """
-        answer = super().predict(
-            X,
-            dataset=dataset,
-            sample_weight=sample_weight,
-            return_std=True,
-            return_interval=return_interval,
-        )
-        if not return_std:
-            answer = (answer[0], *answer[2:])
-        return answer if len(answer) > 1 else answer[0]
-
     def predict_proba(
         self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
     ) -> FloatArray:
@@ -277,6 +233,9 @@ class PosteriorPool(Composition, FractionWrapper, _BaseComposition):
         return events
 
     # --------------------------------------------------------------- private steps
+    def _kappa(self, X: Any, question: dict[str, Any]) -> FloatArray:
+        return np.asarray(self.infer(X, **question).kappa)
+
     def _set(self, fitted: dict[str, Any]) -> None:
         self.estimators_ = fitted
         self.estimator_ = next(iter(fitted.values()))

@@ -60,6 +60,8 @@ def test_few_functions_are_not():
     assert isinstance(fit(data).components_, RatioComponents)
 
 
+# Four simulations of 200 events, displaced by five widths: two of them by chance alike.
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.ExchangeabilityWarning")
 def test_simulations_that_do_not_overlap_are():
     data = clusters(4.0, 1, n=200, d=2)
     assert fit(data, projection=None).overlap_.min() < 0.1
