@@ -3,9 +3,11 @@
 import pickle
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -13,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktamm import AutoTAMM, BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
 from sktamm.auto._candidates import _merged
+from sktamm.auto._held_out import judged
 from sktamm.auto._units import design_of
 from sktamm.baselines import FreeTemplates, LabelShiftEM
 from sktamm.coverage import coverage_study
@@ -68,17 +71,44 @@ def test_what_measures_simulations_wrongly_does_not_answer(study, position):
     assert ("surely better, p =" in result.method["held out"]) == (position == 0)
 
 
-def test_a_little_better_is_not_enough(study):
-    """The same twice, and one that is better by luck: the default stays."""
-    candidates = [
-        ("first", _binned()),
-        ("twin", _binned()),
-        ("other", _binned(basis="principal")),
-    ]
-    tamm = _fit(AutoTAMM(candidates), study)
-    assert tamm.chosen_ == "first"
-    np.testing.assert_array_equal(tamm.held_out_.gain[1], 0.0)
-    assert tamm.held_out_.p_value[1] == 1.0
+def _answers(kappa, half_width):
+    """Results of three datasets, of a truth of 0.3, with intervals of a width."""
+    ends = np.array([[kappa - half_width], [kappa + half_width]])
+    return SimpleNamespace(kappa=np.full(3, kappa), interval=np.stack([ends] * 3))
+
+
+def _judged(others, significance=0.01):
+    """Choice from half-widths of a default of 0.1 and of another, by simulation."""
+    asked = [[_answers(0.3, 0.1)] * len(others), [_answers(0.3, w) for w in others]]
+    ids = tuple(np.array([k, k]) for k in range(len(others)))
+    return judged(("a", "b"), ids, np.full(3, 0.3), 0.683, asked, significance)
+
+
+def test_a_little_better_is_not_enough():
+    """Mean gain of the log scores .1, error .05: t = 2, p = .058 of five."""
+    scatter = 0.05 * np.sqrt(5) * stats.zscore([1.0, 2.0, 3.0, 4.0, 5.0], ddof=1)
+    widths = 0.1 * np.exp(-0.1 - scatter)
+    found = _judged(widths)
+    np.testing.assert_allclose(found.gain[1].mean(), 0.1)
+    np.testing.assert_allclose(found.p_value[1], stats.t.sf(2.0, 4))
+    assert found.chosen == "a"
+    assert _judged(widths, significance=0.06).chosen == "b"
+
+
+def test_many_candidates_need_more():
+    """Twice the candidates, twice the p-value."""
+    widths = 0.1 * np.exp(-0.1 - 0.05 * np.array([-1.0, 0.0, 1.0, 2.0]))
+    one = _judged(widths)
+    asked = [[_answers(0.3, w) for w in own] for own in ([0.1] * 4, widths, [0.2] * 4)]
+    ids = one.simulations
+    both = judged(("a", "b", "c"), ids, np.full(3, 0.3), 0.683, asked, 0.01)
+    np.testing.assert_allclose(both.p_value[1], 2.0 * one.p_value[1])
+
+
+def test_a_fit_without_an_answer_says_all():
+    found = _judged([np.nan] * 4)
+    np.testing.assert_array_equal(found.interval_score[1], 1.0)
+    assert found.chosen == "a"
 
 
 def test_few_simulations_leave_the_default(study):
@@ -138,6 +168,18 @@ def test_merged_simulations_are_one_that_is_their_mean(study):
     np.testing.assert_allclose(
         merged.predict(study.X_target), one.predict(study.X_target), rtol=1e-9
     )
+
+
+def test_merged_simulations_weigh_alike(study):
+    """However many events: the mean of the shares of the bins."""
+    few = (study.simulation != 1) | (np.arange(study.y.size) % 3 == 0)
+    tamm = BinnedTopicTAMM([np.linspace(-4.0, 4.0, 5)] * 2, smooth=False)
+    tamm.fit(study.X[few], study.y[few], simulation=study.simulation[few])
+    own = tamm.components_.templates_
+    found = _merged(tamm).components_.templates_.sum_of_weights
+    share = own.sum_of_weights / own.sum_of_weights.sum(axis=1, keepdims=True)
+    expected = [share[own.source_class == c].mean(axis=0) for c in (0, 1)]
+    np.testing.assert_allclose(found / found.sum(axis=1, keepdims=True), expected)
 
 
 def test_simulations_that_agree_are_merged():
