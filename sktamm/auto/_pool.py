@@ -23,6 +23,7 @@ from sktamm.results import FractionResult, Profile
 
 __all__ = ["PosteriorPool", "pooled"]
 
+# As fine as the grids of posteriors, and thinned like them for the profile of a result.
 _POINTS = 2001
 _SHOWN = 10
 
@@ -297,8 +298,10 @@ def _mixture(profiles: Sequence[Any]) -> tuple[FloatArray, FloatArray]:
     """Common grids, and the log of the mean of normalised densities on them."""
     low = np.min([p.kappa.min(axis=1) for p in profiles], axis=0)
     high = np.max([p.kappa.max(axis=1) for p in profiles], axis=0)
-    share = np.linspace(0.0, 1.0, _POINTS)
-    grid = low[:, None] + (high - low)[:, None] * share
+    even = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, _POINTS)
+    # The points of every density, too: one may be far narrower than another.
+    own = [profile.kappa for profile in profiles]
+    grid = np.sort(np.concatenate([even, *own], axis=1), axis=1)
     density = np.zeros_like(grid)
     for profile in profiles:
         for i, x in enumerate(grid):

@@ -58,6 +58,18 @@ def test_the_pool_of_two_normal_posteriors():
     )
 
 
+def test_a_narrow_posterior_keeps_its_half_beside_a_wide_one():
+    """A thousandth of the width: half of the probability, and the ends of both."""
+    result = pooled({"wide": _normal(0.5, 0.08), "narrow": _normal(0.40013, 1e-5)})
+    np.testing.assert_allclose(result.kappa, 0.45, atol=1e-4)
+
+    def below(x):
+        return 0.5 * (stats.norm.cdf(x, 0.5, 0.08) + stats.norm.cdf(x, 0.40013, 1e-5))
+
+    ends = [brentq(lambda x, q=q: below(x) - q, 0, 1) for q in (0.1585, 0.8415)]
+    np.testing.assert_allclose(result.interval[0, :, 0], ends, atol=1e-4)
+
+
 def test_the_pool_of_one_is_that_one():
     study = make_gaussian_study(4, 1000, random_state=0)
     pool = PosteriorPool([("only", BinnedTopicTAMM(bins=4))])
