@@ -70,6 +70,9 @@ class Study:
         Number of features; 0 for histograms.
     sealed : bool
         Whether the study is kept for the final table: no choice may look at it.
+    seal : int
+        The seal of a sealed study: 1 was broken when the defaults of estimators were
+        fixed, 2 when `AutoTAMM` was.
     n_sets : int or None
         Number of sets there are, where data limit it.
     numbered : bool
@@ -82,6 +85,7 @@ class Study:
     sealed: bool = False
     n_sets: int | None = None
     numbered: bool = False
+    seal: int = 1
 
     def case(self, number: int, size: Size) -> Case:
         """The case of a set."""

@@ -45,8 +45,16 @@ def _study(features, shared):
     scales = "one scale" if shared else "a scale per class"
     n_features = 2 if features == "masses" else 10
     return Study(
-        f"di-Higgs, {what}, {scales}", case, n_features, sealed=features == "full"
+        f"di-Higgs, {what}, {scales}",
+        case,
+        n_features,
+        sealed=features == "full",
+        seal=1 if shared else 2,
     )
 
 
-STUDIES = [_study("masses", True), _study("masses", False), _study("full", True)]
+STUDIES = [
+    _study(features, shared)
+    for features in ("masses", "full")
+    for shared in (True, False)
+]

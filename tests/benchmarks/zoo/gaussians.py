@@ -48,7 +48,7 @@ def _study(d, drawn):
     def draw(rng, size) -> Case:
         return _case(rng, size, d, drawn)
 
-    return Study(name, draw, d, sealed=d == 20)
+    return Study(name, draw, d, sealed=d in (3, 20), seal=1 + (d == 3))
 
 
-STUDIES = [_study(2, False)] + [_study(d, True) for d in (2, 5, 10, 20)]
+STUDIES = [_study(2, False)] + [_study(d, True) for d in (2, 3, 5, 10, 20)]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import hist
 import numpy as np
-from cases import KAPPAS, Case, Study
+from cases import KAPPAS, Case, Study, from_sources
 from scipy import ndimage
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
 
 DATA = Path(os.environ.get("SKTAMM_DATA", Path(__file__).parents[4] / "shared/data"))
@@ -75,6 +75,37 @@ def _images(signal, others, reduced, distortion):
     rest = ", ".join(map(str, others))
     name = f"images: {signal} among {rest}, {what}, distortion {distortion:g}"
     return name, case
+
+
+# --------------------------------------------------------------------- cell nuclei
+def _nuclei(rng, size) -> Case:
+    """Malignant among benign nuclei; scales, offsets and noise of every simulation."""
+    bunch = load_breast_cancer()
+    values = (bunch.data - bunch.data.mean(axis=0)) / bunch.data.std(axis=0)
+    groups = [
+        np.array_split(
+            rng.permutation(np.flatnonzero(bunch.target == label)), SIMULATIONS + 1
+        )
+        for label in (1, 0)
+    ]
+    n_features = values.shape[1]
+    settings = [
+        (
+            k,
+            np.exp(0.1 * rng.normal(size=n_features)),
+            0.15 * rng.normal(size=n_features),
+        )
+        for k in range(SIMULATIONS + 1)
+    ]
+
+    def draw(c, given, n):
+        k, scale, offset = given
+        own = rng.choice(groups[c][k], n)
+        noise = 0.3 * rng.normal(size=(n, n_features))
+        return scale * values[own] + offset + noise
+
+    *settings, truth = settings
+    return from_sources(draw, settings, truth, size, rng)
 
 
 # ---------------------------------------------------------------------- cytometry
@@ -142,26 +173,36 @@ def _ttbar(rng, size, number) -> Case:
 def studies() -> list[Study]:
     """Those whose data are there."""
     out = []
-    for signal, others, reduced, distortion, sealed in (
-        (3, (5, 8, 9), True, 1.0, False),
-        (3, (5, 8, 9), False, 1.0, False),
-        (0, (6, 8, 9), True, 0.3, False),
-        (7, (1, 4, 9), True, 1.0, True),
-        (2, (1, 3, 7), False, 0.5, True),
+    for signal, others, reduced, distortion, seal in (
+        (3, (5, 8, 9), True, 1.0, 0),
+        (3, (5, 8, 9), False, 1.0, 0),
+        (0, (6, 8, 9), True, 0.3, 0),
+        (7, (1, 4, 9), True, 1.0, 1),
+        (2, (1, 3, 7), False, 0.5, 1),
+        (4, (0, 6, 9), True, 0.7, 2),
+        (8, (2, 3, 5), False, 1.0, 2),
     ):
         name, case = _images(signal, others, reduced, distortion)
-        out.append(Study(name, case, 6 if reduced else 64, sealed))
+        n_features = 6 if reduced else 64
+        out.append(Study(name, case, n_features, sealed=seal > 0, seal=seal or 1))
+    out.append(Study("cell nuclei, 30 features", _nuclei, 30, sealed=True, seal=2))
     if (DATA / "cytometry.npz").exists():
-        for kind, sealed in (
-            ("Monocytes", False),
-            ("CD4+CD8-", False),
-            ("CD8+CD4-", True),
-            ("B", True),
+        for kind, seal in (
+            ("Monocytes", 0),
+            ("CD4+CD8-", 0),
+            ("CD8+CD4-", 1),
+            ("B", 1),
+            ("CD56dim", 2),
+            ("Eosinophils", 2),
         ):
             own = _cytometry(kind)
-            out.append(
-                Study(f"cytometry: {kind}", own, 10, sealed, n_sets=10, numbered=True)
-            )
+            how = {
+                "sealed": seal > 0,
+                "n_sets": 10,
+                "numbered": True,
+                "seal": seal or 1,
+            }
+            out.append(Study(f"cytometry: {kind}", own, 10, **how))
     if (DATA / "agc_ttbar.npz").exists():
         out.append(Study("ttbar histograms", _ttbar, 0, n_sets=2, numbered=True))
     return out

@@ -22,7 +22,11 @@ def markdown(title, studies, rows, collected):
 def title_of(size, name, sets, sets_of_rows, studies):
     """What was run, in a line, and which studies were sealed."""
     fewer = "".join(f", {n} of rows with {part!r}" for part, n in sets_of_rows.items())
-    sealed = [study.name for study in studies if study.sealed]
+    seals = {study.seal for study in studies if study.sealed}
+    sealed = [
+        f"seal {k}: " + ", ".join(s.name for s in studies if s.sealed and s.seal == k)
+        for k in sorted(seals)
+    ]
     return (
         f"Size {name}: {size.simulated} events of a class of a simulation, "
         f"{size.target} of a target; at most {sets} sets of a study{fewer}. "

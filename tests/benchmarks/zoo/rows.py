@@ -10,6 +10,7 @@ from cases import Case, Study, exact_posterior
 from sklearn.pipeline import make_pipeline
 
 from sktamm import AutoTAMM, BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
+from sktamm.auto import PosteriorPool
 from sktamm.baselines import (
     FreeTemplates,
     LabelShiftEM,
@@ -21,6 +22,7 @@ from sktamm.components import LearnedScore
 LEVELS = (0.683, 0.955)
 ORACLE, RIGHT, NOTHING = "exact densities", "the right simulation", "[0, 1]"
 TRANSPORT = "JCPOT"
+MEAN = "mean of score and ratios"
 
 
 def _score_free():
@@ -35,9 +37,16 @@ def _pooled():
     return PooledSimulations(BinnedTopicTAMM(inference="frequentist", random_state=0))
 
 
+def _mean():
+    """What `AutoTAMM` answers for more than two features unless another is better."""
+    parts = {"score": ScoreTAMM, "ratios": NeuralRatioTAMM}
+    return PosteriorPool([(name, kind(random_state=0)) for name, kind in parts.items()])
+
+
 #: Name of a row, whether it needs events, and the estimator.
 ROWS: dict[str, tuple[bool, Any]] = {
     "AutoTAMM()": (False, lambda: AutoTAMM()),
+    MEAN: (True, _mean),
     "one simulation": (False, _single),
     "pooled simulations": (False, _pooled),
     "all templates free": (False, lambda: FreeTemplates()),
@@ -87,6 +96,8 @@ def applies(name: str, study: Study, case: Case) -> bool:
         return case.densities is not None
     if name == RIGHT:
         return case.truth is not None
+    if name == MEAN:
+        return study.n_features > 2
     needs_events = name == TRANSPORT or ROWS[name][0]
     return study.n_features > 0 or not needs_events
 

@@ -99,7 +99,10 @@ def _clusters(spread):
         *settings, truth = settings
         return from_sources(draw, settings, truth, size, rng, densities=densities)
 
-    return Study(f"displaced clusters, s = {spread:g}", case, 5)
+    sealed = spread == 0.25
+    return Study(
+        f"displaced clusters, s = {spread:g}", case, 5, sealed=sealed, seal=1 + sealed
+    )
 
 
 def _tails(rng, size) -> Case:
@@ -193,7 +196,7 @@ STUDIES = [
     *[_spectrum(1, k) for k in (2, 10)],
     _spectrum(2, 10),
     *[_resonance(n) for n in (50, 500, 5000)],
-    *[_clusters(s) for s in (0.05, 0.15, 0.4, 1.0)],
+    *[_clusters(s) for s in (0.05, 0.15, 0.25, 0.4, 1.0)],
     Study("heavy tails, 3 features", _tails, 3, sealed=True),
     Study("counts, 3 discrete features", _counts, 3, sealed=True),
     Study("unequal sizes, 2 features", _unequal, 2),
