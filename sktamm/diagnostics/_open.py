@@ -23,6 +23,8 @@ __all__ = [
     "check_positive",
     "fits",
     "generator",
+    "is_pool",
+    "member_of",
     "open_fit",
     "quiet",
     "refuse_unbinned",
@@ -93,6 +95,36 @@ def unwrap(estimator: Any, *arrays: Any) -> tuple[Any, ...]:
         )
     check_is_fitted(estimator)
     return (estimator, *arrays)
+
+
+def member_of(estimator: Any) -> str | None:
+    """Name of the estimator of a pool that ``unwrap`` finds; None without a pool.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted estimator, or what wraps one.
+
+    Returns
+    -------
+    name : str or None
+        Name in the list of the pool.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return member_of(estimator.estimator)
+    if is_pool(estimator):
+        name, first = next(iter(estimator.estimators_.items()))
+        inner = member_of(first)
+        return str(name) if inner is None else f"{name}, {inner}"
+    for inner in ("best_estimator_", "estimator_"):
+        if hasattr(estimator, inner):
+            return member_of(getattr(estimator, inner))
+    return member_of(estimator.steps[-1][1]) if hasattr(estimator, "steps") else None
+
+
+def is_pool(estimator: Any) -> bool:
+    """Whether it averages the answers of several fitted estimators."""
+    return isinstance(getattr(estimator, "estimators_", None), dict)
 
 
 def open_fit(
