@@ -145,7 +145,8 @@ def recipes(
     histograms : bool
         Whether the data are histograms.
     settings : dict
-        Parameters that all automatic candidates share.
+        Parameters that all automatic candidates share. With a ``prior``, which tells
+        families, the simulations of a class are not merged: their mean is no truth.
 
     Returns
     -------
@@ -161,18 +162,22 @@ def recipes(
         return {name: Recipe(_told(own, said)) for name, own in given}
     binned = Recipe(BinnedTopicTAMM(**settings))
     if histograms:
-        return {"binned": binned, MERGED: Recipe(None, ("binned",))}
-    score = Recipe(ScoreTAMM(**settings))
-    if n_features <= _BINNED:
+        found = {"binned": binned, MERGED: Recipe(None, ("binned",))}
+    elif n_features <= _BINNED:
+        score = Recipe(ScoreTAMM(**settings))
         merged = Recipe(None, ("binned",))
-        return {"binned": binned, "score": score, MERGED: merged}
-    return {
-        "score and ratios": Recipe(None, ("score", "ratios")),
-        "score": score,
-        "ratios": Recipe(NeuralRatioTAMM(**settings)),
-        "binned": binned,
-        MERGED: Recipe(None, ("score",)),
-    }
+        found = {"binned": binned, "score": score, MERGED: merged}
+    else:
+        found = {
+            "score and ratios": Recipe(None, ("score", "ratios")),
+            "score": Recipe(ScoreTAMM(**settings)),
+            "ratios": Recipe(NeuralRatioTAMM(**settings)),
+            "binned": binned,
+            MERGED: Recipe(None, ("score",)),
+        }
+    if "prior" in settings:
+        del found[MERGED]
+    return found
 
 
 def _told(estimator: Any, said: dict[str, Any]) -> Any:
