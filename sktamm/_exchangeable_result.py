@@ -143,7 +143,7 @@ class ExchangeabilityResult:
                 "families declared: the prior does not take these for draws of one kind"
             )
         if self.member is not None:
-            lines.append(f"looked at: {self.member}, of a pool")
+            lines.append(f"looked at: {self.member} of a pool")
         return "\n".join(lines)
 
     def _verdict(self) -> list[str]:

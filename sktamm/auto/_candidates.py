@@ -92,25 +92,17 @@ class Candidate:
         """Without the simulations of some ids."""
         if self.unfitted is not None:
             return fit_without(self.unfitted, self.fitted, ids, self.events)
-        part = _left(self.fitted, ids)
+        part = without_ids(self.fitted, ids)
         return _merged(part) if self.merged else part
 
     def smaller(self, ids: NDArray) -> "Candidate":
         """The candidate that has never known the simulations of some ids."""
         if self.unfitted is None:
-            return replace(self, fitted=_left(self.fitted, ids))
+            return replace(self, fitted=without_ids(self.fitted, ids))
         code = encode(self.events["simulation"], "simulation", None)
         rows = np.flatnonzero(~np.isin(code[0], ids)[code[1]])
         kept = {name: take_rows(values, rows) for name, values in self.events.items()}
         return _fit(self.unfitted, kept, quietly=True)
-
-
-def _left(fitted: Any, ids: NDArray) -> Any:
-    """A fitted estimator without some simulations, nothing trained."""
-    if isinstance(fitted, PosteriorPool):
-        known = np.asarray(fitted.simulations_)
-        return fitted.take(known[~np.isin(known, ids)])
-    return without_ids(fitted, ids)
 
 
 def _merged(fitted: Any) -> Any:

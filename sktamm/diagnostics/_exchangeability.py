@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._exchangeable import ExchangeabilityResult, compare_simulations
-from sktamm.diagnostics._open import member_of, unwrap
+from sktamm.diagnostics._open import declared_families, member_of, unwrap
 
 __all__ = ["ExchangeabilityResult", "exchangeability"]
 
@@ -68,8 +68,7 @@ def exchangeability(estimator: Any) -> ExchangeabilityResult:
 
 def _families(final: Any, simulation: NDArray) -> NDArray | None:
     """Family of every simulation; None where the prior is told none."""
-    of_prior = getattr(final._prior_, "grouping", None)
-    grouping = None if of_prior is None else of_prior()
+    grouping = declared_families(final)
     if grouping is None:
         return None
     names = [

@@ -330,7 +330,7 @@ def _title(result: Any) -> str:
     """The verdict in a line."""
     parts = [result.summary().partition("\n")[0]]
     parts += ["families declared"] * (result.family is not None)
-    parts += [] if result.member is None else [f"{result.member}, of a pool"]
+    parts += [] if result.member is None else [f"{result.member} of a pool"]
     return "; ".join(parts)
 
 
