@@ -112,6 +112,10 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
     evidence, so that a choice by the smallest score would be worse than the default on
     most kinds of data (doc/zoo.md); the test protects it.
 
+    Candidates are judged in ``fit`` and again in every ``take``, which takes 3 s where
+    ``fit`` takes 9 s, for six simulations of 2 x 20 000 events of two features on one
+    core; `CalibratedTAMM` takes K times.
+
     With families nothing is judged, as no simulation can play the truth: the nominal
     is the centre of the prior and cannot be left out, a variation is what its opposite
     says, one standard deviation away in one parameter alone, and generators are two or
