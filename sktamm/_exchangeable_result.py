@@ -154,8 +154,8 @@ class ExchangeabilityResult:
         lines += [f"{kind}: {names}" for kind, names in self.words().items()]
         untested = dict.fromkeys(self.label[np.isnan(self.p_odd)])
         if untested:
-            names = ", ".join(str(label) for label in untested)
-            lines.append(f"not tested, fewer than {FEWEST} simulations: class {names}")
+            names = ", ".join(_words(label) for label in untested)
+            lines.append(f"not tested, fewer than {FEWEST} simulations: {names}")
         return lines
 
 

@@ -155,7 +155,8 @@ class ExchangeabilityDisplay:
         Parameters
         ----------
         ax : Axes or array of Axes of shape (n_panels,), optional
-            Where to draw: one Axes is subdivided; by default a new figure.
+            Where to draw: one Axes is subdivided; by default a new figure. A figure
+            without a layout engine gets the constrained one: names need room.
 
         Returns
         -------
@@ -168,6 +169,8 @@ class ExchangeabilityDisplay:
             If there are not as many Axes as panels.
         """
         self.figure_, self.ax_ = self._panels(ax)
+        if self.figure_.get_layout_engine() is None:
+            self.figure_.set_layout_engine("constrained")
         ends = self._ends()
         for panel, own in zip(self.ax_, self.rows, strict=True):
             _draw(panel, own, ends)
@@ -245,10 +248,9 @@ class ExchangeabilityDisplay:
             shown.append(mark("odd", "o", _ODD))
         if any(own.near.any() for own in self.rows):
             shown.append(mark("near-duplicate", "o", _NEAR, full=False))
-        outside = "outside " * (self.figure_.get_layout_engine() is not None)
         self.figure_.legend(
             handles=shown,
-            loc=f"{outside}lower left",
+            loc="outside lower left",
             ncols=len(shown),
             frameon=False,
             fontsize="small",

@@ -163,10 +163,14 @@ def test_no_text_lies_on_another(size, n_classes, odd):
         p_odd[::3] = 1e-5
     points = [np.arange(size) ** 1.5] * n_classes
     result = record(*points, ids=ids, p_odd=p_odd, family=["a"] * p_odd.size)
-    display = ExchangeabilityDisplay.from_result(result).plot()
+    for ax in (None, plt.subplots(figsize=(22, 9))[1]):
+        _look_at_texts(ExchangeabilityDisplay.from_result(result).plot(ax))
+
+
+def _look_at_texts(display):
     figure = display.figure_
     figure.canvas.draw()
-    texts = [figure._suptitle, *figure.legends]
+    texts = [*figure.texts, *figure.legends]
     for panel in display.ax_:
         texts += [panel.xaxis.label, panel._left_title]
         for own in (panel, *panel.child_axes):
