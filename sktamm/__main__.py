@@ -21,10 +21,12 @@ from sktamm.auto import AutoTAMM
 from sktamm.cli import (
     OWN_OPTIONS,
     ExitCode,
+    SimulationFile,
     check_outputs,
     check_picture,
     choose_positive,
     complain,
+    load_families,
     load_simulations,
     load_targets,
     make_parser,
@@ -38,6 +40,7 @@ from sktamm.cli import (
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.io import provenance, write_events
+from sktamm.mixture import ShrinkagePrior, SimulationsPrior
 from sktamm.results import FractionResult
 from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
 
@@ -48,6 +51,12 @@ _ESTIMATORS = {
     "binned": BinnedTopicTAMM,
     "score": ScoreTAMM,
     "neural": NeuralRatioTAMM,
+}
+_FAMILY_PRIORS = {
+    None: SimulationsPrior,
+    "auto": SimulationsPrior,
+    "simulations": SimulationsPrior,
+    "shrinkage": ShrinkagePrior,
 }
 # Left in the folder of a demo, which may be replaced by the next one.
 _DEMO_MARK = ".sktamm-demo"
@@ -108,6 +117,7 @@ def _run(arguments: Sequence[str] | None) -> ExitCode:
 def _infer(options: argparse.Namespace) -> ExitCode:
     """Measure the fraction of the events of some files, and report it."""
     inputs = [options.simulations, *options.target]
+    inputs += [options.families] if options.families else []
     check_outputs({"--output": options.output, "--plot": options.plot}, inputs)
     check_picture(options.plot)
     with contextlib.ExitStack() as last, progress(options.quiet) as advance:
@@ -118,7 +128,7 @@ def _infer(options: argparse.Namespace) -> ExitCode:
         # Before the work, because files may change during it.
         origin = _origin(options, features, inputs)
         advance()
-        estimator = _make_estimator(options, simulations.label)
+        estimator = _make_estimator(options, simulations)
         estimator.fit(
             simulations.X,
             simulations.label,
@@ -186,14 +196,31 @@ def _demo_files(folder: Path, names: list[str]) -> list[Path]:
 
 
 # ---------------------------------------------------------------------------- steps
-def _make_estimator(options: argparse.Namespace, label: pd.Series) -> Any:
+def _make_estimator(options: argparse.Namespace, simulations: SimulationFile) -> Any:
     chosen = _own_choices(options) | {
-        "pos_label": choose_positive(label, options.positive),
+        "pos_label": choose_positive(simulations.label, options.positive),
         "n_jobs": options.jobs,
         "random_state": options.seed,
     }
+    if options.families is not None:
+        declared = load_families(options.families, simulations.simulation)
+        chosen |= _with_families(options, declared)
     given = {name: value for name, value in chosen.items() if value is not None}
     return _ESTIMATORS[options.estimator](**given)
+
+
+def _with_families(
+    options: argparse.Namespace, declared: dict[str, Any]
+) -> dict[str, Any]:
+    """Parameters that tell the estimator, or its prior, the families."""
+    if options.estimator == "auto":
+        return declared
+    if options.prior not in _FAMILY_PRIORS:
+        raise InvalidInputError(
+            "--families needs --prior simulations or shrinkage, got --prior "
+            f"{options.prior}."
+        )
+    return {"prior": _FAMILY_PRIORS[options.prior](**declared)}
 
 
 def _own_choices(options: argparse.Namespace) -> dict[str, Any]:

@@ -150,7 +150,9 @@ def describe(estimator: Any) -> dict[str, str]:
         "simulations": str(estimator.simulations_.size),
         "paired": str(estimator.paired_),
     }
-    for part in (estimator._inference_, estimator._prior_, estimator.components_):
+    tested = getattr(estimator, "_exchangeable_", None)
+    parts = (estimator._inference_, estimator._prior_, estimator.components_, tested)
+    for part in parts:
         chosen |= getattr(part, "words", dict)()
     return chosen
 

@@ -476,7 +476,7 @@ class TAMMRegressor(BaseEstimator):
         names: NDArray,
         levels: FloatArray,
     ) -> FractionResult:
-        features = self._features()
+        features, tested = self._features(), getattr(self, "_exchangeable_", None)
         return make_result(
             table,
             model,
@@ -490,7 +490,7 @@ class TAMMRegressor(BaseEstimator):
                 table, lambda: np.exp(model.class_log_density(answer.theta)), features
             ),
             features=features,
-            exchangeability=getattr(self, "_exchangeable_", None),
+            exchangeability=None if tested is None else tested.p_value,
         )
 
     def __sklearn_tags__(self) -> Any:

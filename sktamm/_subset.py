@@ -15,17 +15,19 @@ def without_ids(final: Any, ids: Any) -> Any:
 
     Parameters
     ----------
-    final : TAMMRegressor
-        Fitted estimator.
+    final : estimator
+        Fitted TAMMRegressor, or what takes simulations itself, as a pool does.
     ids : array-like
         Simulations to leave out, in every class.
 
     Returns
     -------
-    part : TAMMRegressor
+    part : estimator
         The same with the other simulations: ratios of the one classifier, or
         components found anew from the other templates, in the same bins.
     """
+    if not hasattr(final, "components_"):
+        return final.take(final.simulations_[~np.isin(final.simulations_, ids)])
     if hasattr(final.components_, "templates_"):
         kept = ~np.isin(final.components_.templates_.source_id, ids)
         return without_templates(final, np.flatnonzero(~kept))

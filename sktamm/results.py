@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["AdaptedTemplates", "FractionResult", "Profile"]
+__all__ = ["OWN_LINES", "AdaptedTemplates", "FractionResult", "Profile"]
+
+#: Entries of ``method`` that are lists or sentences, each on a line of its own.
+OWN_LINES = {
+    "families": "families",
+    "odd simulations": "odd simulations",
+    "near-duplicates": "near-duplicates",
+    "held out": "simulations left out",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +126,8 @@ class FractionResult:
     flags : tuple of tuple of str
         For each dataset the names of the problems found; empty when healthy.
     method : mapping of str to str
-        The choices made: components, form, prior, inference, interval, pairing.
+        The choices made: components, form, prior, inference, interval, pairing; and
+        where there are any, families, odd simulations, near-duplicates.
     draws : tuple of n_datasets ndarray of shape (n_chains, n_draws), or None
         Posterior draws of kappa; datasets may differ in their number.
     profile : Profile or None
@@ -172,10 +181,13 @@ class FractionResult:
 
     def summary(self) -> str:
         """Readable account of the measurement, a few lines per dataset."""
-        words = {k: v for k, v in self.method.items() if k != "held out"}
+        words = {k: v for k, v in self.method.items() if k not in OWN_LINES}
         lines = [", ".join(f"{k}: {v}" for k, v in words.items())]
-        if "held out" in self.method:
-            lines.append(f"simulations left out: {self.method['held out']}")
+        lines += [
+            f"{title}: {self.method[k]}"
+            for k, title in OWN_LINES.items()
+            if k in self.method
+        ]
         if self.features:
             lines.append(f"features: {', '.join(self.features)}")
         for i, name in enumerate(self.dataset):

@@ -74,6 +74,24 @@ def test_a_measurement_is_printed_and_written(files, tmp_path, capsys):
     assert len(document["provenance"]["inputs"][0]["sha256"]) == 64
 
 
+def test_odd_simulations_are_printed_and_written(files, tmp_path, capsys):
+    frame = pd.read_csv(files[0])
+    frame.loc[frame["simulation"] == 3, ["x", "y"]] += 9.0
+    frame.to_csv(files[0], index=False)
+    output = tmp_path / "result.json"
+    assert run(files, "--quiet", "--output", str(output)) == 0
+    printed = capsys.readouterr().out
+    document = json.loads(output.read_text())
+    odd = document["method"]["odd simulations"]
+    assert set(odd.split(", ")) == {
+        "3 of all classes",
+        "3 of class 0",
+        "3 of class 1",
+    }
+    assert f"Odd simulations: {odd}" in printed.splitlines()
+    assert "not_exchangeable" in document["datasets"][0]["flags"]
+
+
 def test_the_same_seed_gives_the_same_numbers(files, tmp_path):
     kappas = []
     for name in ("a.json", "b.json"):

@@ -92,25 +92,17 @@ class Candidate:
         """Without the simulations of some ids."""
         if self.unfitted is not None:
             return fit_without(self.unfitted, self.fitted, ids, self.events)
-        part = _left(self.fitted, ids)
+        part = without_ids(self.fitted, ids)
         return _merged(part) if self.merged else part
 
     def smaller(self, ids: NDArray) -> "Candidate":
         """The candidate that has never known the simulations of some ids."""
         if self.unfitted is None:
-            return replace(self, fitted=_left(self.fitted, ids))
+            return replace(self, fitted=without_ids(self.fitted, ids))
         code = encode(self.events["simulation"], "simulation", None)
         rows = np.flatnonzero(~np.isin(code[0], ids)[code[1]])
         kept = {name: take_rows(values, rows) for name, values in self.events.items()}
         return _fit(self.unfitted, kept, quietly=True)
-
-
-def _left(fitted: Any, ids: NDArray) -> Any:
-    """A fitted estimator without some simulations, nothing trained."""
-    if isinstance(fitted, PosteriorPool):
-        known = np.asarray(fitted.simulations_)
-        return fitted.take(known[~np.isin(known, ids)])
-    return without_ids(fitted, ids)
 
 
 def _merged(fitted: Any) -> Any:
@@ -145,7 +137,8 @@ def recipes(
     histograms : bool
         Whether the data are histograms.
     settings : dict
-        Parameters that all automatic candidates share.
+        Parameters that all automatic candidates share. With a ``prior``, which tells
+        families, the simulations of a class are not merged: their mean is no truth.
 
     Returns
     -------
@@ -161,18 +154,22 @@ def recipes(
         return {name: Recipe(_told(own, said)) for name, own in given}
     binned = Recipe(BinnedTopicTAMM(**settings))
     if histograms:
-        return {"binned": binned, MERGED: Recipe(None, ("binned",))}
-    score = Recipe(ScoreTAMM(**settings))
-    if n_features <= _BINNED:
+        found = {"binned": binned, MERGED: Recipe(None, ("binned",))}
+    elif n_features <= _BINNED:
+        score = Recipe(ScoreTAMM(**settings))
         merged = Recipe(None, ("binned",))
-        return {"binned": binned, "score": score, MERGED: merged}
-    return {
-        "score and ratios": Recipe(None, ("score", "ratios")),
-        "score": score,
-        "ratios": Recipe(NeuralRatioTAMM(**settings)),
-        "binned": binned,
-        MERGED: Recipe(None, ("score",)),
-    }
+        found = {"binned": binned, "score": score, MERGED: merged}
+    else:
+        found = {
+            "score and ratios": Recipe(None, ("score", "ratios")),
+            "score": Recipe(ScoreTAMM(**settings)),
+            "ratios": Recipe(NeuralRatioTAMM(**settings)),
+            "binned": binned,
+            MERGED: Recipe(None, ("score",)),
+        }
+    if "prior" in settings:
+        del found[MERGED]
+    return found
 
 
 def _told(estimator: Any, said: dict[str, Any]) -> Any:

@@ -1,6 +1,12 @@
 """The parts of the command line: words, files in, files out, terminal."""
 
-from sktamm.cli._inputs import choose_positive, load_simulations, load_targets
+from sktamm.cli._families import load_families
+from sktamm.cli._inputs import (
+    SimulationFile,
+    choose_positive,
+    load_simulations,
+    load_targets,
+)
 from sktamm.cli._outputs import (
     check_outputs,
     check_picture,
@@ -14,10 +20,12 @@ from sktamm.cli._terminal import complain, plain_warnings, progress, release_str
 __all__ = [
     "OWN_OPTIONS",
     "ExitCode",
+    "SimulationFile",
     "check_outputs",
     "check_picture",
     "choose_positive",
     "complain",
+    "load_families",
     "load_simulations",
     "load_targets",
     "make_parser",

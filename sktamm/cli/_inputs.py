@@ -22,6 +22,7 @@ __all__ = [
     "choose_positive",
     "load_simulations",
     "load_targets",
+    "same_value",
 ]
 
 # What pandas calls a column without a name, also after it was written once more.
@@ -146,7 +147,7 @@ def choose_positive(label: pd.Series, text: str | None) -> Any:
         return None
     classes = label.unique().tolist()
     exact = [value for value in classes if str(value) == text]
-    found = exact or [value for value in classes if _value(str(value)) == _value(text)]
+    found = exact or [value for value in classes if same_value(str(value), text)]
     if len(found) != 1:
         raise InvalidInputError(
             "--positive (pos_label) must be one of the classes "
@@ -299,6 +300,11 @@ def _twins(texts: list[str]) -> Iterator[tuple[str, str]]:
         first = seen.setdefault(_value(text), text)
         if first != text:
             yield first, text
+
+
+def same_value(one: str, other: str) -> bool:
+    """Whether two texts mean the same value: 1, 1.0 and True."""
+    return _value(one) == _value(other)
 
 
 def _value(text: str) -> Decimal | str:

@@ -15,7 +15,7 @@ import pandas as pd
 from sktamm.cli._parser import OWN_OPTIONS, STANDARD_OUTPUT
 from sktamm.exceptions import InvalidInputError
 from sktamm.io import replacing, result_to_text, write_result
-from sktamm.results import FractionResult
+from sktamm.results import OWN_LINES, FractionResult
 
 __all__ = [
     "check_outputs",
@@ -185,11 +185,15 @@ def report(result: FractionResult, features: list[str]) -> str:
     if frame["goodness_of_fit"].notna().any():  # unbinned data have none
         rows["fit p-value"] = frame["goodness_of_fit"].map("{:.2g}".format)
     rows["flags"] = frame["flags"].replace("", "none")
-    words = dict(result.method)
-    held_out = words.pop("held out", "")  # how the choice was made, a line of its own
-    choices = ", ".join(f"{k} {v}" for k, v in words.items())
+    method = result.method
+    choices = ", ".join(f"{k} {v}" for k, v in method.items() if k not in OWN_LINES)
     head = [f"Fraction of class {result.pos_label}, features {', '.join(features)}"]
-    head += [f"({choices})"] + [f"Simulations left out: {held_out}"] * bool(held_out)
+    head.append(f"({choices})")
+    head += [
+        f"{title.capitalize()}: {method[k]}"
+        for k, title in OWN_LINES.items()
+        if k in method
+    ]
     return "\n".join([*head, "", rows.to_string(index=False)])
 
 

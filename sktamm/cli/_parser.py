@@ -114,6 +114,13 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     add("--weight", help="column of event weights")
     add("--dataset", help="column of dataset ids in the target")
     add("--features", nargs="+", help="columns to use; all others by default")
+    add(
+        "--families",
+        type=Path,
+        help='JSON file for a nominal with variations and other generators: {"families"'
+        ': {ID: FAMILY, ...}, "nominal": ID, "alternatives": [FAMILY, ...]}, the last '
+        "one may be left out",
+    )
     add("--positive", help="class whose fraction is wanted; the last by default")
 
 

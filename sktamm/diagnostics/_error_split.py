@@ -48,6 +48,9 @@ class ErrorSplit:
     std : ndarray of shape (n_datasets,)
         Standard error that ``infer`` reports, which differs from the root of ``total``
         where the posterior is not normal, as at a bound of kappa.
+    member : str or None
+        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
+        pool.
     """
 
     target: NDArray
@@ -56,6 +59,7 @@ class ErrorSplit:
     shape: NDArray
     total: NDArray
     std: NDArray
+    member: str | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """One row per dataset: standard deviation of every part and of all.
@@ -124,6 +128,7 @@ def error_split(
         shape=shape,
         total=target + simulation + ratios + shape,
         std=opened.answer.std,
+        member=opened.member,
     )
 
 

@@ -5,10 +5,14 @@ variations and another generator are not draws of one kind: the spread that they
 no spread of the truth. `sktamm._exchangeable` holds the theory of the test.
 """
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sktamm._exchangeable import ExchangeabilityResult, compare_simulations
-from sktamm.diagnostics._open import unwrap
+from sktamm.diagnostics._open import declared_families, member_of, unwrap
 
 __all__ = ["ExchangeabilityResult", "exchangeability"]
 
@@ -30,7 +34,10 @@ def exchangeability(estimator: Any) -> ExchangeabilityResult:
     Returns
     -------
     result : ExchangeabilityResult
-        P-values, distances, names of odd simulations and of near-duplicates.
+        P-values, distances, names of odd simulations and of near-duplicates, families
+        where the prior is told them. The p-values take all for draws of one kind
+        whether or not families are declared, and the first estimator of a pool is
+        looked at.
 
     Raises
     ------
@@ -51,4 +58,21 @@ def exchangeability(estimator: Any) -> ExchangeabilityResult:
     ((), ())
     """
     final = unwrap(estimator)[0]
-    return compare_simulations(final.components_, final.classes_)
+    result = compare_simulations(final.components_, final.classes_)
+    return replace(
+        result,
+        family=_families(final, result.simulation),
+        member=member_of(estimator),
+    )
+
+
+def _families(final: Any, simulation: NDArray) -> NDArray | None:
+    """Family of every simulation; None where the prior is told none."""
+    grouping = declared_families(final)
+    if grouping is None:
+        return None
+    names = [
+        "nominal" if key in grouping.nominal else grouping.family[key]
+        for key in simulation.tolist()
+    ]
+    return np.array(names, dtype=object)

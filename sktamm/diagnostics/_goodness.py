@@ -70,12 +70,16 @@ class GoodnessOfFitResult:
         Name of the statistic.
     toys : ndarray of shape (n_datasets, n_toys) or None
         Values of the toys; None for "auc", whose null distribution is known.
+    member : str or None
+        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
+        pool.
     """
 
     statistic: NDArray
     p_value: NDArray
     name: str
     toys: NDArray | None
+    member: str | None = None
 
 
 def goodness_of_fit(
@@ -179,7 +183,8 @@ def _toys(
             parts = [distance(*part[1:]) for part in fits(opened.final, pseudo, model)]
             toys.append(np.concatenate(parts))
     statistic, null = np.concatenate(found), np.array(toys)
-    return GoodnessOfFitResult(statistic, toy_p_value(statistic, null), name, null)
+    p_value = toy_p_value(statistic, null)
+    return GoodnessOfFitResult(statistic, p_value, name, null, opened.member)
 
 
 def toy_p_value(statistic: FloatArray, toys: FloatArray) -> FloatArray:
@@ -310,7 +315,8 @@ def _classified(
     auc, p_value = two_sample_test(
         target[:size], mixture[:size], classifier, n_splits, rng
     )
-    return GoodnessOfFitResult(np.array([auc]), np.array([p_value]), "auc", None)
+    found = np.array([auc]), np.array([p_value])
+    return GoodnessOfFitResult(*found, "auc", None, opened.member)
 
 
 def adapted_reference(opened: Opened) -> FloatArray:

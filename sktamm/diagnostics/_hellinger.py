@@ -53,6 +53,9 @@ class HellingerResult:
         None without labels.
     class_moved : ndarray of shape (n_classes,)
         Distance between nominal and adapted template of every class.
+    member : str or None
+        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
+        pool.
     """
 
     nominal: float | None
@@ -65,6 +68,7 @@ class HellingerResult:
     class_adapted: NDArray | None
     class_floor: NDArray | None
     class_moved: NDArray
+    member: str | None = None
 
 
 def hellinger_distances(
@@ -142,6 +146,7 @@ def hellinger_distances(
         moved=float(_distance(nominal, adapted)),
         classes=opened.final.classes_,
         class_moved=_distance(before, after),
+        member=opened.member,
         **parts,
     )
 

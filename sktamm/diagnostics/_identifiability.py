@@ -46,6 +46,9 @@ class IdentifiabilityResult:
         <number>".
     direction_class : ndarray of shape (n_directions,)
         Class whose shape the function changes.
+    member : str or None
+        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
+        pool.
     """
 
     kept: NDArray
@@ -53,6 +56,7 @@ class IdentifiabilityResult:
     by_direction: NDArray
     names: tuple[str, ...]
     direction_class: NDArray
+    member: str | None = None
 
     def to_frame(self, dataset: int = 0) -> pd.DataFrame:
         """Functions of one dataset, those that cost most first.
@@ -131,6 +135,7 @@ def identifiability(
         by_direction=np.concatenate(by_direction),
         names=names,
         direction_class=opened.final.classes_[owner],
+        member=opened.member,
     )
 
 

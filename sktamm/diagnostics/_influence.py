@@ -6,7 +6,8 @@ A measurement that rests on one simulation shows one shift far beyond the others
 of several standard errors say that the simulations disagree about the target.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._subset import without_ids
-from sktamm.diagnostics._open import quiet, unwrap
+from sktamm.diagnostics._open import declared_families, is_pool, quiet, unwrap
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["InfluenceResult", "influence"]
@@ -29,13 +30,16 @@ class InfluenceResult:
     simulation : ndarray of shape (n_simulations,)
         Ids of the simulations, ascending.
     kappa : ndarray of shape (n_simulations,)
-        Estimate without the simulation; NaN where a class would have none left.
+        Estimate without the simulation; NaN where it cannot be left out.
     shift : ndarray of shape (n_simulations,)
         ``kappa - full_kappa``.
     shift_in_std : ndarray of shape (n_simulations,)
         ``shift / full_std``.
     full_kappa, full_std : float
         Estimate and standard error with all simulations.
+    not_left_out : mapping of id to str
+        Simulations that cannot be left out, and why: the nominal of families, and the
+        only simulation of a class.
     """
 
     simulation: NDArray
@@ -44,6 +48,7 @@ class InfluenceResult:
     shift_in_std: NDArray
     full_kappa: float
     full_std: float
+    not_left_out: Mapping[Any, str] = field(default_factory=dict)
 
 
 def influence(
@@ -62,7 +67,8 @@ def influence(
     Parameters
     ----------
     estimator : estimator
-        Fitted estimator, or Pipeline or search ending in one.
+        Fitted estimator, or Pipeline or search ending in one; a `PosteriorPool` as a
+        whole.
     X : array-like of shape (n_events, n_features), or one histogram in a list
         Target, one dataset.
     sample_weight : array-like of shape (n_events,), default=None
@@ -92,7 +98,7 @@ def influence(
     >>> influence(tamm, study.X_target).shift_in_std.shape
     (4,)
     """
-    final, X = unwrap(estimator, X)
+    final, X = unwrap(estimator, X, pool=True)
     with quiet():
         full, std = final.predict(X, sample_weight=sample_weight, return_std=True)
         if full.size != 1:
@@ -100,8 +106,10 @@ def influence(
                 f"X must hold one dataset, got {full.size} histograms."
             )
         ids = final.simulations_
+        bound = {k: why for k in ids.tolist() if (why := _why_bound(final, k))}
         kappa = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(_without)(final, k, X, sample_weight) for k in ids
+            delayed(_without)(final, k, X, sample_weight, k in bound)
+            for k in ids.tolist()
         )
     shift = np.array(kappa) - full[0]
     return InfluenceResult(
@@ -111,16 +119,40 @@ def influence(
         shift_in_std=shift / std[0],
         full_kappa=float(full[0]),
         full_std=float(std[0]),
+        not_left_out=bound,
     )
 
 
-def _without(final: Any, simulation: Any, X: Any, sample_weight: Any) -> float:
-    """Estimate without one simulation."""
-    if any(set(ids) <= {simulation} for ids in _ids_of_classes(final)):
+def _without(
+    final: Any, simulation: Any, X: Any, sample_weight: Any, bound: bool
+) -> float:
+    """Estimate without one simulation; NaN if it is bound to stay."""
+    if bound:
         return float("nan")
     with quiet():
         part = without_ids(final, [simulation])
         return float(part.predict(X, sample_weight=sample_weight)[0])
+
+
+def _why_bound(final: Any, simulation: Any) -> str:
+    """Why a simulation cannot be left out; empty if it can."""
+    for own in _members(final):
+        families = declared_families(own)
+        if families is not None and simulation in families.nominal:
+            return "the nominal, on which the prior is centred"
+        for label, ids in zip(own.classes_, _ids_of_classes(own), strict=True):
+            if set(ids.tolist()) <= {simulation}:
+                return f"the only simulation of class {label}"
+    return ""
+
+
+def _members(final: Any) -> Iterator[Any]:
+    """Estimators of a pool, or the estimator itself."""
+    if not is_pool(final):
+        yield unwrap(final)[0]
+        return
+    for own in final.estimators_.values():
+        yield from _members(own)
 
 
 def _ids_of_classes(final: Any) -> list[NDArray]:

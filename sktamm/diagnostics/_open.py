@@ -21,8 +21,11 @@ __all__ = [
     "Opened",
     "check_adapts",
     "check_positive",
+    "declared_families",
     "fits",
     "generator",
+    "is_pool",
+    "member_of",
     "open_fit",
     "quiet",
     "refuse_unbinned",
@@ -46,6 +49,8 @@ class Opened:
         Mixture that was fitted.
     answer : Answer
         Its fit.
+    member : str or None
+        Name of the estimator in a pool; None without a pool.
     """
 
     final: Any
@@ -53,9 +58,10 @@ class Opened:
     table: ComponentTable
     model: MixtureModel
     answer: Answer
+    member: str | None
 
 
-def unwrap(estimator: Any, *arrays: Any) -> tuple[Any, ...]:
+def unwrap(estimator: Any, *arrays: Any, pool: bool = False) -> tuple[Any, ...]:
     """The estimator that answers, and arrays of events as it takes them.
 
     Parameters
@@ -65,6 +71,8 @@ def unwrap(estimator: Any, *arrays: Any) -> tuple[Any, ...]:
         estimator, as `CalibratedTAMM` does, is opened.
     *arrays : array-like of shape (n_events, n_features)
         Events before the transformers of a Pipeline.
+    pool : bool, default=False
+        Whether a pool of estimators answers itself; else it is its first one.
 
     Returns
     -------
@@ -77,15 +85,17 @@ def unwrap(estimator: Any, *arrays: Any) -> tuple[Any, ...]:
         If the final step is not of the TAMM family.
     """
     if isinstance(estimator, FrozenEstimator):
-        return unwrap(estimator.estimator, *arrays)
+        return unwrap(estimator.estimator, *arrays, pool=pool)
+    if pool and is_pool(estimator):
+        return (estimator, *arrays)
     for inner in ("best_estimator_", "estimator_"):
         if hasattr(estimator, inner):
-            return unwrap(getattr(estimator, inner), *arrays)
+            return unwrap(getattr(estimator, inner), *arrays, pool=pool)
     if hasattr(estimator, "steps"):
         for _, step in estimator.steps[:-1]:
             if step not in (None, "passthrough"):
                 arrays = tuple(None if X is None else step.transform(X) for X in arrays)
-        return unwrap(estimator.steps[-1][1], *arrays)
+        return unwrap(estimator.steps[-1][1], *arrays, pool=pool)
     if not isinstance(estimator, TAMMRegressor):
         raise InvalidInputError(
             "estimator must be, or end in, a TAMMRegressor or one of its presets, got "
@@ -93,6 +103,36 @@ def unwrap(estimator: Any, *arrays: Any) -> tuple[Any, ...]:
         )
     check_is_fitted(estimator)
     return (estimator, *arrays)
+
+
+def member_of(estimator: Any) -> str | None:
+    """Name of the estimator of a pool that ``unwrap`` finds; None without a pool.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted estimator, or what wraps one.
+
+    Returns
+    -------
+    name : str or None
+        Name in the list of the pool.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return member_of(estimator.estimator)
+    if is_pool(estimator):
+        name, first = next(iter(estimator.estimators_.items()))
+        inner = member_of(first)
+        return str(name) if inner is None else f"{name}, {inner}"
+    for inner in ("best_estimator_", "estimator_"):
+        if hasattr(estimator, inner):
+            return member_of(getattr(estimator, inner))
+    return member_of(estimator.steps[-1][1]) if hasattr(estimator, "steps") else None
+
+
+def is_pool(estimator: Any) -> bool:
+    """Whether it averages the answers of several fitted estimators."""
+    return isinstance(getattr(estimator, "estimators_", None), dict)
 
 
 def open_fit(
@@ -121,7 +161,7 @@ def open_fit(
     with quiet():
         table = final._read(X, dataset, sample_weight)[0]
         model, answer = final._run(table, np.array([final.level]))
-    return Opened(final, X, table, model, answer)
+    return Opened(final, X, table, model, answer, member_of(estimator))
 
 
 def fits(
@@ -171,6 +211,12 @@ def refuse_unbinned(name: str, table: ComponentTable) -> None:
         raise InvalidInputError(
             f"{name} needs an estimator with binned components; this one is unbinned."
         )
+
+
+def declared_families(final: Any) -> Any:
+    """Families that its prior is told, a `Grouping`; None without."""
+    of_prior = getattr(final._prior_, "grouping", None)
+    return None if of_prior is None else of_prior()
 
 
 def check_adapts(final: Any) -> None:

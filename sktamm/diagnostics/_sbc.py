@@ -23,7 +23,7 @@ from scipy import stats
 
 from sktamm._numerics import FloatArray
 from sktamm.diagnostics._goodness import draw_rows
-from sktamm.diagnostics._open import check_positive, generator, quiet, unwrap
+from sktamm.diagnostics._open import check_positive, generator, member_of, quiet, unwrap
 from sktamm.exceptions import InvalidInputError
 from sktamm.inference._base import Answer
 from sktamm.mixture import MixtureModel
@@ -55,6 +55,9 @@ class SBCResult:
         True fractions, drawn from the prior.
     n_failed : int
         Pseudo-experiments left out because no posterior came out.
+    member : str or None
+        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
+        pool.
     """
 
     ranks: NDArray
@@ -64,6 +67,7 @@ class SBCResult:
     p_value_ks: float
     kappa: NDArray
     n_failed: int
+    member: str | None = None
 
 
 def simulation_based_calibration(
@@ -133,6 +137,7 @@ def simulation_based_calibration(
         p_value_ks=ks,
         kappa=truth[good],
         n_failed=int((~good).sum()),
+        member=member_of(estimator),
     )
 
 

@@ -36,6 +36,7 @@ from sktamm._subset import without_ids, without_templates
 from sktamm.base import ComponentTable
 from sktamm.diagnostics._goodness import likelihood_ratio
 from sktamm.diagnostics._open import (
+    declared_families,
     fits,
     generator,
     open_fit,
@@ -67,6 +68,9 @@ class SpanResult:
         Misfit T_k of the data, fitted without each simulation.
     reference : ndarray of shape (n_simulations,)
         Misfit D_k of pseudo-data from that simulation, fitted with the others.
+    member : str or None
+        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
+        pool.
     """
 
     p_value: float
@@ -74,6 +78,7 @@ class SpanResult:
     simulation: NDArray
     misfit: NDArray
     reference: NDArray
+    member: str | None = None
 
 
 def span_check(
@@ -111,7 +116,7 @@ def span_check(
     Raises
     ------
     InvalidInputError
-        If a class has fewer than three simulations.
+        If a class has fewer than three simulations, or families are declared.
 
     Examples
     --------
@@ -131,6 +136,12 @@ def span_check(
     if table.n_datasets != 1:
         raise InvalidInputError(
             f"X must hold one dataset, got {table.n_datasets} histograms."
+        )
+    if declared_families(final) is not None:
+        raise InvalidInputError(
+            "estimator must have a prior without families for span_check: the nominal "
+            "cannot be left out; result.diagnostics['span'] leaves out none, got "
+            f"families={final._prior_.families!r}."
         )
     units = _units(final, table)
     fractions = project_to_simplex(opened.model.fractions(opened.answer.theta))[0]
@@ -154,6 +165,7 @@ def span_check(
         simulation=table.simulations.source_id[positive],
         misfit=misfit,
         reference=reference,
+        member=opened.member,
     )
 
 

@@ -55,7 +55,10 @@ class CalibratedTAMM(FractionWrapper):
 
     Every simulation in turn plays the truth for an estimator made of the others.
     Estimators with ``take``, those of density ratios, are trained once; others K + 1
-    times. Every measurement is followed by K more, of pseudo-datasets.
+    times. `AutoTAMM` is trained once too, but judges its candidates anew without each
+    simulation, as a user without it would have to: with six simulations of 2 x 20 000
+    events of two features 31 s, where it takes 9 s alone. Every measurement is followed
+    by K more, of pseudo-datasets.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from sktamm.plotting._coverage import CoverageDisplay, WidthDisplay
 from sktamm.plotting._diagnostics import InfluenceDisplay, RankDisplay
+from sktamm.plotting._exchangeability import ExchangeabilityDisplay
 from sktamm.plotting._experiments import EstimatesDisplay, PullDisplay
 from sktamm.plotting._fraction import FractionDisplay
 from sktamm.plotting._held_out import HeldOutDisplay
@@ -17,6 +18,7 @@ from sktamm.plotting._templates import TemplatesDisplay
 __all__ = [
     "CoverageDisplay",
     "EstimatesDisplay",
+    "ExchangeabilityDisplay",
     "FractionDisplay",
     "HeldOutDisplay",
     "InfluenceDisplay",

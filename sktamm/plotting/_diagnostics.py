@@ -190,6 +190,8 @@ class RankDisplay:
         P-value of uniformity.
     n_failed : int
         Experiments left out.
+    member : str or None
+        Estimator of a pool that was looked at.
     ax_ : Axes
         The panel; set by ``plot``.
     figure_ : Figure
@@ -205,6 +207,7 @@ class RankDisplay:
     edges: FloatArray
     p_value: float
     n_failed: int = 0
+    member: str | None = None
 
     ax_: Any = None
     figure_: Any = None
@@ -263,7 +266,9 @@ class RankDisplay:
         # Whole numbers of ranks in a bin, as equal as can be.
         first = np.linspace(0, values, bins + 1).round()
         counts = np.histogram(ranks, first - 0.5)[0]
-        return cls(counts, first / values, float(result.p_value), int(result.n_failed))
+        p_value, n_failed = float(result.p_value), int(result.n_failed)
+        member = getattr(result, "member", None)
+        return cls(counts, first / values, p_value, n_failed, member)
 
     def plot(self, ax: Any = None) -> Self:
         """Draw the display.
@@ -302,8 +307,9 @@ class RankDisplay:
         ax.set_xlabel(r"rank of the true $\kappa$ among the draws, relative")
         ax.set_ylabel("experiments / bin")
         failed = f", {self.n_failed} failed" if self.n_failed else ""
+        of_pool = f", {self.member} of a pool" if self.member else ""
         ax.set_title(
-            f"{total} experiments{failed}, uniformity p = {self.p_value:.3g}",
+            f"{total} experiments{failed}, uniformity p = {self.p_value:.3g}{of_pool}",
             loc="left",
             fontsize="medium",
         )

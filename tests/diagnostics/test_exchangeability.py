@@ -21,6 +21,9 @@ from sktamm._subset import without_ids
 from sktamm.baselines import TemplateMorphing
 from sktamm.diagnostics import exchangeability
 from sktamm.exceptions import ExchangeabilityWarning, SktammWarning
+from sktamm.io import result_to_json
+from sktamm.mixture import SimulationsPrior
+from sktamm.plotting import ExchangeabilityDisplay
 
 K = 6
 
@@ -188,6 +191,46 @@ def test_a_simulation_far_off_is_odd():
     with pytest.warns(ExchangeabilityWarning, match="odd: 0 of"):
         tamm = BinnedTopicTAMM(bins=12).fit(X, y, simulation=simulation)
     assert {i for _, i in exchangeability(tamm).odd} == {0}
+
+
+def test_results_name_the_odd_and_the_near_ones():
+    X, y, simulation = simulated(moved=15.0)
+    X[simulation == 2] = X[simulation == 1]
+    tamm = BinnedTopicTAMM(bins=12)
+    with pytest.warns(ExchangeabilityWarning, match=r"odd: 0 of (class \d|all cl)"):
+        tamm.fit(X, y, simulation=simulation)
+    result, found = tamm.infer(X[:2000]), exchangeability(tamm)
+    assert "class all classes" not in found.summary()
+    odd = {f"0 of class {c}" for c in (0, 1)} | {"0 of all classes"}
+    assert set(result.method["odd simulations"].split(", ")) == odd
+    near = {f"1 and 2 of class {c}" for c in (0, 1)} | {"1 and 2 of all classes"}
+    assert set(result.method["near-duplicates"].split(", ")) == near
+    for kind in ("odd simulations", "near-duplicates"):
+        line = f"{kind}: {result.method[kind]}"
+        assert line in result.summary().splitlines()
+        assert line in found.summary().splitlines()
+        assert result_to_json(result)["method"][kind] == result.method[kind]
+    part = without_ids(tamm, [0, 2]).infer(X[:2000])
+    assert not {"odd simulations", "near-duplicates"} & set(part.method)
+
+
+def test_families_of_the_prior_are_told():
+    X, y, simulation = simulated(same=True)
+    ids = np.array(["nom", "up", "down", "a", "b", "c"])
+    families = dict(zip(ids[1:].tolist(), ["s", "s", "g", "g", "g"], strict=True))
+    prior = SimulationsPrior(families=families, nominal="nom")
+    tamm = BinnedTopicTAMM(bins=12, prior=prior).fit(X, y, simulation=ids[simulation])
+    found = exchangeability(tamm)
+    expected = [families.get(name, "nominal") for name in found.simulation]
+    assert found.family.tolist() == expected
+    assert found.to_frame()["family"].tolist() == expected
+    assert "families declared" in found.summary()
+    labels = ExchangeabilityDisplay.from_estimator(tamm).rows[0].labels
+    assert labels == ["nom (nominal)", "a (g)", "b (g)", "c (g)", "down (s)", "up (s)"]
+    tamm.set_params(prior="simulations")
+    with pytest.warns(ExchangeabilityWarning):
+        tamm.fit(X, y, simulation=simulation)
+    assert exchangeability(tamm).family is None
 
 
 def test_ids_and_order_of_the_simulations_change_nothing():

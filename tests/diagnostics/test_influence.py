@@ -18,7 +18,9 @@ from sktamm.diagnostics import (
     span_check,
 )
 from sktamm.exceptions import InvalidInputError
+from sktamm.mixture import SimulationsPrior
 from sktamm.model_selection import CalibratedTAMM
+from sktamm.plotting import InfluenceDisplay
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +122,64 @@ def test_baselines_do_not_adapt(study):
     for diagnose in (error_split, goodness_of_fit, hellinger_distances, span_check):
         with pytest.raises(InvalidInputError, match="adapts to the data, got LabelSh"):
             diagnose(em, study.X_target)
+
+
+# --------------------------------------------------------------------------- families
+NAMES = np.array(["nom", "up", "down", "A", "B"])
+FAMILIES = {"up": "scale", "down": "scale", "A": "generator", "B": "generator"}
+
+
+def _with_families(study, X, y, ids, **keywords):
+    prior = SimulationsPrior(
+        families=FAMILIES, nominal="nom", alternatives=["generator"]
+    )
+    tamm = BinnedTopicTAMM(prior=prior, **keywords)
+    return tamm.fit(X, y, simulation=NAMES[ids])
+
+
+def test_the_nominal_stays_and_the_result_says_so(study):
+    X, y, ids = labelled(study)
+    bins = [
+        np.linspace(low, high, 7) for low, high in zip(X.min(0), X.max(0), strict=True)
+    ]
+    tamm = _with_families(study, X, y, ids, bins=bins)
+    result = influence(tamm, study.X_target)
+    assert result.not_left_out == {"nom": "the nominal, on which the prior is centred"}
+    np.testing.assert_array_equal(np.isnan(result.kappa), result.simulation == "nom")
+    keep = ids != 3
+    by_hand = _with_families(study, X[keep], y[keep], ids[keep], bins=bins)
+    expected = by_hand.predict(study.X_target)[0]
+    without = result.kappa[result.simulation == "A"][0]
+    np.testing.assert_allclose(without, expected, rtol=1e-9)
+
+
+def test_the_nominal_of_every_class_stays(study):
+    X, y, ids = labelled(study)
+    names = np.where(
+        y == 1, np.char.add("s_", NAMES[ids]), np.char.add("b_", NAMES[ids])
+    )
+    families = {f"{c}_{key}": own for key, own in FAMILIES.items() for c in "sb"}
+    nominal = ["b_nom", "s_nom"]
+    prior = SimulationsPrior(families=families, nominal=nominal)
+    tamm = BinnedTopicTAMM(bins=6, prior=prior).fit(X, y, simulation=names)
+    result = influence(tamm, study.X_target)
+    assert list(result.not_left_out) == nominal
+    assert np.isfinite(result.shift).sum() == 8
+    display = InfluenceDisplay.from_result(result)
+    assert display.n_left_out == 2
+
+
+def test_the_only_simulation_of_a_class_is_named(study):
+    X, y, ids = labelled(study)
+    keep = (y == 0) | (ids == 1)
+    tamm = BinnedTopicTAMM(bins=6)
+    with pytest.warns(UserWarning, match="one simulation"):
+        tamm.fit(X[keep], y[keep], simulation=ids[keep])
+    result = influence(tamm, study.X_target)
+    assert result.not_left_out == {1: "the only simulation of class 1"}
+
+
+def test_a_test_that_leaves_all_out_refuses_families(study):
+    tamm = _with_families(study, *labelled(study), bins=6)
+    with pytest.raises(InvalidInputError, match="without families for span_check"):
+        span_check(tamm, study.X_target)

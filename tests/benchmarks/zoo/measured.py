@@ -163,7 +163,8 @@ def _ttbar(rng, size, number) -> Case:
             if name.startswith(f"{region}_{process}"):
                 X.append(histogram(contents[name]))
                 y.append(c)
-                simulation.append(name.removeprefix(f"{region}_{process}_"))
+                own = name.removeprefix(f"{region}_{process}").removeprefix("_")
+                simulation.append(own or "nominal")
     data = contents[f"{region}_pseudodata"]
     targets = [(histogram(data), kappa)]
     targets += [(histogram(rng.poisson(data)), kappa) for _ in range(2)]
