@@ -25,7 +25,7 @@ import hist
 import numpy as np
 from scipy import stats
 
-from sktamm import BinnedTopicTAMM
+from sktamm import AutoTAMM, BinnedTopicTAMM
 from sktamm._numerics import interval_score
 from sktamm.mixture import ShrinkagePrior, SimulationsPrior
 
@@ -57,8 +57,13 @@ def priors(families):
 
 def measure(simulations, target, prior, **options):
     """Kappa and intervals (2, 2), lower and upper ends by level."""
-    X, y, names = simulations
     tamm = BinnedTopicTAMM(prior=prior, random_state=0, **options)
+    return asked(tamm, simulations, target)
+
+
+def asked(tamm, simulations, target):
+    """The result of an estimator."""
+    X, y, names = simulations
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tamm.fit(X, y, simulation=names)
@@ -98,14 +103,22 @@ def ttbar():
         for name, prior in priors(families).items():
             for smooth in (True, False):
                 result = measure(simulations, data, prior, smooth=smooth)
-                (low, wide_low), (high, wide_high) = result.interval[0]
-                inside = low <= kappa <= high, wide_low <= kappa <= wide_high
-                print(
-                    f"{region} truth {kappa}  {name:40s} smooth={smooth!s:5s} "
-                    f"{result.kappa[0]:.3f} [{low:.3f}, {high:.3f}] {inside[0]!s:5s} "
-                    f"[{wide_low:.3f}, {wide_high:.3f}] {inside[1]!s:5s} "
-                    f"width {high - low:.3f}"
-                )
+                report(region, kappa, f"{name:40s} smooth={smooth!s:5s}", result)
+        declared = {"families": families, "nominal": "nominal"}
+        auto = AutoTAMM(**declared, alternatives=[GENERATOR])
+        result = asked(auto, simulations, data)
+        report(region, kappa, f"{'AutoTAMM':40s} {'':12s}", result)
+
+
+def report(region, kappa, what, result):
+    (low, wide_low), (high, wide_high) = result.interval[0]
+    inside = low <= kappa <= high, wide_low <= kappa <= wide_high
+    print(
+        f"{region} truth {kappa}  {what} "
+        f"{result.kappa[0]:.3f} [{low:.3f}, {high:.3f}] {inside[0]!s:5s} "
+        f"[{wide_low:.3f}, {wide_high:.3f}] {inside[1]!s:5s} "
+        f"width {high - low:.3f}"
+    )
 
 
 # ---------------------------------------------------------------------------- toy
