@@ -1,0 +1,20 @@
+"""A first fraction: ten wrong simulations, one dataset, one picture.
+
+The example of the README and its figure: `python examples/plot_first_fraction.py PATH`.
+"""
+
+import sys
+
+from sktamm import AutoTAMM
+from sktamm.datasets import make_gaussian_study
+from sktamm.plotting import save_overview
+
+study = make_gaussian_study(n_simulations=10, n_events=5000, random_state=0)
+
+tamm = AutoTAMM().fit(study.X, study.y, simulation=study.simulation)
+kappa, interval = tamm.predict(study.X_target, return_interval=0.683)
+print(f"{kappa[0]:.3f} in {interval[0].round(3)}, truth {study.kappa:.3f}")
+
+result = tamm.infer(study.X_target)
+print(result.flags)
+save_overview(result, sys.argv[1] if len(sys.argv) > 1 else "first_example.png")
