@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from sktamm._numerics import FloatArray
 from sktamm._suspects import SeenFeatures, warn_about_simulations, warn_about_target
 from sktamm._truth import owner
-from sktamm.components._axes import check_axis_names
-from sktamm.components._histogram import (
+from sktamm.components import (
     HistogramTemplates,
     as_histograms,
+    check_axis_names,
     is_histogram,
     read_histograms,
     target_from_histograms,

@@ -43,8 +43,7 @@ from sktamm._exchangeable_result import (
 )
 from sktamm._numerics import FloatArray
 from sktamm._sphere import sphere_tails
-from sktamm.components._basis import orthonormalise
-from sktamm.components._histogram import effective_events
+from sktamm.components import effective_events, orthonormalise
 from sktamm.exceptions import ExchangeabilityWarning
 
 __all__ = [

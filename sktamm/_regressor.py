@@ -31,10 +31,10 @@ from sktamm._report import make_result, warn_about
 from sktamm._sklearn import refuse_cross_val_predict
 from sktamm._truth import owner, true_fraction
 from sktamm.base import ComponentTable
-from sktamm.components._histogram import is_histogram
+from sktamm.components import is_histogram
 from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError
-from sktamm.inference._base import Answer
+from sktamm.inference import Answer
 from sktamm.mixture import MixtureModel
 from sktamm.results import FractionResult
 

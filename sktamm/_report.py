@@ -20,8 +20,7 @@ from sktamm.exceptions import (
     SpanWarning,
     SparseTemplateWarning,
 )
-from sktamm.inference._base import Answer
-from sktamm.inference._discrepancy import SURPRISING
+from sktamm.inference import SURPRISING, Answer
 from sktamm.mixture import MixtureModel
 from sktamm.results import AdaptedTemplates, FractionResult, Profile
 

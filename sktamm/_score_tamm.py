@@ -4,7 +4,7 @@ from typing import Any
 
 from sktamm._choices import choose
 from sktamm._regressor import TAMMRegressor
-from sktamm.components._histogram import is_histogram
+from sktamm.components import is_histogram
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["ScoreTAMM"]

@@ -23,7 +23,7 @@ from sktamm.exceptions import (
     InvalidInputError,
     SktammWarning,
 )
-from sktamm.model_selection._leave_one_out import fit_without
+from sktamm.model_selection import fit_without
 from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
 
 __all__ = [

@@ -18,7 +18,7 @@ from sktamm._subset import without_ids
 from sktamm._wrapper import FractionWrapper
 from sktamm.auto._composition import Composition
 from sktamm.exceptions import InvalidInputError, SktammWarning
-from sktamm.inference._intervals import density_intervals, density_moments
+from sktamm.inference import density_intervals, density_moments
 from sktamm.results import FractionResult, Profile
 
 __all__ = ["PosteriorPool", "pooled"]

@@ -9,16 +9,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm.components._histogram import HistogramTemplates
+from sktamm.components import HistogramTemplates
 from sktamm.events import read_simulations
-from sktamm.inference._base import Answer
-from sktamm.model_selection._calibration_units import (
+from sktamm.inference import Answer
+from sktamm.model_selection import (
     CalibrationUnit,
     Design,
     draw_datasets,
     find_units,
+    quiet_infer,
 )
-from sktamm.model_selection._leave_one_out import quiet_infer
 from sktamm.results import FractionResult
 
 __all__ = ["EventUnit", "HistogramUnit", "design_of", "event_units", "histogram_units"]

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm._regressor import TAMMRegressor
-from sktamm.inference._base import Answer
-from sktamm.inference._intervals import normal_quantile
+from sktamm.inference import Answer, normal_quantile
 from sktamm.mixture import LinearForm
 
 __all__ = [

@@ -31,8 +31,7 @@ from sktamm.baselines._base import (
 from sktamm.baselines._free_profile import FreeYields, KappaCurve, kappa_curve
 from sktamm.components import TemplateComponents
 from sktamm.exceptions import IncompatibleChoiceError
-from sktamm.inference._base import Answer
-from sktamm.inference._intervals import normal_quantile, ratio_intervals
+from sktamm.inference import Answer, normal_quantile, ratio_intervals
 
 __all__ = ["FreeTemplates"]
 

@@ -32,8 +32,13 @@ from sktamm.baselines._em import fit_fractions, information, profile_likelihood
 from sktamm.components import RatioComponents
 from sktamm.events import read_sources
 from sktamm.exceptions import InvalidInputError
-from sktamm.inference._base import Answer, check_one_of, check_positive_integer
-from sktamm.inference._intervals import normal_quantile, ratio_intervals
+from sktamm.inference import (
+    Answer,
+    check_one_of,
+    check_positive_integer,
+    normal_quantile,
+    ratio_intervals,
+)
 
 __all__ = ["LabelShiftEM"]
 

@@ -33,7 +33,7 @@ from sktamm.baselines._morphing_fit import (
 )
 from sktamm.components import TemplateComponents
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
-from sktamm.inference._base import Answer
+from sktamm.inference import Answer
 from sktamm.parametric import MomentMorphing
 
 __all__ = ["TemplateMorphing"]

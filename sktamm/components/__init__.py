@@ -1,15 +1,38 @@
 """Simulations become components: templates, learned ratios, topics."""
 
-from sktamm.components._basis import NoBasis, PolynomialBasis, SplineBasis
+from sktamm.components._axes import check_axis_names
+from sktamm.components._basis import (
+    NoBasis,
+    PolynomialBasis,
+    SplineBasis,
+    orthonormalise,
+)
 from sktamm.components._binned import TemplateComponents, TopicComponents
+from sktamm.components._classifiers import (
+    check_accepts_weights,
+    fit_classifier,
+    fit_in_place,
+    seeded,
+    take_rows,
+)
 from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._ensemble import ClassifierEnsemble
+from sktamm.components._histogram import (
+    HistogramTemplates,
+    as_histograms,
+    effective_events,
+    is_histogram,
+    read_histograms,
+    target_from_histograms,
+)
 from sktamm.components._learned_score import LearnedScore
-from sktamm.components._lightgbm import LightGBMRatioClassifier
+from sktamm.components._lightgbm import LightGBMRatioClassifier, make_lightgbm_regressor
 from sktamm.components._mlp import TorchMLPClassifier
 from sktamm.components._mlp_regressor import TorchMLPRegressor
+from sktamm.components._named import make_classifier
 from sktamm.components._projected import ProjectedRatios
 from sktamm.components._score import ScoreComponents
+from sktamm.components._stacked import StackedMLP, find_device, inverse
 from sktamm.components._topics import TopicModel
 from sktamm.components._unbinned import RatioComponents
 from sktamm.components._unbinned_topics import RatioTopicComponents
@@ -18,6 +41,7 @@ from sktamm.components._wifi_ensemble import WifiEnsemble
 __all__ = [
     "ClassifierEnsemble",
     "DensityRatio",
+    "HistogramTemplates",
     "LearnedScore",
     "LightGBMRatioClassifier",
     "NoBasis",
@@ -27,10 +51,27 @@ __all__ = [
     "RatioTopicComponents",
     "ScoreComponents",
     "SplineBasis",
+    "StackedMLP",
     "TemplateComponents",
     "TopicComponents",
     "TopicModel",
     "TorchMLPClassifier",
     "TorchMLPRegressor",
     "WifiEnsemble",
+    "as_histograms",
+    "check_accepts_weights",
+    "check_axis_names",
+    "effective_events",
+    "find_device",
+    "fit_classifier",
+    "fit_in_place",
+    "inverse",
+    "is_histogram",
+    "make_classifier",
+    "make_lightgbm_regressor",
+    "orthonormalise",
+    "read_histograms",
+    "seeded",
+    "take_rows",
+    "target_from_histograms",
 ]

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
 from sktamm.diagnostics._open import fits, open_fit, quiet
-from sktamm.inference._base import Fit
+from sktamm.inference import Fit
 from sktamm.mixture import EventMixture, MixtureModel, extra_variance
 
 __all__ = ["ErrorSplit", "error_split"]

@@ -35,8 +35,7 @@ from sktamm.diagnostics._open import (
 )
 from sktamm.diagnostics._two_sample import thinned, two_sample_test
 from sktamm.exceptions import InvalidInputError
-from sktamm.inference._base import Fit
-from sktamm.inference._goodness import pearson
+from sktamm.inference import Fit, pearson
 from sktamm.mixture import MixtureModel
 
 __all__ = [

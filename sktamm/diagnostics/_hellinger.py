@@ -26,8 +26,7 @@ from sktamm.diagnostics._open import (
     quiet,
 )
 from sktamm.exceptions import InvalidInputError
-from sktamm.inference._data import undiscounted
-from sktamm.inference._optimise import maximise
+from sktamm.inference import maximise, undiscounted
 
 __all__ = ["HellingerResult", "hellinger_distances"]
 

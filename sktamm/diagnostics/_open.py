@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm.base import ComponentTable
 from sktamm.exceptions import InvalidInputError, SktammWarning
-from sktamm.inference._base import Answer, Fit
+from sktamm.inference import Answer, Fit
 from sktamm.mixture import MixtureModel
 from sktamm.tamm import TAMMRegressor
 

@@ -25,7 +25,7 @@ from sktamm._numerics import FloatArray
 from sktamm.diagnostics._goodness import draw_rows
 from sktamm.diagnostics._open import check_positive, generator, member_of, quiet, unwrap
 from sktamm.exceptions import InvalidInputError
-from sktamm.inference._base import Answer
+from sktamm.inference import Answer
 from sktamm.mixture import MixtureModel
 
 __all__ = ["SBCResult", "simulation_based_calibration"]

@@ -21,8 +21,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from sktamm._numerics import FloatArray
-from sktamm.components._classifiers import fit_classifier, seeded
-from sktamm.components._named import make_classifier
+from sktamm.components import fit_classifier, make_classifier, seeded
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["thinned", "two_sample_test"]

@@ -1,6 +1,32 @@
 """From a component table to an interval: both statistics."""
 
+from sktamm.inference._base import Answer, Fit, check_one_of, check_positive_integer
 from sktamm.inference._bayesian import BayesianInference
+from sktamm.inference._data import undiscounted
+from sktamm.inference._discrepancy import SURPRISING
 from sktamm.inference._frequentist import FrequentistInference
+from sktamm.inference._goodness import pearson
+from sktamm.inference._intervals import (
+    density_intervals,
+    density_moments,
+    normal_quantile,
+    ratio_intervals,
+)
+from sktamm.inference._optimise import maximise
 
-__all__ = ["BayesianInference", "FrequentistInference"]
+__all__ = [
+    "SURPRISING",
+    "Answer",
+    "BayesianInference",
+    "Fit",
+    "FrequentistInference",
+    "check_one_of",
+    "check_positive_integer",
+    "density_intervals",
+    "density_moments",
+    "maximise",
+    "normal_quantile",
+    "pearson",
+    "ratio_intervals",
+    "undiscounted",
+]

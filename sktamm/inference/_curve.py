@@ -20,7 +20,7 @@ from scipy.interpolate import CubicSpline
 
 from sktamm._numerics import FloatArray
 from sktamm.inference._optimise import chunks, maximise
-from sktamm.mixture._model import MixtureModel, RowData
+from sktamm.mixture import MixtureModel, RowData
 
 __all__ = ["KappaCurve", "Path", "kappa_curve", "log_det", "outward_minimum"]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable, NoiseShape
-from sktamm.mixture._model import MixtureModel, RowData
+from sktamm.mixture import MixtureModel, RowData
 
 __all__ = ["FitData", "discounted", "undiscounted"]
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from sktamm._numerics import FloatArray
-from sktamm.mixture._model import RowData
+from sktamm.mixture import RowData
 
 __all__ = ["Objective", "Optimum", "chunks", "maximise"]
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktamm._numerics import FloatArray
 from sktamm._validation import read_weight
-from sktamm.components._stacked import find_device
+from sktamm.components import find_device
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 __all__ = ["LorentzRegressor"]

@@ -26,7 +26,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
 from sktamm._validation import encode
-from sktamm.components._named import make_classifier
+from sktamm.components import make_classifier
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.parametric._learners import (
     fit_learner,

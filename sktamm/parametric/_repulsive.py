@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm.components import TorchMLPClassifier, TorchMLPRegressor
-from sktamm.components._stacked import StackedMLP, inverse
+from sktamm.components import StackedMLP, TorchMLPClassifier, TorchMLPRegressor, inverse
 from sktamm.exceptions import IncompatibleChoiceError
 
 if TYPE_CHECKING:

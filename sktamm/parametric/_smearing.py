@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
 from sktamm._validation import check_sum, read_numbers, read_weight, refuse_masked
-from sktamm.components._classifiers import take_rows
+from sktamm.components import take_rows
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["FractionalSmearing"]
