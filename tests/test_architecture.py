@@ -30,6 +30,7 @@ LAYERS = {
     "results": 0,
     "base": 1,
     "events": 1,
+    "functions": 1,
     "datasets": 1,
     "components": 2,
     "mixture": 2,

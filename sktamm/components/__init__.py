@@ -1,12 +1,6 @@
 """Simulations become components: templates, learned ratios, topics."""
 
 from sktamm.components._axes import check_axis_names
-from sktamm.components._basis import (
-    NoBasis,
-    PolynomialBasis,
-    SplineBasis,
-    orthonormalise,
-)
 from sktamm.components._binned import TemplateComponents, TopicComponents
 from sktamm.components._classifiers import (
     check_accepts_weights,
@@ -44,13 +38,10 @@ __all__ = [
     "HistogramTemplates",
     "LearnedScore",
     "LightGBMRatioClassifier",
-    "NoBasis",
-    "PolynomialBasis",
     "ProjectedRatios",
     "RatioComponents",
     "RatioTopicComponents",
     "ScoreComponents",
-    "SplineBasis",
     "StackedMLP",
     "TemplateComponents",
     "TopicComponents",
@@ -69,7 +60,6 @@ __all__ = [
     "is_histogram",
     "make_classifier",
     "make_lightgbm_regressor",
-    "orthonormalise",
     "read_histograms",
     "seeded",
     "take_rows",

@@ -15,13 +15,6 @@ from sklearn.base import BaseEstimator, clone
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable, NoiseShape, Simulations, class_overlaps
-from sktamm.components._basis import (
-    NoBasis,
-    PolynomialBasis,
-    SplineBasis,
-    degrees_of,
-    orthonormalise,
-)
 from sktamm.components._binning import Bins, Flow
 from sktamm.components._filled import filled_bins
 from sktamm.components._histogram import (
@@ -37,6 +30,13 @@ from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import (
     IncompatibleChoiceError,
     InvalidInputError,
+)
+from sktamm.functions import (
+    NoBasis,
+    PolynomialBasis,
+    SplineBasis,
+    degrees_of,
+    orthonormalise,
 )
 from sktamm.results import AdaptedTemplates
 

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from sktamm._numerics import FloatArray
-from sktamm.components._basis import (
+from sktamm.components._moments import Coordinates
+from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.functions import (
     NoBasis,
     PolynomialBasis,
     SplineBasis,
@@ -26,8 +28,6 @@ from sktamm.components._basis import (
     number_of_orders,
     orthonormal_map,
 )
-from sktamm.components._moments import Coordinates
-from sktamm.exceptions import IncompatibleChoiceError
 
 __all__ = ["EventBasis"]
 

@@ -20,11 +20,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import PowerTransformer
 
 from sktamm._numerics import FloatArray
-from sktamm.components._basis import (
-    legendre_products,
-    multi_orders,
-    number_of_orders,
-)
+from sktamm.functions import legendre_products, multi_orders, number_of_orders
 
 __all__ = ["Coordinates", "Moments", "SmoothFunctions", "rake", "tilt"]
 

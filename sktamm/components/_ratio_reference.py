@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.base import RatioError, ReferenceSample
-from sktamm.components._basis import low_degree
 from sktamm.components._blend import Blend, fit_blend
 from sktamm.components._log_linear import LogLinear, Shrinkage, fit_shrinkage
 from sktamm.components._moments import (
@@ -24,6 +23,7 @@ from sktamm.components._moments import (
 )
 from sktamm.components._ratio_sample import HeldOut, relative_to_mixture
 from sktamm.components._signed import settled_weights
+from sktamm.functions import low_degree
 
 __all__ = ["CONTROL", "RatioReference", "fit_reference", "ratio_functions"]
 

@@ -1,9 +1,10 @@
 """From a component table to an interval: both statistics."""
 
-from sktamm.inference._base import Answer, Fit, check_one_of, check_positive_integer
+from sktamm.inference._base import Answer, check_one_of, check_positive_integer
 from sktamm.inference._bayesian import BayesianInference
 from sktamm.inference._data import undiscounted
 from sktamm.inference._discrepancy import SURPRISING
+from sktamm.inference._fit import Fit
 from sktamm.inference._frequentist import FrequentistInference
 from sktamm.inference._goodness import pearson
 from sktamm.inference._intervals import (

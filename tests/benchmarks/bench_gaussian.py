@@ -23,13 +23,9 @@ from joblib import Parallel, delayed
 
 from sktamm import BinnedTopicTAMM
 from sktamm._numerics import interval_score
-from sktamm.components import (
-    PolynomialBasis,
-    TemplateComponents,
-    TopicComponents,
-    TopicModel,
-)
+from sktamm.components import TemplateComponents, TopicComponents, TopicModel
 from sktamm.datasets import bin_probabilities, draw_gaussian_parameters
+from sktamm.functions import PolynomialBasis
 from sktamm.inference import BayesianInference
 from sktamm.mixture import DirichletPrior, ShrinkagePrior
 

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from sktamm import BinnedTopicTAMM
-from sktamm.components import PolynomialBasis
+from sktamm.functions import PolynomialBasis
 
 SETTINGS = {
     "right, 1 x 400 000 events, 64 bins": {"k": 1, "events": 400_000, "bins": 8},

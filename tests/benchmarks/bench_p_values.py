@@ -15,7 +15,7 @@ import numpy as np
 from bench_goodness import one
 from scipy import stats
 
-from sktamm.components import PolynomialBasis
+from sktamm.functions import PolynomialBasis
 
 SETTINGS = {
     "right K4 2500 not smoothed": {"k": 4, "events": 2500, "smooth": False},

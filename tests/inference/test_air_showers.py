@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
-from sktamm.components import PolynomialBasis
+from sktamm.functions import PolynomialBasis
 from sktamm.inference import BayesianInference
 
 MODELS = {

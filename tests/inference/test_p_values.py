@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from sktamm import BinnedTopicTAMM
-from sktamm.components import PolynomialBasis
+from sktamm.functions import PolynomialBasis
 from sktamm.inference import _goodness
 from sktamm.mixture import _penalties
 

@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
-from sktamm.components import PolynomialBasis
+from sktamm.functions import PolynomialBasis
 from sktamm.inference import BayesianInference, _weighing
 from sktamm.inference._curve import log_det
 from sktamm.inference._optimise import maximise

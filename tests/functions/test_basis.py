@@ -5,13 +5,13 @@ from math import comb
 import numpy as np
 import pytest
 
-from sktamm.components._basis import (
+from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.functions._basis import (
     NoBasis,
     PolynomialBasis,
     SplineBasis,
     orthonormalise,
 )
-from sktamm.exceptions import IncompatibleChoiceError
 
 BASES = [PolynomialBasis(1), PolynomialBasis(4), SplineBasis(), SplineBasis(3, 1)]
 
