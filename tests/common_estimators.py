@@ -8,8 +8,8 @@ from sktamm.baselines import (
     SingleSimulation,
 )
 from sktamm.components import TemplateComponents, TopicComponents
-from sktamm.components._mlp import TorchMLPClassifier
 from sktamm.inference import BayesianInference
+from sktamm.learning._mlp import TorchMLPClassifier
 
 # Two bins per feature: scikit-learn's data have up to ten features.
 ESTIMATORS = {

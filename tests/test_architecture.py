@@ -28,6 +28,7 @@ LAYERS = {
     "results": 0,
     "base": 1,
     "events": 1,
+    "learning": 1,
     "functions": 1,
     "datasets": 1,
     "components": 2,
@@ -85,16 +86,16 @@ LATE = {
 EAGER = {"joblib", "numpy", "pandas", "scipy", "sklearn", "sktamm", "threadpoolctl"}
 # The one place of each heavy library, as a prefix of the file.
 PLACES = {
-    "lgatr": "components/_torch",
-    "lightgbm": "components/",
+    "lgatr": "learning/",
+    "lightgbm": "learning/",
     "matplotlib": "plotting/",
-    "torch": "components/_torch",
+    "torch": "learning/",
 }
 ALSO_EAGER = {
-    "components/_torch.py": {"torch"},
-    "components/_torch_best.py": {"torch"},
-    "components/_torch_lorentz.py": {"lgatr", "torch"},
-    "components/_torch_repulsion.py": {"torch"},
+    "learning/networks.py": {"torch"},
+    "learning/_best_epoch.py": {"torch"},
+    "learning/lorentz.py": {"lgatr", "torch"},
+    "learning/repulsion.py": {"torch"},
 }
 
 MAX_LINES = 500

@@ -14,7 +14,6 @@ from sklearn.preprocessing import StandardScaler
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor, infer
 from sktamm.components import RatioComponents, RatioTopicComponents
-from sktamm.components._mlp import TorchMLPClassifier
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import (
     IncompatibleChoiceError,
@@ -23,6 +22,7 @@ from sktamm.exceptions import (
     SingleSimulationWarning,
 )
 from sktamm.inference import BayesianInference
+from sktamm.learning._mlp import TorchMLPClassifier
 
 CELLS = {
     "raw-dirichlet": {"form": "linear"},

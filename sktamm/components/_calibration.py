@@ -19,8 +19,8 @@ from sklearn.isotonic import IsotonicRegression
 
 from sktamm._numerics import FloatArray
 from sktamm.components._ratio_sample import HeldOut
-from sktamm.components._signed import settled_weights
 from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.learning import settled_weights
 
 __all__ = ["Calibration", "check_calibration", "closure_table", "fit_calibration"]
 

@@ -29,10 +29,8 @@ from sktamm._sklearn import get_feature_names
 from sktamm._validation import check_least, read_weight
 from sktamm.base import RatioError
 from sktamm.components._calibration import check_calibration, closure_table
-from sktamm.components._ensemble import ClassifierEnsemble
 from sktamm.components._log_linear import mean_model
 from sktamm.components._moments import Coordinates, Moments, SmoothFunctions
-from sktamm.components._named import make_classifier
 from sktamm.components._ratio_reference import (
     CONTROL,
     RatioReference,
@@ -54,6 +52,7 @@ from sktamm.events import (
     warn_about_simulations,
 )
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning import ClassifierEnsemble, make_classifier
 
 __all__ = ["DensityRatio"]
 

@@ -28,7 +28,7 @@ from scipy.special import logsumexp, softmax
 
 from sktamm._numerics import FloatArray
 from sktamm.components._moments import SmoothFunctions
-from sktamm.components._signed import settled_weights
+from sktamm.learning import settled_weights
 
 __all__ = ["LogLinear", "Shrinkage", "fit_log_linear", "fit_shrinkage", "mean_model"]
 

@@ -22,8 +22,8 @@ from sktamm.components._moments import (
     tilt,
 )
 from sktamm.components._ratio_sample import HeldOut, relative_to_mixture
-from sktamm.components._signed import settled_weights
 from sktamm.functions import low_degree
+from sktamm.learning import settled_weights
 
 __all__ = ["CONTROL", "RatioReference", "fit_reference", "ratio_functions"]
 

@@ -19,8 +19,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._validation import find_labels, read_ids, read_weight, refuse_masked
-from sktamm.components._classifiers import rows_of_classes, take_rows
-from sktamm.components._ensemble import ClassifierEnsemble
 from sktamm.components._fraction import (
     BlendError,
     FractionEstimate,
@@ -29,6 +27,7 @@ from sktamm.components._fraction import (
 )
 from sktamm.components._wifi import fit_weights
 from sktamm.exceptions import InvalidInputError
+from sktamm.learning import ClassifierEnsemble, rows_of_classes, take_rows
 from sktamm.results import FractionResult
 
 __all__ = ["WifiEnsemble"]
@@ -378,6 +377,6 @@ def _is_mlp(classifier: Any) -> bool:
 
 
 def _default_mlp() -> Any:
-    from sktamm.components._mlp import TorchMLPClassifier
+    from sktamm.learning import TorchMLPClassifier
 
     return TorchMLPClassifier()

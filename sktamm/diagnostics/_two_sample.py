@@ -21,8 +21,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from sktamm._numerics import FloatArray
-from sktamm.components import fit_classifier, make_classifier, seeded
 from sktamm.exceptions import InvalidInputError
+from sktamm.learning import fit_classifier, make_classifier, seeded
 
 __all__ = ["thinned", "two_sample_test"]
 

@@ -22,9 +22,9 @@ from sktamm._validation import (
     read_numbers,
     read_weight,
 )
-from sktamm.components import check_accepts_weights, fit_in_place, seeded
 from sktamm.events import warn_about_simulations
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning import check_accepts_weights, fit_in_place, seeded
 
 __all__ = [
     "fit_columns",
@@ -65,7 +65,7 @@ def make_regressor(
         If it is none.
     """
     if isinstance(estimator, str) and estimator == "mlp":
-        from sktamm.components import TorchMLPRegressor
+        from sktamm.learning import TorchMLPRegressor
 
         # Held-out losses of heavy tails are too noisy to stop by. Smooth functions
         # overfit the tails less. An exponential takes long to become as small as it
@@ -80,7 +80,7 @@ def make_regressor(
             early_stopping=False,
         )
     if isinstance(estimator, str) and estimator == "lightgbm":
-        from sktamm.components import make_lightgbm_regressor
+        from sktamm.learning import make_lightgbm_regressor
 
         return make_lightgbm_regressor(loss)
     # A stack has no predict before it is fitted.

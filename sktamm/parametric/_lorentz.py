@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktamm._numerics import FloatArray
 from sktamm._validation import read_weight
-from sktamm.components import find_device
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning import find_device
 
 __all__ = ["LorentzRegressor"]
 
@@ -238,7 +238,7 @@ class LorentzRegressor(RegressorMixin, BaseEstimator):
 
 def _import() -> Any:
     try:
-        from sktamm.components import _torch_lorentz
+        from sktamm.learning import lorentz as _torch_lorentz
     except ImportError as error:
         raise IncompatibleChoiceError(
             "LorentzRegressor needs lgatr: pip install 'sktamm[lorentz]'."

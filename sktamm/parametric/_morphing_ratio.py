@@ -26,8 +26,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
 from sktamm._validation import encode
-from sktamm.components import make_classifier
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning import make_classifier
 from sktamm.parametric._learners import (
     fit_learner,
     make_regressor,

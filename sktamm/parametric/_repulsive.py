@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm.components import StackedMLP, TorchMLPClassifier, TorchMLPRegressor, inverse
 from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.learning import StackedMLP, TorchMLPClassifier, TorchMLPRegressor, inverse
 
 if TYPE_CHECKING:
-    from sktamm.components._torch import Options, Outcome, Rows, Split
+    from sktamm.learning.networks import Options, Outcome, Rows, Split
 
 __all__ = ["RepulsiveEnsembleClassifier", "RepulsiveEnsembleRegressor"]
 
@@ -63,7 +63,8 @@ class _Repulsive(StackedMLP):
         options: "Options",
         one_pass: bool,
     ) -> "Outcome":
-        from sktamm.components import _torch, _torch_repulsion
+        from sktamm.learning import networks as _torch
+        from sktamm.learning import repulsion as _torch_repulsion
 
         training, units = split.training, split.units
         seen = self.n_events_ if one_pass and self._n_calls else 0.0

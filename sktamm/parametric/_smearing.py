@@ -22,8 +22,8 @@ from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
 from sktamm._validation import check_sum, read_numbers, read_weight, refuse_masked
-from sktamm.components import take_rows
 from sktamm.exceptions import InvalidInputError
+from sktamm.learning import take_rows
 
 __all__ = ["FractionalSmearing"]
 

@@ -30,12 +30,12 @@ from scipy import special
 from scipy.optimize import brentq
 
 from sktamm import NeuralRatioTAMM
-from sktamm.components import TorchMLPClassifier
 from sktamm.datasets import (
     draw_gaussian_parameters,
     gaussian_log_density,
     make_gaussian_study,
 )
+from sktamm.learning import TorchMLPClassifier
 
 SIZE = 8
 SPAN = 0.001

@@ -18,10 +18,11 @@ import time
 import numpy as np
 
 from sktamm import NeuralRatioTAMM
-from sktamm.components import RatioComponents, TorchMLPClassifier
+from sktamm.components import RatioComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.events import TargetEvents
 from sktamm.inference import BayesianInference, FrequentistInference
+from sktamm.learning import TorchMLPClassifier
 from sktamm.mixture import ExponentialForm, ShrinkagePrior
 
 LEVELS = np.array([0.683, 0.955])

@@ -18,7 +18,7 @@ import time
 
 import numpy as np
 
-from sktamm.components import TorchMLPRegressor
+from sktamm.learning import TorchMLPRegressor
 from sktamm.parametric import RepulsiveEnsembleRegressor
 
 SPACES = ("function", "loss", "weight")

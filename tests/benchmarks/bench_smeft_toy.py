@@ -43,10 +43,10 @@ import numpy as np
 import pandas as pd
 from joblib import hash as content_hash
 
-from sktamm.components import TorchMLPClassifier
 from sktamm.datasets import make_smeft_toy
 from sktamm.datasets._smeft_toy import smeft_toy_log_ratio
 from sktamm.exceptions import RatioWarning
+from sktamm.learning import TorchMLPClassifier
 from sktamm.parametric import (
     DerivativeRatioRegressor,
     FractionalSmearing,

@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktamm.components import DensityRatio
-from sktamm.components._mlp import TorchMLPClassifier
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning._mlp import TorchMLPClassifier
 
 CENTRES = np.array([0.0, 0.4, 1.0, 1.5])  # ascending within a class: columns
 CLASS = np.array([0, 0, 1, 1])

@@ -10,16 +10,16 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sktamm import BinnedTopicTAMM, TAMMRegressor
 from sktamm._truth import owner, true_fraction
 from sktamm.baselines import SingleSimulation
-from sktamm.components import (
-    ClassifierEnsemble,
-    LightGBMRatioClassifier,
-    TorchMLPClassifier,
-    WifiEnsemble,
-)
+from sktamm.components import WifiEnsemble
 from sktamm.coverage import coverage_study
 from sktamm.events import read_simulations, read_sources, read_target
 from sktamm.exceptions import InvalidInputError
 from sktamm.io import result_to_json
+from sktamm.learning import (
+    ClassifierEnsemble,
+    LightGBMRatioClassifier,
+    TorchMLPClassifier,
+)
 from sktamm.model_selection import CoverageScorer, LeaveSimulationsOut
 from sktamm.parametric import (
     MomentMorphing,

@@ -22,9 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.utils import get_tags
 
-from sktamm.components import TorchMLPRegressor
 from sktamm.datasets import make_smeft_toy
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError, RatioWarning
+from sktamm.learning import TorchMLPRegressor
 from sktamm.parametric import (
     DerivativeRatioRegressor,
     FractionalSmearing,

@@ -134,8 +134,8 @@ def test_unknown_devices_are_refused():
 
 def test_without_the_package_it_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "lgatr", None)
-    monkeypatch.delattr("sktamm.components._torch_lorentz", raising=False)
-    monkeypatch.delitem(sys.modules, "sktamm.components._torch_lorentz", raising=False)
+    monkeypatch.delattr("sktamm.learning.lorentz", raising=False)
+    monkeypatch.delitem(sys.modules, "sktamm.learning.lorentz", raising=False)
     p = momenta(20, 2)
     with pytest.raises(IncompatibleChoiceError, match="needs lgatr: pip install"):
         LorentzRegressor().fit(table(p), squared_mass(p))

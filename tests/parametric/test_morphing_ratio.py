@@ -106,7 +106,7 @@ def test_the_network_learns_the_toy(loss):
 @pytest.mark.torch
 def test_a_network_classifier_sees_events_twice_and_keeps_copies_together():
     pytest.importorskip("torch")
-    from sktamm.components import TorchMLPClassifier
+    from sktamm.learning import TorchMLPClassifier
 
     seen = {}
 

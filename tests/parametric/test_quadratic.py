@@ -66,7 +66,7 @@ def test_any_regressor_is_made_positive(n):
 @pytest.mark.torch
 def test_the_network_is_positive_and_finds_the_means():
     pytest.importorskip("torch")
-    from sktamm.components import TorchMLPRegressor
+    from sktamm.learning import TorchMLPRegressor
 
     X, y = _sample(20_000, 2)
     network = TorchMLPRegressor((32,), activation="gelu", max_epochs=15, device="cpu")

@@ -210,7 +210,7 @@ def test_logistic_regression_has_the_posterior_of_laplace(soft):
 def test_force_obeys_the_identity_of_stein():
     import torch
 
-    from sktamm.components._torch_repulsion import _coupling
+    from sktamm.learning.repulsion import _coupling
 
     u = torch.as_tensor(np.random.default_rng(3).normal(size=(40, 6)))
     u = u - u.mean(dim=0)

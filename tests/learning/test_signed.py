@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktamm.components import _signed
-from sktamm.components._signed import settled_weights
 from sktamm.exceptions import InvalidInputError
+from sktamm.learning import _signed
+from sktamm.learning._signed import settled_weights
 
 
 def signed_sample(n_features, rng, n_events=4_000):

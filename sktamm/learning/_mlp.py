@@ -21,9 +21,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from sktamm.components._mlp_regressor import TorchMLPRegressor
-from sktamm.components._stacked import Given, StackedMLP
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning._mlp_regressor import TorchMLPRegressor
+from sktamm.learning._stacked import Given, StackedMLP
 
 __all__ = ["TorchMLPClassifier", "TorchMLPRegressor"]
 
@@ -103,7 +103,7 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components._mlp import TorchMLPClassifier
+    >>> from sktamm.learning._mlp import TorchMLPClassifier
     >>> X = np.linspace(-1, 1, 400).reshape(-1, 1)
     >>> y = (X[:, 0] > 0).astype(int)
     >>> model = TorchMLPClassifier((8,), n_members=3, max_epochs=4, random_state=0)
@@ -284,7 +284,7 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
             In the order of ``classes_``; finite also where a probability is tiny.
         """
         check_is_fitted(self)
-        from sktamm.components import _torch
+        from sktamm.learning import networks as _torch
 
         z = self._standardised(self._read(X, reset=False))
         device = self._device(training=False)

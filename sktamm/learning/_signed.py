@@ -56,7 +56,7 @@ def settled_weights(X: Any, label: NDArray, weight: ArrayLike) -> FloatArray:
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components._signed import settled_weights
+    >>> from sktamm.learning._signed import settled_weights
     >>> X = np.array([[0.0], [1.0], [5.0], [5.5]])
     >>> settled_weights(X, np.zeros(4, int), [1.0, 1.0, -0.5, 1.0])
     array([1.        , 1.        , 0.16666667, 0.33333333])

@@ -12,8 +12,8 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from sktamm.components._signed import settled_weights
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning._signed import settled_weights
 
 __all__ = [
     "accepts_sample_weight",
@@ -53,7 +53,7 @@ def check_classifier(classifier: Any) -> None:
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from sktamm.components._classifiers import check_classifier
+    >>> from sktamm.learning._classifiers import check_classifier
     >>> check_classifier(LogisticRegression())
     """
     for method in ("fit", "predict_proba"):
@@ -119,7 +119,7 @@ def fit_classifier(
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
-    >>> from sktamm.components._classifiers import fit_classifier
+    >>> from sktamm.learning._classifiers import fit_classifier
     >>> pipeline = make_pipeline(StandardScaler(), LogisticRegression())
     >>> fitted = fit_classifier(pipeline, [[0.0], [1.0], [2.0]], [0, 1, 1], [1, 2, 1])
     >>> fitted.predict([[2.0]])

@@ -19,9 +19,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktamm._validation import check_sums, read_weight, refuse_masked
-from sktamm.components._classifiers import rows_of_classes
-from sktamm.components._signed import settled_weights
 from sktamm.exceptions import InvalidInputError
+from sktamm.learning._classifiers import rows_of_classes
+from sktamm.learning._signed import settled_weights
 
 __all__ = ["LightGBMRatioClassifier", "make_lightgbm_regressor"]
 
@@ -83,7 +83,7 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components._lightgbm import LightGBMRatioClassifier
+    >>> from sktamm.learning._lightgbm import LightGBMRatioClassifier
     >>> y = np.repeat([0, 1], 1_000)
     >>> X = np.random.default_rng(0).normal(y - 0.5)[:, None]
     >>> model = LightGBMRatioClassifier(random_state=0).fit(X, y)

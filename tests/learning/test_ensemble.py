@@ -16,15 +16,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sktamm.components._classifiers import accepts_sample_weight
-from sktamm.components._ensemble import (
+from sktamm.components._wifi_ensemble import WifiEnsemble
+from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning._classifiers import accepts_sample_weight
+from sktamm.learning._ensemble import (
     ClassifierEnsemble,
     check_classifier,
     fit_classifier,
     fit_in_place,
 )
-from sktamm.components._wifi_ensemble import WifiEnsemble
-from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 RESAMPLES = ("bootstrap", "partition", "none")
 

@@ -15,9 +15,9 @@ from scipy.special import expit
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm.components._links import LINKS, link_factors, link_spreads
-from sktamm.components._stacked import Given, StackedMLP, inverse, weighted_moments
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning._links import LINKS, link_factors, link_spreads
+from sktamm.learning._stacked import Given, StackedMLP, inverse, weighted_moments
 
 __all__ = ["TorchMLPRegressor"]
 
@@ -106,7 +106,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components._mlp import TorchMLPRegressor
+    >>> from sktamm.learning._mlp import TorchMLPRegressor
     >>> X = np.linspace(-1, 1, 400).reshape(-1, 1)
     >>> y = 100 + 10 * X[:, 0]
     >>> model = TorchMLPRegressor((8,), max_epochs=10, batch_size=40, random_state=0)
@@ -346,7 +346,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         return {"link": self.link, "link_factors": self._link_factors}
 
     def _linked(self, z: FloatArray) -> FloatArray:
-        from sktamm.components import _torch
+        from sktamm.learning import networks as _torch
 
         if self.loss == "poisson":
             return np.exp(z)

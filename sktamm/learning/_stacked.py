@@ -22,7 +22,7 @@ from sktamm._validation import encode, read_weight, refuse_masked
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 if TYPE_CHECKING:
-    from sktamm.components._torch import (
+    from sktamm.learning.networks import (
         Moments,
         Network,
         Options,
@@ -95,7 +95,7 @@ class StackedMLP(BaseEstimator):
 
         The n-th call of a resumed training has random numbers of its own.
         """
-        from sktamm.components import _torch
+        from sktamm.learning import networks as _torch
 
         if resume:
             self._check_resumed(rows)
@@ -209,7 +209,7 @@ class StackedMLP(BaseEstimator):
             self.intercepts_.append(draws[:, 0].astype(np.float32))
 
     def _arrays(self, rows: Given, weight: Float32Array) -> "Rows":
-        from sktamm.components import _torch
+        from sktamm.learning import networks as _torch
 
         target = self._network_target(rows.target)
         return _torch.Rows(self._standardised(rows.X), target, weight)
@@ -221,7 +221,7 @@ class StackedMLP(BaseEstimator):
         options: "Options",
         one_pass: bool,
     ) -> "Outcome":
-        from sktamm.components import _torch
+        from sktamm.learning import networks as _torch
 
         moments = self._moments if one_pass else None
         return _torch.train(self._packed(), rows, split, options, moments)
@@ -229,7 +229,7 @@ class StackedMLP(BaseEstimator):
     def _options(
         self, n_rows: int, one_pass: bool, stream: np.random.SeedSequence
     ) -> "Options":
-        from sktamm.components import _torch
+        from sktamm.learning import networks as _torch
 
         batch_size = self.batch_size
         if batch_size == "auto":
@@ -296,7 +296,7 @@ class StackedMLP(BaseEstimator):
         self, X: NDArray[Any], dtype: type[np.floating], *, log_softmax: bool = False
     ) -> NDArray[Any]:
         """Outputs of shape (n_members, n_rows, n_outputs)."""
-        from sktamm.components import _torch
+        from sktamm.learning import networks as _torch
 
         place = self._standardised(X), self._device(training=False)
         return _torch.member_outputs(
@@ -304,7 +304,7 @@ class StackedMLP(BaseEstimator):
         )
 
     def _network(self) -> "Network":
-        from sktamm.components import _torch
+        from sktamm.learning import networks as _torch
 
         return _torch.Network(self._packed(), self._sizes, self._function)
 
@@ -461,7 +461,7 @@ def find_device(device: str, *, training: bool) -> str:
         _refuse("device", f"one of {_ALLOWED['device']}", device)
     if device == "cpu":
         return "cpu"
-    from sktamm.components import _torch
+    from sktamm.learning import networks as _torch
 
     found = _torch.has_cuda()
     if device == "cuda" and training and not found:

@@ -9,10 +9,10 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from sktamm.components import _torch
-from sktamm.components._mlp import TorchMLPClassifier, TorchMLPRegressor
-from sktamm.components._stacked import weighted_moments
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning import networks as _torch
+from sktamm.learning._mlp import TorchMLPClassifier, TorchMLPRegressor
+from sktamm.learning._stacked import weighted_moments
 
 pytestmark = pytest.mark.torch
 
@@ -287,7 +287,7 @@ def test_best_weights_of_each_member_are_restored(events):
 def test_the_best_epoch_is_the_last_within_the_error_of_the_least_loss(copies):
     import torch
 
-    from sktamm.components._torch_best import Best
+    from sktamm.learning._best_epoch import Best
 
     # Copies of an event fluctuate together: the error is that of 400 events.
     event = np.arange(400).repeat(copies)

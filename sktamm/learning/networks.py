@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from sktamm.components._links import LINKS
-from sktamm.components._torch_best import Best
+from sktamm.learning._best_epoch import Best
+from sktamm.learning._links import LINKS
 
 __all__ = [
     "ACTIVATIONS",

@@ -16,7 +16,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from sktamm._validation import read_weight, refuse_masked
-from sktamm.components._classifiers import (
+from sktamm.exceptions import InvalidInputError
+from sktamm.learning._classifiers import (
     accepts_sample_weight,
     check_accepts_weights,
     check_classifier,
@@ -26,8 +27,7 @@ from sktamm.components._classifiers import (
     seeded,
     take_rows,
 )
-from sktamm.components._signed import settled_weights
-from sktamm.exceptions import InvalidInputError
+from sktamm.learning._signed import settled_weights
 
 __all__ = ["ClassifierEnsemble", "check_classifier", "fit_classifier"]
 
@@ -72,7 +72,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from sktamm.components._ensemble import ClassifierEnsemble
+    >>> from sktamm.learning._ensemble import ClassifierEnsemble
     >>> X, y = np.arange(20.0)[:, None], np.repeat([0, 1], 10)
     >>> model = ClassifierEnsemble(LogisticRegression(), n_members=3, random_state=0)
     >>> model.fit(X, y).predict_member_log_proba(X).shape

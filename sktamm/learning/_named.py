@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sktamm.components._classifiers import check_classifier
 from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.learning._classifiers import check_classifier
 
 __all__ = ["make_classifier"]
 
@@ -34,11 +34,11 @@ def make_classifier(classifier: Any, progress: bool = False) -> Any:
             f"{classifier!r}."
         )
     if classifier == "mlp":
-        from sktamm.components._mlp import TorchMLPClassifier
+        from sktamm.learning._mlp import TorchMLPClassifier
 
         return TorchMLPClassifier(activation="gelu", progress=progress)
     if classifier == "lightgbm":
-        from sktamm.components._lightgbm import LightGBMRatioClassifier
+        from sktamm.learning._lightgbm import LightGBMRatioClassifier
 
         return LightGBMRatioClassifier()
     return _quadratic_logistic()

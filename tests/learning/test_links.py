@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sktamm.components import TorchMLPClassifier, TorchMLPRegressor
-from sktamm.components._links import LINKS, link_factors, link_spreads
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning import TorchMLPClassifier, TorchMLPRegressor
+from sktamm.learning._links import LINKS, link_factors, link_spreads
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch

@@ -1,0 +1,36 @@
+"""Classifiers and regressors that know no physics: networks, trees, ensembles."""
+
+from sktamm.learning._classifiers import (
+    check_accepts_weights,
+    fit_classifier,
+    fit_in_place,
+    rows_of_classes,
+    seeded,
+    take_rows,
+)
+from sktamm.learning._ensemble import ClassifierEnsemble
+from sktamm.learning._lightgbm import LightGBMRatioClassifier, make_lightgbm_regressor
+from sktamm.learning._mlp import TorchMLPClassifier
+from sktamm.learning._mlp_regressor import TorchMLPRegressor
+from sktamm.learning._named import make_classifier
+from sktamm.learning._signed import settled_weights
+from sktamm.learning._stacked import StackedMLP, find_device, inverse
+
+__all__ = [
+    "ClassifierEnsemble",
+    "LightGBMRatioClassifier",
+    "StackedMLP",
+    "TorchMLPClassifier",
+    "TorchMLPRegressor",
+    "check_accepts_weights",
+    "find_device",
+    "fit_classifier",
+    "fit_in_place",
+    "inverse",
+    "make_classifier",
+    "make_lightgbm_regressor",
+    "rows_of_classes",
+    "seeded",
+    "settled_weights",
+    "take_rows",
+]
