@@ -11,14 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm._truth import owner
-from sktamm.components import (
-    HistogramTemplates,
-    as_histograms,
-    check_axis_names,
-    is_histogram,
-    read_histograms,
-    target_from_histograms,
-)
 from sktamm.events import (
     Pairing,
     SeenFeatures,
@@ -30,6 +22,14 @@ from sktamm.events import (
     warn_about_target,
 )
 from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
+from sktamm.templates import (
+    HistogramTemplates,
+    as_histograms,
+    check_axis_names,
+    is_histogram,
+    read_histograms,
+    target_from_histograms,
+)
 
 __all__ = ["look_at", "read_question", "read_training", "warn_single"]
 

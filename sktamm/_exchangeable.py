@@ -43,9 +43,9 @@ from sktamm._exchangeable_result import (
 )
 from sktamm._numerics import FloatArray
 from sktamm._sphere import sphere_tails
-from sktamm.components import effective_events
 from sktamm.exceptions import ExchangeabilityWarning
 from sktamm.functions import orthonormalise
+from sktamm.templates import effective_events
 
 __all__ = [
     "ALL_CLASSES",

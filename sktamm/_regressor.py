@@ -31,12 +31,12 @@ from sktamm._report import make_result, warn_about
 from sktamm._sklearn import refuse_cross_val_predict
 from sktamm._truth import owner, true_fraction
 from sktamm.base import ComponentTable
-from sktamm.components import is_histogram
 from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError
 from sktamm.inference import Answer
 from sktamm.mixture import MixtureModel
 from sktamm.results import FractionResult
+from sktamm.templates import is_histogram
 
 __all__ = ["TAMMRegressor"]
 

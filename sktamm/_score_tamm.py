@@ -4,8 +4,8 @@ from typing import Any
 
 from sktamm._choices import choose
 from sktamm._regressor import TAMMRegressor
-from sktamm.components import is_histogram
 from sktamm.exceptions import InvalidInputError
+from sktamm.templates import is_histogram
 
 __all__ = ["ScoreTAMM"]
 

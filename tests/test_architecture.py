@@ -31,7 +31,9 @@ LAYERS = {
     "learning": 1,
     "functions": 1,
     "datasets": 1,
-    "components": 2,
+    "components": 3,
+    "templates": 2,
+    "ratios": 2,
     "mixture": 2,
     "inference": 3,
     "_ask": 4,
@@ -98,8 +100,8 @@ ALSO_EAGER = {
     "learning/repulsion.py": {"torch"},
 }
 
-MAX_LINES = 500
-MAX_BODY = 60
+MAX_LINES = 600
+MAX_BODY = 50
 
 
 def _name(path: Path) -> str:

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from sktamm import BinnedTopicTAMM, ScoreTAMM, TAMMRegressor
-from sktamm.components import LearnedScore, ScoreComponents
+from sktamm.components import ScoreComponents
 from sktamm.datasets import draw_gaussian_parameters, make_gaussian_study
 from sktamm.diagnostics import influence, span_check
 from sktamm.exceptions import InvalidInputError
+from sktamm.templates import LearnedScore
 
 
 @pytest.fixture(scope="module")

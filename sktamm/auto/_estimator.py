@@ -19,11 +19,11 @@ from sktamm.auto._composition import Composition
 from sktamm.auto._held_out import HeldOutScores, judged
 from sktamm.auto._pool import pooled
 from sktamm.auto._units import design_of, event_units, histogram_units
-from sktamm.components import is_histogram
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.mixture import SimulationsPrior
 from sktamm.model_selection import Design
 from sktamm.results import FractionResult
+from sktamm.templates import is_histogram
 
 __all__ = ["AutoTAMM"]
 

@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm.components import HistogramTemplates
 from sktamm.events import read_simulations
 from sktamm.inference import Answer
 from sktamm.model_selection import (
@@ -20,6 +19,7 @@ from sktamm.model_selection import (
     quiet_infer,
 )
 from sktamm.results import FractionResult
+from sktamm.templates import HistogramTemplates
 
 __all__ = ["EventUnit", "HistogramUnit", "design_of", "event_units", "histogram_units"]
 

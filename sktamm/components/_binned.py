@@ -15,17 +15,7 @@ from sklearn.base import BaseEstimator, clone
 
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable, NoiseShape, Simulations, class_overlaps
-from sktamm.components._binning import Bins, Flow
-from sktamm.components._filled import filled_bins
-from sktamm.components._histogram import (
-    HistogramTemplates,
-    effective_events,
-    template_probabilities,
-)
-from sktamm.components._simulated import Beyond, bin_simulations
-from sktamm.components._smoothing import smooth_templates
 from sktamm.components._support import leaves_support, share_beyond
-from sktamm.components._topics import TopicModel, topic_relative_variance
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import (
     IncompatibleChoiceError,
@@ -39,6 +29,19 @@ from sktamm.functions import (
     orthonormalise,
 )
 from sktamm.results import AdaptedTemplates
+from sktamm.templates import (
+    Beyond,
+    Bins,
+    Flow,
+    HistogramTemplates,
+    TopicModel,
+    bin_simulations,
+    effective_events,
+    filled_bins,
+    smooth_templates,
+    template_probabilities,
+    topic_relative_variance,
+)
 
 __all__ = ["TemplateComponents", "TopicComponents"]
 

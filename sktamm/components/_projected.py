@@ -25,11 +25,10 @@ from scipy.special import logsumexp
 from sktamm._numerics import FloatArray
 from sktamm.base import class_overlaps
 from sktamm.components._density_ratio import DensityRatio
-from sktamm.components._histogram import HistogramTemplates
 from sktamm.components._log_linear import mean_model
 from sktamm.components._score import ScoreComponents
-from sktamm.components._score_parts import is_discrete, spread_over
 from sktamm.events import SimulatedEvents
+from sktamm.templates import HistogramTemplates, is_discrete, spread_over
 
 __all__ = ["ProjectedRatios", "RatioScore"]
 

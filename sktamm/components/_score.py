@@ -17,13 +17,16 @@ from sklearn.base import clone
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
 from sktamm.components._binned import TemplateComponents
-from sktamm.components._binning import Flow
-from sktamm.components._histogram import HistogramTemplates
-from sktamm.components._learned_score import LearnedScore
-from sktamm.components._simulated import Beyond, bin_simulations
 from sktamm.events import SimulatedEvents, TargetEvents
 from sktamm.exceptions import InvalidInputError
 from sktamm.results import AdaptedTemplates
+from sktamm.templates import (
+    Beyond,
+    Flow,
+    HistogramTemplates,
+    LearnedScore,
+    bin_simulations,
+)
 
 __all__ = ["ScoreComponents"]
 

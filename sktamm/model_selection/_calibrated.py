@@ -24,7 +24,6 @@ from sktamm._choices import check_levels, seed_sequence
 from sktamm._numerics import FloatArray
 from sktamm._validation import encode, scalars
 from sktamm._wrapper import FractionWrapper
-from sktamm.components import is_histogram
 from sktamm.events import read_simulations
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.model_selection._calibration_units import CalibrationUnit, find_units
@@ -43,6 +42,7 @@ from sktamm.model_selection._recalibration import (
     sides,
 )
 from sktamm.results import FractionResult
+from sktamm.templates import is_histogram
 
 __all__ = ["CalibratedTAMM"]
 

@@ -36,8 +36,8 @@ def draw(n_events, weighted):
 
 def run_sktamm(X, y, simulation, weight, given=True):
     """Templates through the input door."""
-    from sktamm.components._histogram import fill_templates, make_binning
     from sktamm.events import read_simulations
+    from sktamm.templates._histogram import fill_templates, make_binning
 
     events = read_simulations(X, y, simulation=simulation, sample_weight=weight)
     binning = make_binning(

@@ -23,11 +23,12 @@ from joblib import Parallel, delayed
 
 from sktamm import BinnedTopicTAMM
 from sktamm._numerics import interval_score
-from sktamm.components import TemplateComponents, TopicComponents, TopicModel
+from sktamm.components import TemplateComponents, TopicComponents
 from sktamm.datasets import bin_probabilities, draw_gaussian_parameters
 from sktamm.functions import PolynomialBasis
 from sktamm.inference import BayesianInference
 from sktamm.mixture import DirichletPrior, ShrinkagePrior
+from sktamm.templates import TopicModel
 
 EDGES = np.linspace(-2.0, 2.0, 11)
 SIGNAL = (np.zeros(2), np.eye(2))

@@ -21,7 +21,7 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from sktamm.components import _range
+from sktamm.templates import _range
 
 N_EVENTS, N_BINS, KAPPA = 5_000, 10, 0.1
 GROUP = np.repeat([0, 1], N_EVENTS)

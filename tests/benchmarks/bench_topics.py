@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.decomposition import LatentDirichletAllocation
 
-from sktamm.components._topics import TopicModel, topic_shares
+from sktamm.templates._topics import TopicModel, topic_shares
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "gaussian_msds.npz"
 WINDOW, N_BINS, POINTS_PER_BIN = 2.0, 10, 20

@@ -6,13 +6,13 @@ from sklearn.base import clone
 
 from sktamm import BinnedTopicTAMM
 from sktamm.components import TemplateComponents, TopicComponents
-from sktamm.components._binning import make_binning
-from sktamm.components._filled import FilledBins
 from sktamm.events import read_simulations, read_target
 from sktamm.exceptions import (
     IncompatibleChoiceError,
     InvalidInputError,
 )
+from sktamm.templates._binning import make_binning
+from sktamm.templates._filled import FilledBins
 
 
 def _events(n_simulations=4, n_events=400, seed=0, n_classes=2, names=None):

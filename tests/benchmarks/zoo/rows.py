@@ -17,7 +17,7 @@ from sktamm.baselines import (
     PooledSimulations,
     SingleSimulation,
 )
-from sktamm.components import LearnedScore
+from sktamm.templates import LearnedScore
 
 LEVELS = (0.683, 0.955)
 ORACLE, RIGHT, NOTHING = "exact densities", "the right simulation", "[0, 1]"

@@ -23,16 +23,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._validation import BLOCK_SIZE, event_blocks
-from sktamm.components._axes import (
+from sktamm.events import Pairing, SimulatedEvents, Sources, read_sources
+from sktamm.exceptions import InvalidInputError, VarianceWarning, WeightWarning
+from sktamm.templates._axes import (
     check_same_axes,
     common_names,
     edges_of,
     treat_flow,
     with_flow_bins,
 )
-from sktamm.components._binning import Binning, Flow, make_binning
-from sktamm.events import Pairing, SimulatedEvents, Sources, read_sources
-from sktamm.exceptions import InvalidInputError, VarianceWarning, WeightWarning
+from sktamm.templates._binning import Binning, Flow, make_binning
 
 __all__ = [
     "Binning",

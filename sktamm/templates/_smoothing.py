@@ -33,8 +33,8 @@ import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.base import NoiseShape
-from sktamm.components._filled import varying
 from sktamm.functions import PolynomialBasis, number_of_orders
+from sktamm.templates._filled import varying
 
 __all__ = ["smooth_templates"]
 

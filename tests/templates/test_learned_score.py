@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktamm import BinnedTopicTAMM, infer
-from sktamm.components import LearnedScore
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.templates import LearnedScore
 
 
 def _events(n=4000, n_simulations=3, d=4, seed=0, spread=0.1):

@@ -5,9 +5,9 @@ import pytest
 
 from sktamm import BinnedTopicTAMM
 from sktamm.components import TemplateComponents
-from sktamm.components._smoothing import _designs
 from sktamm.events import read_simulations
 from sktamm.exceptions import InvalidInputError
+from sktamm.templates._smoothing import _designs
 
 EVENTS_PER_BIN = 25
 

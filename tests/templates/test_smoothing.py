@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sktamm.components import _smoothing
+from sktamm.templates import _smoothing
 
 SIDE = 10
 

@@ -5,16 +5,16 @@ from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.utils import shuffle
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sktamm.components._topics import (
-    TopicModel,
-    _denoised,
-    topic_relative_variance,
-    topic_shares,
-)
 from sktamm.exceptions import (
     ConvergenceWarning,
     IncompatibleChoiceError,
     InvalidInputError,
+)
+from sktamm.templates._topics import (
+    TopicModel,
+    _denoised,
+    topic_relative_variance,
+    topic_shares,
 )
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import check_names
 from sktamm._validation import refuse_masked
-from sktamm.components._binning import Flow
 from sktamm.exceptions import InvalidInputError
+from sktamm.templates._binning import Flow
 
 __all__ = [
     "check_axis_names",

@@ -35,10 +35,10 @@ from sklearn.utils.validation import check_is_fitted
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import check_feature_names, get_feature_names
 from sktamm._validation import read_features
-from sktamm.components._score_parts import by_values, find_parts, sample_rows
 from sktamm.events import SimulatedEvents, read_simulations
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.learning import fit_classifier, make_classifier, seeded
+from sktamm.templates._score_parts import by_values, find_parts, sample_rows
 
 __all__ = ["LearnedScore"]
 

@@ -8,12 +8,12 @@ import pytest
 
 from sktamm import BinnedTopicTAMM, TAMMRegressor
 from sktamm.components import TemplateComponents
-from sktamm.components._histogram import (
+from sktamm.exceptions import InvalidInputError, VarianceWarning
+from sktamm.templates._histogram import (
     read_histograms,
     target_from_histograms,
     template_probabilities,
 )
-from sktamm.exceptions import InvalidInputError, VarianceWarning
 
 BACKGROUND = np.array([0.4, 0.3, 0.2, 0.1])
 SIGNAL = BACKGROUND[::-1]

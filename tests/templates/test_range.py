@@ -9,16 +9,16 @@ from sklearn.preprocessing import KBinsDiscretizer
 
 from sktamm import BinnedTopicTAMM
 from sktamm.components import TemplateComponents
-from sktamm.components._binning import make_binning
-from sktamm.components._range import (
+from sktamm.datasets import make_gaussian_study
+from sktamm.events import read_simulations
+from sktamm.exceptions import RangeWarning
+from sktamm.templates._binning import make_binning
+from sktamm.templates._range import (
     _interpolate,
     mixture_weights,
     robust_ends,
     weighted_quantiles,
 )
-from sktamm.datasets import make_gaussian_study
-from sktamm.events import read_simulations
-from sktamm.exceptions import RangeWarning
 
 
 def _ends(x, weight=None, group=None):

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sktamm._numerics import FloatArray
-from sktamm.components._auto_bins import automatic_bins
-from sktamm.components._binning import (
+from sktamm.events import SimulatedEvents
+from sktamm.exceptions import InvalidInputError, RangeWarning
+from sktamm.templates._auto_bins import automatic_bins
+from sktamm.templates._binning import (
     Binning,
     Bins,
     Flow,
@@ -17,10 +19,8 @@ from sktamm.components._binning import (
     make_binning,
     per_feature,
 )
-from sktamm.components._histogram import HistogramTemplates, fill_templates
-from sktamm.components._range import mixture_weights
-from sktamm.events import SimulatedEvents
-from sktamm.exceptions import InvalidInputError, RangeWarning
+from sktamm.templates._histogram import HistogramTemplates, fill_templates
+from sktamm.templates._range import mixture_weights
 
 __all__ = ["Beyond", "bin_simulations"]
 

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from sktamm._validation import BLOCK_SIZE
-from sktamm.components._binning import Binning, make_binning
-from sktamm.components._histogram import (
+from sktamm.events import accumulate, read_simulations, read_target
+from sktamm.exceptions import InvalidInputError, VarianceWarning, WeightWarning
+from sktamm.templates._binning import Binning, make_binning
+from sktamm.templates._histogram import (
     class_probabilities,
     fill_templates,
     is_histogram,
@@ -16,8 +18,6 @@ from sktamm.components._histogram import (
     target_from_histograms,
     template_probabilities,
 )
-from sktamm.events import accumulate, read_simulations, read_target
-from sktamm.exceptions import InvalidInputError, VarianceWarning, WeightWarning
 
 AWKWARD = [
     np.linspace(0, 1, 11),

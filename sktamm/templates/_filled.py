@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from sktamm._numerics import FloatArray
-from sktamm.components._binning import Binning
-from sktamm.components._histogram import HistogramTemplates
+from sktamm.templates._binning import Binning
+from sktamm.templates._histogram import HistogramTemplates
 
 __all__ = ["FilledBins", "filled_bins", "varying"]
 

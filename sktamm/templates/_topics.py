@@ -94,7 +94,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components._topics import TopicModel
+    >>> from sktamm.templates._topics import TopicModel
     >>> ends = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]])
     >>> shares = np.array([[1.0, 0.0], [0.6, 0.4], [0.0, 1.0]])
     >>> model = TopicModel(n_topics=2).fit(10_000 * shares @ ends)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._validation import event_blocks
-from sktamm.components._range import Ends, robust_ends, weighted_quantiles
 from sktamm.exceptions import InvalidInputError, RangeWarning
+from sktamm.templates._range import Ends, robust_ends, weighted_quantiles
 
 __all__ = ["Binning", "Bins", "Flow", "column_name", "make_binning", "per_feature"]
 
@@ -51,7 +51,7 @@ class Binning:
 
     Examples
     --------
-    >>> from sktamm.components._binning import make_binning
+    >>> from sktamm.templates._binning import make_binning
     >>> binning = make_binning([[0.0], [1.0]], bins=4, flow="drop")
     >>> binning.index(np.array([[0.25], [1.0], [1.1]]))
     array([ 1,  3, -1])
