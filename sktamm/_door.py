@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm._suspects import SeenFeatures, warn_about_simulations, warn_about_target
 from sktamm._truth import owner
 from sktamm.components import (
     HistogramTemplates,
@@ -22,10 +21,13 @@ from sktamm.components import (
 )
 from sktamm.events import (
     Pairing,
+    SeenFeatures,
     SimulatedEvents,
     TargetEvents,
     read_simulations,
     read_target,
+    warn_about_simulations,
+    warn_about_target,
 )
 from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
 

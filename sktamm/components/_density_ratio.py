@@ -26,7 +26,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import get_feature_names
-from sktamm._suspects import warn_about_simulations
 from sktamm._validation import check_least, read_weight
 from sktamm.base import RatioError
 from sktamm.components._calibration import check_calibration, closure_table
@@ -47,7 +46,13 @@ from sktamm.components._ratio_sample import (
     hold_out,
     log_ratios,
 )
-from sktamm.events import SimulatedEvents, read_simulations, read_sources, read_target
+from sktamm.events import (
+    SimulatedEvents,
+    read_simulations,
+    read_sources,
+    read_target,
+    warn_about_simulations,
+)
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 __all__ = ["DensityRatio"]

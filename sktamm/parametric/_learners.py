@@ -15,7 +15,6 @@ from sklearn.utils.validation import has_fit_parameter
 
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import check_feature_names, get_feature_names
-from sktamm._suspects import warn_about_simulations
 from sktamm._validation import (
     check_sum,
     encode,
@@ -24,6 +23,7 @@ from sktamm._validation import (
     read_weight,
 )
 from sktamm.components import check_accepts_weights, fit_in_place, seeded
+from sktamm.events import warn_about_simulations
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 __all__ = [

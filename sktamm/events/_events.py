@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from sktamm._counts import check_filled, read_datasets
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import check_feature_names, get_feature_names
 from sktamm._validation import (
@@ -26,6 +25,7 @@ from sktamm._validation import (
     read_weight,
     scalars,
 )
+from sktamm.events._counts import check_filled, read_datasets
 from sktamm.exceptions import InvalidInputError
 
 __all__ = [
