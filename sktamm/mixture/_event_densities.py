@@ -271,20 +271,17 @@ class EventExponential(_Features):
 
     @cached_property
     def foot(self) -> float:
-        """Sum of squared shares of the reference rows where the wall begins.
-
-        That of few rows, or of half the rows of the centre, from where fits start.
-        """
-        log_mass = self.reference_offset + np.log(self.reference_weight)
-        mass = np.exp(log_mass.astype(float) - log_mass.max())
+        """Sum of squared shares at which the wall begins: that of few rows."""
+        # or of half the rows of the centre, from where fits start
+        offset = self.reference_offset.astype(float)
+        mass = self.reference_weight * np.exp(offset - offset.max())
         return max(1.0 / FEW_ROWS, 2.0 * float((mass**2).sum() / mass.sum() ** 2))
 
     def wall(self, at: Moments, order: int) -> Wall | None:
-        """Wall with dS = 2 S e and d2S = 4 S (e e' + Cov_2) - 2 S Cov_1.
-
-        Here e is the mean of the directions under the squared shares less that under
-        the shares, and Cov_2, Cov_1 are their covariances under them.
-        """
+        """Wall before few reference rows, None where no fit is near it."""
+        # dS = 2 S e and d2S = 4 S (e e' + Cov_2) - 2 S Cov_1: e is the mean of the
+        # directions under the squared shares less that under the shares, and Cov_2,
+        # Cov_1 are their covariances under them.
         share = np.asarray(at.share)
         if not (share > self.foot).any():
             return None
