@@ -21,7 +21,7 @@ from sktamm.exceptions import (
     SparseTemplateWarning,
 )
 from sktamm.inference import SURPRISING, Answer
-from sktamm.mixture import MixtureModel
+from sktamm.mixture import FEW_ROWS, MixtureModel
 from sktamm.results import AdaptedTemplates, FractionResult, Profile
 
 __all__ = ["make_result", "warn_about"]
@@ -29,7 +29,6 @@ __all__ = ["make_result", "warn_about"]
 _BAD_FIT = SURPRISING
 # A blend of this p-value describes the data by being none of the simulations' kind.
 _EXCLUDED = 1e-5
-_FEW_ROWS = 200
 _MOST = 0.7
 _FAR = 2.0
 # Events of a template per filled bin. Measured (bench_sparse.py, K = 6, two features, 2
@@ -67,7 +66,7 @@ _FLAGS = {
         d["product"] & (_of(d, "overlap", 1.0) < LITTLE_OVERLAP)
     ),
     "unphysical": lambda d: np.abs(_of(d, "kappa", 0.5) - 0.5) > _FAR,
-    "poor_reference": lambda d: _of(d, "reference_size", np.inf) < _FEW_ROWS,
+    "poor_reference": lambda d: _of(d, "reference_size", np.inf) < FEW_ROWS,
     "uncertain_ratios": lambda d: (
         _of(d, "std_ratios", 0.0) > _MOST * _of(d, "std", 1.0)
     ),
@@ -192,7 +191,7 @@ def warn_about(result: FractionResult) -> None:
         name: sum(name in flags for flags in result.flags) for name in _FLAGS
     }
     facts["total"] = len(result.flags)
-    facts["few_rows"], facts["sparse"] = _FEW_ROWS, _SPARSE
+    facts["few_rows"], facts["sparse"] = FEW_ROWS, _SPARSE
     facts["unfilled"] = known["unfilled"].max()
     facts["events_per_bin"] = np.min(known.get("events_per_bin", np.inf))
     facts["overlap"] = np.min(known.get("overlap", 1.0))

@@ -300,7 +300,8 @@ class InferenceBase(BaseEstimator):
         """
         if not isinstance(model, EventMixture):
             return optimum
-        runaway = ~optimum.converged & (model.prior_tension(optimum.theta) < _RUNAWAY)
+        far = model.prior_tension(optimum.theta) < _RUNAWAY
+        runaway = ~optimum.converged & (far | model.meets_wall(optimum.theta))
         if not runaway.any():
             return optimum
         fractions = slice(0, model.n_fractions)

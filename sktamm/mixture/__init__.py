@@ -9,9 +9,11 @@ from sktamm.mixture._priors import (
     ShrinkagePrior,
     SimulationsPrior,
 )
+from sktamm.mixture._reference_floor import FEW_ROWS
 from sktamm.mixture._sensitivity import extra_variance
 
 __all__ = [
+    "FEW_ROWS",
     "DirichletPrior",
     "EventMixture",
     "ExponentialForm",

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray, contrast_basis, softmax
+from sktamm.mixture._reference_floor import FEW_ROWS, Wall, wall_height
 
 __all__ = ["EventDensity", "EventExponential", "EventLinear", "Moments", "Sums"]
 
@@ -83,6 +84,8 @@ class Moments:
         The matrix A; None for the identity.
     covariance : ndarray of shape (n_fits, n_params, n_params) or None
         Covariance of the directions under q; None where not asked for.
+    share : ndarray of shape (n_fits,) or None
+        Sum of the squared shares of the reference rows; None where they do not matter.
     """
 
     params: FloatArray
@@ -90,6 +93,20 @@ class Moments:
     affine: FloatArray
     linear: FloatArray | None = None
     covariance: FloatArray | None = None
+    share: FloatArray | None = None
+
+    def applied(self, along: FloatArray) -> FloatArray:
+        """A' u for every fit."""
+        if self.linear is None:
+            return along
+        return np.einsum("bp,bpm->bm", along, self.linear)
+
+    def pulled(self, zeroth: FloatArray, first: FloatArray) -> FloatArray:
+        """Sum W (A sigma phi + b), of sums of W and of W sigma phi."""
+        moved = first
+        if self.linear is not None:
+            moved = np.einsum("bpm,bm->bp", self.linear, first)
+        return moved + zeroth[:, None] * self.affine
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +154,9 @@ class EventDensity(Protocol):
 
     def reference_size(self, at: Moments, reference_weight: FloatArray) -> float:
         """Effective number of reference rows under q, for one fit."""
+
+    def wall(self, at: Moments, order: int) -> Wall | None:
+        """Wall before few reference rows, None where no fit is near it."""
 
     def weights(self, params: FloatArray) -> FloatArray:
         """Weights that a user reads."""
@@ -238,23 +258,73 @@ class EventExponential(_Features):
         known = last is not None and np.array_equal(last.params, params)
         if last is not None and known and (last.covariance is not None or not second):
             return last
-        top, zeroth, first, products = self._reference_sums(params, second)
+        top, zeroth, first, products, squares = self._reference_sums(params, second)
         mean = first / zeroth[:, None]
         covariance = None
         if second:
             covariance = products / zeroth[:, None, None]
             covariance -= mean[:, :, None] * mean[:, None, :]
         log_z = top + np.log(zeroth)
-        self._last = Moments(params.copy(), log_z, -mean, None, covariance)
+        share = squares / zeroth**2
+        self._last = Moments(params.copy(), log_z, -mean, None, covariance, share)
         return self._last
+
+    @cached_property
+    def foot(self) -> float:
+        """Sum of squared shares at which the wall begins: that of few rows."""
+        # or of half the rows of the centre, from where fits start
+        offset = self.reference_offset.astype(float)
+        mass = self.reference_weight * np.exp(offset - offset.max())
+        return max(1.0 / FEW_ROWS, 2.0 * float((mass**2).sum() / mass.sum() ** 2))
+
+    def wall(self, at: Moments, order: int) -> Wall | None:
+        """Wall before few reference rows, None where no fit is near it."""
+        # dS = 2 S e and d2S = 4 S (e e' + Cov_2) - 2 S Cov_1: e is the mean of the
+        # directions under the squared shares less that under the shares, and Cov_2,
+        # Cov_1 are their covariances under them.
+        share = np.asarray(at.share)
+        if not (share > self.foot).any():
+            return None
+        n_fits, p = at.params.shape
+        height, slope, bend = wall_height(share, self.foot)
+        gradient, (hessian, convex) = np.zeros((n_fits, p)), np.zeros((2, n_fits, p, p))
+        for b in np.flatnonzero(slope).tolist() if order else ():
+            mean, covariance = self._under_squares(at, b, order)
+            drift = mean + at.affine[b]
+            outer = np.outer(drift, drift)
+            gradient[b] = 2.0 * slope[b] * share[b] * drift
+            if order == 2:
+                rise = slope[b] * share[b]
+                convex[b] = 4.0 * (rise * covariance + bend[b] * share[b] ** 2 * outer)
+                convex[b] += 4.0 * rise * outer
+                hessian[b] = convex[b] - 2.0 * rise * np.asarray(at.covariance)[b]
+        return Wall(height, gradient, hessian, convex)
+
+    def _under_squares(
+        self, at: Moments, b: int, order: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Mean and covariance of the directions under the squared shares of one fit."""
+        p = self.n_params
+        total, first, products = 0.0, np.zeros(p), np.zeros((p, p))
+        for rows in row_blocks(self.reference_offset.size, p):
+            values = self._at_reference(at.params[b : b + 1], rows)[0]
+            values -= at.log_z[b].astype(self.dtype)
+            squares = (np.exp(values) * self.reference_weight[rows]) ** 2
+            features = self.reference_features[rows]
+            total += float(squares.sum(dtype=float))
+            first += squares @ features
+            if order == 2:
+                products += (self.reference_transposed[:, rows] * squares) @ features
+        mean = first / total
+        return mean, products / total - np.outer(mean, mean)
 
     def _reference_sums(
         self, params: FloatArray, second: bool
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
         n_fits, p = params.shape
         top = np.full(n_fits, -np.inf)
-        zeroth, first = np.zeros(n_fits), np.zeros((n_fits, p))
-        products = np.zeros((n_fits, p, p))
+        zeroth, squares = np.zeros((2, n_fits))
+        first, products = np.zeros((n_fits, p)), np.zeros((n_fits, p, p))
         entries = n_fits * (p if second else 2)
         for rows in row_blocks(self.reference_offset.size, entries):
             values = self._at_reference(params, rows)
@@ -266,11 +336,12 @@ class EventExponential(_Features):
             top = new_top.astype(self.dtype).astype(float)
             features = self.reference_features[rows]
             zeroth = zeroth * shrink + values.sum(axis=1, dtype=float)
+            squares = squares * shrink**2 + np.einsum("bi,bi->b", values, values)
             first = first * shrink[:, None] + values @ features
             if second:
                 weighted = self.reference_transposed[:, rows] * values[:, None, :]
                 products = products * shrink[:, None, None] + weighted @ features
-        return top, zeroth, first, products
+        return top, zeroth, first, products, squares
 
     def _at_reference(self, params: FloatArray, rows: slice) -> NDArray:
         """Offset + directions . z at reference rows.
@@ -356,6 +427,10 @@ class EventLinear(_Features):
         shares = self.reference_features @ self.weights(at.params)[0]
         shares = shares * reference_weight
         return float(shares.sum() ** 2 / (shares**2).sum())
+
+    def wall(self, at: Moments, order: int) -> Wall | None:
+        """None: the normalisation is that of the components."""
+        return None
 
     def moments(self, params: FloatArray, second: bool) -> Moments:
         """Weights and the affine map of the scores; normalised by construction."""

@@ -33,6 +33,7 @@ from sktamm.mixture._model import (
     RowData,
     near_simplex,
 )
+from sktamm.mixture._reference_floor import Wall, subtract_walls
 
 __all__ = ["EventMixture"]
 
@@ -202,7 +203,7 @@ class EventMixture(MixtureModel):
             block = self._rows(theta, at, data, rows)
             for c, density in enumerate(self.events):
                 along = direction[:, self.slices[c]]
-                slope = _apply(at[c].linear, along)
+                slope = at[c].applied(along)
                 drift[c][:, rows] = block.scale[c] * (
                     slope @ density.transposed[:, rows]
                 )
@@ -236,6 +237,16 @@ class EventMixture(MixtureModel):
             for c, density in enumerate(self.events):
                 sizes[b, c] = density.reference_size(at[c], self.reference_weight)
         return sizes.min(axis=1)
+
+    def meets_wall(self, theta: FloatArray) -> NDArray[np.bool_]:
+        """Whether few reference rows hold a fit back, shape (n_fits,)."""
+        walls = self._walls(self.class_moments(theta), 0)
+        heights = [wall.height for wall in walls if wall is not None]
+        return np.any([np.zeros(len(theta)), *heights], axis=0)
+
+    def _walls(self, at: list[Moments], order: int) -> list[Wall | None]:
+        pairs = zip(self.events, at, strict=True)
+        return [density.wall(own, order) for density, own in pairs]
 
     # ---------------------------------------------------------------- sums over rows
     def log_likelihood(self, theta: FloatArray, data: RowData) -> FloatArray:
@@ -363,6 +374,13 @@ class EventMixture(MixtureModel):
                 self._add_gradient(gradient, at, block, rows)
             if order == 2:
                 self._add_hessian(hessian, at, block, rows, scores_only)
+        walls = self._walls(at, order)
+        if any(wall is not None for wall in walls):
+            signs = np.eye(self.n_classes)[self.free_classes]
+            signs[:, self.dependent_class] = -1.0
+            events = self.fractions(theta), data.observed.sum(axis=1)
+            terms = value, gradient, hessian
+            subtract_walls(terms, walls, events, signs, self.slices, scores_only)
         return np.where(inside, value, -np.inf), gradient, hessian
 
     def _add_gradient(
@@ -385,7 +403,7 @@ class EventMixture(MixtureModel):
     ) -> FloatArray:
         """Sum_i W_i J_i, shape (n_fits, n_params)."""
         first = (weight * block.scale[c]) @ self.events[c].features[rows]
-        return _pulled(at[c], weight.sum(axis=1), first)
+        return at[c].pulled(weight.sum(axis=1), first)
 
     def _add_hessian(
         self,
@@ -459,19 +477,6 @@ def _products(
     features, transposed = right.light[0][rows], left.light[1][:, rows]
     weight = weight.astype(features.dtype, copy=False)
     return (transposed * weight[:, None, :]) @ features
-
-
-def _apply(linear: FloatArray | None, along: FloatArray) -> FloatArray:
-    """A' u for every fit."""
-    if linear is None:
-        return along
-    return np.einsum("bp,bpm->bm", along, linear)
-
-
-def _pulled(at: Moments, zeroth: FloatArray, first: FloatArray) -> FloatArray:
-    """Sum W (A sigma phi + b)."""
-    moved = first if at.linear is None else np.einsum("bpm,bm->bp", at.linear, first)
-    return moved + zeroth[:, None] * at.affine
 
 
 def _outer(left: Moments, right: Moments, sums: Sums) -> FloatArray:

@@ -97,7 +97,11 @@ def test_events_at_the_reference_rows_are_bins(
     np.testing.assert_allclose(events.prior_tension(theta), bins.prior_tension(theta))
 
 
-def test_the_maximum_is_that_of_bins(event_table, as_binned, choice, n_classes):
+def test_the_maximum_is_that_of_bins(
+    event_table, as_binned, choice, n_classes, monkeypatch
+):
+    """Where no wall stands before few reference rows, which bins do not have."""
+    monkeypatch.setattr(f"{DENSITIES}.EventExponential.foot", np.inf)
     form, prior = choice
     table = event_table(n_classes, n_reference=60)
     data = RowData(table.row_weight)

@@ -1,0 +1,163 @@
+"""A wall that keeps a fit from densities which a handful of reference rows carry.
+
+A density q = r / Z known up to its normalisation is normalised by the reference rows,
+Zhat = sum_i m_i r_i. To second order
+
+    E[ln Zhat] = ln Z - Var(Zhat) / (2 Z^2),    Var(Zhat) / Z^2 = S - sum_i m_i^2,
+    S = sum_i v_i^2,    v_i = m_i r_i / Zhat,
+
+1 / S being the effective number of rows: with n_c events of the class, a log likelihood
+is too large by n_c (S - sum m^2) / 2. Among many rows that is nothing. Among few it is
+no wall, for it ends at n_c / 2, while events beyond all reference rows gain with every
+step; measured (bench_reference_floor.py), fits pass it. So the term is left out down to
+a number of rows 1 / a, and ends in a pole at half as many, 1 / b = 1 / 2a:
+
+    n_c h(S),    h = (b - a) / 2 [-ln(1 - u) - u - u^2 / 2],    u = (S - a) / (b - a),
+
+whose slope n_c / 2 u^2 / (1 - u) meets that of the expansion at u = .62. It is twice
+continuously differentiable, and nothing at all where rows suffice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sktamm._numerics import FloatArray
+
+__all__ = ["FEW_ROWS", "Wall", "events_of_class", "subtract_walls", "wall_height"]
+
+#: Below so many effective rows a fit is flagged as ``poor_reference`` and meets a wall.
+FEW_ROWS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Wall:
+    """Height per event of a class and its derivatives by the parameters.
+
+    Attributes
+    ----------
+    height : ndarray of shape (n_fits,)
+        h, zero before the wall and infinite behind it.
+    gradient : ndarray of shape (n_fits, n_params)
+        Its gradient; zero where the height is infinite.
+    hessian : ndarray of shape (n_fits, n_params, n_params)
+        Its Hessian.
+    convex : ndarray of shape (n_fits, n_params, n_params)
+        The positive semi-definite part of the Hessian.
+    """
+
+    height: FloatArray
+    gradient: FloatArray
+    hessian: FloatArray
+    convex: FloatArray
+
+
+def wall_height(
+    share: FloatArray, foot: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Height h(S) of the wall and its derivatives by S.
+
+    Parameters
+    ----------
+    share : ndarray of shape (n_fits,)
+        S, the sum of the squared shares of the reference rows.
+    foot : float
+        The value a where the wall begins.
+
+    Returns
+    -------
+    height, slope, bend : ndarray of shape (n_fits,)
+        h, h' and h''; infinite, zero and zero behind the wall.
+    """
+    u = np.maximum(share / foot - 1.0, 0.0)
+    behind = u >= 1.0
+    u = np.where(behind, 0.0, u)
+    height = 0.5 * foot * (-np.log1p(-u) - u - 0.5 * u**2)
+    slope = 0.5 * u**2 / (1.0 - u)
+    bend = 0.5 * u * (2.0 - u) / ((1.0 - u) ** 2 * foot)
+    return np.where(behind, np.inf, height), slope, bend
+
+
+def events_of_class(
+    fraction: FloatArray, n_events: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Events n_c = n f of a class, made positive, and two derivatives by the fraction.
+
+    Fractions are free real numbers, and a negative one must not reward few rows: n f is
+    bent towards zero over its Poisson error at f = 0, sqrt(n).
+
+    Parameters
+    ----------
+    fraction : ndarray of shape (n_fits,)
+        Fraction f of the class.
+    n_events : ndarray of shape (n_fits,)
+        Events n.
+
+    Returns
+    -------
+    number, slope, bend : ndarray of shape (n_fits,)
+        Number of events and its first and second derivative.
+    """
+    n_events = np.maximum(n_events, 1.0)
+    mean = n_events * fraction
+    root = np.sqrt(mean**2 + 4.0 * n_events)
+    number = 0.5 * (mean + root)
+    return number, n_events * number / root, 2.0 * n_events**3 / root**3
+
+
+def subtract_walls(
+    terms: tuple[FloatArray, FloatArray, FloatArray],
+    walls: Sequence[Wall | None],
+    events: tuple[FloatArray, FloatArray],
+    signs: FloatArray,
+    slices: Sequence[slice],
+    convex: bool,
+) -> None:
+    """Subtract n_c h of all classes from a log likelihood and derivatives, in place.
+
+    Parameters
+    ----------
+    terms : tuple of ndarray
+        Value (n_fits,), gradient (n_fits, n_params) and Hessian of a log likelihood,
+        the fractions its first parameters; what is not wanted may be wrong.
+    walls : sequence of Wall or None
+        Walls of the classes.
+    events : tuple of ndarray of shape (n_fits, n_classes), (n_fits,)
+        Fractions and numbers of events.
+    signs : ndarray of shape (n_fractions, n_classes)
+        Derivatives of the fractions of the classes by the free fractions.
+    slices : sequence of slice
+        Parameters of the classes.
+    convex : bool
+        Whether a positive semi-definite stand-in takes the place of the Hessian.
+    """
+    for c, wall in enumerate(walls):
+        if wall is not None:
+            number = events_of_class(events[0][:, c], events[1])
+            _subtract(terms, wall, number, signs[:, c], slices[c], convex)
+
+
+def _subtract(
+    terms: tuple[FloatArray, FloatArray, FloatArray],
+    wall: Wall,
+    events: tuple[FloatArray, FloatArray, FloatArray],
+    signs: FloatArray,
+    columns: slice,
+    convex: bool,
+) -> None:
+    """The same of one class, its number of events with two derivatives."""
+    value, gradient, hessian = terms
+    number, slope, bend = events
+    free = slice(0, signs.size)
+    value -= number * wall.height
+    height = np.where(np.isfinite(wall.height), wall.height, 0.0)
+    gradient[:, free] -= (slope * height)[:, None] * signs
+    gradient[:, columns] -= number[:, None] * wall.gradient
+    curvature = wall.convex if convex else wall.hessian
+    hessian[:, columns, columns] -= number[:, None, None] * curvature
+    hessian[:, free, free] -= (bend * height)[:, None, None] * np.outer(signs, signs)
+    if not convex:
+        cross = slope[:, None, None] * wall.gradient[:, :, None] * signs
+        hessian[:, columns, free] -= cross
+        hessian[:, free, columns] -= cross.swapaxes(1, 2)
