@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor
-from sktamm.components import DensityRatio, RatioComponents
+from sktamm.components import RatioComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.events import read_simulations, read_target
 from sktamm.exceptions import (
@@ -17,6 +17,7 @@ from sktamm.exceptions import (
 )
 from sktamm.model_selection import CalibratedTAMM
 from sktamm.parametric import DerivativeRatioRegressor
+from sktamm.ratios import DensityRatio
 
 X = np.arange(12.0).reshape(6, 2)
 Y = [0, 0, 0, 1, 1, 1]

@@ -1,7 +1,7 @@
 """Smooth functions of events for the function-space prior.
 
 The functions are polynomials, or splines, of the coordinates of
-`sktamm.components._moments`. Of many candidates those by which the simulations differ
+`sktamm.ratios._moments`. Of many candidates those by which the simulations differ
 most are kept: in the prior the size of a direction is the spread of the simulations
 along it, so the others would stay near zero anyway. One direction must not be lost,
 
@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from sktamm._numerics import FloatArray
-from sktamm.components._moments import Coordinates
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.functions import (
     NoBasis,
@@ -28,6 +27,7 @@ from sktamm.functions import (
     number_of_orders,
     orthonormal_map,
 )
+from sktamm.ratios import Coordinates
 
 __all__ = ["EventBasis"]
 

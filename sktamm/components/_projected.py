@@ -24,10 +24,9 @@ from scipy.special import logsumexp
 
 from sktamm._numerics import FloatArray
 from sktamm.base import class_overlaps
-from sktamm.components._density_ratio import DensityRatio
-from sktamm.components._log_linear import mean_model
 from sktamm.components._score import ScoreComponents
 from sktamm.events import SimulatedEvents
+from sktamm.ratios import DensityRatio, mean_model
 from sktamm.templates import HistogramTemplates, is_discrete, spread_over
 
 __all__ = ["ProjectedRatios", "RatioScore"]

@@ -21,12 +21,12 @@ from sktamm.base import (
     Simulations,
     class_overlaps,
 )
-from sktamm.components._density_ratio import DensityRatio
 from sktamm.components._event_basis import EventBasis
 from sktamm.components._projected import ProjectedRatios, RatioScore
 from sktamm.components._support import leaves_support
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.ratios import DensityRatio
 
 __all__ = ["Described", "RatioComponents"]
 

@@ -2,7 +2,7 @@
 
 Members see one training sample with Poisson(1) weights or in disjoint parts, so that
 they err differently. Their log probabilities are the functions that
-`sktamm.components._wifi` blends, and their spread shows what training cost.
+`sktamm.ratios._wifi` blends, and their spread shows what training cost.
 """
 
 from typing import Any, Self

@@ -27,9 +27,9 @@ from joblib import Parallel, delayed
 
 from sktamm import NeuralRatioTAMM
 from sktamm._numerics import interval_score
-from sktamm.components._ratio_sample import log_ratios, relative_to_mixture
 from sktamm.datasets import GaussianParameters, make_gaussian_study
 from sktamm.learning import TorchMLPClassifier
+from sktamm.ratios._sample import log_ratios, relative_to_mixture
 
 KAPPA = 1 / 11
 LEVELS = (0.683, 0.955)

@@ -21,13 +21,13 @@ import time
 import numpy as np
 from scipy.special import logsumexp
 
-from sktamm.components import DensityRatio
 from sktamm.datasets import (
     draw_gaussian_parameters,
     gaussian_log_density,
     make_gaussian_study,
 )
 from sktamm.learning import TorchMLPClassifier
+from sktamm.ratios import DensityRatio
 
 SIZE = 8
 

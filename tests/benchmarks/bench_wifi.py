@@ -24,8 +24,8 @@ from joblib import Parallel, delayed
 from sklearn.neural_network import MLPClassifier
 
 from sktamm._numerics import interval_score
-from sktamm.components._wifi_ensemble import WifiEnsemble
 from sktamm.learning._mlp import TorchMLPClassifier
+from sktamm.ratios._wifi_ensemble import WifiEnsemble
 
 LEVELS = (0.683, 0.954)
 SHIFT = 0.1

@@ -7,10 +7,10 @@ from sklearn.base import clone
 
 from sktamm.components import RatioComponents, RatioTopicComponents
 from sktamm.components._event_basis import EventBasis
-from sktamm.components._moments import Coordinates
 from sktamm.components._ratio_topics import common_modes, error_modes, fit_topics
 from sktamm.events import read_simulations, read_target
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.ratios._moments import Coordinates
 
 N = 4  # simulations per class
 

@@ -10,7 +10,6 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sktamm import BinnedTopicTAMM, TAMMRegressor
 from sktamm._truth import owner, true_fraction
 from sktamm.baselines import SingleSimulation
-from sktamm.components import WifiEnsemble
 from sktamm.coverage import coverage_study
 from sktamm.events import read_simulations, read_sources, read_target
 from sktamm.exceptions import InvalidInputError
@@ -26,6 +25,7 @@ from sktamm.parametric import (
     QuadraticRatioEstimator,
     UnbinnedLikelihood,
 )
+from sktamm.ratios import WifiEnsemble
 
 BIG = 2**53
 X = np.arange(16.0).reshape(8, 2)

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
-from sktamm.components import DensityRatio
 from sktamm.datasets import make_gaussian_study
 from sktamm.events._suspects import warn_about_simulations, warn_about_target
 from sktamm.exceptions import FeatureWarning, InvalidInputError
 from sktamm.io import result_to_json
 from sktamm.model_selection import CalibratedTAMM
 from sktamm.parametric import DerivativeRatioRegressor
+from sktamm.ratios import DensityRatio
 
 N, K = 600, 6
 

@@ -16,7 +16,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sktamm.components._wifi_ensemble import WifiEnsemble
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.learning._classifiers import accepts_sample_weight
 from sktamm.learning._ensemble import (
@@ -25,6 +24,7 @@ from sktamm.learning._ensemble import (
     fit_classifier,
     fit_in_place,
 )
+from sktamm.ratios._wifi_ensemble import WifiEnsemble
 
 RESAMPLES = ("bootstrap", "partition", "none")
 

@@ -9,11 +9,11 @@ import pytest
 from joblib import Parallel, delayed
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sktamm.components._wifi_ensemble import WifiEnsemble
 from sktamm.exceptions import InvalidInputError
 from sktamm.learning._ensemble import ClassifierEnsemble
 from sktamm.learning._lightgbm import LightGBMRatioClassifier, _threads
 from sktamm.learning._signed import settled_weights
+from sktamm.ratios._wifi_ensemble import WifiEnsemble
 
 GRID = np.linspace(-1.5, 1.5, 31)[:, None]
 

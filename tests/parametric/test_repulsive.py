@@ -8,7 +8,6 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from sktamm.components import DensityRatio
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.parametric import (
@@ -18,6 +17,7 @@ from sktamm.parametric import (
     RepulsiveEnsembleRegressor,
     joint_derivatives,
 )
+from sktamm.ratios import DensityRatio
 
 pytestmark = pytest.mark.torch
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sktamm.components._calibration import (
+from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.ratios._calibration import (
     Calibration,
     check_calibration,
     closure_table,
     fit_calibration,
 )
-from sktamm.components._ratio_sample import HeldOut
-from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.ratios._sample import HeldOut
 
 CENTRES = np.array([-0.7, 0.0, 0.9])
 

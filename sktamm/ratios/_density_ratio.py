@@ -7,7 +7,7 @@ p_ref = mean_k p_k,
     ln r_k(x) = ln P_k(x)/pi_k - ln mean_j P_j(x)/pi_j,
 
 whatever the sizes and weights of the sources (arXiv:2604.02219). Members of an ensemble
-are averaged or blended by the convex problem of `sktamm.components._wifi`
+are averaged or blended by the convex problem of `sktamm.ratios._wifi`
 (arXiv:2506.00113). Everything after the classifier uses events it has not seen, and the
 normalisation E_ref[r_k] = 1 is enforced on them.
 """
@@ -28,22 +28,6 @@ from sktamm._numerics import FloatArray
 from sktamm._sklearn import get_feature_names
 from sktamm._validation import check_least, read_weight
 from sktamm.base import RatioError
-from sktamm.components._calibration import check_calibration, closure_table
-from sktamm.components._log_linear import mean_model
-from sktamm.components._moments import Coordinates, Moments, SmoothFunctions
-from sktamm.components._ratio_reference import (
-    CONTROL,
-    RatioReference,
-    fit_reference,
-    ratio_functions,
-)
-from sktamm.components._ratio_sample import (
-    HeldOut,
-    canonical,
-    cross_fit,
-    hold_out,
-    log_ratios,
-)
 from sktamm.events import (
     SimulatedEvents,
     read_simulations,
@@ -53,6 +37,22 @@ from sktamm.events import (
 )
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.learning import ClassifierEnsemble, make_classifier
+from sktamm.ratios._calibration import check_calibration, closure_table
+from sktamm.ratios._log_linear import mean_model
+from sktamm.ratios._moments import Coordinates, Moments, SmoothFunctions
+from sktamm.ratios._reference import (
+    CONTROL,
+    RatioReference,
+    fit_reference,
+    ratio_functions,
+)
+from sktamm.ratios._sample import (
+    HeldOut,
+    canonical,
+    cross_fit,
+    hold_out,
+    log_ratios,
+)
 
 __all__ = ["DensityRatio"]
 

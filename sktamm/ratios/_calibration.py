@@ -18,9 +18,9 @@ from scipy.special import logsumexp
 from sklearn.isotonic import IsotonicRegression
 
 from sktamm._numerics import FloatArray
-from sktamm.components._ratio_sample import HeldOut
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.learning import settled_weights
+from sktamm.ratios._sample import HeldOut
 
 __all__ = ["Calibration", "check_calibration", "closure_table", "fit_calibration"]
 

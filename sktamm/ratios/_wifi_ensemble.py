@@ -4,9 +4,9 @@ Members trained on one share of the events give log ratios f_i; the blend
 
     ln r = sum_i a_i f_i + a_0
 
-is fitted to the events that no member saw (`sktamm.components._wifi`). The covariance C
+is fitted to the events that no member saw (`sktamm.ratios._wifi`). The covariance C
 of the weights gives the pointwise error sqrt(f' C f), and widens the interval of a
-fraction that is measured with the ratio (`sktamm.components._fraction`).
+fraction that is measured with the ratio (`sktamm.ratios._fraction`).
 """
 
 from typing import Any, Self
@@ -19,15 +19,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._validation import find_labels, read_ids, read_weight, refuse_masked
-from sktamm.components._fraction import (
+from sktamm.exceptions import InvalidInputError
+from sktamm.learning import ClassifierEnsemble, rows_of_classes, take_rows
+from sktamm.ratios._fraction import (
     BlendError,
     FractionEstimate,
     estimate_fraction,
     fraction_interval,
 )
-from sktamm.components._wifi import fit_weights
-from sktamm.exceptions import InvalidInputError
-from sktamm.learning import ClassifierEnsemble, rows_of_classes, take_rows
+from sktamm.ratios._wifi import fit_weights
 from sktamm.results import FractionResult
 
 __all__ = ["WifiEnsemble"]
@@ -83,7 +83,7 @@ class WifiEnsemble(BaseEstimator):
     --------
     >>> import numpy as np
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from sktamm.components._wifi_ensemble import WifiEnsemble
+    >>> from sktamm.ratios._wifi_ensemble import WifiEnsemble
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat([0, 1], 5_000)
     >>> X = rng.normal(y - 0.5)[:, None]

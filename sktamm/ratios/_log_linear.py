@@ -2,7 +2,7 @@
 
     ln P_k(x) = a_k . psi(x) + c_k - ln sum_j exp(a_j . psi(x) + c_j)
 
-with the smooth functions psi of `sktamm.components._moments` is a multinomial logistic
+with the smooth functions psi of `sktamm.ratios._moments` is a multinomial logistic
 regression: few coefficients, little noise, and wrong wherever ln p_k/p_ref is not
 smooth. A network or trees can follow any shape and pay with noise, which moves kappa
 (a noisy denominator does not average out). Between the two stands
@@ -27,8 +27,8 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 from sktamm._numerics import FloatArray
-from sktamm.components._moments import SmoothFunctions
 from sktamm.learning import settled_weights
+from sktamm.ratios._moments import SmoothFunctions
 
 __all__ = ["LogLinear", "Shrinkage", "fit_log_linear", "fit_shrinkage", "mean_model"]
 

@@ -6,10 +6,10 @@ from scipy import optimize, stats
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from sktamm.components import DensityRatio
-from sktamm.components._log_linear import Shrinkage, fit_log_linear, fit_shrinkage
-from sktamm.components._moments import Coordinates, SmoothFunctions
-from sktamm.components._ratio_reference import ratio_functions
+from sktamm.ratios import DensityRatio
+from sktamm.ratios._log_linear import Shrinkage, fit_log_linear, fit_shrinkage
+from sktamm.ratios._moments import Coordinates, SmoothFunctions
+from sktamm.ratios._reference import ratio_functions
 
 CENTRES = np.array([0.0, 0.4, 1.0, 1.5])
 CLASS = np.array([0, 0, 1, 1])

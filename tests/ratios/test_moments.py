@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sktamm.components._moments import (
+from sktamm.ratios._moments import (
     Coordinates,
     Moments,
     SmoothFunctions,
@@ -74,7 +74,7 @@ def test_moments_are_weighted_means(weighted, monkeypatch):
     weight = rng.normal(1.0, 0.7, 700) if weighted else None
     functions = _functions(X)
     moments = Moments.of(functions, X, source, weight)
-    monkeypatch.setattr("sktamm.components._moments._BLOCK", 64)
+    monkeypatch.setattr("sktamm.ratios._moments._BLOCK", 64)
     blocks = Moments.of(functions, X, source, weight)
     for k in range(3):
         values = functions.evaluate(X[source == k])

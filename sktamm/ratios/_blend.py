@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm.components._calibration import Calibration, fit_calibration
-from sktamm.components._ratio_sample import HeldOut
-from sktamm.components._wifi import fit_joint_weights
+from sktamm.ratios._calibration import Calibration, fit_calibration
+from sktamm.ratios._sample import HeldOut
+from sktamm.ratios._wifi import fit_joint_weights
 
 __all__ = ["Blend", "fit_blend"]
 

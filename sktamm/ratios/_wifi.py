@@ -135,7 +135,7 @@ def fit_weights(
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components._wifi import fit_weights
+    >>> from sktamm.ratios._wifi import fit_weights
     >>> rng = np.random.default_rng(0)
     >>> x, z = rng.normal(0.5, size=10_000), rng.normal(-0.5, size=10_000)
     >>> terms = [np.column_stack([v, np.ones(v.size)]) for v in (x, z)]
@@ -223,7 +223,7 @@ def fit_joint_weights(
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components._wifi import fit_joint_weights
+    >>> from sktamm.ratios._wifi import fit_joint_weights
     >>> rng = np.random.default_rng(0)
     >>> source = np.repeat([0, 1], 5_000)
     >>> x = rng.normal(np.array([-0.5, 0.5])[source])

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.base import RatioError, ReferenceSample
-from sktamm.components._blend import Blend, fit_blend
-from sktamm.components._log_linear import LogLinear, Shrinkage, fit_shrinkage
-from sktamm.components._moments import (
+from sktamm.functions import low_degree
+from sktamm.learning import settled_weights
+from sktamm.ratios._blend import Blend, fit_blend
+from sktamm.ratios._log_linear import LogLinear, Shrinkage, fit_shrinkage
+from sktamm.ratios._moments import (
     Coordinates,
     Moments,
     SmoothFunctions,
     rake,
     tilt,
 )
-from sktamm.components._ratio_sample import HeldOut, relative_to_mixture
-from sktamm.functions import low_degree
-from sktamm.learning import settled_weights
+from sktamm.ratios._sample import HeldOut, relative_to_mixture
 
 __all__ = ["CONTROL", "RatioReference", "fit_reference", "ratio_functions"]
 

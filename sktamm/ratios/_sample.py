@@ -13,10 +13,10 @@ from scipy.special import logsumexp
 from sklearn.base import clone
 
 from sktamm._numerics import FloatArray
-from sktamm.components._log_linear import LogLinear, fit_log_linear
-from sktamm.components._moments import SmoothFunctions
 from sktamm.events import SimulatedEvents
 from sktamm.exceptions import InvalidInputError
+from sktamm.ratios._log_linear import LogLinear, fit_log_linear
+from sktamm.ratios._moments import SmoothFunctions
 
 __all__ = [
     "HeldOut",

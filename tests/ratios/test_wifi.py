@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
-from sktamm.components import _wifi
-from sktamm.components._fraction import (
+from sktamm.exceptions import InvalidInputError
+from sktamm.ratios import _wifi
+from sktamm.ratios._fraction import (
     BlendError,
     _Likelihood,
     estimate_fraction,
     fraction_interval,
 )
-from sktamm.components._wifi import fit_joint_weights, fit_weights
-from sktamm.exceptions import InvalidInputError
+from sktamm.ratios._wifi import fit_joint_weights, fit_weights
 
 N_REPEATS = 250
 

@@ -14,9 +14,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sktamm.components import DensityRatio
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.learning._mlp import TorchMLPClassifier
+from sktamm.ratios import DensityRatio
 
 CENTRES = np.array([0.0, 0.4, 1.0, 1.5])  # ascending within a class: columns
 CLASS = np.array([0, 0, 1, 1])

@@ -118,7 +118,7 @@ def estimate_fraction(
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components._fraction import estimate_fraction
+    >>> from sktamm.ratios._fraction import estimate_fraction
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(rng.choice([-0.5, 0.5], size=10_000, p=[0.7, 0.3]))
     >>> estimate = estimate_fraction(x)  # exact: ln r = x
