@@ -21,7 +21,6 @@ LAYERS = {
     "_numerics": 0,
     "_pseudo": 0,
     "_sklearn": 0,
-    "_sphere": 0,
     "_validation": 0,
     "exceptions": 0,
     "metrics": 0,
@@ -36,17 +35,6 @@ LAYERS = {
     "ratios": 2,
     "mixture": 2,
     "inference": 3,
-    "_ask": 4,
-    "_choices": 4,
-    "_door": 4,
-    "_exchangeable": 4,
-    "_exchangeable_result": 4,
-    "_regressor": 4,
-    "_score_tamm": 4,
-    "_subset": 4,
-    "_report": 4,
-    "_truth": 4,
-    "_wrapper": 4,
     "tamm": 4,
     "parametric": 4,
     "baselines": 5,
@@ -63,17 +51,6 @@ LAYERS = {
 
 # Private files that a module of the top level was split into.
 FAMILY = {
-    "_ask": "tamm",
-    "_choices": "tamm",
-    "_door": "tamm",
-    "_exchangeable": "tamm",
-    "_exchangeable_result": "tamm",
-    "_regressor": "tamm",
-    "_score_tamm": "tamm",
-    "_subset": "tamm",
-    "_report": "tamm",
-    "_truth": "tamm",
-    "_wrapper": "tamm",
 }
 
 # Parts of one layer that may call each other, imported where they do: a record draws

@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from sktamm._regressor import TAMMRegressor
-from sktamm._subset import without_ids
 from sktamm._validation import encode, take_rows
 from sktamm.auto._pool import PosteriorPool
 from sktamm.exceptions import (
@@ -24,7 +22,13 @@ from sktamm.exceptions import (
     SktammWarning,
 )
 from sktamm.model_selection import fit_without
-from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
+from sktamm.tamm import (
+    BinnedTopicTAMM,
+    NeuralRatioTAMM,
+    ScoreTAMM,
+    TAMMRegressor,
+    without_ids,
+)
 
 __all__ = [
     "Candidate",

@@ -11,9 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import _num_features, check_is_fitted
 
-from sktamm._choices import check_level, seed_sequence
 from sktamm._validation import check_least
-from sktamm._wrapper import FractionWrapper
 from sktamm.auto._candidates import Candidate, fit_candidates, recipes
 from sktamm.auto._composition import Composition
 from sktamm.auto._held_out import HeldOutScores, judged
@@ -23,6 +21,7 @@ from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.mixture import SimulationsPrior
 from sktamm.model_selection import Design
 from sktamm.results import FractionResult
+from sktamm.tamm import FractionWrapper, check_level, seed_sequence
 from sktamm.templates import is_histogram
 
 __all__ = ["AutoTAMM"]

@@ -12,14 +12,12 @@ from sklearn.base import clone
 from sklearn.utils.metaestimators import _BaseComposition, available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._choices import check_levels
 from sktamm._numerics import FloatArray
-from sktamm._subset import without_ids
-from sktamm._wrapper import FractionWrapper
 from sktamm.auto._composition import Composition
 from sktamm.exceptions import InvalidInputError, SktammWarning
 from sktamm.inference import density_intervals, density_moments
 from sktamm.results import FractionResult, Profile
+from sktamm.tamm import FractionWrapper, check_levels, without_ids
 
 __all__ = ["PosteriorPool", "pooled"]
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm._regressor import TAMMRegressor
 from sktamm.inference import Answer, normal_quantile
 from sktamm.mixture import LinearForm
+from sktamm.tamm import TAMMRegressor
 
 __all__ = [
     "FixedMixture",

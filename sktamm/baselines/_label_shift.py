@@ -19,7 +19,6 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from sktamm._choices import seed_sequence
 from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
 from sktamm.baselines._base import (
@@ -39,6 +38,7 @@ from sktamm.inference import (
     normal_quantile,
     ratio_intervals,
 )
+from sktamm.tamm import seed_sequence
 
 __all__ = ["LabelShiftEM"]
 

@@ -13,10 +13,9 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from sktamm._validation import scalars, take_rows
-from sktamm._wrapper import FractionWrapper
 from sktamm.events import Sources, read_simulations, read_sources
 from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
-from sktamm.tamm import BinnedTopicTAMM
+from sktamm.tamm import BinnedTopicTAMM, FractionWrapper
 from sktamm.templates import is_histogram
 
 __all__ = ["PooledSimulations", "SingleSimulation"]

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._ask import Answers
 from sktamm._numerics import FloatArray
 from sktamm.coverage._result import CoverageResult
 from sktamm.exceptions import InvalidInputError
+from sktamm.tamm import Answers
 
 __all__ = ["Plan", "check_seed", "make_plan"]
 

@@ -24,8 +24,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm._ask import check_askable, classes_of, final_step
-from sktamm._choices import check_levels
 from sktamm._metrics import check_different
 from sktamm._numerics import FloatArray
 from sktamm._pseudo import LabelledPool
@@ -42,6 +40,7 @@ from sktamm.exceptions import (
     InvalidInputError,
     SktammWarning,
 )
+from sktamm.tamm import check_askable, check_levels, classes_of, final_step
 
 __all__ = ["coverage_study"]
 

@@ -2,7 +2,7 @@
 
 The priors take the truth for one more simulation like the others. A nominal, its small
 variations and another generator are not draws of one kind: the spread that they show is
-no spread of the truth. `sktamm._exchangeable` holds the theory of the test.
+no spread of the truth. `sktamm.tamm._exchangeable` holds the theory of the test.
 """
 
 from dataclasses import replace
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._exchangeable import ExchangeabilityResult, compare_simulations
 from sktamm.diagnostics._open import declared_families, member_of, unwrap
+from sktamm.tamm import ExchangeabilityResult, compare_simulations
 
 __all__ = ["ExchangeabilityResult", "exchangeability"]
 

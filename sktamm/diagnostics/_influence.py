@@ -14,9 +14,9 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm._subset import without_ids
 from sktamm.diagnostics._open import declared_families, is_pool, quiet, unwrap
 from sktamm.exceptions import InvalidInputError
+from sktamm.tamm import without_ids
 
 __all__ = ["InfluenceResult", "influence"]
 

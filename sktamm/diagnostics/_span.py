@@ -32,7 +32,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, stats
 
 from sktamm._numerics import FloatArray, project_to_simplex
-from sktamm._subset import without_ids, without_templates
 from sktamm.base import ComponentTable
 from sktamm.diagnostics._goodness import likelihood_ratio
 from sktamm.diagnostics._open import (
@@ -43,6 +42,7 @@ from sktamm.diagnostics._open import (
     quiet,
 )
 from sktamm.exceptions import InvalidInputError
+from sktamm.tamm import without_ids, without_templates
 
 __all__ = ["SpanResult", "span_check"]
 

@@ -11,6 +11,7 @@ from sktamm.mixture._priors import (
 )
 from sktamm.mixture._reference_floor import FEW_ROWS
 from sktamm.mixture._sensitivity import extra_variance
+from sktamm.mixture._sphere import sphere_tails
 
 __all__ = [
     "FEW_ROWS",
@@ -24,4 +25,5 @@ __all__ = [
     "ShrinkagePrior",
     "SimulationsPrior",
     "extra_variance",
+    "sphere_tails",
 ]

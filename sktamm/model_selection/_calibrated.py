@@ -20,10 +20,8 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._choices import check_levels, seed_sequence
 from sktamm._numerics import FloatArray
 from sktamm._validation import encode, scalars
-from sktamm._wrapper import FractionWrapper
 from sktamm.events import read_simulations
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.model_selection._calibration_units import CalibrationUnit, find_units
@@ -42,6 +40,7 @@ from sktamm.model_selection._recalibration import (
     sides,
 )
 from sktamm.results import FractionResult
+from sktamm.tamm import FractionWrapper, check_levels, seed_sequence
 from sktamm.templates import is_histogram
 
 __all__ = ["CalibratedTAMM"]

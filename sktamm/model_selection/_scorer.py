@@ -18,13 +18,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
-from sktamm._ask import ask, classes_of
-from sktamm._choices import check_levels, seed_sequence
 from sktamm._metrics import ONE_SIGMA, check_different, summarise
 from sktamm._numerics import FloatArray
 from sktamm._pseudo import LabelledPool, choose_fractions
 from sktamm._validation import read_ids, read_weight
 from sktamm.exceptions import InvalidInputError
+from sktamm.tamm import ask, check_levels, classes_of, seed_sequence
 
 __all__ = [
     "CoverageScorer",

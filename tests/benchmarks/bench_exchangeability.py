@@ -24,11 +24,11 @@ import toys
 from cases import Size, Study
 
 from sktamm import BinnedTopicTAMM
-from sktamm._exchangeable import LIMIT, compare_simulations
 from sktamm.components import TemplateComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.diagnostics import exchangeability
 from sktamm.events import read_simulations
+from sktamm.tamm._exchangeable import LIMIT, compare_simulations
 
 # What was looked at while the limits were chosen has the seeds 0 to 299.
 FIRST_SEED = 10_000

@@ -9,7 +9,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
-from sktamm._exchangeable import (
+from sktamm.baselines import TemplateMorphing
+from sktamm.diagnostics import exchangeability
+from sktamm.exceptions import ExchangeabilityWarning, SktammWarning
+from sktamm.io import result_to_json
+from sktamm.mixture import SimulationsPrior
+from sktamm.plotting import ExchangeabilityDisplay
+from sktamm.tamm._exchangeable import (
     ALL_CLASSES,
     LIMIT,
     _from_mean,
@@ -17,13 +23,7 @@ from sktamm._exchangeable import (
     _Spread,
     look_at_exchangeability,
 )
-from sktamm._subset import without_ids
-from sktamm.baselines import TemplateMorphing
-from sktamm.diagnostics import exchangeability
-from sktamm.exceptions import ExchangeabilityWarning, SktammWarning
-from sktamm.io import result_to_json
-from sktamm.mixture import SimulationsPrior
-from sktamm.plotting import ExchangeabilityDisplay
+from sktamm.tamm._subset import without_ids
 
 K = 6
 

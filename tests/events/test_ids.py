@@ -8,7 +8,6 @@ from sklearn.datasets import make_blobs
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from sktamm import BinnedTopicTAMM, TAMMRegressor
-from sktamm._truth import owner, true_fraction
 from sktamm.baselines import SingleSimulation
 from sktamm.coverage import coverage_study
 from sktamm.events import read_simulations, read_sources, read_target
@@ -26,6 +25,7 @@ from sktamm.parametric import (
     UnbinnedLikelihood,
 )
 from sktamm.ratios import WifiEnsemble
+from sktamm.tamm._truth import owner, true_fraction
 
 BIG = 2**53
 X = np.arange(16.0).reshape(8, 2)

@@ -17,7 +17,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, infer
-from sktamm._truth import true_fraction
 from sktamm.datasets import make_gaussian_study
 from sktamm.events import read_target
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
@@ -27,6 +26,7 @@ from sktamm.model_selection import (
     LeaveSimulationsOut,
 )
 from sktamm.results import FractionResult
+from sktamm.tamm._truth import true_fraction
 
 # The study of the estimators is at the edge of what its four simulations make (rows p =
 # .0003); here their intervals are calibrated, whatever they say of it.

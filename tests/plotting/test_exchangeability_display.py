@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sktamm._exchangeable import ALL_CLASSES, ExchangeabilityResult
 from sktamm.exceptions import InvalidInputError
 from sktamm.plotting import ExchangeabilityDisplay
+from sktamm.tamm._exchangeable import ALL_CLASSES, ExchangeabilityResult
 
 plt = pytest.importorskip("matplotlib.pyplot")
 

@@ -26,11 +26,11 @@ from scipy import stats
 from studies import STUDIES
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
-from sktamm._subset import without_ids
 from sktamm.auto._pool import pooled
 from sktamm.auto._units import design_of, event_units
 from sktamm.baselines import PooledSimulations
 from sktamm.model_selection._calibration_units import draw_datasets
+from sktamm.tamm._subset import without_ids
 
 LEVELS = (0.683, 0.955)
 FRACTIONS = (0.05, 0.15, 0.35, 0.6)

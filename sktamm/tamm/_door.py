@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm._truth import owner
 from sktamm.events import (
     Pairing,
     SeenFeatures,
@@ -22,6 +21,7 @@ from sktamm.events import (
     warn_about_target,
 )
 from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
+from sktamm.tamm._truth import owner
 from sktamm.templates import (
     HistogramTemplates,
     as_histograms,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sktamm._sphere import sphere_tails
+from sktamm.mixture._sphere import sphere_tails
 
 
 @pytest.mark.parametrize("m", [2, 3, 5, 30, 100])

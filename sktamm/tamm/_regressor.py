@@ -16,7 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._choices import (
+from sktamm._numerics import FloatArray, interval_score, project_to_simplex
+from sktamm._sklearn import refuse_cross_val_predict
+from sktamm.base import ComponentTable
+from sktamm.events import TargetEvents, read_target
+from sktamm.exceptions import InvalidInputError
+from sktamm.inference import Answer
+from sktamm.mixture import MixtureModel
+from sktamm.results import FractionResult
+from sktamm.tamm._choices import (
     check_level,
     check_levels,
     choose,
@@ -24,18 +32,10 @@ from sktamm._choices import (
     describe,
     seed_sequence,
 )
-from sktamm._door import look_at, read_question, read_training, warn_single
-from sktamm._exchangeable import look_at_exchangeability
-from sktamm._numerics import FloatArray, interval_score, project_to_simplex
-from sktamm._report import make_result, warn_about
-from sktamm._sklearn import refuse_cross_val_predict
-from sktamm._truth import owner, true_fraction
-from sktamm.base import ComponentTable
-from sktamm.events import TargetEvents, read_target
-from sktamm.exceptions import InvalidInputError
-from sktamm.inference import Answer
-from sktamm.mixture import MixtureModel
-from sktamm.results import FractionResult
+from sktamm.tamm._door import look_at, read_question, read_training, warn_single
+from sktamm.tamm._exchangeable import look_at_exchangeability
+from sktamm.tamm._report import make_result, warn_about
+from sktamm.tamm._truth import owner, true_fraction
 from sktamm.templates import is_histogram
 
 __all__ = ["TAMMRegressor"]

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sktamm._choices import choose
-from sktamm._regressor import TAMMRegressor
 from sktamm.exceptions import InvalidInputError
+from sktamm.tamm._choices import choose
+from sktamm.tamm._regressor import TAMMRegressor
 from sktamm.templates import is_histogram
 
 __all__ = ["ScoreTAMM"]

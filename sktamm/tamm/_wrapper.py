@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._choices import check_levels
 from sktamm._numerics import FloatArray, interval_score
 from sktamm._sklearn import refuse_cross_val_predict
-from sktamm._truth import true_fraction
 from sktamm.events import read_target
 from sktamm.results import FractionResult
+from sktamm.tamm._choices import check_levels
+from sktamm.tamm._truth import true_fraction
 
 __all__ = ["FractionWrapper"]
 

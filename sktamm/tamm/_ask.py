@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError, SktammWarning
-from sktamm.tamm import infer
+from sktamm.tamm._presets import infer
 
 __all__ = ["Answers", "ask", "check_askable", "classes_of", "final_step"]
 

@@ -10,11 +10,11 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._choices import choose
-from sktamm._regressor import TAMMRegressor
-from sktamm._score_tamm import ScoreTAMM
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.results import FractionResult
+from sktamm.tamm._choices import choose
+from sktamm.tamm._regressor import TAMMRegressor
+from sktamm.tamm._score_preset import ScoreTAMM
 
 __all__ = [
     "BinnedTopicTAMM",

@@ -35,16 +35,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._exchangeable_result import (
+from sktamm._numerics import FloatArray
+from sktamm.exceptions import ExchangeabilityWarning
+from sktamm.functions import orthonormalise
+from sktamm.mixture import sphere_tails
+from sktamm.tamm._exchangeable_result import (
     ALL_CLASSES,
     FEWEST,
     LIMIT,
     ExchangeabilityResult,
 )
-from sktamm._numerics import FloatArray
-from sktamm._sphere import sphere_tails
-from sktamm.exceptions import ExchangeabilityWarning
-from sktamm.functions import orthonormalise
 from sktamm.templates import effective_events
 
 __all__ = [

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._exchangeable import LIMIT
 from sktamm._numerics import FloatArray, effective_size, smallest_of
 from sktamm.base import LITTLE_OVERLAP, ComponentTable
 from sktamm.exceptions import (
@@ -23,6 +22,7 @@ from sktamm.exceptions import (
 from sktamm.inference import SURPRISING, Answer
 from sktamm.mixture import FEW_ROWS, MixtureModel
 from sktamm.results import AdaptedTemplates, FractionResult, Profile
+from sktamm.tamm._exchangeable import LIMIT
 
 __all__ = ["make_result", "warn_about"]
 

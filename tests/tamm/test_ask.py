@@ -9,8 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktamm import BinnedTopicTAMM
-from sktamm._ask import ask, final_step
 from sktamm.datasets import make_gaussian_study
+from sktamm.tamm._ask import ask, final_step
 
 LEVELS = (0.5, 0.683, 0.9)
 

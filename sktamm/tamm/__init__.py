@@ -1,0 +1,31 @@
+"""The general estimator, its presets, and `infer`."""
+
+from sktamm.tamm._ask import Answers, ask, check_askable, classes_of, final_step
+from sktamm.tamm._choices import check_level, check_levels, seed_sequence
+from sktamm.tamm._exchangeable import ExchangeabilityResult, compare_simulations
+from sktamm.tamm._presets import BinnedTopicTAMM, NeuralRatioTAMM, infer
+from sktamm.tamm._regressor import TAMMRegressor
+from sktamm.tamm._score_preset import ScoreTAMM
+from sktamm.tamm._subset import without_ids, without_templates
+from sktamm.tamm._wrapper import FractionWrapper
+
+__all__ = [
+    "Answers",
+    "BinnedTopicTAMM",
+    "ExchangeabilityResult",
+    "FractionWrapper",
+    "NeuralRatioTAMM",
+    "ScoreTAMM",
+    "TAMMRegressor",
+    "ask",
+    "check_askable",
+    "check_level",
+    "check_levels",
+    "classes_of",
+    "compare_simulations",
+    "final_step",
+    "infer",
+    "seed_sequence",
+    "without_ids",
+    "without_templates",
+]
