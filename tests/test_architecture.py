@@ -1,7 +1,7 @@
-"""The shape of the package: layers, lazy imports, sizes, public names.
+"""The shape of the package: rooms in their order, lazy imports, sizes, public names.
 
-An import points to a lower layer, or sideways within its own folder. A new module or
-folder has to be given its layer here.
+An import points to a room that stands earlier in ``ROOMS``, by a public name, or to any
+file of its own room. A new room has to be given its place here.
 """
 
 import ast
@@ -16,50 +16,36 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sktamm"
 
-LAYERS = {
-    "_metrics": 0,
-    "_numerics": 0,
-    "_pseudo": 0,
-    "_sklearn": 0,
-    "_validation": 0,
-    "exceptions": 0,
-    "metrics": 0,
-    "results": 0,
-    "base": 1,
-    "events": 1,
-    "learning": 1,
-    "functions": 1,
-    "datasets": 1,
-    "components": 3,
-    "templates": 2,
-    "ratios": 2,
-    "mixture": 2,
-    "inference": 3,
-    "tamm": 4,
-    "parametric": 4,
-    "baselines": 5,
-    "coverage": 5,
-    "diagnostics": 5,
-    "io": 5,
-    "model_selection": 5,
-    "plotting": 5,
-    "auto": 6,
-    "__init__": 7,
-    "cli": 7,
-    "__main__": 8,
-}
-
-# Private files that a module of the top level was split into.
-FAMILY = {
-}
-
-# Parts of one layer that may call each other, imported where they do: a record draws
-# itself, a display runs the study that it shows.
-LATE = {
-    ("coverage", "plotting"),
-    ("plotting", "coverage"),
-    ("plotting", "diagnostics"),
-}
+# Data flow downwards; what a room knows stands above it.
+ROOMS = [
+    "exceptions",
+    "_numerics",
+    "_sklearn",
+    "_validation",
+    "results",
+    "base",
+    "events",
+    "datasets",
+    "learning",
+    "functions",
+    "templates",
+    "ratios",
+    "components",
+    "mixture",
+    "inference",
+    "tamm",
+    "coverage",
+    "parametric",
+    "baselines",
+    "model_selection",
+    "diagnostics",
+    "plotting",
+    "auto",
+    "io",
+    "cli",
+    "__init__",
+    "__main__",
+]
 
 # Whatever is imported with the package; the rest is imported where it is used.
 EAGER = {"joblib", "numpy", "pandas", "scipy", "sklearn", "sktamm", "threadpoolctl"}
@@ -94,10 +80,9 @@ def _tree(name: str) -> ast.Module:
     return ast.parse(FILES[name].read_text(encoding="utf-8"))
 
 
-def _part(name: str) -> str:
-    """Entry of ``LAYERS`` that a file belongs to: its folder, or itself at the top."""
-    part = name.split("/")[0].removesuffix(".py")
-    return FAMILY.get(part, part)
+def _room(name: str) -> str:
+    """Room that a file belongs to: its folder, or itself at the top."""
+    return name.split("/")[0].removesuffix(".py")
 
 
 def _targets(node: ast.AST) -> Iterator[Import]:
@@ -123,13 +108,26 @@ def _eager_imports(node: ast.AST) -> Iterator[Import]:
         yield from _eager_imports(child)
 
 
-def _imported_part(target: str) -> str | None:
-    """Part of the package that a dotted name belongs to; None outside the package."""
+def _imported_room(target: str) -> str | None:
+    """Room that a dotted name belongs to; None outside the package."""
     head, *tail = target.split(".")
     if head != "sktamm":
         return None
-    part = FAMILY.get(tail[0], tail[0]) if tail else "__init__"
-    return part if part in LAYERS else "__init__"
+    return tail[0] if tail and tail[0] in ROOMS else "__init__"
+
+
+def _wrong_imports(name: str, tree: ast.Module) -> list[str]:
+    """Imports upwards, and private ones of another room."""
+    room, wrong = _room(name), []
+    for node, target in _all_imports(tree):
+        other = _imported_room(target)
+        if other is None or other == room:
+            continue
+        if ROOMS.index(other) > ROOMS.index(room):
+            wrong.append(f"{name}:{node.lineno}: {room} imports {target} from above")
+        if any(part.startswith("_") for part in target.split(".")[2:]):
+            wrong.append(f"{name}:{node.lineno}: {target} is private to {other}")
+    return wrong
 
 
 def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -141,30 +139,45 @@ def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1
 
 
-@every_file
-def test_every_file_has_a_layer(name):
-    assert _part(name) in LAYERS, f"give {_part(name)} a layer in {__file__}"
+def test_every_file_has_a_room_and_every_room_a_file():
+    assert {_room(name) for name in FILES} == set(ROOMS)
 
 
 @every_file
-def test_imports_point_down_or_sideways_in_their_folder(name):
-    part = _part(name)
-    tree = _tree(name)
-    eager = {id(node) for node, _ in _eager_imports(tree)}
-    wrong = []
-    for node, target in _all_imports(tree):
-        other = _imported_part(target)
-        if other is None or other == part or LAYERS[other] < LAYERS[part]:
-            continue
-        if (part, other) in LATE and id(node) not in eager:
-            continue
-        siblings = all((PACKAGE / f"{module}.py").exists() for module in (other, part))
-        if not (siblings and LAYERS[other] == LAYERS[part]):
-            wrong.append(
-                f"{name}:{node.lineno}: {part} (layer {LAYERS[part]}) imports {target} "
-                f"(layer {LAYERS[other]})"
-            )
+def test_imports_point_down_by_public_names_or_stay_in_their_room(name):
+    wrong = _wrong_imports(name, _tree(name))
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "expected"),
+    [
+        ("mixture/_forms.py", "from sktamm.tamm import infer", "from above"),
+        ("mixture/_forms.py", "def f():\n    import sktamm.tamm", "from above"),
+        ("tamm/_door.py", "from sktamm.events._counts import x", "private to events"),
+        ("base.py", "from sktamm import AutoTAMM", "from above"),
+        ("tamm/_door.py", "from sktamm.events import read_target", None),
+        ("tamm/_door.py", "from sktamm.tamm._ask import ask", None),
+        ("tamm/_door.py", "from sktamm._numerics import softmax", None),
+    ],
+)
+def test_wrong_imports_are_found(name, code, expected):
+    found = _wrong_imports(name, ast.parse(code))
+    assert (expected is None) == (not found)
+    assert expected is None or expected in found[0]
+
+
+def test_rooms_import_each_other_in_no_circle():
+    known: set[str] = set()
+    for room in ROOMS:
+        own = [name for name in FILES if _room(name) == room]
+        others = {
+            _imported_room(target)
+            for name in own
+            for _, target in _all_imports(_tree(name))
+        }
+        assert others - {None, room} <= known
+        known.add(room)
 
 
 @every_file

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from sktamm._metrics import clopper_pearson, coverage_p_value, wilson
+from sktamm.coverage._measures import clopper_pearson, coverage_p_value, wilson
 
 __all__ = ["CoverageError", "coverage_error"]
 

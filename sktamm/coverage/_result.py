@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sktamm._metrics import FRACTIONS, covers, pulls, summarise
 from sktamm.coverage._errors import coverage_error
 from sktamm.coverage._files import import_pyarrow, write_atomically
+from sktamm.coverage._measures import FRACTIONS, covers, pulls, summarise
 from sktamm.coverage._sets import check_quantiles, distribution, worst_tenth
 from sktamm.coverage._summary import describe
 from sktamm.exceptions import CheckpointError, InvalidInputError
@@ -165,7 +165,7 @@ class CoverageResult:
             ``coverage_upper_0.683``, ``p_value_0.683`` (two-sided, against the level),
             ``worst_tenth_0.683`` (mean coverage of the worst tenth of the groups),
             ``mean_width_0.683`` and ``interval_score_0.683``; ``interval_score`` (their
-            mean), ``higgsml`` (`sktamm.metrics.higgsml_score` at the level from 0.68 to
+            mean), ``higgsml`` (`higgsml_score` at the level from 0.68 to
             0.685, if there is one), ``bias``, ``rmse``, ``pull_mean`` and ``pull_std``.
             A failed fit is a miss and scores like [0, 1]; if any truth of the study
             lies outside [0, 1], scores leave failed fits out.
@@ -348,25 +348,6 @@ class CoverageResult:
     def summary(self) -> str:
         """Readable account: what was studied, coverage by level, failures, flags."""
         return describe(self)
-
-    def plot(self, by: str = "truth", ax: Any = None) -> Any:
-        """Draw the coverage with its binomial band; needs matplotlib.
-
-        Parameters
-        ----------
-        by : {"truth", "size", "strength", "level"}, default="truth"
-            What to show coverage against.
-        ax : Axes, default=None
-            Where to draw; None is a new figure.
-
-        Returns
-        -------
-        display : CoverageDisplay
-            The display that was drawn, with ``ax_`` and ``figure_``.
-        """
-        from sktamm.plotting import CoverageDisplay
-
-        return CoverageDisplay.from_result(self, by=by).plot(ax=ax)
 
     def __repr__(self) -> str:
         """Short form: number of experiments, failures and levels."""

@@ -24,13 +24,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm._metrics import check_different
 from sktamm._numerics import FloatArray
-from sktamm._pseudo import LabelledPool
 from sktamm._validation import read_ids, read_weight, refuse_masked
 from sktamm.coverage._checkpoint import Checkpoint, forget, run_batch
 from sktamm.coverage._files import content_digest
+from sktamm.coverage._measures import check_different
 from sktamm.coverage._plan import Plan, check_seed, make_plan
+from sktamm.coverage._pseudo import LabelledPool
 from sktamm.coverage._result import CoverageResult
 from sktamm.coverage._threads import one_thread
 from sktamm.coverage._work import EventPool, Generator, Work, measure, seeded

@@ -16,9 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
-from sktamm._pseudo import LabelledPool
 from sktamm._validation import take_rows
 from sktamm.coverage._plan import Plan
+from sktamm.coverage._pseudo import LabelledPool
 from sktamm.exceptions import CheckpointError, InvalidInputError
 from sktamm.tamm import Answers, ask, final_step
 

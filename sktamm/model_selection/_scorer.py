@@ -18,10 +18,15 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
-from sktamm._metrics import ONE_SIGMA, check_different, summarise
 from sktamm._numerics import FloatArray
-from sktamm._pseudo import LabelledPool, choose_fractions
 from sktamm._validation import read_ids, read_weight
+from sktamm.coverage import (
+    ONE_SIGMA,
+    LabelledPool,
+    check_different,
+    choose_fractions,
+    summarise,
+)
 from sktamm.exceptions import InvalidInputError
 from sktamm.tamm import ask, check_levels, classes_of, seed_sequence
 
@@ -129,7 +134,7 @@ class CoverageScorer(_RequestsWeight):
     ``coverage_0.683``        share of the intervals that hold the truth
     ``coverage_error``        mean of the following over the levels
     ``coverage_error_0.683``  minus the absolute deviation of the coverage
-    ``higgsml``               `sktamm.metrics.higgsml_score` at the level from 0.68 to
+    ``higgsml``               `sktamm.coverage.higgsml_score` at the level from 0.68 to
                               0.685, where there is one
     ``mean_width_0.683``      mean width of the intervals
     ``bias``                  mean error of kappa

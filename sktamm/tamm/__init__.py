@@ -2,7 +2,8 @@
 
 from sktamm.tamm._ask import Answers, ask, check_askable, classes_of, final_step
 from sktamm.tamm._choices import check_level, check_levels, seed_sequence
-from sktamm.tamm._exchangeable import ExchangeabilityResult, compare_simulations
+from sktamm.tamm._exchangeable import compare_simulations
+from sktamm.tamm._exchangeable_result import ExchangeabilityResult
 from sktamm.tamm._presets import BinnedTopicTAMM, NeuralRatioTAMM, infer
 from sktamm.tamm._regressor import TAMMRegressor
 from sktamm.tamm._score_preset import ScoreTAMM

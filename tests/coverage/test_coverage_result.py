@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sktamm._metrics import clopper_pearson, wilson
 from sktamm.coverage import CoverageResult
 from sktamm.coverage._errors import coverage_error
+from sktamm.coverage._measures import clopper_pearson, wilson
 from sktamm.coverage._result import _ROWS
 from sktamm.exceptions import CheckpointError, InvalidInputError
 

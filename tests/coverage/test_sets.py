@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from test_coverage_result import LEVELS, make_result, with_failures
 
-from sktamm.coverage import CoverageResult
+from sktamm.coverage import CoverageResult, higgsml_score
 from sktamm.coverage._sets import distribution, exact_worst_tenth, worst_tenth
 from sktamm.exceptions import InvalidInputError
-from sktamm.metrics import higgsml_score
 
 
 def known_sets(n_covered, n=10, truth=0.1):

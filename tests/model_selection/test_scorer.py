@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
-from sktamm._metrics import coverage_p_value
+from sktamm.coverage._measures import coverage_p_value
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import InvalidInputError
 from sktamm.model_selection import (

@@ -41,15 +41,6 @@ def test_displays_of_a_study(fitted):
     assert widths.names == ["a", "b"]
 
 
-def test_a_record_draws_itself(fitted):
-    tamm, study = fitted
-    result = coverage_study(tamm, study.X_target, study.y_target, **STUDY)
-    ax = plt.subplots()[1]
-    display = result.plot(by="level", ax=ax)
-    assert isinstance(display, CoverageDisplay)
-    assert display.ax_ is ax
-
-
 def test_displays_of_diagnostics(fitted):
     tamm, study = fitted
     shifts = InfluenceDisplay.from_estimator(tamm, study.X_target)

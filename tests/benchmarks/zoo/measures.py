@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sktamm.metrics import higgsml_score
+from sktamm.coverage import higgsml_score
 
 COLUMNS = [
     "row",

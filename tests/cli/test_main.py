@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktamm.__main__ import main
+from sktamm.cli import main
 from sktamm.datasets import make_gaussian_study
 
 

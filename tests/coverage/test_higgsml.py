@@ -11,9 +11,9 @@ import math
 import numpy as np
 import pytest
 
-from sktamm._metrics import one_sigma, summarise
+from sktamm.coverage import higgsml_score
+from sktamm.coverage._measures import one_sigma, summarise
 from sktamm.exceptions import InvalidInputError
-from sktamm.metrics import higgsml_score
 
 
 def intervals(n_covered, n, width):

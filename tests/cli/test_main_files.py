@@ -13,11 +13,10 @@ import pandas as pd
 import pytest
 
 from sktamm import BinnedTopicTAMM
-from sktamm.__main__ import main
-from sktamm.cli import check_outputs
+from sktamm.cli import check_outputs, main
 from sktamm.exceptions import InvalidInputError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WORDS = (
     "--estimator",
     "binned",
@@ -208,7 +207,7 @@ def test_damaged_gzip_is_refused(folder, capsys):
 
 
 # ------------------------------------------------------------------------ exit codes
-def call(words, code="from sktamm.__main__ import main; sys.exit(main())", **options):
+def call(words, code="from sktamm.cli import main; sys.exit(main())", **options):
     """Run the command line in a process of its own."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     options = {"stdout": subprocess.PIPE, "timeout": 120} | options
@@ -245,7 +244,7 @@ def test_a_full_disk_is_one_line(folder):
 INTERRUPTED = """
 import os, signal, time
 from sktamm import BinnedTopicTAMM
-from sktamm.__main__ import main
+from sktamm.cli import main
 
 # A shell's background job ignores the signal, and so would its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sktamm import AutoTAMM, BinnedTopicTAMM
-from sktamm.__main__ import main
+from sktamm.cli import main
 from sktamm.mixture import ShrinkagePrior, SimulationsPrior
 
 SHIFT = {0: 0.0, 1: 0.1, 2: -0.1, 3: 0.3, 4: -0.2}

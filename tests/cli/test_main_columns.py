@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sktamm.__main__ import main
+from sktamm.cli import main
 
 
 def events(n=1200, seed=0):

@@ -16,8 +16,8 @@ FAIR Universe HiggsML Uncertainty Challenge, arXiv:2410.02867.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sktamm._metrics import ONE_SIGMA, higgsml
 from sktamm._numerics import FloatArray
+from sktamm.coverage._measures import ONE_SIGMA, higgsml
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["higgsml_score"]
@@ -86,7 +86,7 @@ def higgsml_score(
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.metrics import higgsml_score
+    >>> from sktamm.coverage import higgsml_score
     >>> kappa = 0.1 + 0.01 * np.random.default_rng(0).normal(size=1000)
     >>> round(higgsml_score(0.1, kappa - 0.01, kappa + 0.01), 2)
     3.51

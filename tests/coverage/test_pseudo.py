@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sktamm._pseudo import LabelledPool, choose_fractions
+from sktamm.coverage._pseudo import LabelledPool, choose_fractions
 from sktamm.exceptions import InvalidInputError
 
 RARE = 1e-4

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sktamm._metrics import (
+from sktamm.coverage._measures import (
     check_different,
     clopper_pearson,
     coverage_p_value,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sktamm import NeuralRatioTAMM
-from sktamm.__main__ import main
+from sktamm.cli import main
 from sktamm.datasets import make_gaussian_study
 
 
