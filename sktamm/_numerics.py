@@ -28,19 +28,7 @@ def normalise_exp(
 ) -> tuple[FloatArray, FloatArray]:
     """Shares and log normalisation of ``sum_j weights_j exp(log_values_j)``.
 
-    Parameters
-    ----------
-    log_values : ndarray of shape (..., n)
-        Exponents.
-    weights : ndarray of shape (n,)
-        Non-negative weights.
-
-    Returns
-    -------
-    shares : ndarray like log_values
-        weights_j exp(log_values_j) / Z, which sums to one along the last axis.
-    log_z : ndarray of the leading shape
-        ln Z.
+    ``log_values`` (..., n), ``weights`` (n,).
     """
     top = log_values.max(axis=-1, keepdims=True)
     terms = weights * np.exp(log_values - top)
@@ -61,15 +49,8 @@ def positive_definite(matrices: FloatArray, share: float = 0.0) -> NDArray[np.bo
 def contrast_basis(n: int) -> FloatArray:
     """Orthonormal columns that span the vectors of sum zero (Helmert contrasts).
 
-    Parameters
-    ----------
-    n : int
-        Number of weights.
-
-    Returns
-    -------
-    basis : ndarray of shape (n, n - 1)
-        Isometric log-ratio coordinates u of weights are ``softmax(basis @ u)``.
+    Returns (n, n - 1): isometric log-ratio coordinates u of weights are ``softmax(basis
+    @ u)``.
     """
     basis = np.triu(np.ones((n, n - 1)))
     rank = np.arange(1, n)
@@ -82,15 +63,8 @@ def project_to_simplex(fractions: ArrayLike) -> FloatArray:
 
     The sort-based projection of Held, Wolfe and Crowder (1974).
 
-    Parameters
-    ----------
-    fractions : array-like of shape (..., n_classes)
-        Any real numbers.
-
-    Returns
-    -------
-    projected : ndarray of the same shape
-        Non-negative, with sum one along the last axis.
+    ``fractions`` (..., n_classes). Returns non-negative, with sum one along the last
+    axis.
     """
     values = np.asarray(fractions, dtype=float)
     ordered = -np.sort(-values, axis=-1)
@@ -102,20 +76,7 @@ def project_to_simplex(fractions: ArrayLike) -> FloatArray:
 
 
 def smallest_of(p_values: FloatArray, axis: int = 0) -> FloatArray:
-    """P-value of the smallest of independent p-values, 1 - (1 - min)^n (Sidak 1967).
-
-    Parameters
-    ----------
-    p_values : ndarray
-        P-values; those that are not a number do not count.
-    axis : int, default=0
-        Axis along which they belong together.
-
-    Returns
-    -------
-    p_value : ndarray
-        Uniform where they are; not a number where none counts.
-    """
+    """P-value of the smallest of independent p-values, 1 - (1 - min)^n (Sidak 1967)."""
     known = np.isfinite(p_values)
     n = known.sum(axis=axis)
     lowest = np.where(known, p_values, 1.0).min(axis=axis)
@@ -133,20 +94,7 @@ def effective_size(weight_sum: ArrayLike, square_sum: ArrayLike) -> FloatArray:
 def interval_score(
     truth: ArrayLike, lower: ArrayLike, upper: ArrayLike, level: float
 ) -> FloatArray:
-    """Interval score of Gneiting and Raftery (2007): width plus penalty for misses.
-
-    Parameters
-    ----------
-    truth, lower, upper : array-like
-        True values and the ends of their intervals, of one shape.
-    level : float
-        Nominal level of the interval, alpha = 1 - level.
-
-    Returns
-    -------
-    score : ndarray
-        (upper - lower) + (2 / alpha) * distance of the truth from the interval.
-    """
+    """Interval score of Gneiting and Raftery (2007): width plus penalty for misses."""
     truth, lower, upper = (np.asarray(v, dtype=float) for v in (truth, lower, upper))
     miss = np.maximum(lower - truth, 0.0) + np.maximum(truth - upper, 0.0)
     return (upper - lower) + 2.0 / (1.0 - level) * miss

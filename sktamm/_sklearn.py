@@ -24,21 +24,8 @@ _NAMELESS = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?")
 def get_feature_names(X: Any) -> tuple[str, ...] | None:
     """Return the column names of a data frame, None for anything without names.
 
-    Parameters
-    ----------
-    X : array-like or data frame of shape (n_events, n_features)
-        Features.
-
-    Returns
-    -------
-    names : tuple of str or None
-        Names of the columns when all of them are strings.
-
-    Raises
-    ------
-    InvalidInputError
-        If a column has no name, as an index written by ``to_csv`` has none, or two
-        have the same.
+    ``X`` (n_events, n_features). Returns names of the columns when all of them are
+    strings.
     """
     _check_columns(getattr(X, "columns", ()))
     names = _get_feature_names(X)
@@ -67,19 +54,7 @@ def _check_columns(columns: Any) -> None:
 def check_feature_names(X: Any, fitted: tuple[str, ...] | None, owner: str) -> None:
     """Refuse other column names than at fit; warn when only one side has names.
 
-    Parameters
-    ----------
-    X : array-like or data frame of shape (n_events, n_features)
-        Features.
-    fitted : tuple of str or None
-        Names seen at fit.
-    owner : str
-        Name of the estimator, for the message.
-
-    Raises
-    ------
-    InvalidInputError
-        If names are missing, unseen, doubled or in another order.
+    ``X`` (n_events, n_features).
     """
     _check_columns(getattr(X, "columns", ()))
     estimator = type(owner, (), {})()
@@ -94,17 +69,7 @@ def check_feature_names(X: Any, fitted: tuple[str, ...] | None, owner: str) -> N
 def check_names(
     names: tuple[str, ...] | None, fitted: tuple[str, ...] | None, owner: str
 ) -> None:
-    """Refuse names of axes as those of columns are refused.
-
-    Parameters
-    ----------
-    names : tuple of str or None
-        Names of the axes of a histogram.
-    fitted : tuple of str or None
-        Names seen at fit.
-    owner : str
-        Name of the estimator, for the message.
-    """
+    """Refuse names of axes as those of columns are refused."""
     named = None if names is None else pd.DataFrame(columns=list(names))
     check_feature_names(named, fitted, owner)
 
@@ -114,12 +79,6 @@ def refuse_cross_val_predict() -> None:
 
     It joins the answers of the folds and fails in the middle of its own code; nothing
     but the caller tells that it is the one who asks.
-
-    Raises
-    ------
-    InvalidInputError
-        If the calling ``predict`` was called by it, directly or through other code of
-        scikit-learn such as a Pipeline.
     """
     frame = sys._getframe(1).f_back
     while frame is not None:

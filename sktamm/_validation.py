@@ -47,20 +47,7 @@ _MOST_IDS = 100
 
 
 def event_blocks(n_events: int, size: int = BLOCK_SIZE) -> Iterator[slice]:
-    """Cut events into consecutive blocks.
-
-    Parameters
-    ----------
-    n_events : int
-        Number of events.
-    size : int, default=32768
-        Largest number of events of a block.
-
-    Yields
-    ------
-    block : slice
-        Events of one block.
-    """
+    """Cut events into consecutive blocks."""
     for start in range(0, n_events, size):
         yield slice(start, min(start + size, n_events))
 

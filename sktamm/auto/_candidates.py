@@ -130,25 +130,7 @@ def _merged(fitted: Any) -> Any:
 def recipes(
     given: Any, n_features: int, histograms: bool, settings: dict[str, Any]
 ) -> dict[str, Recipe]:
-    """Names of candidates, the default first.
-
-    Parameters
-    ----------
-    given : "auto" or sequence of (str, estimator)
-        Candidates of the user.
-    n_features : int
-        Number of features.
-    histograms : bool
-        Whether the data are histograms.
-    settings : dict
-        Parameters that all automatic candidates share. With a ``prior``, which tells
-        families, the simulations of a class are not merged: their mean is no truth.
-
-    Returns
-    -------
-    recipes : dict of str to Recipe
-        In the order in which they are fitted.
-    """
+    """Names of candidates, the default first."""
     if not isinstance(given, str):
         said = {}
         if settings["pos_label"] is not None:
@@ -185,27 +167,7 @@ def _told(estimator: Any, said: dict[str, Any]) -> Any:
 def fit_candidates(
     plan: Mapping[str, Recipe], events: dict[str, Any]
 ) -> tuple[dict[str, Candidate], dict[str, str]]:
-    """Fit what the data allow.
-
-    Parameters
-    ----------
-    plan : mapping of str to Recipe
-        Candidates.
-    events : dict
-        Arguments of ``fit``.
-
-    Returns
-    -------
-    candidates : dict of str to Candidate
-        Those that could be fitted, the first of them first.
-    refused : dict of str to str
-        Why the others could not.
-
-    Raises
-    ------
-    InvalidInputError, IncompatibleChoiceError
-        If none could; the sentence of the first.
-    """
+    """Fit what the data allow."""
     fitted: dict[str, Candidate] = {}
     refused: dict[str, str] = {}
     errors = []

@@ -16,34 +16,12 @@ class Composition:
     _parts: str
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of this estimator, and of the named ones: ``name__parameter``.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to return those of the named estimators.
-
-        Returns
-        -------
-        params : dict of str to object
-            Names and values.
-        """
+        """Parameters of this estimator, and of the named ones: ``name__parameter``."""
         params: dict[str, Any] = self._get_params(self._parts, deep=deep)  # type: ignore[attr-defined]
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters of this estimator, or of a named one: ``name__parameter``.
-
-        Parameters
-        ----------
-        **params
-            Names and values.
-
-        Returns
-        -------
-        self : estimator
-            This estimator.
-        """
+        """Set parameters of this estimator, or of a named one: ``name__parameter``."""
         self._set_params(self._parts, **params)  # type: ignore[attr-defined]
         return self
 

@@ -136,26 +136,7 @@ def judged(
 ) -> HeldOutScores:
     """Scores of candidates, and the choice: the default, or who surely beats it.
 
-    Parameters
-    ----------
-    names : tuple of str, length n_candidates
-        Candidates, the default first.
-    simulations : tuple of ndarray
-        Ids of the units.
-    truth : ndarray of shape (n_datasets,)
-        Fractions of the datasets of every unit.
-    level : float
-        Level of the intervals.
-    asked : nested sequence of results
-        By candidate and unit, with ``kappa`` and ``interval``; a fit without an answer
-        says [0, 1].
-    significance : float
-        Largest p-value of a candidate that replaces the default.
-
-    Returns
-    -------
-    scores : HeldOutScores
-        With the choice.
+    ``truth`` (n_datasets,).
     """
     kappa = np.array([[answer.kappa for answer in own] for own in asked])
     interval = np.array([[answer.interval[..., 0] for answer in own] for own in asked])

@@ -248,23 +248,7 @@ def _held_out_of(pool: Any) -> Any:
 
 
 def pooled(results: dict[str, FractionResult]) -> FractionResult:
-    """Results of the same datasets, their densities averaged.
-
-    Parameters
-    ----------
-    results : dict of str to FractionResult
-        By the names of the estimators; all have a profile.
-
-    Returns
-    -------
-    result : FractionResult
-        The first with the pool's kappa.
-
-    Raises
-    ------
-    InvalidInputError
-        If a result has no density of kappa.
-    """
+    """Results of the same datasets, their densities averaged."""
     names = tuple(results)
     first = results[names[0]]
     for name, result in results.items():

@@ -52,26 +52,7 @@ class EventUnit:
         seed: np.random.SeedSequence,
         level: float,
     ) -> FractionResult:
-        """Estimates and intervals of pseudo-datasets, drawn without replacement.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted without this simulation.
-        design : Design
-            Kinds of datasets.
-        n_draws : int
-            Datasets of every kind.
-        seed : SeedSequence
-            Randomness of the unit.
-        level : float
-            Level of the intervals.
-
-        Returns
-        -------
-        result : FractionResult
-            Estimates and intervals of the datasets.
-        """
+        """Estimates and intervals of pseudo-datasets, drawn without replacement."""
         X = self.unit.X
         return quiet_infer(
             estimator,
@@ -112,24 +93,6 @@ class HistogramUnit:
 
         Datasets drawn with replacement share the fluctuations of a template, so that
         they are small, half of its effective events at the most.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted without this simulation.
-        design : Design
-            Kinds of datasets.
-        n_draws : int
-            Datasets of every kind.
-        seed : SeedSequence
-            Randomness of the unit.
-        level : float
-            Level of the intervals.
-
-        Returns
-        -------
-        answer : Answer
-            Estimates and intervals of the datasets.
         """
         rng = np.random.default_rng(seed)
         contents = []
@@ -149,42 +112,14 @@ def event_units(
     seed: np.random.SeedSequence,
     **how: Any,
 ) -> tuple[EventUnit, ...]:
-    """Simulations of labelled events, matched over the classes.
-
-    Parameters
-    ----------
-    events : dict
-        Arguments of ``fit``.
-    names : ndarray of str or None
-        Names of the features.
-    seed : SeedSequence
-        Matches simulations that have no common id.
-    **how
-        ``pos_label`` and ``paired``.
-
-    Returns
-    -------
-    units : tuple of EventUnit
-        As many as the class with the fewest simulations has.
-    """
+    """Simulations of labelled events, matched over the classes."""
     read = read_simulations(**events, **how)
     units = find_units(read, np.random.default_rng(seed))
     return tuple(EventUnit(unit, names) for unit in units)
 
 
 def histogram_units(templates: HistogramTemplates) -> tuple[HistogramUnit, ...]:
-    """Simulations that every class has, by id; the others in the order of their ids.
-
-    Parameters
-    ----------
-    templates : HistogramTemplates
-        Contents of all sources.
-
-    Returns
-    -------
-    units : tuple of HistogramUnit
-        As many as the class with the fewest simulations has.
-    """
+    """Simulations that every class has, by id; the others in the order of their ids."""
     number = range(templates.classes.size)
     ids = [set(templates.source_id[templates.source_class == c]) for c in number]
     shared = sorted(set.intersection(*ids))

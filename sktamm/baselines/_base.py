@@ -97,21 +97,9 @@ def make_answer(
 ) -> Answer:
     """Answer of a baseline, with the diagnostics that every result has.
 
-    Parameters
-    ----------
-    kappa, std : ndarray of shape (n_datasets,)
-        Estimates and standard errors.
-    interval : ndarray of shape (n_datasets, 2, n_levels)
-        Lower and upper ends.
-    diagnostics : dict of str to ndarray of shape (n_datasets,)
-        "converged", "singular", "n_iterations" and others.
-    curve : pair of ndarray of shape (n_datasets, n_points), default=None
-        Kappa and log likelihood; None is the normal approximation.
-
-    Returns
-    -------
-    answer : Answer
-        What an inference gives.
+    ``kappa, std`` (n_datasets,), ``interval`` (n_datasets, 2, n_levels),
+    ``diagnostics`` (n_datasets,), ``curve`` (n_datasets, n_points). Returns what an
+    inference gives.
     """
     near = np.minimum(kappa, 1.0 - kappa) < _NEAR_BOUND * std
     unknown = np.full(kappa.size, np.nan)

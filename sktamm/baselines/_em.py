@@ -52,25 +52,8 @@ def fit_fractions(
 ) -> Fractions:
     """Fractions of maximum likelihood.
 
-    Parameters
-    ----------
-    ratio : ndarray of shape (n_rows, n_classes)
-        Density of every class at the rows, each row up to a factor.
-    weight : ndarray of shape (n_fits, n_rows) or (1, n_rows)
-        Non-negative weights of the rows.
-    start : ndarray of shape (n_fits, n_classes)
-        First fractions; positive but for the fixed one.
-    fixed : int, default=None
-        Class whose fraction stays as it is in ``start``.
-    tol : float, default=1e-9
-        Largest change of a fraction in a step of a converged fit.
-    max_iter : int, default=1000
-        Largest number of extrapolations.
-
-    Returns
-    -------
-    found : Fractions
-        Maxima and whether they were reached.
+    ``ratio`` (n_rows, n_classes), ``weight`` (n_fits, n_rows), ``start`` (n_fits,
+    n_classes). Returns maxima and whether they were reached.
     """
     fractions, n_iterations, going = start, 0, True
     while going and n_iterations < max_iter:
@@ -124,22 +107,8 @@ def information(
 ) -> tuple[float, float]:
     """Variance of kappa, plain and with the variance of the weights.
 
-    Parameters
-    ----------
-    ratio : ndarray of shape (n_rows, n_classes)
-        Density of every class at the rows, each row up to a factor.
-    weight, variance : ndarray of shape (n_rows,)
-        Sums of weights and of squared weights.
-    fractions : ndarray of shape (n_classes,)
-        Fractions of maximum likelihood.
-    positive : int
-        Class whose fraction is kappa.
-
-    Returns
-    -------
-    plain, sandwich : float
-        Element of H^-1, and of H^-1 J H^-1 with J from the squared weights; NaN where
-        H is singular.
+    ``ratio`` (n_rows, n_classes), ``weight, variance`` (n_rows,), ``fractions``
+    (n_classes,).
     """
     basis = contrast_basis(fractions.size)
     score = (ratio / np.maximum(ratio @ fractions, _TINY)[:, None]) @ basis
@@ -160,23 +129,8 @@ def profile_likelihood(
 ) -> FloatArray:
     """Log likelihood at given values of kappa, maximal over the other fractions.
 
-    Parameters
-    ----------
-    ratio : ndarray of shape (n_rows, n_classes)
-        Density of every class at the rows, each row up to a factor.
-    weight : ndarray of shape (n_rows,)
-        Weights.
-    fractions : ndarray of shape (n_classes,)
-        Fractions of maximum likelihood.
-    kappa : ndarray of shape (n_points,)
-        Values from 0 to 1.
-    positive : int
-        Class whose fraction is kappa.
-
-    Returns
-    -------
-    value : ndarray of shape (n_points,)
-        Log likelihood.
+    ``ratio`` (n_rows, n_classes), ``weight`` (n_rows,), ``fractions`` (n_classes,),
+    ``kappa`` (n_points,) -> (n_points,).
     """
     rest = np.maximum(fractions, 1e-12)
     rest[positive] = 0.0

@@ -184,23 +184,8 @@ class Minuit:
     ) -> tuple[KappaCurve, tuple[float, ...]]:
         """Yields of all templates in one dataset and the profile of their fraction.
 
-        Parameters
-        ----------
-        data : ndarray of shape (n_bins, 2)
-            Sum of weights and of squared weights.
-        templates : ndarray of shape (n_templates, n_bins, 2)
-            The same of every template.
-        signal : ndarray of bool, shape (n_templates,)
-            Which templates are signal.
-        drop : float
-            Fall of 2 ln L that the profile has to hold.
-
-        Returns
-        -------
-        curve : KappaCurve
-            Events of every template and profile.
-        found : tuple of float
-            Whether the fit converged, number of calls, chi2, degrees of freedom.
+        ``data`` (n_bins, 2), ``templates`` (n_templates, n_bins, 2), ``signal``
+        (n_templates,).
         """
         iminuit = _import_iminuit()
         edges = np.arange(len(data) + 1.0)

@@ -215,19 +215,7 @@ class KappaCurve:
 def kappa_curve(model: FreeYields, start: FloatArray, drop: float) -> KappaCurve:
     """Profile likelihood of kappa around its maximum.
 
-    Parameters
-    ----------
-    model : FreeYields
-        Likelihood.
-    start : ndarray of shape (n_templates,)
-        Yields near the maximum, in events.
-    drop : float
-        Fall of 2 ln L that the curve has to hold, unless a bound comes first.
-
-    Returns
-    -------
-    curve : KappaCurve
-        Best yields and profile.
+    ``start`` (n_templates,). Returns best yields and profile.
     """
     yields = start / model.total
     mixed = (1.0 - _MIXED) * yields + _MIXED * yields.mean()

@@ -233,22 +233,7 @@ class ExpectationMaximisation:
     ) -> tuple[Any, ...]:
         """Estimate, error, intervals and likelihood of one dataset.
 
-        Parameters
-        ----------
-        table : ComponentTable
-            Log ratios of the classes at the events.
-        dataset : int
-            Position of the dataset.
-        levels : ndarray of shape (n_levels,)
-            Levels of the intervals.
-        seed : numpy.random.SeedSequence
-            Source of the random numbers of the bootstrap.
-
-        Returns
-        -------
-        answer : tuple
-            Fractions (n_classes,), std, interval (2, n_levels), kappa and log
-            likelihood (n_points,), converged, n_iterations.
+        ``levels`` (n_levels,).
         """
         part, _ = table.select(slice(dataset, dataset + 1))
         weight, variance = part.row_weight[0], part.row_variance[0]
@@ -302,22 +287,8 @@ class ExpectationMaximisation:
 def bootstrap_interval(draws: FloatArray, levels: FloatArray) -> FloatArray:
     """Percentile interval with the (B + 1) rule, which few replicas do not narrow.
 
-    Parameters
-    ----------
-    draws : ndarray of shape (n_bootstrap,)
-        Estimates from resampled data.
-    levels : ndarray of shape (n_levels,)
-        Levels.
-
-    Returns
-    -------
-    interval : ndarray of shape (2, n_levels)
-        Lower and upper ends.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are too few replicas for the highest level.
+    ``draws`` (n_bootstrap,), ``levels`` (n_levels,) -> (2, n_levels): lower and upper
+    ends.
     """
     rank = 0.5 * (1.0 - levels) * (draws.size + 1)
     if rank.min() < 1.0 - _ROUNDING:

@@ -36,26 +36,8 @@ class MergedBaseline(FractionWrapper):
     ) -> Self:
         """Fit the inner estimator with one simulation per class.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or sequence of histograms
-            Simulated events, or one histogram (UHI) per class and simulation.
-        y : array-like of shape (n_events,)
-            Class label of each event or histogram.
-        simulation : array-like of shape (n_events,), default=None
-            Simulation id of each event or histogram.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        self : estimator
-            Fitted estimator.
-
-        Raises
-        ------
-        InvalidInputError
-            If the input cannot be used.
+        ``X`` (n_events, n_features), ``y`` (n_events,), ``simulation`` (n_events,),
+        ``sample_weight`` (n_events,).
         """
         inner = BinnedTopicTAMM(inference="frequentist")
         inner = inner if self.estimator is None else clone(self.estimator)

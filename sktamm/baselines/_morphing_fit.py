@@ -83,17 +83,8 @@ class TemplateFamily:
     def source_variance(self, slope: FloatArray, theta: FloatArray) -> float:
         """Variance of what has the given derivatives with respect to the contents.
 
-        Parameters
-        ----------
-        slope : ndarray of shape (n_sources, n_bins)
-            Derivatives with respect to the bins of independent templates.
-        theta : ndarray of shape (n_parameters,)
-            Setting.
-
-        Returns
-        -------
-        variance : float
-            Of templates whose sum is kept at one.
+        ``slope`` (n_sources, n_bins), ``theta`` (n_parameters,). Returns of templates
+        whose sum is kept at one.
         """
         if self.basis is None:
             templates, variances = self.shape(theta)[None], self.noise(theta)[None]
@@ -108,24 +99,8 @@ def polynomial_family(
 ) -> TemplateFamily:
     """Templates of one class whose contents are polynomials in the setting.
 
-    Parameters
-    ----------
-    points : ndarray of shape (n_points, n_parameters)
-        Settings of the simulations; one has nothing to morph.
-    templates, variances : ndarray of shape (n_points, n_bins)
-        Their templates and statistical variances.
-    max_power : int
-        Largest total power of the setting.
-
-    Returns
-    -------
-    family : TemplateFamily
-        Templates at any setting.
-
-    Raises
-    ------
-    InvalidInputError
-        If the settings do not determine the polynomials.
+    ``points`` (n_points, n_parameters), ``templates, variances`` (n_points, n_bins).
+    Returns templates at any setting.
     """
     if len(points) == 1:
         return TemplateFamily(points, templates, variances, None)
@@ -167,17 +142,7 @@ class MorphingFit:
     ) -> Fitted:
         """Fit one dataset.
 
-        Parameters
-        ----------
-        data, variance : ndarray of shape (n_bins,)
-            Sums of weights and of squared weights.
-        background, signal : TemplateFamily
-            Templates of both classes.
-
-        Returns
-        -------
-        fitted : Fitted
-            Fraction, errors and settings.
+        ``data, variance`` (n_bins,). Returns fraction, errors and settings.
         """
         ends = np.concatenate([[[0.0, 1.0]], background.limits, signal.limits])
         width = np.where(np.ptp(ends, axis=1) > 0, np.ptp(ends, axis=1), 1.0)

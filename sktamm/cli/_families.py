@@ -16,27 +16,7 @@ _ENTRIES = ("families", "nominal", "alternatives")
 
 
 def load_families(path: Path, simulation: pd.Series) -> dict[str, Any]:
-    """Read families, nominal and alternatives, the parameters of a prior.
-
-    Parameters
-    ----------
-    path : Path
-        JSON file: an object with ``families``, an object from simulation id to family,
-        ``nominal``, an id or a list of ids, and perhaps ``alternatives``, a list of
-        families.
-    simulation : Series
-        Simulation id of every event.
-
-    Returns
-    -------
-    declared : dict
-        The entries, with the ids of the simulations.
-
-    Raises
-    ------
-    InvalidInputError
-        If the file holds something else.
-    """
+    """Read families, nominal and alternatives, the parameters of a prior."""
     document = _read(path)
     ids = simulation.unique().tolist()
     if not isinstance(document, dict) or not set(document) <= set(_ENTRIES):

@@ -60,20 +60,7 @@ _DEMO_MARK = ".sktamm-demo"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    arguments : sequence of str, default=None
-        Words after the program's name; None takes those of the process.
-
-    Returns
-    -------
-    code : int
-        0 on success, 1 if a result is flagged and ``--strict`` asks, 2 if words or
-        files cannot be used, 3 on a fault, 130 if interrupted, 141 if the reader of
-        the output went away.
-    """
+    """Run the command line."""
     try:
         with plain_warnings():
             return _run(arguments)
@@ -253,4 +240,3 @@ def _judge(result: FractionResult) -> ExitCode:
     kinds = ", ".join(sorted({name for flags in flagged for name in flags}))
     complain(f"strict: {len(flagged)} of {len(result.flags)} datasets flagged: {kinds}")
     return ExitCode.FLAGGED
-

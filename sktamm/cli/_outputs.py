@@ -158,20 +158,7 @@ def result_settings(
 
 
 def report(result: FractionResult, features: list[str]) -> str:
-    """Table of the measurement, one row per dataset.
-
-    Parameters
-    ----------
-    result : FractionResult
-        What was measured.
-    features : list of str
-        Columns that were used.
-
-    Returns
-    -------
-    text : str
-        Lines for the terminal.
-    """
+    """Table of the measurement, one row per dataset."""
     frame = result.to_frame()
     rows = pd.DataFrame({"dataset": frame["dataset"].map(str)})
     rows["events"] = frame["n_events"].map("{:g}".format)

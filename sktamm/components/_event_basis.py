@@ -68,21 +68,9 @@ class EventBasis:
     ) -> FloatArray:
         """Learn coordinates and functions from the reference rows.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n_reference, n_features)
-            Reference rows.
-        weight : ndarray of shape (n_reference,)
-            Their probabilities.
-        log_ratio : ndarray of shape (n_reference, n_sources)
-            Log ratios of the simulations there.
-        source_class : ndarray of int, shape (n_sources,)
-            Class of every simulation.
-
-        Returns
-        -------
-        values : ndarray of shape (n_reference, n_basis)
-            Functions at the reference rows.
+        ``X`` (n_reference, n_features), ``weight`` (n_reference,), ``log_ratio``
+        (n_reference, n_sources), ``source_class`` (n_sources,) -> (n_reference,
+        n_basis): functions at the reference rows.
         """
         stride = max(1, len(X) // _SAMPLE)
         self.functions_ = self._make(X.shape[1])

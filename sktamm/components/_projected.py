@@ -65,15 +65,8 @@ class RatioScore:
         every event gets the score of one fold without one simulation: an average would
         be too good.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n_events, n_features)
-            Events.
-
-        Returns
-        -------
-        score : ndarray of shape (n_events, n_classes - 1)
-            Log odds of the second and every further class against the first.
+        ``X`` (n_events, n_features) -> (n_events, n_classes - 1): log odds of the
+        second and every further class against the first.
         """
         ratio, ids = self.ratio, np.unique(self.ratio.source_id_)
         number = spread_over(X, ids.size * len(ratio.models_), self.discrete)

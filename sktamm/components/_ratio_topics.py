@@ -46,15 +46,8 @@ class RatioTopics:
     def log_topics(self, log_ratio: FloatArray) -> FloatArray:
         """Log densities of the topics, shape (n_rows, n_topics).
 
-        Parameters
-        ----------
-        log_ratio : ndarray of shape (n_rows, n_simulations)
-            Log ratios of the simulations of the class.
-
-        Returns
-        -------
-        log_topics : ndarray of shape (n_rows, n_topics)
-            Not below a hundredth of the mean of the simulations.
+        ``log_ratio`` (n_rows, n_simulations) -> (n_rows, n_topics): not below a
+        hundredth of the mean of the simulations.
         """
         if self.model is None:
             return log_ratio
@@ -67,19 +60,9 @@ class RatioTopics:
     ) -> FloatArray:
         """Change of the log topics when the log ratios move a little.
 
-        Parameters
-        ----------
-        log_ratio : ndarray of shape (n_rows, n_simulations)
-            Log ratios.
-        log_topics : ndarray of shape (n_rows, n_topics)
-            Log topics there.
-        moved : ndarray of shape (n_rows, n_simulations)
-            Their change.
-
-        Returns
-        -------
-        change : ndarray of shape (n_rows, n_topics)
-            By least squares, no larger than one.
+        ``log_ratio`` (n_rows, n_simulations), ``log_topics`` (n_rows, n_topics),
+        ``moved`` (n_rows, n_simulations) -> (n_rows, n_topics): by least squares, no
+        larger than one.
         """
         if self.model is None:
             return moved
@@ -93,21 +76,7 @@ def fit_topics(
 ) -> RatioTopics:
     """Factorise the densities of one class.
 
-    Parameters
-    ----------
-    log_ratio : ndarray of shape (n_reference, n_simulations)
-        Log ratios at the reference rows.
-    weight : ndarray of shape (n_reference,)
-        Probabilities of the rows.
-    n_topics : int
-        Number of topics.
-    seed : int
-        Seed of the factorisation.
-
-    Returns
-    -------
-    topics : RatioTopics
-        Fitted topics.
+    ``log_ratio`` (n_reference, n_simulations), ``weight`` (n_reference,).
     """
     size = log_ratio.shape[1]
     if size <= n_topics:
@@ -129,15 +98,7 @@ def error_modes(error: RatioError) -> tuple[NDArray, NDArray]:
     Random draws of the coefficients, each over the root of their number: a Monte Carlo
     stand-in that survives any map of the ratios.
 
-    Parameters
-    ----------
-    error : RatioError
-        Functions and the covariances of their coefficients.
-
-    Returns
-    -------
-    rows, reference : ndarray of shape (n, n_components, n_modes)
-        Changes of the log ratios.
+    Returns (n, n_components, n_modes): changes of the log ratios.
     """
     rng = np.random.default_rng(0)
     n_components, n_terms = error.rows.shape[1:]
@@ -163,15 +124,7 @@ def common_modes(
 ) -> RatioError:
     """Error of independent modes that are common to all components.
 
-    Parameters
-    ----------
-    rows, reference : ndarray of shape (n, n_components, n_modes)
-        Changes by every mode.
-
-    Returns
-    -------
-    error : RatioError
-        Without smooth functions.
+    ``rows, reference`` (n, n_components, n_modes).
     """
     n_components, n_modes = rows.shape[1:]
     ones = np.ones((n_components, n_components))

@@ -19,19 +19,8 @@ def leaves_support(
     Where the support ends is known from finite simulations, so one event in a thousand
     of the target is allowed beyond it, on top of the share that simulations have there.
 
-    Parameters
-    ----------
-    target : TargetEvents
-        Events of all datasets.
-    beyond : ndarray of bool, shape (n_events,)
-        Whether each event lies beyond.
-    simulated : float, default=0.0
-        Share of the simulated events beyond, of the simulation with most of them.
-
-    Returns
-    -------
-    leaves : ndarray of bool, shape (n_datasets,)
-        Whether the number exceeds the expected one by five sigmas.
+    ``beyond`` (n_events,) -> (n_datasets,): whether the number exceeds the expected one
+    by five sigmas.
     """
     number, total = _count(target, beyond)
     expected = (simulated + _ALLOWED) * total
@@ -43,17 +32,7 @@ def share_beyond(
 ) -> NDArray[np.float64]:
     """Share of the events of every dataset beyond the support.
 
-    Parameters
-    ----------
-    target : TargetEvents
-        Events of all datasets.
-    beyond : ndarray of bool, shape (n_events,)
-        Whether each event lies beyond.
-
-    Returns
-    -------
-    share : ndarray of shape (n_datasets,)
-        From 0 to 1.
+    ``beyond`` (n_events,) -> (n_datasets,): from 0 to 1.
     """
     number, total = _count(target, beyond)
     return number / total

@@ -59,18 +59,7 @@ class Checkpoint:
         self.claims = Claims(folder)
 
     def agree(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest of a new study, or compare it with that of an old one.
-
-        Parameters
-        ----------
-        manifest : mapping
-            What the study is, as JSON values.
-
-        Raises
-        ------
-        CheckpointError
-            If the folder holds another study.
-        """
+        """Write the manifest of a new study, or compare it with that of an old one."""
         while not self._manifest.exists():
             with self.claims.hold("manifest") as held:
                 if held and not self._manifest.exists():
@@ -90,15 +79,7 @@ class Checkpoint:
         write_atomically(self._manifest, lambda file: file.write(text.encode()))
 
     def store(self, work: Work, events: Mapping[int, Any]) -> None:
-        """Write the inputs of the workers, unless an earlier run has done so.
-
-        Parameters
-        ----------
-        work : Work
-            Estimator, plan and source.
-        events : mapping of int to array-like
-            Events at each strength.
-        """
+        """Write the inputs of the workers, unless an earlier run has done so."""
         for i, X in events.items():
             if not self._events(i).exists():
                 dump_shared(X, self._events(i))
@@ -114,23 +95,7 @@ class Checkpoint:
         return self.shard(batch).exists() or self.claims.is_free(f"{batch:06d}")
 
     def collect(self, plan: Plan) -> CoverageResult:
-        """All experiments, from the shards.
-
-        Parameters
-        ----------
-        plan : Plan
-            The experiments.
-
-        Returns
-        -------
-        result : CoverageResult
-            In the order of the experiments.
-
-        Raises
-        ------
-        CheckpointError
-            If a shard is damaged or of another study.
-        """
+        """All experiments, from the shards."""
         parts = [self._read_shard(i, plan) for i in range(len(plan.batches))]
         columns: dict[str, Any] = {
             name: np.concatenate([part[name] for part in parts])
@@ -144,15 +109,7 @@ class Checkpoint:
         return self.folder / f"shard-{batch:06d}.npz"
 
     def write_shard(self, batch: int, result: CoverageResult) -> None:
-        """Write a finished batch.
-
-        Parameters
-        ----------
-        batch : int
-            Index of the batch.
-        result : CoverageResult
-            Its experiments.
-        """
+        """Write a finished batch."""
         buffer = BytesIO()
         columns: dict[str, Any] = {name: getattr(result, name) for name in _FIELDS}
         columns[_CHECK_SUM] = self._check_sum(columns)
@@ -215,22 +172,7 @@ class Checkpoint:
 
 
 def run_batch(folder: str, call: str, batch: int) -> int | None:
-    """Run one batch and write its shard, unless somebody else has: what workers do.
-
-    Parameters
-    ----------
-    folder : str
-        Folder of the study.
-    call : str
-        Unique name of this run of the study, under which inputs are kept in memory.
-    batch : int
-        Index of the batch.
-
-    Returns
-    -------
-    batch : int or None
-        The index; None if another process is at work on the batch.
-    """
+    """Run one batch and write its shard, unless somebody else has: what workers do."""
     checkpoint = Checkpoint(Path(folder))
     with checkpoint.claims.hold(f"{batch:06d}") as held:
         # Whoever held the claim before may have finished the batch.

@@ -40,23 +40,7 @@ class Claims:
 
     @contextmanager
     def hold(self, name: str) -> Iterator[bool]:
-        """Hold the claim on a piece of work while the block runs, or be refused.
-
-        Parameters
-        ----------
-        name : str
-            Name of the work. Ending the block without an error says that it is done.
-
-        Yields
-        ------
-        held : bool
-            False where another process is at work.
-
-        Raises
-        ------
-        CheckpointError
-            If the folder refuses the file.
-        """
+        """Hold the claim on a piece of work while the block runs, or be refused."""
         number = self._take(name)
         if number is None:
             yield False

@@ -38,24 +38,7 @@ def coverage_error(
 ) -> CoverageError:
     """Interval of a coverage and its two-sided p-value.
 
-    Parameters
-    ----------
-    covered : ndarray of bool, shape (n,)
-        Whether each interval contains the truth.
-    group : ndarray of shape (n,)
-        Group of each experiment.
-    nominal : float
-        Coverage to test against.
-    method : {"clopper-pearson", "wilson", "groups"}
-        Binomial errors, or those of the scatter between groups; a single group, which
-        has no scatter, gets those of Clopper and Pearson.
-    error_level : float, default=0.683
-        Level of the interval of the coverage.
-
-    Returns
-    -------
-    error : CoverageError
-        Lower and upper end and p-value.
+    ``covered`` (n,), ``group`` (n,). Returns lower and upper end and p-value.
     """
     n, k = covered.size, int(covered.sum())
     names, code = np.unique(group, return_inverse=True)

@@ -34,20 +34,7 @@ _SMALL = 1 << 16
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file completely or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        File to write; an existing one is replaced.
-    write : callable
-        Writes the content to an open binary file.
-
-    Raises
-    ------
-    CheckpointError
-        If the disk is full or refuses the file.
-    """
+    """Write a file completely or not at all."""
     # In the same folder, because a rename is atomic only within one file system.
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
@@ -98,15 +85,7 @@ def import_pyarrow() -> Any:
 
 
 def dump_shared(value: Any, path: Path) -> None:
-    """Write any object so that processes share its arrays.
-
-    Parameters
-    ----------
-    value : object
-        What to write; functions and classes of a script or notebook are included.
-    path : Path
-        File to write.
-    """
+    """Write any object so that processes share its arrays."""
     import cloudpickle
 
     blocks: list[NDArray[np.uint8]] = []
@@ -123,23 +102,7 @@ def dump_shared(value: Any, path: Path) -> None:
 
 
 def load_shared(path: Path) -> Any:
-    """Read what `dump_shared` wrote, large arrays as read-only memory maps.
-
-    Parameters
-    ----------
-    path : Path
-        File to read.
-
-    Returns
-    -------
-    value : object
-        The object.
-
-    Raises
-    ------
-    CheckpointError
-        If the file is missing or damaged.
-    """
+    """Read what `dump_shared` wrote, large arrays as read-only memory maps."""
     if not path.exists():
         raise CheckpointError(
             f"{path} does not exist for this worker: give a checkpoint folder that all "

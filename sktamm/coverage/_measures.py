@@ -113,20 +113,7 @@ def pulls(truth: ArrayLike, kappa: ArrayLike, std: ArrayLike) -> FloatArray:
 def clopper_pearson(
     n_covered: ArrayLike, n: ArrayLike, level: float = 0.683
 ) -> tuple[FloatArray, FloatArray]:
-    """Exact binomial interval of Clopper and Pearson (1934).
-
-    Parameters
-    ----------
-    n_covered, n : array-like
-        Number of successes and of trials.
-    level : float, default=0.683
-        Level of the interval.
-
-    Returns
-    -------
-    lower, upper : ndarray
-        Ends; 0 and 1 without any trial.
-    """
+    """Exact binomial interval of Clopper and Pearson (1934)."""
     k, n = np.asarray(n_covered, dtype=float), np.asarray(n, dtype=float)
     tail = 0.5 * (1.0 - level)
     with np.errstate(invalid="ignore"):
@@ -138,20 +125,7 @@ def clopper_pearson(
 def wilson(
     n_covered: ArrayLike, n: ArrayLike, level: float = 0.683
 ) -> tuple[FloatArray, FloatArray]:
-    """Score interval of Wilson (1927): close to nominal on average, shorter.
-
-    Parameters
-    ----------
-    n_covered, n : array-like
-        Number of successes and of trials.
-    level : float, default=0.683
-        Level of the interval.
-
-    Returns
-    -------
-    lower, upper : ndarray
-        Ends; 0 and 1 without any trial.
-    """
+    """Score interval of Wilson (1927): close to nominal on average, shorter."""
     k, n = np.asarray(n_covered, dtype=float), np.asarray(n, dtype=float)
     z2 = special.ndtri(0.5 + 0.5 * level) ** 2
     centre = (k + 0.5 * z2) / (n + z2)
@@ -177,25 +151,7 @@ def summarise(
 ) -> dict[str, float]:
     """Measures of a set of pseudo-experiments under fixed names.
 
-    Parameters
-    ----------
-    truth, kappa, std : array-like of shape (n,)
-        True fractions, estimates and standard errors; NaN where the fit failed.
-    interval : array-like of shape (n, 2, n_levels)
-        Lower and upper ends.
-    levels : sequence of float
-        Levels of the intervals.
-    vacuous : (float, float) or None, default=(0, 1)
-        Interval that says nothing, whose score a failed fit gets; None leaves failed
-        fits out of the score.
-
-    Returns
-    -------
-    measures : dict of str to float
-        "interval_score" (mean over the levels), "bias", "rmse", "pull_mean",
-        "pull_std", "failed" (share of the fits), and for every level, with its value
-        appended, "interval_score_0.683", "coverage_0.683", "mean_width_0.683";
-        "higgsml" where one of the levels is called one sigma.
+    ``truth, kappa, std`` (n,), ``interval`` (n, 2, n_levels).
     """
     truth, kappa, std = (np.asarray(v, dtype=float) for v in (truth, kappa, std))
     interval = np.asarray(interval, dtype=float)

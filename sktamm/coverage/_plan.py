@@ -107,32 +107,7 @@ def make_plan(
 ) -> Plan:
     """Lay out the experiments.
 
-    Parameters
-    ----------
-    kappas, sizes, strengths : number or sequence of numbers
-        True values, numbers of events and strengths.
-    n_datasets : int
-        Datasets per truth, size and strength.
-    levels : ndarray of shape (n_levels,)
-        Levels of the intervals.
-    batch_size : int
-        Largest number of experiments of a batch.
-    seed : int
-        Seed of the study.
-    group : str
-        Set of simulations.
-    fractions : bool
-        Whether truths must be from 0 to 1.
-
-    Returns
-    -------
-    plan : Plan
-        All experiments.
-
-    Raises
-    ------
-    InvalidInputError
-        If an argument cannot be used.
+    ``levels`` (n_levels,).
     """
     kappas, strengths = _numbers(kappas, "kappas"), _numbers(strengths, "strengths")
     if fractions and not ((kappas >= 0) & (kappas <= 1)).all():

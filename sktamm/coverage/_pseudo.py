@@ -78,34 +78,8 @@ class LabelledPool:
     ) -> "LabelledPool":
         """Sort labelled events by class.
 
-        Parameters
-        ----------
-        y : ndarray of shape (n_events,)
-            Class labels.
-        classes : ndarray of shape (n_classes,)
-            All classes.
-        pos_label : label
-            The class whose fraction is kappa.
-        sample_weight : ndarray of shape (n_events,), default=None
-            Weights; events are drawn in proportion to them, with replacement.
-        replace : bool or "auto", default="auto"
-            Whether to draw with replacement; "auto" draws without where there are no
-            weights and a dataset of ``largest`` needs at most half of the events of
-            each class.
-        largest : (int, float), default=None
-            Largest size, and for it the largest fraction; None skips the check that
-            there are enough events to draw without replacement.
-
-        Returns
-        -------
-        pool : LabelledPool
-            Events to draw from.
-
-        Raises
-        ------
-        InvalidInputError
-            If a class has no events or is unknown, weights are negative, or ``replace``
-            is unusable, such as False with too few events.
+        ``y`` (n_events,), ``classes`` (n_classes,), ``sample_weight`` (n_events,).
+        Returns events to draw from.
         """
         weight = _check_weight(sample_weight, len(y))
         label = find_labels(y, classes, "y", len(y))
@@ -139,20 +113,7 @@ class LabelledPool:
     def drawn(
         self, replace: bool | str, largest: tuple[int, float] | None
     ) -> "LabelledPool":
-        """The same events, drawn with or without replacement.
-
-        Parameters
-        ----------
-        replace : bool or "auto"
-            As for ``of``.
-        largest : (int, float) or None
-            As for ``of``.
-
-        Returns
-        -------
-        pool : LabelledPool
-            Events to draw from.
-        """
+        """The same events, drawn with or without replacement."""
         if not isinstance(replace, bool | np.bool_) and replace != "auto":
             raise InvalidInputError(
                 f"replace must be True, False or 'auto', got {replace!r}."
@@ -184,23 +145,7 @@ class LabelledPool:
         )
 
     def default_size(self, kappa: float, replace: bool | str = "auto") -> int:
-        """Size of datasets that the events are enough for.
-
-        Parameters
-        ----------
-        kappa : float
-            Largest fraction of the signal.
-        replace : bool or "auto", default="auto"
-            As for ``of``.
-
-        Returns
-        -------
-        size : int
-            Datasets of this size take half of the events of the class that runs out
-            first, less where that leaves no room for their fluctuation. Where they
-            are drawn with replacement, so that all of them inherit the fluctuation of
-            these events, it is a tenth of the effective number.
-        """
+        """Size of datasets that the events are enough for."""
         repeated = replace is True or any(p is not None for p in self.probability)
         number = np.array(
             [
@@ -232,24 +177,7 @@ class LabelledPool:
     def draw(self, kappa: float, size: int, rng: np.random.Generator) -> FloatArray:
         """Counts of every event in one dataset.
 
-        Parameters
-        ----------
-        kappa : float
-            Fraction of the signal, from 0 to 1.
-        size : int
-            Number of events.
-        rng : Generator
-            Source of randomness.
-
-        Returns
-        -------
-        counts : ndarray of shape (n_events,)
-            How often every event is in the dataset.
-
-        Raises
-        ------
-        InvalidInputError
-            If a class has fewer events than are to be drawn without replacement.
+        Returns (n_events,): how often every event is in the dataset.
         """
         counts = np.zeros(self.n_events)
         numbers = rng.multinomial(size, self.class_fractions(kappa))
@@ -273,15 +201,8 @@ class LabelledPool:
     ) -> sparse.csc_matrix:
         """Counts of many datasets, each with its own source of randomness.
 
-        Parameters
-        ----------
-        kappas, sizes, rngs : sequences of one length
-            Fraction, number of events and source of randomness of every dataset.
-
-        Returns
-        -------
-        counts : sparse matrix of shape (n_events, n_datasets)
-            The ``dataset`` argument of ``predict`` and ``infer``.
+        Returns (n_events, n_datasets): the ``dataset`` argument of ``predict`` and
+        ``infer``.
         """
         plan = zip(kappas, sizes, rngs, strict=True)
         columns = [sparse.csc_matrix(self.draw(*one)[:, None]) for one in plan]
@@ -317,29 +238,7 @@ def choose_fractions(
 ) -> FloatArray:
     """True fractions of the datasets by a protocol.
 
-    Parameters
-    ----------
-    protocol : {"fixed", "grid", "natural", "uniform"}
-        How fractions are chosen; see the module.
-    kappa : float, sequence of float or None
-        "fixed": the values, used in turn (None is the natural share); "uniform" and
-        "grid": the two ends (None is 0 and 1); "natural": must be None.
-    n_datasets : int
-        Number of datasets.
-    natural : float
-        Share of the signal among the labelled events.
-    rng : Generator
-        Source of randomness of "uniform".
-
-    Returns
-    -------
-    fractions : ndarray of shape (n_datasets,)
-        True fractions.
-
-    Raises
-    ------
-    InvalidInputError
-        If an argument cannot be used.
+    Returns (n_datasets,).
     """
     if not isinstance(n_datasets, Integral) or n_datasets < 1:
         raise InvalidInputError(

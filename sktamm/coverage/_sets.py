@@ -49,22 +49,8 @@ def distribution(
 ) -> dict[str, float]:
     """Distribution of the coverage over groups.
 
-    Parameters
-    ----------
-    covered : ndarray of bool, shape (n,)
-        Whether each interval contains the truth.
-    group : ndarray of shape (n,)
-        Group of each experiment.
-    nominal : float
-        Level of the intervals.
-    quantiles : sequence of float
-        Shares of the groups.
-
-    Returns
-    -------
-    measures : dict of str to float
-        "n_groups", "mean", "worst_tenth", "exact_worst_tenth" and one for every
-        quantile, "q0.5".
+    ``covered`` (n,), ``group`` (n,). Returns "n_groups", "mean", "worst_tenth",
+    "exact_worst_tenth" and one for every quantile, "q0.5".
     """
     share, n = _of_groups(covered, group)
     ends = np.quantile(share, quantiles)

@@ -156,26 +156,7 @@ def measure(
     If the fit of all together raises, each is tried alone, so that only the guilty
     ones fail.
 
-    Parameters
-    ----------
-    work : Work
-        The study.
-    rows : ndarray of int, shape (n,)
-        Indices of the experiments.
-    events : callable
-        Returns the events of a strength by its index.
-
-    Returns
-    -------
-    answers : Answers
-        Estimates and intervals; NaN where the fit failed.
-    failure : tuple of str, one per experiment
-        Reasons; empty where the fit did not fail.
-
-    Raises
-    ------
-    CheckpointError, NotFittedError
-        If no fit can succeed.
+    ``rows`` (n,).
     """
     try:
         X, dataset = work.source.draw(work.plan, rows, events)

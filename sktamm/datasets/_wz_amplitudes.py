@@ -88,15 +88,7 @@ class Event:
 def monomials(theta: ArrayLike) -> FloatArray:
     """1, c_1, c_2, c_3, c_1^2, c_1 c_2, c_1 c_3, c_2^2, c_2 c_3, c_3^2.
 
-    Parameters
-    ----------
-    theta : array-like of shape (3,) or (n_points, 3)
-        Coefficients.
-
-    Returns
-    -------
-    values : ndarray of shape (10,) or (n_points, 10)
-        Values of the monomials.
+    ``theta`` (3,) -> (10,): values of the monomials.
     """
     theta = check_theta(theta)
     squares = [theta[..., i] * theta[..., j] for i, j in _PAIRS]
@@ -107,16 +99,7 @@ def monomials(theta: ArrayLike) -> FloatArray:
 def monomial_gradient(theta: ArrayLike) -> FloatArray:
     """First and second derivatives of the monomials.
 
-    Parameters
-    ----------
-    theta : array-like of shape (3,)
-        Coefficients.
-
-    Returns
-    -------
-    derivatives : ndarray of shape (9, 10)
-        Rows: first derivatives by c_1, c_2, c_3, then second ones by c_i and c_j for
-        i <= j in row-major order.
+    ``theta`` (3,) -> (9, 10).
     """
     theta = check_theta(theta)
     out = np.zeros((9, 10))
@@ -142,15 +125,7 @@ def check_theta(theta: ArrayLike) -> FloatArray:
 def squared_amplitude(event: Event) -> FloatArray:
     """|M|^2 as a polynomial, averaged over spins and colours of the quarks.
 
-    Parameters
-    ----------
-    event : Event
-        Partons and leptons.
-
-    Returns
-    -------
-    coefficients : ndarray of shape (10, n)
-        Factors of the monomials, in 1/GeV^4.
+    Returns (10, n): factors of the monomials, in 1/GeV^4.
     """
     total = np.zeros((10, event.quark.shape[1]))
     for amplitude in amplitudes(event):
@@ -173,15 +148,7 @@ def _square(amplitude: ComplexArray) -> FloatArray:
 def amplitudes(event: Event) -> list[ComplexArray]:
     """Amplitudes of both helicities of the leptons from the Z, left first.
 
-    Parameters
-    ----------
-    event : Event
-        Partons and leptons.
-
-    Returns
-    -------
-    amplitudes : list of two ndarrays of shape (4, n)
-        Standard model, then the factor of every coefficient.
+    Returns (4, n): standard model, then the factor of every coefficient.
     """
     minus, plus = spinor(event.z_minus), spinor(event.z_plus)
     momentum_w, momentum_z = (
@@ -221,20 +188,8 @@ def production(
 ) -> ComplexArray:
     """Amplitudes of q qbar' -> W Z for given fields, or polarisations, of the bosons.
 
-    Parameters
-    ----------
-    event : Event
-        Quarks and the charge of the W; the leptons are not looked at.
-    momentum_w, field_w : ndarray of shape (4, n)
-        Momentum of the W and its field, transverse to it: a complex conjugate
-        polarisation, or a decay current with its propagator.
-    momentum_z, field_z : ndarray of shape (4, n)
-        The same of the Z.
-
-    Returns
-    -------
-    amplitudes : ndarray of shape (4, n)
-        Standard model, then the factor of every coefficient.
+    ``momentum_w, field_w`` (4, n), ``momentum_z, field_z`` (4, n) -> (4, n): standard
+    model, then the factor of every coefficient.
     """
     left, right = spinor(event.antiquark), spinor(event.quark)
     total = event.quark + event.antiquark
@@ -279,19 +234,8 @@ def gauge_vertex(
 ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
     """Triple vertex of (incoming momentum, field): its three Lorentz structures.
 
-    Parameters
-    ----------
-    one, two, three : tuple of two ndarrays of shape (4, n)
-        Momentum and field of the charged pair and of the Z.
-
-    Returns
-    -------
-    yang_mills : ndarray of shape (n,)
-        Sum over permutations of sign (k_a . e_b) (e_a . e_c).
-    magnetic : ndarray of shape (n,)
-        The part of it in which the field strength of the Z occurs.
-    cubic : ndarray of shape (n,)
-        Trace of the three field strengths k e - e k.
+    ``one, two, three`` (4, n) -> ``yang_mills`` (n,), ``magnetic`` (n,), ``cubic``
+    (n,).
     """
     (k1, e1), (k2, e2), (k3, e3) = one, two, three
     e12, e13, e23 = dot(e1, e2), dot(e1, e3), dot(e2, e3)

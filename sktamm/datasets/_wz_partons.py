@@ -78,15 +78,7 @@ def momentum_density(x: FloatArray) -> dict[str, FloatArray]:
 def density(Z: FloatArray) -> FloatArray:
     """Luminosity times |M|^2 of final states, as a polynomial of the coefficients.
 
-    Parameters
-    ----------
-    Z : ndarray of shape (n, 14)
-        Parton features of :data:`PARTON_NAMES`; without transverse momentum in sum.
-
-    Returns
-    -------
-    coefficients : ndarray of shape (n, 10)
-        Factors of the monomials, in 1/GeV^4.
+    ``Z`` (n, 14) -> (n, 10): factors of the monomials, in 1/GeV^4.
     """
     final = Final(Z)
     total = final.total

@@ -46,17 +46,7 @@ def map_to_events(U: FloatArray) -> tuple[FloatArray, FloatArray]:
 
     The pair moves forwards, in a fixed plane: see :func:`symmetrise`.
 
-    Parameters
-    ----------
-    U : ndarray of shape (n, 10)
-        Uniform numbers.
-
-    Returns
-    -------
-    Z : ndarray of shape (n, 14)
-        Parton features.
-    measure : ndarray of shape (n,)
-        Phase space in fb GeV^4: times the density, summed over flavours, the integrand.
+    ``U`` (n, 10) -> ``Z`` (n, 14), ``measure`` (n,).
     """
     u = np.ascontiguousarray(U.T)
     mass_w, measure = _breit_wigner(u[3], M_W, WIDTH_W, _WINDOW_W)
@@ -83,17 +73,8 @@ def map_to_events(U: FloatArray) -> tuple[FloatArray, FloatArray]:
 def symmetrise(Z: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Turn events by what the density does not depend on, and give them flavours.
 
-    Parameters
-    ----------
-    Z : ndarray of shape (n, 14)
-        Parton features as of :func:`map_to_events`.
-    rng : Generator
-        Source of the angles, sides and flavours.
-
-    Returns
-    -------
-    Z : ndarray of shape (n, 14)
-        Events at any angle around the beam, of either direction along it.
+    ``Z`` (n, 14) -> (n, 14): events at any angle around the beam, of either direction
+    along it.
     """
     vectors = Z[:, :12].reshape(-1, 4, 3)
     azimuth = rng.uniform(0, 2 * np.pi, (len(Z), 1))
@@ -109,15 +90,7 @@ def symmetrise(Z: FloatArray, rng: np.random.Generator) -> FloatArray:
 def accepted(Z: FloatArray) -> NDArray[np.bool_]:
     """Final states whose three charged leptons can be seen.
 
-    Parameters
-    ----------
-    Z : ndarray of shape (n, 14)
-        Parton features.
-
-    Returns
-    -------
-    accepted : ndarray of bool, shape (n,)
-        Whether all leptons are within :data:`CUTS`.
+    ``Z`` (n, 14) -> (n,): whether all leptons are within :data:`CUTS`.
     """
     final = Final(Z)
     keep = np.ones(len(Z), dtype=bool)

@@ -101,29 +101,7 @@ def draw_unweighted(
     n_sums: int,
     min_points: int,
 ) -> Sample:
-    """Unweighted points of an integrand.
-
-    Parameters
-    ----------
-    integrand : callable
-        Takes points (n, n_dimensions) and returns values (n,) and rows (n, n_columns)
-        whose last ``n_sums`` columns are integrands to be integrated along the way.
-    n_events : int
-        Number of rows to draw.
-    n_dimensions : int
-        Dimension of the cube.
-    rng : Generator
-        Source of the points.
-    n_sums : int
-        Number of columns to integrate.
-    min_points : int
-        Smallest number of points to integrate with.
-
-    Returns
-    -------
-    sample : Sample
-        Rows of the accepted points and integrals with their covariance.
-    """
+    """Unweighted points of an integrand."""
     grid, bound = adapt(integrand, n_dimensions, rng)
     kept, keys = [], []
     total, squares = np.zeros(n_sums), np.zeros((n_sums, n_sums))

@@ -202,23 +202,7 @@ def posterior_draws(
 ) -> FloatArray:
     """Parameters from the normal approximation, fractions on the simplex.
 
-    Parameters
-    ----------
-    theta : ndarray of shape (n_params,)
-        Maximum.
-    covariance : ndarray of shape (n_params, n_params)
-        Posterior covariance.
-    n : int
-        Number of draws.
-    model : MixtureModel
-        Mixture.
-    rng : Generator
-        Source of randomness.
-
-    Returns
-    -------
-    draws : ndarray of shape (n, n_params)
-        Parameters.
+    ``theta`` (n_params,), ``covariance`` (n_params, n_params) -> (n, n_params).
     """
     values, axes = np.linalg.eigh(covariance)
     root = axes * np.sqrt(np.maximum(values, 0.0))
@@ -241,25 +225,7 @@ def draw_rows(
 
     Contents are scaled Poisson with the variance of the data.
 
-    Parameters
-    ----------
-    table : ComponentTable
-        Binned components and data.
-    model : MixtureModel
-        Mixture built from the table.
-    theta : ndarray of shape (n_toys, n_params)
-        Parameters of every pseudo-dataset.
-    dataset : int
-        Which dataset they resemble.
-    rng : Generator
-        Source of randomness.
-    template_errors : bool, default=True
-        Whether expectations are off by the statistical error of the templates.
-
-    Returns
-    -------
-    table : ComponentTable
-        The same components with n_toys datasets.
+    ``theta`` (n_toys, n_params). Returns the same components with n_toys datasets.
     """
     weight, variance = table.row_weight[dataset], table.row_variance[dataset]
     total = weight.sum()

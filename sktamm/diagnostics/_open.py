@@ -64,25 +64,8 @@ class Opened:
 def unwrap(estimator: Any, *arrays: Any, pool: bool = False) -> tuple[Any, ...]:
     """The estimator that answers, and arrays of events as it takes them.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted estimator, or Pipeline or search ending in one. What wraps another
-        estimator, as `CalibratedTAMM` does, is opened.
-    *arrays : array-like of shape (n_events, n_features)
-        Events before the transformers of a Pipeline.
-    pool : bool, default=False
-        Whether a pool of estimators answers itself; else it is its first one.
-
-    Returns
-    -------
-    final, *arrays : tuple
-        The innermost estimator, and the arrays transformed.
-
-    Raises
-    ------
-    InvalidInputError
-        If the final step is not of the TAMM family.
+    ``*arrays`` (n_events, n_features). Returns the innermost estimator, and the arrays
+    transformed.
     """
     if isinstance(estimator, FrozenEstimator):
         return unwrap(estimator.estimator, *arrays, pool=pool)
@@ -106,18 +89,7 @@ def unwrap(estimator: Any, *arrays: Any, pool: bool = False) -> tuple[Any, ...]:
 
 
 def member_of(estimator: Any) -> str | None:
-    """Name of the estimator of a pool that ``unwrap`` finds; None without a pool.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted estimator, or what wraps one.
-
-    Returns
-    -------
-    name : str or None
-        Name in the list of the pool.
-    """
+    """Name of the estimator of a pool that ``unwrap`` finds; None without a pool."""
     if isinstance(estimator, FrozenEstimator):
         return member_of(estimator.estimator)
     if is_pool(estimator):
@@ -140,21 +112,8 @@ def open_fit(
 ) -> Opened:
     """Fit the target and keep the parts; what the fit warns about stays silent.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted estimator, or Pipeline or search ending in one.
-    X : array-like of shape (n_events, n_features), or histograms
-        Target.
-    dataset : array-like or sparse matrix, default=None
-        As in ``predict``.
-    sample_weight : array-like of shape (n_events,), default=None
-        Event weights.
-
-    Returns
-    -------
-    opened : Opened
-        Estimator, table, model and answer.
+    ``X`` (n_events, n_features), ``sample_weight`` (n_events,). Returns estimator,
+    table, model and answer.
     """
     final, X = unwrap(estimator, X)
     check_adapts(final)
@@ -167,23 +126,7 @@ def open_fit(
 def fits(
     final: Any, table: ComponentTable, model: MixtureModel
 ) -> Iterator[tuple[ComponentTable, MixtureModel, Fit]]:
-    """Joint maxima of a table, kappa within [0, 1] if the estimator confines it.
-
-    Parameters
-    ----------
-    final : TAMMRegressor
-        Estimator whose inference fits.
-    table : ComponentTable
-        Components and data.
-    model : MixtureModel
-        Mixture built from the table.
-
-    Yields
-    ------
-    table, model, fit : tuple
-        Part of the table, the mixture at its rows and the fits of its datasets: all
-        rows of a batch if binned, the own rows of a dataset otherwise.
-    """
+    """Joint maxima of a table, kappa within [0, 1] if the estimator confines it."""
     inference = final._inference_
     bounded = bool(final.bounded) or hasattr(inference, "n_draws")
     if table.binned:

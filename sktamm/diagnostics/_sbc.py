@@ -200,19 +200,7 @@ def uniformity(
 ) -> tuple[float, float]:
     """P-values of chi2 in equal bins, and of Kolmogorov and Smirnov.
 
-    Parameters
-    ----------
-    ranks : ndarray of int, shape (n,)
-        Ranks from 0 to n_draws.
-    n_draws : int
-        Largest rank.
-    rng : Generator
-        Randomness that spreads every rank over its step.
-
-    Returns
-    -------
-    chi2, ks : float
-        P-values.
+    ``ranks`` (n,).
     """
     if not ranks.size:
         return float("nan"), float("nan")

@@ -38,26 +38,8 @@ def two_sample_test(
 ) -> tuple[float, float]:
     """Mean area under the ROC curve of unseen events, and its one-sided p-value.
 
-    Parameters
-    ----------
-    A, B : ndarray of shape (n_a, n_features), (n_b, n_features)
-        Two samples of events without weights.
-    classifier : {"lightgbm", "logistic", "mlp"} or classifier
-        What tries to tell them apart.
-    n_splits : int
-        Folds.
-    rng : RandomState
-        Source of randomness.
-
-    Returns
-    -------
-    auc, p_value : float
-        Mean of the folds, and chance of one as large if the samples are alike.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are fewer than two events per fold of either sample.
+    ``A, B`` (n_a, n_features). Returns mean of the folds, and chance of one as large if
+    the samples are alike.
     """
     if min(len(A), len(B)) < 2 * n_splits:
         raise InvalidInputError(
@@ -93,19 +75,7 @@ def thinned(
 
     Weights are capped where that loses a thousandth of their sum.
 
-    Parameters
-    ----------
-    weight : ndarray of shape (n_events,)
-        Non-negative weights.
-    rng : RandomState
-        Source of randomness.
-    most : int
-        Largest number of events.
-
-    Returns
-    -------
-    index : ndarray of int
-        Events kept, in random order.
+    ``weight`` (n_events,). Returns events kept, in random order.
     """
     if (weight < 0).any():
         raise InvalidInputError(

@@ -84,18 +84,7 @@ class Sources:
         return self.source_class.size
 
     def name_of(self, source: int) -> str:
-        """Name of a source for messages.
-
-        Parameters
-        ----------
-        source : int
-            Index of the source.
-
-        Returns
-        -------
-        name : str
-            Such as ``simulation 3 of class 1``.
-        """
+        """Name of a source for messages."""
         label = self.classes[self.source_class[source]]
         return f"simulation {self.source_id[source]} of class {label}"
 
@@ -214,28 +203,7 @@ def read_sources(
 ) -> Sources:
     """Read class labels and simulation ids.
 
-    Parameters
-    ----------
-    y : array-like of shape (n_events,)
-        Class label of each event (or histogram).
-    simulation : array-like of shape (n_events,), default=None
-        Simulation id of each event; None is one simulation, of id 0, per class.
-    pos_label : label, default=None
-        The class whose fraction is measured; None is the last of the sorted classes.
-    paired : bool or "auto", default="auto"
-        As in `read_simulations`.
-    n_events : int, default=None
-        Number of entries that ``y`` must have; None accepts any.
-
-    Returns
-    -------
-    sources : Sources
-        Source of every entry.
-
-    Raises
-    ------
-    InvalidInputError
-        If labels or ids cannot be used.
+    ``y`` (n_events,), ``simulation`` (n_events,). Returns source of every entry.
     """
     if y is None:
         raise InvalidInputError(
@@ -344,21 +312,8 @@ def accumulate(
 
     Counts are multiplicities: an event held n times adds n w and n w^2.
 
-    Parameters
-    ----------
-    row_index : ndarray of int, shape (n_events,), or None
-        Row of each event, -1 for events left out; None when rows are the events.
-    n_rows : int
-        Number of rows.
-    target : TargetEvents
-        Events and datasets.
-
-    Returns
-    -------
-    row_weight : ndarray of shape (n_datasets, n_rows)
-        Sum of weights.
-    row_variance : ndarray of shape (n_datasets, n_rows)
-        Sum of squared weights.
+    ``row_index`` (n_events,) -> ``row_weight`` (n_datasets, n_rows), ``row_variance``
+    (n_datasets, n_rows).
     """
     weight = np.ones(len(target.X)) if target.weight is None else target.weight
     counts = target.counts
@@ -375,17 +330,7 @@ def accumulate(
 def dataset_sums(target: TargetEvents) -> tuple[FloatArray, FloatArray]:
     """Sum weights and squared weights of the events of each dataset.
 
-    Parameters
-    ----------
-    target : TargetEvents
-        Events and datasets.
-
-    Returns
-    -------
-    sum_of_weights : ndarray of shape (n_datasets,)
-        Number of events when unweighted.
-    sum_of_squares : ndarray of shape (n_datasets,)
-        Its variance.
+    Returns ``sum_of_weights`` (n_datasets,), ``sum_of_squares`` (n_datasets,).
     """
     row_weight, row_variance = accumulate(np.zeros(len(target.X), np.intp), 1, target)
     return row_weight[:, 0], row_variance[:, 0]

@@ -183,20 +183,7 @@ def degrees_of(basis: Any, n_coordinates: int) -> IntArray | None:
 
 
 def multi_orders(n_coordinates: int, degree: int) -> list[tuple[int, ...]]:
-    """Orders of the products up to a total degree, the constant left out.
-
-    Parameters
-    ----------
-    n_coordinates : int
-        Number of coordinates.
-    degree : int
-        Largest total degree.
-
-    Returns
-    -------
-    orders : list of tuple of int
-        By total degree, then lexicographically.
-    """
+    """Orders of the products up to a total degree, the constant left out."""
     orders = []
     for total in range(1, degree + 1):
         chosen = itertools.combinations_with_replacement(range(n_coordinates), total)
@@ -206,18 +193,7 @@ def multi_orders(n_coordinates: int, degree: int) -> list[tuple[int, ...]]:
 
 
 def low_degree(d: int) -> int:
-    """Degree of the polynomials of d coordinates that stand for smooth functions.
-
-    Parameters
-    ----------
-    d : int
-        Number of coordinates.
-
-    Returns
-    -------
-    degree : int
-        3 where these are few, else 2.
-    """
+    """Degree of the polynomials of d coordinates that stand for smooth functions."""
     return 3 if number_of_orders(d, 3) <= _FEW else 2
 
 
@@ -231,17 +207,8 @@ def legendre_products(
 ) -> FloatArray:
     """Products over coordinates of the Legendre polynomials of every multi-order.
 
-    Parameters
-    ----------
-    coordinates : ndarray of shape (n_rows, n_coordinates)
-        Coordinates in [-1, 1].
-    orders : list of tuple of int
-        One order per coordinate, not all zero.
-
-    Returns
-    -------
-    values : ndarray of shape (n_rows, n_orders)
-        One column per multi-order.
+    ``coordinates`` (n_rows, n_coordinates) -> (n_rows, n_orders): one column per
+    multi-order.
     """
     highest = max(max(order) for order in orders)
     tables = [np.polynomial.legendre.legvander(u, highest) for u in coordinates.T]
@@ -258,24 +225,7 @@ def orthonormalise(
     reference_weight: FloatArray,
     degrees: IntArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Make functions orthonormal under the reference and orthogonal to one.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows, n_functions)
-        Functions at the rows.
-    reference_values : ndarray of shape (n_reference, n_functions)
-        The same functions at the reference rows.
-    reference_weight : ndarray of shape (n_reference,)
-        Probabilities of the reference rows.
-    degrees : ndarray of int, shape (n_functions,), default=None
-        Ascending degrees, see `orthonormal_map`.
-
-    Returns
-    -------
-    basis, reference_basis : ndarray of shape (n_rows, n_basis), (n_reference, n_basis)
-        Functions in their given order; those that depend on earlier ones are left out.
-    """
+    """Make functions orthonormal under the reference and orthogonal to one."""
     mapped = orthonormal_map(reference_values, reference_weight, degrees)
     return mapped.apply(values), mapped.apply(reference_values)
 
@@ -310,20 +260,8 @@ def orthonormal_map(
 ) -> OrthonormalMap:
     """Learn the map from functions at the reference rows.
 
-    Parameters
-    ----------
-    reference_values : ndarray of shape (n_reference, n_functions)
-        Functions at the reference rows.
-    reference_weight : ndarray of shape (n_reference,)
-        Probabilities of the reference rows.
-    degrees : ndarray of int, shape (n_functions,), default=None
-        Ascending degrees: functions of one degree are treated alike, after those of
-        lower ones. None takes every function after the ones before it.
-
-    Returns
-    -------
-    mapped : OrthonormalMap
-        The map.
+    ``reference_values`` (n_reference, n_functions), ``reference_weight``
+    (n_reference,), ``degrees`` (n_functions,).
     """
     mean = reference_weight @ reference_values
     centred = reference_values - mean

@@ -113,27 +113,8 @@ class InferenceBase(BaseEstimator):
     ) -> Answer:
         """Infer kappa for every dataset of a table.
 
-        Parameters
-        ----------
-        table : ComponentTable
-            Components and data.
-        model : MixtureModel
-            Log posterior built from the table.
-        levels : ndarray of shape (n_levels,)
-            Levels of the intervals.
-        informative : bool
-            Whether the prior is knowledge (the sandwich includes it) or a regulariser.
-        bounded : bool
-            Whether kappa is confined to [0, 1].
-        seed : numpy.random.SeedSequence
-            Source of the random numbers; every dataset gets a child of its own.
-        n_jobs : int or None
-            Number of threads that share the batches.
-
-        Returns
-        -------
-        answer : Answer
-            Estimates, intervals and diagnostics, dataset by dataset.
+        ``levels`` (n_levels,). Returns estimates, intervals and diagnostics, dataset by
+        dataset.
         """
         # unbinned datasets have rows of their own
         size = self.batch_size if table.binned else 1
@@ -160,22 +141,7 @@ class InferenceBase(BaseEstimator):
     def maxima(
         self, table: ComponentTable, model: MixtureModel, *, bounded: bool
     ) -> Iterator["Fit"]:
-        """Joint maxima without intervals, batch by batch of binned datasets.
-
-        Parameters
-        ----------
-        table : ComponentTable
-            Components and data.
-        model : MixtureModel
-            Log posterior built from the table.
-        bounded : bool
-            Whether kappa is confined to [0, 1].
-
-        Yields
-        ------
-        fit : Fit
-            Maximum and local covariance of the next datasets, in order.
-        """
+        """Joint maxima without intervals, batch by batch of binned datasets."""
         for start in range(0, table.n_datasets, self.batch_size):
             stop = min(start + self.batch_size, table.n_datasets)
             with threadpool_limits(1, user_api="blas"):

@@ -101,17 +101,7 @@ class KappaCurve:
     def refine(self, which: str, n_points: int = 1001) -> tuple[FloatArray, FloatArray]:
         """Interpolate a curve on a finer grid.
 
-        Parameters
-        ----------
-        which : {"profile", "marginal"}
-            Curve.
-        n_points : int, default=1001
-            Points of the finer grid.
-
-        Returns
-        -------
-        kappa, log_density : ndarray of shape (n_fits, n_points)
-            The finer curve, with maximum zero.
+        Returns (n_fits, n_points): the finer curve, with maximum zero.
         """
         values = getattr(self, which)
         safe = np.maximum(values - values.max(axis=1, keepdims=True), -4.0 * _DEPTH)
@@ -133,27 +123,8 @@ def kappa_curve(
 ) -> KappaCurve:
     """Evaluate the curve where it matters.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    data : RowData
-        Data of the fits.
-    theta : ndarray of shape (n_fits, n_params)
-        Joint maximum; kappa is the first parameter.
-    covariance : ndarray of shape (n_fits, n_params, n_params)
-        Inverse of minus the Hessian at the maximum.
-    bounds : tuple of float
-        Allowed range of kappa.
-    which : {"profile", "marginal"}
-        The curve that decides where the grid ends. Of the profile only the part that
-        belongs to the joint maximum counts: far outside [0, 1] a negative signal of
-        any shape may fit better.
-
-    Returns
-    -------
-    curve : KappaCurve
-        Curves down to about twelve units below their maximum, or to the bounds.
+    ``theta`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params). Returns
+    curves down to about twelve units below their maximum, or to the bounds.
     """
     centre = theta[:, :1]
     scale = np.sqrt(np.maximum(covariance[:, :1, 0], _SMALLEST_SCALE**2))
@@ -236,22 +207,8 @@ def log_det(
 ) -> FloatArray:
     """Ln det of minus the Hessian of all parameters but the first.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    theta : ndarray of shape (n_fits, n_params)
-        Parameters.
-    data : RowData
-        Data of the fits.
-    n_given : int, default=1
-        Number of first parameters that are left out.
-
-    Returns
-    -------
-    log_det : ndarray of shape (n_fits,)
-        That of the information where the Hessian is not positive; zero where no
-        parameter is left.
+    ``theta`` (n_fits, n_params) -> (n_fits,): that of the information where the Hessian
+    is not positive; zero where no parameter is left.
     """
     rest = slice(n_given, None)
     if model.n_params == n_given:
@@ -277,17 +234,8 @@ def _relevant(curve: KappaCurve, which: str) -> FloatArray:
 def outward_minimum(values: FloatArray, start: np.ndarray) -> FloatArray:
     """Smallest value met on the way from a starting point to every other point.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_fits, n_points)
-        Curves.
-    start : ndarray of int, shape (n_fits,)
-        Index of the starting point of every curve.
-
-    Returns
-    -------
-    lowest : ndarray of shape (n_fits, n_points)
-        Falls monotonically in both directions.
+    ``values`` (n_fits, n_points), ``start`` (n_fits,) -> (n_fits, n_points): falls
+    monotonically in both directions.
     """
     position = np.arange(values.shape[1])
     left = np.where(position <= start[:, None], values, np.inf)

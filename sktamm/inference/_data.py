@@ -121,21 +121,8 @@ def discounted(
 ) -> FitData:
     """Data discounted by the templates' errors, unless they are negligible.
 
-    Parameters
-    ----------
-    table : ComponentTable
-        Components with their relative variance.
-    datasets : slice
-        The datasets that are fitted.
-    model : MixtureModel
-        Mixture built from the table.
-    theta : ndarray of shape (n_fits, n_params)
-        Fitted fractions and average templates.
-
-    Returns
-    -------
-    data : FitData
-        Data in Poisson form, with the expected totals of every row, if errors matter.
+    ``theta`` (n_fits, n_params). Returns data in Poisson form, with the expected totals
+    of every row, if errors matter.
     """
     density = np.maximum(model.row_density(theta), 0.0)
     per_event = _variance_per_event(table, datasets, model, theta)

@@ -42,15 +42,8 @@ _ONE_SIGMA = (0.15865525393145707, 0.8413447460685429)
 def rhat(draws: FloatArray) -> FloatArray:
     """Rank-normalised split R-hat, the larger of bulk and folded.
 
-    Parameters
-    ----------
-    draws : ndarray of shape (n_datasets, n_chains, n_draws)
-        Draws of one quantity, at least four of each chain.
-
-    Returns
-    -------
-    rhat : ndarray of shape (n_datasets,)
-        One when the chains agree; not a number when all draws are equal.
+    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): one when the chains
+    agree; not a number when all draws are equal.
     """
     halves = _split(draws)
     folded = np.abs(halves - np.median(halves, axis=(1, 2), keepdims=True))
@@ -62,15 +55,8 @@ def rhat(draws: FloatArray) -> FloatArray:
 def ess_bulk(draws: FloatArray) -> FloatArray:
     """Effective sample size for the centre of the distribution.
 
-    Parameters
-    ----------
-    draws : ndarray of shape (n_datasets, n_chains, n_draws)
-        Draws of one quantity, at least four of each chain.
-
-    Returns
-    -------
-    ess : ndarray of shape (n_datasets,)
-        Sample size of the rank-normalised split chains.
+    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): sample size of the
+    rank-normalised split chains.
     """
     return _plain_ess(_normal_scores(_split(draws)))
 
@@ -78,15 +64,8 @@ def ess_bulk(draws: FloatArray) -> FloatArray:
 def ess_tail(draws: FloatArray) -> FloatArray:
     """Effective sample size for the tails: the smaller of the 5 % and 95 % quantiles.
 
-    Parameters
-    ----------
-    draws : ndarray of shape (n_datasets, n_chains, n_draws)
-        Draws of one quantity, at least four of each chain.
-
-    Returns
-    -------
-    ess : ndarray of shape (n_datasets,)
-        Smaller sample size of the two quantile indicators.
+    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): smaller sample size of
+    the two quantile indicators.
     """
     return np.minimum(ess_quantile(draws, 0.05), ess_quantile(draws, 0.95))
 
@@ -94,15 +73,8 @@ def ess_tail(draws: FloatArray) -> FloatArray:
 def ess_mean(draws: FloatArray) -> FloatArray:
     """Effective sample size for the mean.
 
-    Parameters
-    ----------
-    draws : ndarray of shape (n_datasets, n_chains, n_draws)
-        Draws of one quantity, at least four of each chain.
-
-    Returns
-    -------
-    ess : ndarray of shape (n_datasets,)
-        Sample size of the split chains without rank normalisation.
+    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): sample size of the split
+    chains without rank normalisation.
     """
     return _plain_ess(_split(draws))
 
@@ -110,17 +82,8 @@ def ess_mean(draws: FloatArray) -> FloatArray:
 def ess_quantile(draws: FloatArray, probability: float) -> FloatArray:
     """Effective sample size for one quantile.
 
-    Parameters
-    ----------
-    draws : ndarray of shape (n_datasets, n_chains, n_draws)
-        Draws of one quantity, at least four of each chain.
-    probability : float
-        Which quantile, between 0 and 1.
-
-    Returns
-    -------
-    ess : ndarray of shape (n_datasets,)
-        Sample size of the indicator of lying below the quantile.
+    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): sample size of the
+    indicator of lying below the quantile.
     """
     quantile = np.quantile(draws, probability, axis=(1, 2), keepdims=True)
     return _plain_ess(_split((draws <= quantile).astype(float)))
@@ -129,15 +92,7 @@ def ess_quantile(draws: FloatArray, probability: float) -> FloatArray:
 def mcse_mean(draws: FloatArray) -> FloatArray:
     """Monte Carlo standard error of the mean.
 
-    Parameters
-    ----------
-    draws : ndarray of shape (n_datasets, n_chains, n_draws)
-        Draws of one quantity.
-
-    Returns
-    -------
-    error : ndarray of shape (n_datasets,)
-        In units of the draws.
+    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): in units of the draws.
     """
     return draws.std(axis=(1, 2), ddof=1) / np.sqrt(ess_mean(draws))
 
@@ -145,15 +100,7 @@ def mcse_mean(draws: FloatArray) -> FloatArray:
 def mcse_sd(draws: FloatArray) -> FloatArray:
     """Monte Carlo standard error of the standard deviation, by the delta method.
 
-    Parameters
-    ----------
-    draws : ndarray of shape (n_datasets, n_chains, n_draws)
-        Draws of one quantity.
-
-    Returns
-    -------
-    error : ndarray of shape (n_datasets,)
-        In units of the draws.
+    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): in units of the draws.
     """
     square = (draws - draws.mean(axis=(1, 2), keepdims=True)) ** 2
     variance = square.mean(axis=(1, 2))
@@ -167,17 +114,7 @@ def mcse_quantile(draws: FloatArray, probability: float) -> FloatArray:
     Half the distance between the order statistics that bound the central 68.3 % of
     the beta distribution of the quantile's probability.
 
-    Parameters
-    ----------
-    draws : ndarray of shape (n_datasets, n_chains, n_draws)
-        Draws of one quantity.
-    probability : float
-        Which quantile, between 0 and 1.
-
-    Returns
-    -------
-    error : ndarray of shape (n_datasets,)
-        In units of the draws.
+    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): in units of the draws.
     """
     ess = ess_quantile(draws, probability)[:, None]
     bounds = np.asarray(

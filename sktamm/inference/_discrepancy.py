@@ -70,15 +70,7 @@ _KEPT = (
 
 
 def refuse_unjudged(table: ComponentTable, model: MixtureModel) -> None:
-    """Refuse data of which no p-value exists.
-
-    Parameters
-    ----------
-    table : ComponentTable
-        Components and data.
-    model : MixtureModel
-        Mixture built from the table.
-    """
+    """Refuse data of which no p-value exists."""
     if table.binned or any(block.penalty.judges for block in model.blocks):
         return
     raise IncompatibleChoiceError(
@@ -93,22 +85,7 @@ def discrepancy(
 ) -> dict[str, FloatArray]:
     """Factors of every fit, and the standard deviation that they add.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    fit : Fit
-        Its fits.
-    std : ndarray of shape (n_fits,)
-        Standard deviation of kappa.
-    p_values : mapping of str to ndarray of shape (n_fits,)
-        "goodness_of_fit" and "prior_tension".
-
-    Returns
-    -------
-    diagnostics : dict of str to ndarray of shape (n_fits,)
-        "discrepancy_rows", "discrepancy_blend", "discrepancy" (the larger one) and
-        "std_discrepancy".
+    ``std`` (n_fits,), ``p_values`` (n_fits,) -> (n_fits,).
     """
     rows, blend = p_values["goodness_of_fit"], p_values["prior_tension"]
     factors = np.ones((2, len(std)))
@@ -164,20 +141,7 @@ def _blend_factor(model: MixtureModel, fit: Fit, p_value: float) -> float:
 
 
 def farther(model: MixtureModel, factor: float) -> MixtureModel:
-    """The mixture as it judges truths that lie a factor farther out.
-
-    Parameters
-    ----------
-    model : MixtureModel
-        Mixture.
-    factor : float
-        Factor on the widths of all priors.
-
-    Returns
-    -------
-    model : MixtureModel
-        Its likelihood and priors are the same, its p-values those of such truths.
-    """
+    """The mixture as it judges truths that lie a factor farther out."""
     out = copy(model)
     out.blocks = [
         replace(block, penalty=block.penalty.farther(factor)) for block in model.blocks
@@ -186,20 +150,7 @@ def farther(model: MixtureModel, factor: float) -> MixtureModel:
 
 
 def taken(record: Any, b: int) -> Any:
-    """One row of all arrays of a record, and of the records in it.
-
-    Parameters
-    ----------
-    record : dataclass
-        Arrays of shape (n_fits, ...), other records of such, and whatever is common.
-    b : int
-        Row.
-
-    Returns
-    -------
-    record : dataclass
-        Arrays of shape (1, ...).
-    """
+    """One row of all arrays of a record, and of the records in it."""
     own = {f.name: getattr(record, f.name) for f in fields(record)}
     arrays = {n: v[b : b + 1] for n, v in own.items() if isinstance(v, np.ndarray)}
     inner = {n: taken(v, b) for n, v in own.items() if is_dataclass(v)}
@@ -207,20 +158,7 @@ def taken(record: Any, b: int) -> Any:
 
 
 def replaced(answer: Any, part: Any, b: int) -> Any:
-    """Answers of a batch with that of one dataset put in its place.
-
-    Parameters
-    ----------
-    answer, part : Answer
-        Answers of a batch, and of one of its datasets alone.
-    b : int
-        Its place.
-
-    Returns
-    -------
-    answer : Answer
-        P-values and discrepancies are those of the first inference.
-    """
+    """Answers of a batch with that of one dataset put in its place."""
 
     def put(whole: np.ndarray, one: np.ndarray) -> np.ndarray:
         return np.concatenate([whole[:b], one, whole[b + 1 :]])

@@ -62,22 +62,7 @@ class Fit:
 
 
 def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
-    """Local covariance at the end of a fit.
-
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    optimum : Optimum
-        End points of fits.
-    data : FitData
-        Their data.
-
-    Returns
-    -------
-    fit : Fit
-        The fits with their covariances.
-    """
+    """Local covariance at the end of a fit."""
     rows = data.rows
     precision = -model.hessian(optimum.theta, rows)
     singular = ~positive_definite(precision, ROUNDING)
@@ -100,15 +85,7 @@ def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
 def made_regular(information: FloatArray) -> FloatArray:
     """Information matrices with eigenvalues of at least a tiny share of the largest.
 
-    Parameters
-    ----------
-    information : ndarray of shape (n_fits, n_params, n_params)
-        Symmetric matrices.
-
-    Returns
-    -------
-    information : ndarray of shape (n_fits, n_params, n_params)
-        Positive definite ones.
+    ``information`` (n_fits, n_params, n_params) -> (n_fits, n_params, n_params).
     """
     # Only fits that are flagged as singular are changed. What is not finite becomes the
     # unit matrix: a numerical failure is a flagged result, not an error.
@@ -128,17 +105,7 @@ def prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
     far outside could hide, for amplitudes without bound are not determined either, and
     behind empty rows, which observed contents know nothing of.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    fit : Fit
-        Its fits.
-
-    Returns
-    -------
-    p_value : ndarray of shape (n_fits,)
-        Not a number where the prior judges nothing.
+    Returns (n_fits,): not a number where the prior judges nothing.
     """
     theta = fit.optimum.theta
     centre = np.zeros_like(theta)
@@ -160,17 +127,7 @@ def prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
 def rows_described(model: MixtureModel, fit: Fit) -> FloatArray:
     """P-value of the rows.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    fit : Fit
-        Its fits.
-
-    Returns
-    -------
-    p_value : ndarray of shape (n_fits,)
-        Not a number for events, which expect nothing themselves.
+    Returns (n_fits,): not a number for events, which expect nothing themselves.
     """
     if isinstance(model, EventMixture):
         return np.full(len(fit.mode), np.nan)
@@ -180,17 +137,7 @@ def rows_described(model: MixtureModel, fit: Fit) -> FloatArray:
 def variance_parts(model: MixtureModel, fit: Fit) -> tuple[FloatArray, FloatArray]:
     """Variance of kappa from the rows and from the truth's blend.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    fit : Fit
-        Its fits.
-
-    Returns
-    -------
-    rows, blend : ndarray of shape (n_fits,)
-        a' (S' v S) a and a' Q a, with a = A^-1 e_kappa.
+    Returns (n_fits,): a' (S' v S) a and a' Q a, with a = A^-1 e_kappa.
     """
     row = fit.covariance[:, 0]
     pull = model.score_along(fit.local, row)

@@ -82,19 +82,8 @@ def goodness_of_fit(
 def scale_ratio(model: MixtureModel, theta: FloatArray, data: FitData) -> FloatArray:
     """Pearson's chi2 of every fit over that of p-value .317.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Mixture of binned data.
-    theta : ndarray of shape (n_fits, n_params)
-        Fitted parameters.
-    data : FitData
-        Data of the fits.
-
-    Returns
-    -------
-    ratio : ndarray of shape (n_fits,)
-        Not a number where nothing is free or the fit has collapsed to one place.
+    ``theta`` (n_fits, n_params) -> (n_fits,): not a number where nothing is free or the
+    fit has collapsed to one place.
     """
     return _of_every_fit(model, theta, data, _ratio, np.nan)
 
@@ -143,19 +132,8 @@ def pearson(
 ) -> tuple[FloatArray, FloatArray]:
     """Pearson's chi2 of the rows that expect one or more, and their number.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Mixture of binned data.
-    theta : ndarray of shape (n_fits, n_params)
-        Fitted parameters.
-    data : FitData
-        Data of the fits.
-
-    Returns
-    -------
-    chi2, n_rows : ndarray of shape (n_fits,)
-        Sum of squared pulls of the rows, template errors included.
+    ``theta`` (n_fits, n_params) -> (n_fits,): sum of squared pulls of the rows,
+    template errors included.
     """
     expected = data.unit * np.maximum(model.row_density(theta), 0.0)
     inside = expected > 1.0

@@ -153,19 +153,7 @@ class HamiltonianSampler:
         self._state = self._scatter(start, dispersion)
 
     def warm_up(self, n_iterations: int) -> "HamiltonianSampler":
-        """Adapt step size and metric; the draws are discarded.
-
-        Parameters
-        ----------
-        n_iterations : int
-            Trajectories of every chain. The metric is estimated twice, from the
-            iterations between 1/8 and 3/8 and from those between 3/8 and 3/4.
-
-        Returns
-        -------
-        sampler : HamiltonianSampler
-            This sampler.
-        """
+        """Adapt step size and metric; the draws are discarded."""
         first, second, third = (n_iterations * k // 8 for k in (1, 3, 6))
         self._adapt(first)
         self._estimate_metric(self._adapt(second - first))
@@ -175,21 +163,7 @@ class HamiltonianSampler:
         return self
 
     def draw(self, n_draws: int, monitor: Monitor | None = None) -> HMCDraws:
-        """Continue the chains with the adapted settings.
-
-        Parameters
-        ----------
-        n_draws : int
-            Draws of every chain.
-        monitor : callable, optional
-            Maps positions (n_datasets, n_chains, n_params) to the functions of the
-            parameters to be kept, (n_datasets, n_chains, n_monitored).
-
-        Returns
-        -------
-        draws : HMCDraws
-            The monitored functions, or the positions without a monitor.
-        """
+        """Continue the chains with the adapted settings."""
         values, log_density = [], []
         acceptance = np.zeros(len(self.generators))
         n_divergent = np.zeros(len(self.generators), dtype=np.intp)
@@ -211,20 +185,7 @@ class HamiltonianSampler:
     def take(
         self, datasets: NDArray, log_density_and_gradient: LogDensity
     ) -> "HamiltonianSampler":
-        """Keep the chains of some datasets only.
-
-        Parameters
-        ----------
-        datasets : ndarray of int
-            Positions in this batch of the datasets to keep.
-        log_density_and_gradient : callable
-            Target of these datasets.
-
-        Returns
-        -------
-        sampler : HamiltonianSampler
-            Continues the chains exactly as this sampler would.
-        """
+        """Keep the chains of some datasets only."""
         other = object.__new__(HamiltonianSampler)
         other.__dict__.update(self.__dict__)
         other.log_density_and_gradient = log_density_and_gradient

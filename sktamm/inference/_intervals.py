@@ -32,17 +32,8 @@ def broadened(
 ) -> tuple[FloatArray, FloatArray]:
     """Convolve densities of kappa on [0, 1] with a normal error, reflected at the ends.
 
-    Parameters
-    ----------
-    kappa, log_density : ndarray of shape (n_fits, n_points)
-        Ascending grids and log densities.
-    variance : ndarray of shape (n_fits,)
-        Variance of the error; a density without one is returned as it is.
-
-    Returns
-    -------
-    kappa, log_density : ndarray of shape (n_fits, n_points)
-        Wider grids and densities, with maximum zero.
+    ``kappa, log_density`` (n_fits, n_points), ``variance`` (n_fits,) -> (n_fits,
+    n_points): wider grids and densities, with maximum zero.
     """
     if not (variance > 0).any():
         return kappa, log_density
@@ -66,17 +57,8 @@ def smoothed_density(
 ) -> tuple[FloatArray, FloatArray]:
     """Density of weighted points on [0, 1] with a normal error, reflected at the ends.
 
-    Parameters
-    ----------
-    kappa, weight : ndarray of shape (n_points,)
-        Points and their weights, which sum to one.
-    variance : float
-        Variance of an error of kappa; a tenth of the spread of the points is added.
-
-    Returns
-    -------
-    grid, log_density : ndarray of shape (1001,)
-        Ascending grid and log density, with maximum zero.
+    ``kappa, weight`` (n_points,) -> (1001,): ascending grid and log density, with
+    maximum zero.
     """
     mean = float(weight @ kappa)
     spread = max(float(weight @ (kappa - mean) ** 2), _SMALLEST_SPREAD**2)
@@ -94,15 +76,7 @@ def density_moments(
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of densities on ascending grids.
 
-    Parameters
-    ----------
-    kappa, log_density : ndarray of shape (n_fits, n_points)
-        Grids and log densities.
-
-    Returns
-    -------
-    mean, std : ndarray of shape (n_fits,)
-        Moments.
+    ``kappa, log_density`` (n_fits, n_points) -> (n_fits,).
     """
     share = _cell_shares(kappa, log_density)
     mean = (share * kappa).sum(axis=1)
@@ -123,19 +97,8 @@ def density_intervals(
 ) -> FloatArray:
     """Equal-tailed or shortest intervals of densities on ascending grids.
 
-    Parameters
-    ----------
-    kappa, log_density : ndarray of shape (n_fits, n_points)
-        Grids and log densities.
-    levels : ndarray of shape (n_levels,)
-        Levels between 0 and 1.
-    kind : {"equal_tailed", "shortest"}
-        Kind of interval.
-
-    Returns
-    -------
-    interval : ndarray of shape (n_fits, 2, n_levels)
-        Lower and upper ends.
+    ``kappa, log_density`` (n_fits, n_points), ``levels`` (n_levels,) -> (n_fits, 2,
+    n_levels): lower and upper ends.
     """
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
     steps = (density[:, 1:] + density[:, :-1]) * np.diff(kappa, axis=1)
@@ -164,19 +127,8 @@ def _quantile_interval(
 def draw_intervals(draws: FloatArray, levels: FloatArray, kind: str) -> FloatArray:
     """Equal-tailed or shortest intervals of posterior draws.
 
-    Parameters
-    ----------
-    draws : ndarray of shape (n_fits, n_draws)
-        Draws of kappa, chains joined.
-    levels : ndarray of shape (n_levels,)
-        Levels between 0 and 1.
-    kind : {"equal_tailed", "shortest"}
-        Kind of interval.
-
-    Returns
-    -------
-    interval : ndarray of shape (n_fits, 2, n_levels)
-        Lower and upper ends.
+    ``draws`` (n_fits, n_draws), ``levels`` (n_levels,) -> (n_fits, 2, n_levels): lower
+    and upper ends.
     """
     if kind == "equal_tailed":
         tail = 0.5 * (1.0 - levels)
@@ -198,19 +150,9 @@ def ratio_intervals(
 ) -> FloatArray:
     """Where log profile likelihoods have fallen by given amounts.
 
-    Parameters
-    ----------
-    kappa, log_profile : ndarray of shape (n_fits, n_points)
-        Fine grids and log profile likelihoods.
-    drops : ndarray of shape (n_fits, n_levels)
-        Fall below the maximum that ends the interval, z^2 / 2 times a scale.
-    centre : ndarray of shape (n_fits,)
-        Estimates, where the way to both ends starts.
-
-    Returns
-    -------
-    interval : ndarray of shape (n_fits, 2, n_levels)
-        Lower and upper ends; the end of the grid where the curve falls no further.
+    ``kappa, log_profile`` (n_fits, n_points), ``drops`` (n_fits, n_levels), ``centre``
+    (n_fits,) -> (n_fits, 2, n_levels): lower and upper ends; the end of the grid where
+    the curve falls no further.
     """
     out = np.empty((kappa.shape[0], 2, drops.shape[1]))
     start = np.abs(kappa - centre[:, None]).argmin(axis=1)

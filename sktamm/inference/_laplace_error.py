@@ -58,25 +58,7 @@ def laplace_error(
 ) -> FloatArray:
     """Shift of mean or width of kappa if the blends are integrated to a higher order.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    rows : RowData
-        Data of the fits.
-    curve : KappaCurve
-        Marginal posteriors with the conditional maxima behind them.
-    refined : tuple of two ndarray of shape (n_fits, n_points)
-        Kappa and log marginal on a finer grid.
-    extra : ndarray of shape (n_fits,)
-        Variance of kappa from what is not the target, which dilutes the shift.
-
-    Returns
-    -------
-    error : ndarray of shape (n_fits,)
-        The larger of the change of the mean, in standard deviations, and that of the
-        log standard deviation; infinite where a conditional Hessian has no normal, not
-        a number where there is no curve.
+    ``refined`` (n_fits, n_points), ``extra`` (n_fits,) -> (n_fits,).
     """
     if model.n_params == 1:
         return np.zeros(len(extra))

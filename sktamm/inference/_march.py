@@ -112,25 +112,8 @@ def event_curve(
 ) -> KappaCurve:
     """Evaluate profile and marginal where they matter.
 
-    Parameters
-    ----------
-    model : EventMixture
-        Log posterior.
-    data : RowData
-        Data of the fits.
-    theta : ndarray of shape (n_fits, n_params)
-        Joint maximum; kappa is the first parameter.
-    covariance : ndarray of shape (n_fits, n_params, n_params)
-        Inverse of minus the Hessian at the maximum.
-    bounds : tuple of float
-        Allowed range of kappa.
-    which : {"profile", "marginal"}
-        The curve that decides where the march ends.
-
-    Returns
-    -------
-    curve : KappaCurve
-        Curves down to about twelve units below their maximum, or to the bounds.
+    ``theta`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params). Returns
+    curves down to about twelve units below their maximum, or to the bounds.
     """
     rows = range(len(theta))
     parts = [

@@ -84,25 +84,7 @@ def maximise(
 ) -> Optimum:
     """Maximise the log posterior of every fit.
 
-    Parameters
-    ----------
-    model : Objective
-        Log posterior with derivatives.
-    theta : ndarray of shape (n_fits, n_params)
-        Start; must have a finite log posterior.
-    data : RowData
-        Data of the fits.
-    fixed : slice, default=slice(0, 0)
-        Parameters that stay as they are.
-    max_iter : int, default=100
-        Largest number of iterations.
-    tol : float, default=1e-8
-        Bound on the expected rise of the log posterior.
-
-    Returns
-    -------
-    optimum : Optimum
-        Parameters, values and convergence.
+    ``theta`` (n_fits, n_params). Returns parameters, values and convergence.
     """
     parts = [
         _maximise(model, theta[part], data.take(part), fixed, max_iter, tol)
@@ -119,20 +101,7 @@ def maximise(
 
 
 def chunks(model: Objective, data: RowData) -> list[np.ndarray]:
-    """Split fits so that their matrices stay within a fixed memory.
-
-    Parameters
-    ----------
-    model : Objective
-        Log posterior, whose numbers of parameters and rows set the memory of a fit.
-    data : RowData
-        Data of the fits.
-
-    Returns
-    -------
-    parts : list of ndarray of int
-        Consecutive indices of the fits; at least one per part.
-    """
+    """Split fits so that their matrices stay within a fixed memory."""
     n_fits, n_rows = data.observed.shape
     size = max(1, _LARGEST_ARRAY // max(model.entries_per_fit(n_rows), 1))
     return [np.arange(i, min(i + size, n_fits)) for i in range(0, n_fits, size)]

@@ -75,41 +75,8 @@ def sample_posterior(
 ) -> PosteriorDraws:
     """Sample many datasets until each has the effective sample size it needs.
 
-    Parameters
-    ----------
-    make_target : callable
-        Maps an array of dataset indices to the log density and gradient of these
-        datasets. Batches run in threads: every call returns its own buffers.
-    start : ndarray of shape (n_datasets, n_params)
-        Posterior mode of every dataset.
-    covariance : ndarray of shape (n_datasets, n_params, n_params)
-        Laplace covariance at the mode.
-    seeds : sequence of numpy.random.SeedSequence
-        One per dataset.
-    monitor : callable, optional
-        Functions of the parameters to keep. The first one decides when to stop.
-    min_ess : float, default=400
-        Smallest bulk and tail sample size.
-    max_rhat : float, default=1.01
-        Largest R-hat.
-    n_warmup : int, default=100
-        Adaptation, iterations per chain.
-    n_draws : int, default=80
-        Draws per chain of the first round and of every continuation.
-    max_draws : int, default=2000
-        Draws per chain after which a dataset is given up.
-    batch_size : int, default=25
-        Datasets that move together; no influence on the numbers of a target that keeps
-        datasets apart.
-    n_jobs : int, optional
-        Threads, each with its batches; no influence on the numbers.
-    **settings : dict
-        Further parameters of `HamiltonianSampler`.
-
-    Returns
-    -------
-    draws : PosteriorDraws
-        Draws and their quality, in the order of the datasets.
+    ``start`` (n_datasets, n_params), ``covariance`` (n_datasets, n_params, n_params).
+    Returns draws and their quality, in the order of the datasets.
     """
     rule = _Stopping(min_ess, max_rhat, n_draws, max_draws)
 

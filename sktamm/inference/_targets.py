@@ -15,37 +15,15 @@ __all__ = ["GeneralTarget", "LinearTarget", "free_fractions", "make_target"]
 
 
 def make_target(model: MixtureModel, data: RowData) -> "LinearTarget | GeneralTarget":
-    """Target of a batch of datasets, the fast one where the model is linear.
-
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    data : RowData
-        Data of the datasets.
-
-    Returns
-    -------
-    target : callable
-        Maps positions (n_datasets, n_chains, n_params) to log density and gradient.
-    """
+    """Target of a batch of datasets, the fast one where the model is linear."""
     return (LinearTarget if model.is_linear else GeneralTarget)(model, data)
 
 
 def free_fractions(model: MixtureModel, position: FloatArray) -> FloatArray:
     """Fractions at positions (..., n_params), kappa first, without the dependent class.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Mixture.
-    position : ndarray of shape (n_datasets, n_chains, n_params)
-        Unconstrained coordinates.
-
-    Returns
-    -------
-    fractions : ndarray of shape (n_datasets, n_chains, n_fractions)
-        Free fractions.
+    ``position`` (n_datasets, n_chains, n_params) -> (n_datasets, n_chains,
+    n_fractions).
     """
     n = model.n_fractions
     return softmax(position[..., :n] @ contrast_basis(n + 1).T)[..., :n]

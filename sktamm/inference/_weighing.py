@@ -44,21 +44,8 @@ def weighed_fractions(
 ) -> tuple[FloatArray, FloatArray]:
     """Points on the simplex and their posterior weights, for one fit.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    rows : RowData
-        Data of the fit.
-    theta : ndarray of shape (n_params,)
-        Joint maximum, its fractions inside the simplex.
-
-    Returns
-    -------
-    fractions : ndarray of shape (n_points, n_fractions)
-        Kappa first, the dependent class left out.
-    weight : ndarray of shape (n_points,)
-        Sum to one.
+    ``theta`` (n_params,) -> ``fractions`` (n_points, n_fractions), ``weight``
+    (n_points,).
     """
     simplex = OnSimplex(model)
     n = model.n_fractions

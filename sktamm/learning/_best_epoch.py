@@ -44,12 +44,7 @@ class Best:
     def judge_by(self, weight: Tensor, units: NDArray[np.int64] | None) -> None:
         """Take the rows that are held out.
 
-        Parameters
-        ----------
-        weight : Tensor of shape (n_rows, n_members) or (n_rows, 1)
-            Their weights.
-        units : ndarray of shape (n_rows,) or None
-            Equal numbers for copies of one event; None is one row per event.
+        ``weight`` (n_rows, n_members), ``units`` (n_rows,).
         """
         share = weight.t().expand(len(self.parameters), -1).double()
         self.share = (share / share.sum(dim=1, keepdim=True)).float()
@@ -62,19 +57,8 @@ class Best:
     def update(self, leaf: Tensor, losses: Tensor, epoch: int) -> Tensor:
         """Take over the members that are as good as ever; one that stopped stays.
 
-        Parameters
-        ----------
-        leaf : Tensor of shape (n_members, n_parameters)
-            Weights now.
-        losses : Tensor of shape (n_members, n_rows)
-            Losses of the held-out rows.
-        epoch : int
-            Number of the epoch.
-
-        Returns
-        -------
-        mean : Tensor of shape (n_members,)
-            Mean losses.
+        ``leaf`` (n_members, n_parameters), ``losses`` (n_members, n_rows) ->
+        (n_members,).
         """
         mean = (self.share * losses).sum(dim=1, dtype=torch.float64)
         error = self._error_of_mean(losses - self.losses)

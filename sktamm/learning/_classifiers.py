@@ -65,18 +65,7 @@ def check_classifier(classifier: Any) -> None:
 
 
 def accepts_sample_weight(classifier: Any) -> bool:
-    """Whether a classifier, or the last step of a Pipeline, takes event weights.
-
-    Parameters
-    ----------
-    classifier : object
-        A scikit-learn classifier, or a Pipeline that ends in one.
-
-    Returns
-    -------
-    accepts : bool
-        Whether its ``fit`` has the parameter ``sample_weight``.
-    """
+    """Whether a classifier, or the last step of a Pipeline, takes event weights."""
     last = _last_step(classifier)
     if has_fit_parameter(last, "sample_weight"):
         return True

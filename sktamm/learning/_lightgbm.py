@@ -320,16 +320,6 @@ def make_lightgbm_regressor(loss: str = "squared_error") -> Any:
 
     Without early stopping, whose held-out rows could not be kept apart from copies of
     the same events.
-
-    Parameters
-    ----------
-    loss : {"squared_error", "logistic"}, default="squared_error"
-        What is minimised; "logistic" takes targets between 0 and 1.
-
-    Returns
-    -------
-    regressor : lightgbm.LGBMRegressor
-        Not fitted.
     """
     import lightgbm
 

@@ -58,17 +58,8 @@ LINKS = {"linear": _linear, "exponential": _exponential, "cholesky": _cholesky}
 def link_spreads(link: str, mean: FloatArray, spread: FloatArray) -> FloatArray:
     """Units of the targets of a link that has no offset.
 
-    Parameters
-    ----------
-    link : {"exponential", "cholesky"}
-        Link.
-    mean, spread : ndarray of shape (n_outputs,)
-        Moments of the targets.
-
-    Returns
-    -------
-    units : ndarray of shape (n_outputs,)
-        Spread about the mean; about zero where a linear output goes without its offset.
+    ``mean, spread`` (n_outputs,) -> (n_outputs,): spread about the mean; about zero
+    where a linear output goes without its offset.
     """
     if link != "cholesky":
         return spread
@@ -82,19 +73,8 @@ def link_factors(
 ) -> FloatArray:
     """Factor of every output, which makes the first predictions those of the mean.
 
-    Parameters
-    ----------
-    link : {"exponential", "cholesky"}
-        Link.
-    mean, spread : ndarray of shape (n_outputs,)
-        Mean of the targets, and their units.
-    one_sign : ndarray of bool, shape (n_outputs,)
-        Whether no two targets have opposite signs.
-
-    Returns
-    -------
-    factor : ndarray of shape (n_outputs,)
-        As the link expects them; zero for linear outputs of "exponential".
+    ``mean, spread`` (n_outputs,), ``one_sign`` (n_outputs,) -> (n_outputs,): as the
+    link expects them; zero for linear outputs of "exponential".
     """
     if link == "exponential":
         growing = one_sign & (spread > 0)

@@ -11,20 +11,7 @@ _NAMES = ("lightgbm", "logistic", "mlp")
 
 
 def make_classifier(classifier: Any, progress: bool = False) -> Any:
-    """Classifier of a name, or the one given after a check.
-
-    Parameters
-    ----------
-    classifier : {"mlp", "lightgbm", "logistic"} or classifier
-        Name or object.
-    progress : bool, default=False
-        Whether a network shows its progress.
-
-    Returns
-    -------
-    classifier : object
-        Scikit-learn classifier with ``predict_proba``.
-    """
+    """Classifier of a name, or the one given after a check."""
     if not isinstance(classifier, str):
         check_classifier(classifier)
         return classifier

@@ -359,17 +359,8 @@ def weighted_moments(
     Negative weights can make a variance negative; such a column takes that of the
     plain rows with any weight.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_rows, n_columns)
-        Values.
-    weight : ndarray of shape (n_rows,)
-        Weights with a positive sum.
-
-    Returns
-    -------
-    mean, spread : ndarray of shape (n_columns,)
-        Moments; the spread of a constant column is zero.
+    ``values`` (n_rows, n_columns), ``weight`` (n_rows,) -> (n_columns,): moments; the
+    spread of a constant column is zero.
     """
     # Differences from a row: no rounding error makes a constant vary.
     origin = values[np.argmax(weight != 0)].astype(np.float64)
@@ -438,25 +429,7 @@ def _is_count(value: object) -> bool:
 
 
 def find_device(device: str, *, training: bool) -> str:
-    """The device to use; a prediction falls back to the CPU.
-
-    Parameters
-    ----------
-    device : {"auto", "cpu", "cuda"}
-        What is wanted.
-    training : bool
-        Whether it is to train there.
-
-    Returns
-    -------
-    device : {"cpu", "cuda"}
-        What there is.
-
-    Raises
-    ------
-    IncompatibleChoiceError
-        If ``device`` is none of these, or cannot be had for a training.
-    """
+    """The device to use; a prediction falls back to the CPU."""
     if device not in _ALLOWED["device"]:
         _refuse("device", f"one of {_ALLOWED['device']}", device)
     if device == "cpu":

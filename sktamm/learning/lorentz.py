@@ -101,23 +101,8 @@ def train(
 ) -> tuple[Weights, list[float]]:
     """Minimise the weighted squared error.
 
-    Parameters
-    ----------
-    rows : ndarray of shape (n_rows, n_features)
-        Scaled four-vectors, then standardised scalars.
-    targets : ndarray of shape (n_rows, n_outputs)
-        Standardised targets.
-    weight : ndarray of shape (n_rows,)
-        Weights of mean one.
-    options : LorentzOptions
-        Network and training.
-
-    Returns
-    -------
-    weights : dict of ndarray
-        Trained weights.
-    losses : list of float
-        Mean loss of every epoch.
+    ``rows`` (n_rows, n_features), ``targets`` (n_rows, n_outputs), ``weight``
+    (n_rows,).
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -151,19 +136,7 @@ def predict(
 ) -> Float32Array:
     """Outputs of a trained network.
 
-    Parameters
-    ----------
-    rows : ndarray of shape (n_rows, n_features)
-        Scaled rows.
-    weights : dict of ndarray
-        Trained weights.
-    options : LorentzOptions
-        Network.
-
-    Returns
-    -------
-    outputs : ndarray of shape (n_rows, n_outputs)
-        Standardised outputs.
+    ``rows`` (n_rows, n_features) -> (n_rows, n_outputs).
     """
     network = _Network(options)
     network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})

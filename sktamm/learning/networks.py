@@ -139,26 +139,8 @@ def train(
 ) -> Outcome:
     """Minimise the weighted loss of every member on the training rows.
 
-    Parameters
-    ----------
-    parameters : ndarray of shape (n_members, n_parameters)
-        Where the members start; per layer the weights in C order, then the biases.
-    rows : Rows
-        Arrays of all rows.
-    split : Split
-        Row numbers; without held-out rows all epochs run and the last weights count.
-    options : Options
-        How to train.
-    moments : tuple or None
-        State of the optimiser of an earlier call.
-    objective : callable or None
-        What is minimised instead. It may couple the members, so that all keep the
-        weights of one epoch, the best one for their mean loss.
-
-    Returns
-    -------
-    outcome : Outcome
-        Weights of the best epoch of each member, and the history.
+    ``parameters`` (n_members, n_parameters). Returns weights of the best epoch of each
+    member, and the history.
     """
     _keep_freed_memory()
     data = Rows(*(torch.from_numpy(column).to(options.device) for column in rows))
@@ -211,23 +193,8 @@ def member_outputs(
 ) -> NDArray[Any]:
     """Last layer of every member at every row.
 
-    Parameters
-    ----------
-    network : Network
-        Weights and shape.
-    features : ndarray of shape (n_rows, n_features)
-        Standardised features.
-    device : str
-        Where to compute.
-    dtype : type
-        Precision, float32 or float64.
-    log_softmax : bool, default=False
-        Return normalised log probabilities.
-
-    Returns
-    -------
-    outputs : ndarray of shape (n_members, n_rows, n_outputs)
-        In the given precision.
+    ``features`` (n_rows, n_features) -> (n_members, n_rows, n_outputs): in the given
+    precision.
     """
     shape = (len(network.parameters), len(features), network.sizes[-1])
     result = np.empty(shape, dtype=dtype)
@@ -245,19 +212,7 @@ def mean_log_softmax(
 
     In double precision, so that a row does not depend on the others of its block.
 
-    Parameters
-    ----------
-    network : Network
-        Weights and shape.
-    features : ndarray of shape (n_rows, n_features)
-        Standardised features.
-    device : str
-        Where to compute.
-
-    Returns
-    -------
-    log_proba : ndarray of shape (n_rows, n_outputs)
-        Normalised log probabilities.
+    ``features`` (n_rows, n_features) -> (n_rows, n_outputs).
     """
     result = np.empty((len(features), network.sizes[-1]))
     for block, z in _blocks(network, features, device, torch.float64):

@@ -79,22 +79,7 @@ class Repulsion:
     ) -> tuple[Tensor, Tensor]:
         """Value with the gradient of the objective, and the members' summed losses.
 
-        Parameters
-        ----------
-        parameters : Tensor of shape (n_members, n_parameters)
-            Weights and biases.
-        batch : Rows
-            Rows of a minibatch.
-        options : Options
-            How to train.
-
-        Returns
-        -------
-        value : Tensor
-            Scalar, but for terms of the weights alone, which a hook adds to its
-            gradient.
-        sums : Tensor of shape (n_members,)
-            Weighted sums of the losses.
+        ``parameters`` (n_members, n_parameters) -> (n_members,).
         """
         n_batches = self.options.n_rows / len(batch.features)
         interval = np.clip(n_batches // _LEAST_UPDATES, *_INTERVALS)

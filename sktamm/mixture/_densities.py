@@ -194,17 +194,7 @@ class LinearDensity:
         The slope h of a weight that the data push to zero is its curvature as well, in
         the logarithm of the weight; the square of the scores misses it.
 
-        Parameters
-        ----------
-        at : Evaluation
-            The density at the parameters.
-        row_weight : ndarray of shape (n_fits, n_rows)
-            Weights g of the rows.
-
-        Returns
-        -------
-        curvature : ndarray of shape (n_fits, n_params, n_params)
-            Positive semi-definite.
+        ``row_weight`` (n_fits, n_rows) -> (n_fits, n_params, n_params).
         """
         drive = (row_weight / at.moment) @ self.ratio
         total = row_weight.sum(axis=1, keepdims=True)

@@ -35,35 +35,12 @@ def storage(n_rows: int) -> type:
 
     Rounding in single precision, 1e-7 of every term of a sum of many, stays far below
     the statistical error of that sum.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-
-    Returns
-    -------
-    dtype : type
-        Single precision for more than 50 000 rows, else double.
     """
     return np.float32 if n_rows > _MANY_ROWS else np.float64
 
 
 def row_blocks(n_rows: int, entries_per_row: int) -> list[slice]:
-    """Slices of consecutive rows that bound the memory of one block.
-
-    Parameters
-    ----------
-    n_rows : int
-        Number of rows.
-    entries_per_row : int
-        Numbers that a row needs in the largest temporary array.
-
-    Returns
-    -------
-    blocks : list of slice
-        Together all rows.
-    """
+    """Slices of consecutive rows that bound the memory of one block."""
     size = max(_SMALLEST_BLOCK, _BLOCK_ENTRIES // max(entries_per_row, 1))
     return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
 
@@ -242,17 +219,8 @@ class EventExponential(_Features):
     def moments(self, params: FloatArray, second: bool) -> Moments:
         """Normalisation, mean and covariance of the directions under q.
 
-        Parameters
-        ----------
-        params : ndarray of shape (n_fits, n_params)
-            Amplitudes z.
-        second : bool
-            Whether the covariance is wanted too.
-
-        Returns
-        -------
-        moments : Moments
-            Sums over the reference sample in blocks, shifted by a running maximum.
+        ``params`` (n_fits, n_params). Returns sums over the reference sample in blocks,
+        shifted by a running maximum.
         """
         last = self._last
         known = last is not None and np.array_equal(last.params, params)

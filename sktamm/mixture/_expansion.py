@@ -35,17 +35,6 @@ class Expansion:
 
 
 def check_strength(strength: float) -> None:
-    """Refuse a strength that is not positive.
-
-    Parameters
-    ----------
-    strength : float
-        Factor on a prior precision.
-
-    Raises
-    ------
-    IncompatibleChoiceError
-        If it is no positive number.
-    """
+    """Refuse a strength that is not positive."""
     if not (isinstance(strength, Real) and float(strength) > 0):
         raise IncompatibleChoiceError(f"strength must be positive, got {strength!r}.")

@@ -136,17 +136,7 @@ class Grouping:
     def check(self, source_class: NDArray[np.intp], source_id: NDArray) -> None:
         """Refuse simulations that were not declared, or classes without the nominal.
 
-        Parameters
-        ----------
-        source_class : ndarray of int, shape (n_simulations,)
-            Class of every simulation.
-        source_id : ndarray of shape (n_simulations,)
-            Its id.
-
-        Raises
-        ------
-        IncompatibleChoiceError
-            If an id has no family or a class not one nominal.
+        ``source_class`` (n_simulations,), ``source_id`` (n_simulations,).
         """
         ids = source_id.tolist()
         known = {*self.family, *self.nominal}
@@ -169,20 +159,7 @@ class Grouping:
                 )
 
     def of_class(self, features: Features, ids: Sequence[Any]) -> ClassFamilies:
-        """Differences from the nominal by family.
-
-        Parameters
-        ----------
-        features : Features
-            Log densities of the class.
-        ids : sequence
-            Ids of its simulations, in the order of the densities.
-
-        Returns
-        -------
-        families : ClassFamilies
-            Differences without near-duplicates.
-        """
+        """Differences from the nominal by family."""
         nominal = next(k for k, key in enumerate(ids) if key in self.nominal)
         variations = [np.zeros((len(ids), 0))]
         alternatives = []

@@ -45,17 +45,7 @@ class FamilyPrior(BaseEstimator):
     ) -> None:
         """Refuse simulations that do not fit the families.
 
-        Parameters
-        ----------
-        source_class : ndarray of int, shape (n_simulations,)
-            Class of every simulation.
-        source_id : ndarray of shape (n_simulations,)
-            Its id.
-
-        Raises
-        ------
-        IncompatibleChoiceError
-            If an id has no family, or a class not one nominal.
+        ``source_class`` (n_simulations,), ``source_id`` (n_simulations,).
         """
         grouping = self.grouping()
         if grouping is not None:
@@ -67,25 +57,7 @@ class FamilyPrior(BaseEstimator):
         return {} if grouping is None else {"families": grouping.words()}
 
     def expand(self, table: ComponentTable, class_index: int) -> Expansion:
-        """Offset, directions and penalty of one class.
-
-        Parameters
-        ----------
-        table : ComponentTable
-            Components, simulations and basis at the reference rows.
-        class_index : int
-            Class to expand.
-
-        Returns
-        -------
-        expansion : Expansion
-            Coefficients in the log densities of the simulations and the basis.
-
-        Raises
-        ------
-        IncompatibleChoiceError
-            If a parameter makes no sense, or the simulations do not fit the families.
-        """
+        """Offset, directions and penalty of one class."""
         self._check()
         grouping = self.grouping()
         if grouping is None:
@@ -128,17 +100,8 @@ class FamilyPrior(BaseEstimator):
 def padded(features: Features, differences: FloatArray) -> FloatArray:
     """Coefficients of differences of log densities among all features.
 
-    Parameters
-    ----------
-    features : Features
-        Log densities, followed by smooth functions.
-    differences : ndarray of shape (n_densities, n_differences)
-        Coefficients of the log densities.
-
-    Returns
-    -------
-    coefficients : ndarray of shape (n_features, n_differences)
-        None of the smooth functions.
+    ``differences`` (n_densities, n_differences) -> (n_features, n_differences): none of
+    the smooth functions.
     """
     none = np.zeros((features.n_features - features.n_densities, differences.shape[1]))
     return np.vstack([differences, none])

@@ -64,23 +64,7 @@ class Features:
 
 
 def class_features(table: ComponentTable, class_index: int, spans: str) -> Features:
-    """Functions that the log density of a class may be made of.
-
-    Parameters
-    ----------
-    table : ComponentTable
-        Components, simulations and basis.
-    class_index : int
-        Class.
-    spans : {"components", "simulations"}
-        Whether the log densities are those of the components or of the simulations as
-        the components describe them; the same for raw components.
-
-    Returns
-    -------
-    features : Features
-        Log densities followed by the basis.
-    """
+    """Functions that the log density of a class may be made of."""
     source: ComponentTable | Simulations = table.simulations
     columns = table.simulations.of_class(class_index)
     if spans == "components":

@@ -39,13 +39,7 @@ class _Form(BaseEstimator):
     needs_overlap = False
 
     def check(self, prior: Any) -> None:
-        """Refuse a prior that lacks the method this form needs.
-
-        Parameters
-        ----------
-        prior : BaseEstimator
-            Prior to be used with this form.
-        """
+        """Refuse a prior that lacks the method this form needs."""
         if not hasattr(prior, self.needs):
             raise IncompatibleChoiceError(
                 f"{type(self).__name__} needs a prior with the method "
@@ -54,37 +48,13 @@ class _Form(BaseEstimator):
             )
 
     def suited(self, components: Any) -> Any:
-        """Fitted components with which this form can live.
-
-        Parameters
-        ----------
-        components : component model
-            Fitted; may have the method ``for_form``.
-
-        Returns
-        -------
-        components : component model
-            These, or what they offer instead.
-        """
+        """Fitted components with which this form can live."""
         if hasattr(components, "for_form"):
             return components.for_form(self)
         return components
 
     def build(self, table: ComponentTable, prior: Any) -> MixtureModel:
-        """Mixture model of a table under a prior.
-
-        Parameters
-        ----------
-        table : ComponentTable
-            Components at rows and reference rows.
-        prior : BaseEstimator
-            Prior with the method this form needs.
-
-        Returns
-        -------
-        model : MixtureModel
-            Log posterior of fractions and blend parameters.
-        """
+        """Mixture model of a table under a prior."""
         self.check(prior)
         make = self._class_density if table.binned else self._event_density
         densities: list[Any] = []

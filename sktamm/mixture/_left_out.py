@@ -48,22 +48,7 @@ def left_out_scales(
     directions_of: Callable[[Features], FloatArray],
     degrees_of: Callable[[int], float],
 ) -> Scales:
-    """Variance of left-out simulations in units of the prior variance.
-
-    Parameters
-    ----------
-    features : Features
-        Log densities of a class and smooth functions.
-    directions_of : callable
-        Whitened orthogonal directions of the prior made of some features.
-    degrees_of : callable
-        Degrees of freedom of the prior of so many densities; infinite for a Gaussian.
-
-    Returns
-    -------
-    scales : tuple of ndarray
-        Values of phi and their probabilities; one for fewer than four simulations.
-    """
+    """Variance of left-out simulations in units of the prior variance."""
     size = features.n_densities
     if size < _FEWEST:
         return NO_SCALES
@@ -112,15 +97,7 @@ def _log_likelihood(
 def gamma_nodes(shape: float) -> tuple[FloatArray, FloatArray]:
     """Nodes and weights of a Gamma distribution of mean one, even in its log.
 
-    Parameters
-    ----------
-    shape : float
-        Half the degrees of freedom of the Student t that it mixes.
-
-    Returns
-    -------
-    nodes, weights : ndarray of shape (n_nodes,)
-        The weights sum to one.
+    Returns (n_nodes,): the weights sum to one.
     """
     ends = np.log(stats.gamma.ppf(np.array([_SMALLEST_TAIL, 1.0 - 1e-9]), shape))
     log_s = np.linspace(ends[0], ends[1], _N_SCALES) - np.log(shape)

@@ -144,19 +144,9 @@ class GaussianPenalty:
     ) -> FloatArray:
         """P-value of the distance from the centre in the directions the data know.
 
-        Parameters
-        ----------
-        params : ndarray of shape (n_fits, n_params)
-            Parameters of the joint maximum.
-        covariance : ndarray of shape (n_fits, n_params, n_params)
-            Their posterior covariance.
-        inflation : ndarray of shape (n_fits,) or float, default=1.0
-            Variance of the data's noise over that which the covariance knows of.
-
-        Returns
-        -------
-        p_value : ndarray of shape (n_fits,)
-            Uniform when the truth is one more simulation.
+        ``params`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params),
+        ``inflation`` (n_fits,) -> (n_fits,): uniform when the truth is one more
+        simulation.
         """
         amplitudes = self._amplitudes(params, covariance, inflation)
         return agreed(normal_tail(amplitudes, self.usual), normal_tail(amplitudes))

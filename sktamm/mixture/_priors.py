@@ -63,20 +63,7 @@ class _SpanPrior(BaseEstimator):
     penalty: type[GaussianPenalty] = GaussianPenalty
 
     def expand(self, table: ComponentTable, class_index: int) -> Expansion:
-        """Offset, directions and penalty of one class.
-
-        Parameters
-        ----------
-        table : ComponentTable
-            Components and simulations at the reference rows.
-        class_index : int
-            Class to expand.
-
-        Returns
-        -------
-        expansion : Expansion
-            Coefficients in the features of the class.
-        """
+        """Offset, directions and penalty of one class."""
         check_strength(self.strength)
         features = class_features(table, class_index, self.spans)
         directions = self._directions(features)
@@ -387,17 +374,7 @@ def matched_concentration(table: ComponentTable, class_index: int) -> FloatArray
     With mean shares m, a Dirichlet of total concentration A gives the blend of the
     component ratios r_t the variance sum_t m_t |r_t - m.r|^2 / (A + 1).
 
-    Parameters
-    ----------
-    table : ComponentTable
-        Topics and the shares of the simulations.
-    class_index : int
-        Class.
-
-    Returns
-    -------
-    concentration : ndarray of shape (n_components,)
-        A times the mean shares.
+    Returns (n_components,): a times the mean shares.
     """
     columns = table.components_of(class_index)
     rows = table.simulations.of_class(class_index)

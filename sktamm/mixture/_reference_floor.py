@@ -58,17 +58,8 @@ def wall_height(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Height h(S) of the wall and its derivatives by S.
 
-    Parameters
-    ----------
-    share : ndarray of shape (n_fits,)
-        S, the sum of the squared shares of the reference rows.
-    foot : float
-        The value a where the wall begins.
-
-    Returns
-    -------
-    height, slope, bend : ndarray of shape (n_fits,)
-        h, h' and h''; infinite, zero and zero behind the wall.
+    ``share`` (n_fits,) -> (n_fits,): h, h' and h''; infinite, zero and zero behind the
+    wall.
     """
     u = np.maximum(share / foot - 1.0, 0.0)
     behind = u >= 1.0
@@ -87,17 +78,8 @@ def events_of_class(
     Fractions are free real numbers, and a negative one must not reward few rows: n f is
     bent towards zero over its Poisson error at f = 0, sqrt(n).
 
-    Parameters
-    ----------
-    fraction : ndarray of shape (n_fits,)
-        Fraction f of the class.
-    n_events : ndarray of shape (n_fits,)
-        Events n.
-
-    Returns
-    -------
-    number, slope, bend : ndarray of shape (n_fits,)
-        Number of events and its first and second derivative.
+    ``fraction`` (n_fits,), ``n_events`` (n_fits,) -> (n_fits,): number of events and
+    its first and second derivative.
     """
     n_events = np.maximum(n_events, 1.0)
     mean = n_events * fraction
@@ -116,21 +98,7 @@ def subtract_walls(
 ) -> None:
     """Subtract n_c h of all classes from a log likelihood and derivatives, in place.
 
-    Parameters
-    ----------
-    terms : tuple of ndarray
-        Value (n_fits,), gradient (n_fits, n_params) and Hessian of a log likelihood,
-        the fractions its first parameters; what is not wanted may be wrong.
-    walls : sequence of Wall or None
-        Walls of the classes.
-    events : tuple of ndarray of shape (n_fits, n_classes), (n_fits,)
-        Fractions and numbers of events.
-    signs : ndarray of shape (n_fractions, n_classes)
-        Derivatives of the fractions of the classes by the free fractions.
-    slices : sequence of slice
-        Parameters of the classes.
-    convex : bool
-        Whether a positive semi-definite stand-in takes the place of the Hessian.
+    ``events`` (n_fits, n_classes), ``signs`` (n_fractions, n_classes).
     """
     for c, wall in enumerate(walls):
         if wall is not None:

@@ -53,23 +53,8 @@ def shrunk_directions(
 ) -> FloatArray:
     """Columns of coefficients whose amplitudes have unit variance.
 
-    Parameters
-    ----------
-    features : Features
-        Log densities of a class and smooth functions.
-    differences : ndarray of shape (n_densities, n_differences)
-        Differences of log densities that the covariance is learned from.
-    degrees : float
-        How many of them are free, n.
-    factor : float
-        On the covariance, for the error of the centre.
-    how : Shrinkage
-        Target, tails and span.
-
-    Returns
-    -------
-    directions : ndarray of shape (n_features, n_directions)
-        Smooth ones, then what the smooth functions leave.
+    ``differences`` (n_densities, n_differences) -> (n_features, n_directions): smooth
+    ones, then what the smooth functions leave.
     """
     size, p = features.n_densities, features.basis.shape[1]
     logs = features.reference[:, :size] @ differences
@@ -97,19 +82,8 @@ def compress(
     direction whose root mean square effect on ln q is below the tolerance could not be
     seen with 1/tolerance^2 events.
 
-    Parameters
-    ----------
-    features : Features
-        Functions that the coefficients multiply.
-    directions : ndarray of shape (n_features, n_directions)
-        Coefficients.
-    tolerance : float, default=1e-4
-        Least effect.
-
-    Returns
-    -------
-    directions : ndarray of shape (n_features, n_kept)
-        Orthogonal ones of the same covariance.
+    ``directions`` (n_features, n_directions) -> (n_features, n_kept): orthogonal ones
+    of the same covariance.
     """
     if directions.shape[1] == 0:
         return directions

@@ -28,17 +28,8 @@ _BLOCK = 1 << 20
 def sphere_tails(weights: FloatArray, level: FloatArray) -> tuple[FloatArray, ...]:
     """Probabilities that the quadratic form lies above and below levels.
 
-    Parameters
-    ----------
-    weights : ndarray of shape (m,)
-        Non-negative weights, zeros included.
-    level : ndarray of shape (n_levels,)
-        Values t.
-
-    Returns
-    -------
-    above, below : ndarray of shape (n_levels,)
-        Both to a relative precision, however small.
+    ``weights`` (m,), ``level`` (n_levels,) -> (n_levels,): both to a relative
+    precision, however small.
     """
     largest = weights.max()
     if not largest > 0:

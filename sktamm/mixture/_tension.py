@@ -69,24 +69,9 @@ def amplitudes_of(
 ) -> Amplitudes:
     """What the data alone say of amplitudes with a prior precision of s times one.
 
-    Parameters
-    ----------
-    params : ndarray of shape (n_fits, n_params)
-        Amplitudes z of the joint maximum.
-    covariance : ndarray of shape (n_fits, n_params, n_params)
-        Posterior covariance V.
-    scale : ndarray of shape (n_fits,)
-        Factor s on the prior precision at the maximum.
-    inflation : ndarray of shape (n_fits,) or float, default=1.0
-        Variance of the data's noise over that which the covariance knows of.
-
-    Returns
-    -------
-    values, noise : ndarray of shape (n_fits, n_params)
-        y and 1/lambda along the eigenvectors of V; 0 and 1 where not used.
-    used : ndarray of bool, shape (n_fits, n_params)
-        Whether the data say enough of the amplitude: lambda > 0.01. Fainter ones
-        amplify what is not normal in the fit.
+    ``params`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params),
+    ``scale`` (n_fits,), ``inflation`` (n_fits,) -> ``values, noise`` (n_fits,
+    n_params), ``used`` (n_fits, n_params).
     """
     width, axes = np.linalg.eigh(covariance)
     width = np.maximum(width, np.finfo(float).tiny)
@@ -117,21 +102,9 @@ def correlations(
 ) -> FloatArray:
     """Correlations of the statistics |F_c'z|^2 of classes, of a truth like the prior.
 
-    Parameters
-    ----------
-    covariance : ndarray of shape (n_fits, n_params, n_params)
-        Joint posterior covariance of the parameters of all classes.
-    precision : ndarray of shape (n_fits, n_params, n_params)
-        Prior precision at the maximum.
-    axes : list of ndarray of shape (n_fits, n_params, n_axes)
-        F of every class, zero at parameters of the others.
-    inflation : ndarray of shape (n_fits,) or float, default=1.0
-        Variance of the data's noise over that which the covariance knows of.
-
-    Returns
-    -------
-    correlation : ndarray of shape (n_fits, n_classes, n_classes)
-        Between 0 and 1; zero where a class has no statistic.
+    ``covariance`` (n_fits, n_params, n_params), ``precision`` (n_fits, n_params,
+    n_params), ``axes`` (n_fits, n_params, n_axes), ``inflation`` (n_fits,) -> (n_fits,
+    n_classes, n_classes): between 0 and 1; zero where a class has no statistic.
     """
     # The maximum is R z of the truth and noise of covariance R V, R = 1 - V Q.
     response = np.eye(covariance.shape[1]) - covariance @ precision
@@ -151,17 +124,8 @@ def correlations(
 def smallest_of_classes(p_values: FloatArray, correlation: FloatArray) -> FloatArray:
     """P-value of the smallest of p-values of correlated statistics.
 
-    Parameters
-    ----------
-    p_values : ndarray of shape (n_classes, n_fits)
-        P-values; those that are not a number do not count.
-    correlation : ndarray of shape (n_fits, n_classes, n_classes)
-        Correlations of the statistics, at least zero.
-
-    Returns
-    -------
-    p_value : ndarray of shape (n_fits,)
-        Not a number where none counts; never above that of independent ones.
+    ``p_values`` (n_classes, n_fits), ``correlation`` (n_fits, n_classes, n_classes) ->
+    (n_fits,): not a number where none counts; never above that of independent ones.
     """
     apart = smallest_of(p_values)
     if len(p_values) < 2:
@@ -200,19 +164,7 @@ def student_tail(
 ) -> FloatArray:
     """P-value under a Student t prior; not a number if nothing is known.
 
-    Parameters
-    ----------
-    amplitudes : tuple of ndarray
-        Answer of ``amplitudes_of``.
-    degrees : float
-        Degrees of freedom nu.
-    usual : tuple of ndarray
-        Variances of one more simulation in units of the prior's, and how likely.
-
-    Returns
-    -------
-    p_value : ndarray of shape (n_fits,)
-        Of the smaller one of the well-known and the other directions.
+    Returns (n_fits,): of the smaller one of the well-known and the other directions.
     """
     values, noise, used = amplitudes
     well = used & (noise < 1.0)

@@ -81,26 +81,7 @@ class Design:
 def find_units(
     events: SimulatedEvents, rng: np.random.Generator
 ) -> tuple[CalibrationUnit, ...]:
-    """Match the simulations of the classes and sort their events.
-
-    Parameters
-    ----------
-    events : SimulatedEvents
-        Labelled events.
-    rng : Generator
-        Matches simulations that have no common id.
-
-    Returns
-    -------
-    units : tuple of CalibrationUnit
-        As many as the class with the fewest simulations has, in an order that depends
-        on the events alone.
-
-    Raises
-    ------
-    InvalidInputError
-        If a class has one simulation only.
-    """
+    """Match the simulations of the classes and sort their events."""
     n_classes = events.classes.size
     number = np.bincount(events.source_class, minlength=n_classes)
     if number.min() < 2:
@@ -168,19 +149,8 @@ def plan(fractions: FloatArray, size: FloatArray, positive: int) -> Design:
     size to an eighth of an octave: what a dataset is compared with depends on nothing
     but its own estimate.
 
-    Parameters
-    ----------
-    fractions : ndarray of shape (n_targets, n_classes)
-        Estimated fractions, on the simplex.
-    size : ndarray of shape (n_targets,)
-        Effective numbers of events.
-    positive : int
-        Index of the signal.
-
-    Returns
-    -------
-    design : Design
-        Distinct kinds, and the one of every target.
+    ``fractions`` (n_targets, n_classes), ``size`` (n_targets,). Returns distinct kinds,
+    and the one of every target.
     """
     kappa = fractions[:, positive]
     turn = 2.0 * _STEPS / np.pi * np.arcsin(np.sqrt(np.clip(kappa, 0.0, 1.0)))
@@ -203,21 +173,8 @@ def draw_datasets(
 ) -> sparse.csc_matrix:
     """Pseudo-datasets of a unit, ``n_draws`` of every kind.
 
-    Parameters
-    ----------
-    unit : CalibrationUnit
-        Events.
-    design : Design
-        Kinds.
-    n_draws : int
-        Datasets of every kind.
-    seed : SeedSequence
-        Randomness of the unit.
-
-    Returns
-    -------
-    counts : sparse matrix of shape (n_events, n_kinds * n_draws)
-        One column per dataset, the draws of a kind side by side.
+    Returns (n_events, n_kinds * n_draws): one column per dataset, the draws of a kind
+    side by side.
     """
     state = seed.generate_state(4).tolist()
     columns = []

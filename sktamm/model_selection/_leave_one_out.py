@@ -46,24 +46,7 @@ class Measured:
 def fit_without(
     estimator: Any, fitted: Any, ids: NDArray, events: dict[str, Any]
 ) -> Any:
-    """The estimator without some simulations; trained only if it has no ``take``.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Unfitted estimator.
-    fitted : estimator
-        The same, fitted with all simulations.
-    ids : ndarray
-        Simulations to leave out.
-    events : dict
-        Arguments of ``fit``.
-
-    Returns
-    -------
-    part : estimator
-        Fitted with the other simulations.
-    """
+    """The estimator without some simulations; trained only if it has no ``take``."""
     if hasattr(fitted, "take"):
         known = np.asarray(fitted.simulations_)
         return fitted.take(known[~np.isin(known, ids)])
@@ -94,25 +77,8 @@ def leave_one_out_pulls(
 ) -> FloatArray:
     """Pulls of pseudo-datasets that resemble the datasets of a result.
 
-    Parameters
-    ----------
-    without : sequence of estimator, one per unit
-        Estimators that do not know the unit.
-    units : sequence of CalibrationUnit
-        Simulations that play the truth.
-    result : FractionResult
-        Measurement that is to be calibrated.
-    seeds : sequence of SeedSequence, one per unit
-        Randomness.
-    n_draws : int
-        Pseudo-datasets of every unit.
-    names : ndarray of str or None
-        Names of the features.
-
-    Returns
-    -------
-    pulls : ndarray of shape (n_datasets, n_units, n_draws)
-        Signed distances from the truth in units of the interval's sides.
+    Returns (n_datasets, n_units, n_draws): signed distances from the truth in units of
+    the interval's sides.
     """
     positive = int(np.flatnonzero(result.classes == result.pos_label)[0])
     fractions = project_to_simplex(np.nan_to_num(result.fractions, nan=0.5))

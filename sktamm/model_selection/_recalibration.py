@@ -81,18 +81,7 @@ class Scaling:
 
 
 def sides(kappa: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> FloatArray:
-    """Lengths of the lower and upper side of intervals.
-
-    Parameters
-    ----------
-    kappa, lower, upper : array-like
-        Estimates and ends, of one shape.
-
-    Returns
-    -------
-    both : ndarray of that shape and (2,)
-        A side is never shorter than a tenth of the interval.
-    """
+    """Lengths of the lower and upper side of intervals."""
     kappa, lower, upper = (np.asarray(v, dtype=float) for v in (kappa, lower, upper))
     both = np.stack([kappa - lower, upper - kappa], axis=-1)
     least = _THINNEST * (upper - lower)[..., None]
@@ -112,20 +101,8 @@ def one_sided_pulls(
 def find_scaling(pulls: FloatArray, strength: float, *, robust: bool) -> Scaling:
     """Scaling of intervals from the pulls of pseudo-datasets.
 
-    Parameters
-    ----------
-    pulls : ndarray of shape (n_datasets, n_units, n_draws)
-        Pulls, NaN for failed fits; the draws of a unit share its simulation and are one
-        unit together.
-    strength : float
-        Number of units that stand for a scale of 1.
-    robust : bool
-        Whether to bound the influence of a unit.
-
-    Returns
-    -------
-    scaling : Scaling
-        Scale and what it comes from; NaN without any pull.
+    ``pulls`` (n_datasets, n_units, n_draws). Returns scale and what it comes from; NaN
+    without any pull.
     """
     size = np.sqrt(_known_mean(pulls**2, 2))
     n_units = (~np.isnan(size)).sum(axis=1)
@@ -182,23 +159,8 @@ def rescaled(
 ) -> FloatArray:
     """Intervals around the estimate: every side times the scale and the tail's factor.
 
-    Parameters
-    ----------
-    kappa : ndarray of shape (n_datasets,)
-        Estimates.
-    interval : ndarray of shape (n_datasets, 2, n_levels)
-        Lower and upper ends.
-    levels : ndarray of shape (n_levels,)
-        Levels.
-    scaling : Scaling
-        Scale.
-    tail : {"normal", "student"}
-        "student" widens for the scale being known from few pulls.
-
-    Returns
-    -------
-    interval : ndarray of shape (n_datasets, 2, n_levels)
-        New ends.
+    ``kappa`` (n_datasets,), ``interval`` (n_datasets, 2, n_levels), ``levels``
+    (n_levels,) -> (n_datasets, 2, n_levels).
     """
     wider = [
         quantile(tail, level, scaling.n_freedom) / quantile("normal", level, np.inf)
@@ -219,25 +181,8 @@ def ordered(
 ) -> FloatArray:
     """Intervals of the method "jackknife+", with a parametric tail where it ends.
 
-    Parameters
-    ----------
-    kappa : ndarray of shape (n_datasets,)
-        Estimates with all simulations, the centre of the parametric tail.
-    others : ndarray of shape (n_datasets, n_units)
-        Estimates without each unit.
-    both_sides : ndarray of shape (n_datasets, n_units, 2)
-        Sides of their intervals.
-    levels : ndarray of shape (n_levels,)
-        Levels.
-    scaling : Scaling
-        Pulls of the units.
-    tail : {"normal", "student"} or None
-        What levels above K/(K + 1) use; None if there are no such levels.
-
-    Returns
-    -------
-    interval : ndarray of shape (n_datasets, 2, n_levels)
-        New ends.
+    ``kappa`` (n_datasets,), ``others`` (n_datasets, n_units), ``both_sides``
+    (n_datasets, n_units, 2), ``levels`` (n_levels,) -> (n_datasets, 2, n_levels).
     """
     n_units = others.shape[1]
     largest = largest_level(n_units)
@@ -265,21 +210,9 @@ def jackknife_plus(
     k-th largest of kappa_-j - |pull_j| down_-j. Levels above K/(K + 1) are those of the
     outermost values.
 
-    Parameters
-    ----------
-    kappa : ndarray of shape (n_datasets, n_units)
-        Estimates of the target without each simulation.
-    both_sides : ndarray of shape (n_datasets, n_units, 2)
-        Sides of their intervals.
-    pulls : ndarray of shape (n_datasets, n_units)
-        Absolute pulls when the left-out simulation is the truth.
-    level : float
-        Level.
-
-    Returns
-    -------
-    interval : ndarray of shape (n_datasets, 2)
-        Lower and upper ends; a failed fit, NaN, reaches to infinity.
+    ``kappa`` (n_datasets, n_units), ``both_sides`` (n_datasets, n_units, 2), ``pulls``
+    (n_datasets, n_units) -> (n_datasets, 2): lower and upper ends; a failed fit, NaN,
+    reaches to infinity.
     """
     n_units = pulls.shape[1]
     rank = min(int(np.ceil(level * (n_units + 1.0) - 1e-9)), n_units)

@@ -50,32 +50,14 @@ class _RequestsWeight(BaseEstimator):
     """A scorer that asks for ``sample_weight`` unless told otherwise."""
 
     def set_score_request(self, *, sample_weight: bool | str | None) -> Self:
-        """Choose whether and under which name event weights are asked for.
-
-        Parameters
-        ----------
-        sample_weight : bool, str or None
-            True, the default of this scorer, asks for them; False ignores them; None
-            refuses them; a name asks for the metadata of this name.
-
-        Returns
-        -------
-        self : scorer
-            The scorer.
-        """
+        """Choose whether and under which name event weights are asked for."""
         request = MetadataRequest(owner=self)
         request.score.add_request(param="sample_weight", alias=sample_weight)
         self._metadata_request = request
         return self
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Metadata that the scorer asks for.
-
-        Returns
-        -------
-        routing : MetadataRequest
-            Requests of the method "score".
-        """
+        """Metadata that the scorer asks for."""
         if hasattr(self, "_metadata_request"):
             return get_routing_for_object(self._metadata_request)
         request = MetadataRequest(owner=self)

@@ -29,17 +29,8 @@ class LikelihoodAnswers:
     def nll(self, theta: ArrayLike, nuisance: ArrayLike | None = None) -> Any:
         """-2 ln L relative to the reference point, the nuisance parameters given.
 
-        Parameters
-        ----------
-        theta : array-like of shape (n_parameters,) or (n_theta, n_parameters)
-            Points.
-        nuisance : array-like of shape (n_nuisances,), default=None
-            Nuisance parameters; None is zeros.
-
-        Returns
-        -------
-        nll : float or ndarray of shape (n_theta,)
-            Twice the negative log likelihood ratio.
+        ``theta`` (n_parameters,), ``nuisance`` (n_nuisances,) -> (n_theta,): twice the
+        negative log likelihood ratio.
         """
         objective = self._likelihood().objective
         points, single = read_theta(theta, self.n_parameters_)
@@ -54,17 +45,8 @@ class LikelihoodAnswers:
     ) -> FloatArray:
         """Gradient of ``nll`` with respect to theta, then the nuisance parameters.
 
-        Parameters
-        ----------
-        theta : array-like of shape (n_parameters,)
-            Point.
-        nuisance : array-like of shape (n_nuisances,), default=None
-            Nuisance parameters; None is zeros.
-
-        Returns
-        -------
-        gradient : ndarray of shape (n_parameters + n_nuisances,)
-            Derivatives.
+        ``theta`` (n_parameters,), ``nuisance`` (n_nuisances,) -> (n_parameters +
+        n_nuisances,).
         """
         objective = self._likelihood().objective
         point = objective.start(one_theta(theta, objective.theta_ref))
@@ -74,13 +56,7 @@ class LikelihoodAnswers:
         return objective.value_and_gradient(point)[1]
 
     def best_fit(self) -> LikelihoodFit:
-        """Parameters of maximum likelihood.
-
-        Returns
-        -------
-        fit : LikelihoodFit
-            Best fit, its covariance, and whether to trust it.
-        """
+        """Parameters of maximum likelihood."""
         return self._likelihood().best_fit()
 
     def profile(
@@ -116,41 +92,14 @@ class LikelihoodAnswers:
     ) -> FloatArray:
         """Likelihood on a grid of two parameters.
 
-        Parameters
-        ----------
-        i, j : int
-            Indices of the parameters.
-        values : pair of array-like
-            Values of both.
-        others : {"profile", "fix"}, default="profile"
-            As in ``profile``.
-
-        Returns
-        -------
-        delta : ndarray of shape (n_i, n_j)
-            -2 ln of the likelihood ratio to the best fit.
+        Returns (n_i, n_j): -2 ln of the likelihood ratio to the best fit.
         """
         return self._likelihood().surface(i, j, values, others)
 
     def interval(
         self, i: int = 0, level: float = 0.683, others: str = "profile"
     ) -> ParameterInterval:
-        """Confidence interval of one parameter.
-
-        Parameters
-        ----------
-        i : int, default=0
-            Index of the parameter.
-        level : float, default=0.683
-            Confidence level.
-        others : {"profile", "fix"}, default="profile"
-            As in ``profile``.
-
-        Returns
-        -------
-        interval : ParameterInterval
-            Outermost ends and all parts.
-        """
+        """Confidence interval of one parameter."""
         return self._likelihood().interval(i, level, others)
 
     def confidence_ellipse(
@@ -161,24 +110,7 @@ class LikelihoodAnswers:
         others: str = "profile",
         n_points: int = 128,
     ) -> ConfidenceRegion:
-        """Ellipse of two parameters from the second derivatives at the best fit.
-
-        Parameters
-        ----------
-        i, j : int
-            Indices of the parameters.
-        level : float, default=0.683
-            Confidence level.
-        others : {"profile", "fix"}, default="profile"
-            As in ``profile``.
-        n_points : int, default=128
-            Number of points of the curve.
-
-        Returns
-        -------
-        region : ConfidenceRegion
-            The curve; NaN where the second derivatives are not positive definite.
-        """
+        """Ellipse of two parameters from the second derivatives at the best fit."""
         return self._likelihood().ellipse(i, j, level, others, n_points)
 
     def contour(
@@ -194,22 +126,6 @@ class LikelihoodAnswers:
         Every ray from the best fit ends where the likelihood first leaves the region;
         parts of the region that are not seen from there are left out, which ``surface``
         shows.
-
-        Parameters
-        ----------
-        i, j : int
-            Indices of the parameters.
-        level : float, default=0.683
-            Confidence level.
-        others : {"profile", "fix"}, default="profile"
-            As in ``profile``.
-        n_points : int, default=64
-            Number of rays.
-
-        Returns
-        -------
-        region : ConfidenceRegion
-            The curve, cut at bounds; NaN where the likelihood does not end the region.
         """
         return self._likelihood().contour(i, j, level, others, n_points)
 
@@ -221,22 +137,7 @@ class LikelihoodAnswers:
 def one_theta(theta: ArrayLike | None, theta_ref: FloatArray) -> FloatArray:
     """One point of shape (n_parameters,); None is the reference point.
 
-    Parameters
-    ----------
-    theta : array-like of shape (n_parameters,) or None
-        Point.
-    theta_ref : ndarray of shape (n_parameters,)
-        Reference point.
-
-    Returns
-    -------
-    point : ndarray of shape (n_parameters,)
-        Finite point.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are several.
+    ``theta`` (n_parameters,), ``theta_ref`` (n_parameters,) -> (n_parameters,).
     """
     if theta is None:
         return theta_ref

@@ -115,15 +115,8 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
     def predict(self, X: Any) -> FloatArray:
         """Derivatives of reconstructed events at ``theta_ref``.
 
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Events.
-
-        Returns
-        -------
-        derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
-            First and second derivatives of D(x | theta).
+        ``X`` (n_events, n_features) -> (n_events, p + p (p + 1): first and second
+        derivatives of D(x | theta).
         """
         check_is_fitted(self)
         features = read_events(self, X, reset=False)
@@ -132,20 +125,8 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
     def predict_members(self, X: Any) -> FloatArray:
         """Derivatives by every member of the ensemble that is the base learner.
 
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Events.
-
-        Returns
-        -------
-        derivatives : ndarray of shape (n_members, n_events, p + p (p + 1) / 2)
-            As from ``predict``, of a `RepulsiveEnsembleRegressor` for example.
-
-        Raises
-        ------
-        IncompatibleChoiceError
-            If the base learner is no ensemble with ``predict_members``.
+        ``X`` (n_events, n_features) -> (n_members, n_events, p + p (p + 1): as from
+        ``predict``, of a `RepulsiveEnsembleRegressor` for example.
         """
         check_is_fitted(self)
         features = read_events(self, X, reset=False)
@@ -159,19 +140,8 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
 
         Even the exact derivatives of reconstructed events leave most of it.
 
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Events drawn at ``theta_ref``.
-        y : array-like of shape (n_events, p + p (p + 1) / 2)
-            Joint derivatives.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights.
-
-        Returns
-        -------
-        score : float
-            Mean R^2 of the derivatives that are not constant.
+        ``X`` (n_events, n_features), ``y`` (n_events, p + p (p + 1), ``sample_weight``
+        (n_events,). Returns mean R^2 of the derivatives that are not constant.
         """
         predicted = self.predict(X)
         values, weight = read_table(y, sample_weight, len(predicted))

@@ -121,23 +121,7 @@ def expected_information(
 ) -> FloatArray:
     """Expected information of all parameters, the nuisances at zero.
 
-    Parameters
-    ----------
-    objective : Objective
-        Ratios and shifts of events of the reference point, with their weights.
-    theta : ndarray of shape (p,)
-        Where.
-    n_events : float
-        Events expected at the reference point.
-    rate : bool
-        Whether the number of events is used.
-    data_weight : ndarray of shape (n_events,) or None
-        Weights that these events have in the data; None is one.
-
-    Returns
-    -------
-    information : ndarray of shape (size, size)
-        Symmetric.
+    ``theta`` (p,), ``data_weight`` (n_events,) -> (size, size).
     """
     by_theta, _ = objective.events.gradients(theta)
     # A shift of the shape leaves the cross section at theta_ref alone.

@@ -43,27 +43,7 @@ __all__ = [
 def make_regressor(
     estimator: Any, loss: str = "squared_error", link: str = "linear"
 ) -> Any:
-    """Copy of a regressor, or the one of a name.
-
-    Parameters
-    ----------
-    estimator : {"mlp", "lightgbm"} or regressor
-        Name or object.
-    loss : {"squared_error", "logistic"}, default="squared_error"
-        Loss of a regressor by name.
-    link : {"linear", "exponential", "cholesky"}, default="linear"
-        Link that the network of "mlp" is to train through.
-
-    Returns
-    -------
-    regressor : object
-        Not fitted.
-
-    Raises
-    ------
-    IncompatibleChoiceError
-        If it is none.
-    """
+    """Copy of a regressor, or the one of a name."""
     if isinstance(estimator, str) and estimator == "mlp":
         from sktamm.learning import TorchMLPRegressor
 
@@ -106,25 +86,7 @@ def has_link(estimator: Any) -> bool:
 
 
 def with_link(estimator: Any, link: str) -> Any:
-    """Set the link of a learner; one without it has the linear one.
-
-    Parameters
-    ----------
-    estimator : object
-        Learner; changed in place.
-    link : str
-        Link.
-
-    Returns
-    -------
-    estimator : object
-        The same.
-
-    Raises
-    ------
-    IncompatibleChoiceError
-        If the learner has no such choice.
-    """
+    """Set the link of a learner; one without it has the linear one."""
     if has_link(estimator):
         _last_step(estimator).set_params(link=link)
     elif link != "linear":
@@ -146,23 +108,7 @@ def fit_learner(
 ) -> Any:
     """Fit a learner; weights, and groups if it knows them, reach its last step.
 
-    Parameters
-    ----------
-    estimator : object
-        Learner, or a Pipeline that ends in one; fitted in place.
-    X : array-like of shape (n_events, n_features)
-        Features.
-    y : array-like
-        Labels or targets.
-    sample_weight : ndarray of shape (n_events,) or None
-        Event weights.
-    groups : array-like of shape (n_events,) or None
-        Ids of rows that belong together.
-
-    Returns
-    -------
-    estimator : object
-        The same.
+    ``X`` (n_events, n_features), ``sample_weight`` (n_events,), ``groups`` (n_events,).
     """
     parameters: dict[str, Any] = {}
     if sample_weight is not None:
@@ -184,23 +130,8 @@ def fit_columns(
 ) -> list[Any]:
     """Fit one learner to all targets, or one to each where it predicts one alone.
 
-    Parameters
-    ----------
-    estimator : object
-        Regressor.
-    X : ndarray of shape (n_events, n_features)
-        Features.
-    y : ndarray of shape (n_events, n_targets)
-        Targets.
-    sample_weight : ndarray of shape (n_events,) or None
-        Event weights.
-    groups : array-like of shape (n_events,) or None
-        Ids of rows that belong together.
-
-    Returns
-    -------
-    fitted : list
-        One regressor, or one per target.
+    ``X`` (n_events, n_features), ``y`` (n_events, n_targets), ``sample_weight``
+    (n_events,), ``groups`` (n_events,). Returns one regressor, or one per target.
     """
     aligned = sample_weight, groups
     if get_tags(_last_step(estimator)).target_tags.multi_output:
@@ -218,22 +149,7 @@ def predict_columns(fitted: list[Any], X: FloatArray) -> FloatArray:
 def predict_members(fitted: list[Any], X: FloatArray) -> FloatArray:
     """Predictions of all members of what `fit_columns` returns.
 
-    Parameters
-    ----------
-    fitted : list
-        One regressor, or one per target.
-    X : ndarray of shape (n_events, n_features)
-        Features.
-
-    Returns
-    -------
-    members : ndarray of shape (n_members, n_events, n_targets)
-        Predictions.
-
-    Raises
-    ------
-    IncompatibleChoiceError
-        If the regressors are no ensembles.
+    ``X`` (n_events, n_features) -> (n_members, n_events, n_targets).
     """
     if not all(hasattr(one, "predict_members") for one in fitted):
         raise IncompatibleChoiceError(
@@ -297,26 +213,8 @@ def read_table(
 ) -> tuple[FloatArray, FloatArray | None]:
     """Joint quantities of shape (n_events, n_columns), and weights of positive sum.
 
-    Parameters
-    ----------
-    y : array-like of shape (n_events, n_columns)
-        Joint quantities.
-    sample_weight : array-like of shape (n_events,) or None
-        Event weights.
-    n_events : int
-        Number of events.
-
-    Returns
-    -------
-    y : ndarray of shape (n_events, n_columns)
-        Finite numbers.
-    sample_weight : ndarray of shape (n_events,) or None
-        Weights.
-
-    Raises
-    ------
-    InvalidInputError
-        If they cannot be used.
+    ``y`` (n_events, n_columns), ``sample_weight`` (n_events,) -> ``y`` (n_events,
+    n_columns), ``sample_weight`` (n_events,).
     """
     values = read_numbers(y, "y")
     if values.ndim != 2 or len(values) != n_events:

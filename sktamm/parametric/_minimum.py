@@ -65,16 +65,7 @@ class Minima(NamedTuple):
 def natural_scales(objective: Objective) -> FloatArray:
     """Distance along every axis at which the data notice a change.
 
-    Parameters
-    ----------
-    objective : Objective
-        Function of the parameters.
-
-    Returns
-    -------
-    scales : ndarray of shape (size,)
-        Where sum |w| (ln D)^2, or n (ln S)^2 if the rate counts, is about one, changes
-        counted from the reference point; one for nuisance parameters.
+    Returns (size,).
     """
     scales = np.ones(objective.size)
     for i in range(objective.n_parameters):
@@ -108,25 +99,7 @@ def descend(
 ) -> _End:
     """Minimum over the free parameters.
 
-    Parameters
-    ----------
-    objective : Objective
-        Function of the parameters.
-    start : ndarray of shape (size,)
-        First point; held parameters stay there.
-    free : ndarray of bool, shape (size,)
-        Which parameters are free.
-    scales : ndarray of shape (size,)
-        Natural distances.
-
-    Returns
-    -------
-    point : ndarray of shape (size,)
-        Minimum.
-    value : float
-        Value there.
-    converged : bool
-        Whether the descent ended well.
+    ``start`` (size,), ``free`` (size,), ``scales`` (size,) -> (size,).
     """
     unit = scales[free]
 
@@ -157,17 +130,7 @@ def descend(
 def find_minima(objective: Objective, scales: FloatArray) -> Minima:
     """Minima that descents from several points lead to.
 
-    Parameters
-    ----------
-    objective : Objective
-        Function of the parameters.
-    scales : ndarray of shape (size,)
-        Natural distances.
-
-    Returns
-    -------
-    minima : Minima
-        The deepest first.
+    ``scales`` (size,).
     """
     centre = objective.start(objective.theta_ref)
     free = np.ones(objective.size, dtype=bool)
@@ -277,26 +240,8 @@ def profile_values(
 ) -> tuple[FloatArray, FloatArray]:
     """Minima over the free parameters along a path of the others.
 
-    Parameters
-    ----------
-    objective : Objective
-        Function of the parameters.
-    points : ndarray of shape (n_points, size)
-        Path; what it says of free parameters is not used.
-    free : ndarray of bool, shape (size,)
-        Which parameters are minimised over.
-    scales : ndarray of shape (size,)
-        Natural distances.
-    starts : ndarray of shape (n_starts, size)
-        What the free parameters start from, the minima known: descents from those
-        that are lowest here.
-
-    Returns
-    -------
-    values : ndarray of shape (n_points,)
-        Minima.
-    points : ndarray of shape (n_points, size)
-        Where they are.
+    ``points`` (n_points, size), ``free`` (size,), ``scales`` (size,), ``starts``
+    (n_starts, size) -> ``values`` (n_points,), ``points`` (n_points, size).
     """
     if not free.any():
         return objective.values(points), points

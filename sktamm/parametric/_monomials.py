@@ -58,26 +58,7 @@ def read_theta(
 ) -> tuple[FloatArray, bool]:
     """Parameter points as rows, and whether one alone was given.
 
-    Parameters
-    ----------
-    theta : array-like of shape (n_parameters,) or (n_theta, n_parameters)
-        One point or several; a number where there is one parameter.
-    n_parameters : int
-        Number of parameters.
-    name : str, default="theta"
-        Name of the argument, for messages.
-
-    Returns
-    -------
-    points : ndarray of shape (n_theta, n_parameters)
-        Finite points.
-    single : bool
-        Whether one point was given.
-
-    Raises
-    ------
-    InvalidInputError
-        If the shape is another one, or a value is not finite.
+    ``theta`` (n_parameters,) -> (n_theta, n_parameters).
     """
     try:
         points = np.asarray(theta, dtype=float)
@@ -100,22 +81,7 @@ def read_theta(
 def read_reference(theta_ref: ArrayLike | None, n_parameters: int) -> FloatArray:
     """Reference point of shape (n_parameters,); None is zeros.
 
-    Parameters
-    ----------
-    theta_ref : array-like of shape (n_parameters,) or None
-        Reference point.
-    n_parameters : int
-        Number of parameters.
-
-    Returns
-    -------
-    reference : ndarray of shape (n_parameters,)
-        Finite point.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is not one point.
+    ``theta_ref`` (n_parameters,) -> (n_parameters,).
     """
     if theta_ref is None:
         return np.zeros(n_parameters)
@@ -175,17 +141,8 @@ def monomial_powers(n_parameters: int, max_power: int = 2) -> IntArray:
 def monomials(theta: FloatArray, powers: IntArray) -> FloatArray:
     """Monomials at parameter points.
 
-    Parameters
-    ----------
-    theta : ndarray of shape (..., n_parameters)
-        Points.
-    powers : ndarray of int, shape (n_monomials, n_parameters)
-        Powers of every monomial.
-
-    Returns
-    -------
-    values : ndarray of shape (..., n_monomials)
-        prod_i theta_i ** powers_i.
+    ``theta`` (..., n_parameters), ``powers`` (n_monomials, n_parameters) -> (...,
+    n_monomials): prod_i theta_i ** powers_i.
     """
     return np.prod(theta[..., None, :] ** powers, axis=-1)
 
@@ -193,20 +150,8 @@ def monomials(theta: FloatArray, powers: IntArray) -> FloatArray:
 def monomial_derivatives(theta: FloatArray, powers: IntArray, order: int) -> FloatArray:
     """First or second derivatives of monomials.
 
-    Parameters
-    ----------
-    theta : ndarray of shape (n_theta, n_parameters)
-        Points.
-    powers : ndarray of int, shape (n_monomials, n_parameters)
-        Powers of every monomial.
-    order : {1, 2}
-        Order of the derivatives.
-
-    Returns
-    -------
-    derivatives : ndarray of shape (n_theta, n_monomials, n_parameters) or (n_theta, \
-            n_monomials, n_parameters, n_parameters)
-        Gradients or Hessians.
+    ``theta`` (n_theta, n_parameters), ``powers`` (n_monomials, n_parameters) ->
+    (n_theta, n_monomials, n_parameters).
     """
     n = powers.shape[1]
     out = np.empty((len(theta), len(powers)) + (n,) * order)
@@ -220,20 +165,7 @@ def monomial_derivatives(theta: FloatArray, powers: IntArray, order: int) -> Flo
 
 
 def monomial_name(powers: Sequence[int] | IntArray, names: Any = None) -> str:
-    """Readable monomial, for example ``t0*t1^2``.
-
-    Parameters
-    ----------
-    powers : sequence of int
-        Power of every parameter.
-    names : sequence of str, default=None
-        Names of the parameters; None is t0, t1, ...
-
-    Returns
-    -------
-    name : str
-        The monomial; "1" for the constant.
-    """
+    """Readable monomial, for example ``t0*t1^2``."""
     names = [f"t{i}" for i in range(len(powers))] if names is None else names
     factors = [
         name if power == 1 else f"{name}^{power}"
@@ -284,15 +216,8 @@ def taylor_terms(theta: FloatArray, theta_ref: FloatArray) -> FloatArray:
 def taylor_gradient(theta: FloatArray, theta_ref: FloatArray) -> FloatArray:
     """Gradient of `taylor_terms` at one point.
 
-    Parameters
-    ----------
-    theta, theta_ref : ndarray of shape (n_parameters,)
-        Point and reference point.
-
-    Returns
-    -------
-    gradient : ndarray of shape (p + p (p + 1) / 2, n_parameters)
-        Derivative of every term with respect to every parameter.
+    ``theta, theta_ref`` (n_parameters,) -> (p + p (p + 1): derivative of every term
+    with respect to every parameter.
     """
     n, step = theta_ref.size, theta - theta_ref
     i, j = derivative_pairs(n)

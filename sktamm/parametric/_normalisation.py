@@ -43,17 +43,8 @@ class Reference:
     ) -> tuple[FloatArray, FloatArray]:
         """ln N and ln Q.
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_points, n_parameters)
-            Parameters.
-        nu : ndarray of shape (n_points, n_nuisances)
-            Nuisance parameters.
-
-        Returns
-        -------
-        log_n, log_q : ndarray of shape (n_points,)
-            Logs of the means.
+        ``theta`` (n_points, n_parameters), ``nu`` (n_points, n_nuisances) ->
+        (n_points,): logs of the means.
         """
         shift = np.exp(self._log_shift(nu))
         density = self._density(theta)
@@ -66,17 +57,8 @@ class Reference:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Gradients of ln N with respect to nu, and of ln Q to theta and nu.
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-            Parameters.
-        nu : ndarray of shape (n_nuisances,)
-            Nuisance parameters.
-
-        Returns
-        -------
-        n_by_nu, q_by_theta, q_by_nu : ndarray
-            Of the shapes of nu, theta and nu.
+        ``theta`` (n_parameters,), ``nu`` (n_nuisances,). Returns of the shapes of nu,
+        theta and nu.
         """
         shift = self.weight * np.exp(self._log_shift(nu[None])[:, 0])
         density = self._density(theta[None])[:, 0]

@@ -79,24 +79,7 @@ class Shifts:
 def read_shifts(nuisances: Sequence[Any] | None, X: Any, n_events: int) -> Shifts:
     """Shifts of events by all nuisance parameters.
 
-    Parameters
-    ----------
-    nuisances : sequence of LogNormalNuisance, or None
-        Objects with the attributes of `LogNormalNuisance`.
-    X : array-like of shape (n_events, n_features)
-        Events.
-    n_events : int
-        Number of events.
-
-    Returns
-    -------
-    shifts : Shifts
-        Arrays of all.
-
-    Raises
-    ------
-    InvalidInputError
-        If a shift is not one finite number per event, or a rate not positive.
+    ``X`` (n_events, n_features).
     """
     try:
         nuisances = () if nuisances is None else tuple(nuisances)

@@ -307,17 +307,7 @@ class Objective:
     def hessian(self, point: FloatArray, scale: FloatArray) -> FloatArray:
         """Second derivatives, from central differences of the gradient.
 
-        Parameters
-        ----------
-        point : ndarray of shape (size,)
-            Point.
-        scale : ndarray of shape (size,)
-            Steps are a thousandth of it.
-
-        Returns
-        -------
-        hessian : ndarray of shape (size, size)
-            Symmetric.
+        ``point`` (size,), ``scale`` (size,) -> (size, size).
         """
         rows = []
         for step in np.diag(1e-3 * scale):

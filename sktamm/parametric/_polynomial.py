@@ -28,23 +28,7 @@ __all__ = ["PolynomialRatio", "PolynomialRatioMixin", "parameters_of"]
 
 
 def parameters_of(n_derivatives: int) -> int:
-    """Number of parameters of which so many first and second derivatives exist.
-
-    Parameters
-    ----------
-    n_derivatives : int
-        Number of columns, p + p (p + 1) / 2.
-
-    Returns
-    -------
-    n_parameters : int
-        The p.
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such p.
-    """
+    """Number of parameters of which so many first and second derivatives exist."""
     n_parameters = round((np.sqrt(9.0 + 8.0 * n_derivatives) - 3.0) / 2.0)
     if n_parameters < 1 or count_derivatives(n_parameters) != n_derivatives:
         raise InvalidInputError(
@@ -106,15 +90,7 @@ class PolynomialRatioMixin:
     def cross_section_ratio(self, theta: ArrayLike) -> Any:
         """Ratio S of the cross sections at theta and ``theta_ref``.
 
-        Parameters
-        ----------
-        theta : array-like of shape (n_parameters,) or (n_theta, n_parameters)
-            Points.
-
-        Returns
-        -------
-        ratio : float or ndarray of shape (n_theta,)
-            sigma(theta) / sigma(theta_ref).
+        ``theta`` (n_parameters,) -> (n_theta,).
         """
         check_is_fitted(self)
         points, single = read_theta(theta, self.n_parameters_)
@@ -126,19 +102,8 @@ class PolynomialRatioMixin:
     ) -> Any:
         """Share of the events whose density ratio is not positive.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Events.
-        theta : array-like of shape (n_parameters,) or (n_theta, n_parameters)
-            Points.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights.
-
-        Returns
-        -------
-        fraction : float or ndarray of shape (n_theta,)
-            Share of the sum of weights.
+        ``X`` (n_events, n_features), ``theta`` (n_parameters,), ``sample_weight``
+        (n_events,) -> (n_theta,): share of the sum of weights.
         """
         check_is_fitted(self)
         points, single = read_theta(theta, self.n_parameters_)

@@ -206,19 +206,7 @@ def covariance_at(
 ) -> FloatArray:
     """Twice the inverse of the second derivatives, NaN where not positive definite.
 
-    Parameters
-    ----------
-    objective : Objective
-        Function of the parameters.
-    point : ndarray of shape (size,)
-        Minimum.
-    scales : ndarray of shape (size,)
-        Natural distances.
-
-    Returns
-    -------
-    covariance : ndarray of shape (size, size)
-        Covariance of all parameters.
+    ``point`` (size,), ``scales`` (size,) -> (size, size): covariance of all parameters.
     """
     hessian = objective.hessian(point, scales) * np.outer(scales, scales)
     if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian)[0] < 1e-6:
@@ -237,27 +225,7 @@ def find_segments(
 ) -> FloatArray:
     """Parts of one axis where the likelihood is within a quantile of its maximum.
 
-    Parameters
-    ----------
-    objective : Objective
-        Function of the parameters.
-    minima : Minima
-        Minima; held parameters keep the values of the first.
-    i : int
-        Index of the parameter.
-    quantile : float
-        Largest value above the minimum.
-    free : ndarray of bool, shape (size,)
-        Parameters to minimise over.
-    scales : ndarray of shape (size,)
-        Natural distances.
-    std : float
-        Standard error of the parameter, the unit of the scan.
-
-    Returns
-    -------
-    segments : ndarray of shape (n_segments, 2)
-        Lower and upper ends.
+    ``free`` (size,), ``scales`` (size,) -> (n_segments, 2): lower and upper ends.
     """
     low, high = objective.limits[i]
     grid = _scan_grid(minima.points[:, i], std, low, high)
@@ -360,21 +328,8 @@ def ellipse_points(
 ) -> FloatArray:
     """Points of the ellipse of a level for two normal parameters.
 
-    Parameters
-    ----------
-    centre : ndarray of shape (2,)
-        Best fit.
-    covariance : ndarray of shape (2, 2)
-        Covariance.
-    level : float
-        Confidence level.
-    n_points : int
-        Number of points.
-
-    Returns
-    -------
-    points : ndarray of shape (n_points, 2)
-        Closed curve; NaN where the covariance is.
+    ``centre`` (2,), ``covariance`` (2, 2) -> (n_points, 2): closed curve; NaN where the
+    covariance is.
     """
     if not np.isfinite(covariance).all():
         return np.full((n_points, 2), np.nan)
@@ -400,31 +355,8 @@ def contour_points(
 ) -> FloatArray:
     """First points on rays from the best fit where the likelihood leaves the region.
 
-    Parameters
-    ----------
-    objective : Objective
-        Function of the parameters.
-    minima : Minima
-        Minima.
-    pair : tuple of two int
-        Indices of the parameters.
-    quantile : float
-        Largest value above the minimum, for events of weight one.
-    factors : callable
-        What weights of events multiply it by along rays of shape (n_points, 2).
-    free : ndarray of bool, shape (size,)
-        Parameters to minimise over.
-    scales : ndarray of shape (size,)
-        Natural distances.
-    covariance : ndarray of shape (2, 2)
-        Covariance, whose ellipse chooses the rays; may be NaN.
-    n_points : int
-        Number of rays.
-
-    Returns
-    -------
-    points : ndarray of shape (n_points, 2)
-        Closed curve, cut at bounds.
+    ``free`` (size,), ``scales`` (size,), ``covariance`` (2, 2) -> (n_points, 2): closed
+    curve, cut at bounds.
     """
     index = list(pair)
     best = minima.points[0]

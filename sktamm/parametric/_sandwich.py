@@ -58,19 +58,7 @@ class WeightNoise:
     ) -> FloatArray:
         """What likelihood ratios are to be divided by.
 
-        Parameters
-        ----------
-        index : list of int
-            Parameters of interest.
-        moves : ndarray of shape (n_moves, n_index)
-            Where these are, from the best fit.
-        profiled : bool
-            Whether the other parameters are minimised over, or held.
-
-        Returns
-        -------
-        factors : ndarray of shape (n_moves,)
-            Positive; one where nothing moves.
+        ``moves`` (n_moves, n_index) -> (n_moves,): positive; one where nothing moves.
         """
         chosen = np.ix_(index, index)
         plain: Any
@@ -106,20 +94,7 @@ def weight_noise(
 ) -> WeightNoise | None:
     """Information and variance at the best fit, where weights make them differ.
 
-    Parameters
-    ----------
-    objective : Objective
-        Function of the parameters.
-    point : ndarray of shape (size,)
-        Best fit.
-    steps : ndarray of shape (size,)
-        Distances over which differences are taken.
-
-    Returns
-    -------
-    noise : WeightNoise or None
-        None where all events count as one, and where the scores say nothing of some
-        direction: there the effective number of events is all that is known.
+    ``point`` (size,), ``steps`` (size,).
     """
     if np.array_equal(objective.weight, objective.square):
         return None

@@ -12,19 +12,7 @@ __all__ = ["density_of", "ratio_of"]
 
 
 def ratio_of(estimator: Any) -> Any:
-    """Ratio estimator that answers for features as the given object takes them.
-
-    Parameters
-    ----------
-    estimator : object
-        Ratio estimator; a fitted search, whose best one it is; or a fitted Pipeline
-        that ends in one.
-
-    Returns
-    -------
-    ratio : object
-        With the methods and attributes of a ratio estimator, if it is one.
-    """
+    """Ratio estimator that answers for features as the given object takes them."""
     if hasattr(estimator, "best_estimator_"):
         return ratio_of(estimator.best_estimator_)
     if isinstance(estimator, Pipeline):
@@ -36,20 +24,9 @@ def ratio_of(estimator: Any) -> Any:
 def density_of(ratio: Any, X: Any, points: FloatArray) -> FloatArray | None:
     """Ratios D of differential cross sections, where they are known with their sign.
 
-    Parameters
-    ----------
-    ratio : object
-        Ratio estimator, from `ratio_of`.
-    X : array-like of shape (n_events, n_features)
-        Events.
-    points : ndarray of shape (n_theta, n_parameters)
-        Parameters.
-
-    Returns
-    -------
-    density : ndarray of shape (n_events, n_theta) or None
-        D, negative where the learned one is; None where ``log_ratio`` is all there is
-        for events.
+    ``X`` (n_events, n_features), ``points`` (n_theta, n_parameters) -> (n_events,
+    n_theta): d, negative where the learned one is; None where ``log_ratio`` is all
+    there is for events.
     """
     if not len(X):
         return np.zeros((0, len(points)))

@@ -107,41 +107,14 @@ class ExchangeabilityDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, max_shown: int = 40) -> Self:
-        """Compare the simulations of an estimator and take the numbers.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted estimator, or Pipeline or search ending in one.
-        max_shown : int, default=40
-            Largest number of simulations in a panel.
-
-        Returns
-        -------
-        display : ExchangeabilityDisplay
-            The display, not drawn yet.
-        """
+        """Compare the simulations of an estimator and take the numbers."""
         from sktamm.diagnostics import exchangeability
 
         return cls.from_result(exchangeability(estimator), max_shown)
 
     @classmethod
     def from_result(cls, result: Any, max_shown: int = 40) -> Self:
-        """Take the numbers from a diagnostic.
-
-        Parameters
-        ----------
-        result : ExchangeabilityResult
-            What `sktamm.diagnostics.exchangeability` returns.
-        max_shown : int, default=40
-            Largest number of simulations in a panel: those of the smallest p-values,
-            and then the farthest ones.
-
-        Returns
-        -------
-        display : ExchangeabilityDisplay
-            The display, not drawn yet.
-        """
+        """Take the numbers from a diagnostic."""
         first, rows = 0, []
         for distances in result.distances:
             own = np.arange(first, first + len(distances))
@@ -152,21 +125,7 @@ class ExchangeabilityDisplay:
     def plot(self, ax: Any = None) -> Self:
         """Draw the display.
 
-        Parameters
-        ----------
-        ax : Axes or array of Axes of shape (n_panels,), optional
-            Where to draw: one Axes is subdivided; by default a new figure. A figure
-            without a layout engine gets the constrained one: names need room.
-
-        Returns
-        -------
-        display : ExchangeabilityDisplay
-            The same object, with ``ax_`` and ``figure_``.
-
-        Raises
-        ------
-        InvalidInputError
-            If there are not as many Axes as panels.
+        ``ax`` (n_panels,). Returns the same object, with ``ax_`` and ``figure_``.
         """
         self.figure_, self.ax_ = self._panels(ax)
         if self.figure_.get_layout_engine() is None:

@@ -40,19 +40,7 @@ def binomial_band(
 ) -> FloatArray:
     """Shares that a level of samples of a right probability would show.
 
-    Parameters
-    ----------
-    n : ndarray of shape (n_points,)
-        Numbers of independent trials.
-    nominal : ndarray of shape (n_points,)
-        Probabilities of a success.
-    level : float, default=0.954
-        Level of the band.
-
-    Returns
-    -------
-    band : ndarray of shape (2, n_points)
-        Lower and upper ends.
+    ``n`` (n_points,), ``nominal`` (n_points,) -> (2, n_points): lower and upper ends.
     """
     tail = 0.5 * (1.0 - level)
     return stats.binom.ppf([[tail], [1.0 - tail]], n, nominal) / n

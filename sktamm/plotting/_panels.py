@@ -98,17 +98,7 @@ def project(
 ) -> list[tuple[Axis, FloatArray]]:
     """Project values over bins on every feature in turn.
 
-    Parameters
-    ----------
-    templates : AdaptedTemplates
-        Shape, edges and names of the bins.
-    values : ndarray of shape (..., n_rows)
-        Values of the bins.
-
-    Returns
-    -------
-    projections : list of (Axis, ndarray of shape (..., n_bins_of_the_feature))
-        One entry per feature.
+    ``values`` (..., n_rows) -> (..., n_bins_of_the_feature): one entry per feature.
     """
     lead = values.shape[:-1]
     grid = values.reshape(*lead, *templates.shape)
@@ -135,22 +125,7 @@ def grid_of_axes(
 ) -> tuple[Any, NDArray]:
     """Pairs of a main panel above a small one, ``n_blocks`` high, ``n_columns`` wide.
 
-    Parameters
-    ----------
-    ax : None, Axes or array of Axes
-        None makes a figure; one Axes is the frame to subdivide; an array of shape
-        (2 * n_blocks, n_columns) is used as it is.
-    n_blocks, n_columns : int
-        Size of the grid in pairs of panels.
-    block_size : tuple of float
-        Width and height in inches of a pair, for a new figure.
-
-    Returns
-    -------
-    figure : Figure
-        The figure that holds the panels.
-    axes : ndarray of Axes, shape (2 * n_blocks, n_columns)
-        Main panels in the even rows.
+    Returns (2 * n_blocks, n_columns).
     """
     if ax is not None and np.ndim(ax) > 0:
         axes = _reshaped(ax, 2 * n_blocks, n_columns)

@@ -19,21 +19,8 @@ class FromStudy:
     ) -> Self:
         """Run a coverage study and take the numbers from it.
 
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted estimator of fractions, or Pipeline or search ending in one.
-        X : array-like of shape (n_events, n_features), or callable
-            Labelled events, or a generator of datasets.
-        y : array-like of shape (n_events,), default=None
-            Class of every event; None with a generator.
-        **study
-            Passed to `sktamm.coverage.coverage_study`: kappas, sizes, n_datasets, ...
-
-        Returns
-        -------
-        display : display
-            The display, not drawn yet.
+        ``X`` (n_events, n_features), ``y`` (n_events,). Returns the display, not drawn
+        yet.
         """
         from sktamm.coverage import coverage_study
 

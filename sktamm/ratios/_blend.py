@@ -72,24 +72,7 @@ def fit_blend(
 ) -> Blend:
     """Blend the members on held-out events.
 
-    Parameters
-    ----------
-    held : HeldOut
-        Reference rows with probabilities as weights.
-    kind : {"mean", "wifi"}
-        How members are weighted.
-    calibration : {"temperature", "isotonic"} or None
-        Calibration of the result.
-    shared_sample : bool
-        Whether members were trained on bootstraps of one sample.
-    drawn_weight : ndarray of shape (n_rows,) or None
-        Signed weights of the rows, from which the error of the blend follows; None
-        where none is negative.
-
-    Returns
-    -------
-    blend : Blend
-        Fitted blend.
+    ``drawn_weight`` (n_rows,).
     """
     n_sources, n_members = held.members.shape[1:]
     weights = np.full((n_sources, n_members), 1.0 / n_members)

@@ -75,19 +75,7 @@ def fit_calibration(
 ) -> Calibration:
     """Fit a calibration on held-out events.
 
-    Parameters
-    ----------
-    kind : {"temperature", "isotonic"} or None
-        Kind.
-    log_ratio : ndarray of shape (n_rows, n_sources)
-        Normalised log ratios at the held-out rows.
-    held : HeldOut
-        The rows, with probabilities as weights.
-
-    Returns
-    -------
-    calibration : Calibration
-        Keeps E_ref[r_k] = 1.
+    ``log_ratio`` (n_rows, n_sources). Returns keeps E_ref[r_k] = 1.
     """
     if kind is None:
         return Calibration()
@@ -131,22 +119,9 @@ def closure_table(
 ) -> pd.DataFrame:
     """Closure of every ratio on labelled events.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_rows, n_features)
-        Features.
-    source : ndarray of int, shape (n_rows,)
-        Source of every row.
-    weight : ndarray of shape (n_rows,)
-        Probabilities of the rows under the equal mixture.
-    log_ratio : ndarray of shape (n_rows, n_sources)
-        Log ratios to that mixture.
-
-    Returns
-    -------
-    table : pandas.DataFrame of n_sources rows
-        Columns normalisation, effective_size, largest_log_ratio, chi2_per_degree,
-        p_value.
+    ``X`` (n_rows, n_features), ``source`` (n_rows,), ``weight`` (n_rows,),
+    ``log_ratio`` (n_rows, n_sources). Returns columns normalisation, effective_size,
+    largest_log_ratio, chi2_per_degree, p_value.
     """
     n_sources = log_ratio.shape[1]
     cells = [_quantile_bins(column) for column in X.T]

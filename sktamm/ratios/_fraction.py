@@ -154,24 +154,7 @@ def fraction_interval(
 ) -> tuple[float, float]:
     """Profile-likelihood interval, the statistic divided by the inflated variance.
 
-    Parameters
-    ----------
-    log_ratio : array-like of shape (n_events,)
-        ln r at the events of the sample.
-    estimate : FractionEstimate
-        Answer of `estimate_fraction` to the same arguments.
-    z : float
-        Number of standard deviations.
-    sample_weight : array-like of shape (n_events,), optional
-        Event weights.
-    error : BlendError, optional
-        Error of the log ratio.
-
-    Returns
-    -------
-    lower, upper : float
-        Where 2 [ln L(hat) - ln L(kappa)] = z^2 sigma^2 / s^2; the end of the range of
-        positive densities where that is nearer.
+    ``log_ratio`` (n_events,), ``sample_weight`` (n_events,).
     """
     known = error if estimate.corrected else None
     model = _Likelihood.of(log_ratio, sample_weight, known)

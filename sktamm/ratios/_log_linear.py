@@ -74,17 +74,7 @@ def mean_model(
 ) -> LogLinear | None:
     """Mean of the logits of some sources over the models of all folds.
 
-    Parameters
-    ----------
-    models : sequence of LogLinear or None
-        One per fold, of the same functions.
-    sources : ndarray of int, shape (n_sources,)
-        Sources to keep.
-
-    Returns
-    -------
-    model : LogLinear or None
-        None if a fold has none.
+    ``sources`` (n_sources,). Returns none if a fold has none.
     """
     known = [model for model in models if model is not None]
     if len(known) < len(models):
@@ -103,23 +93,8 @@ def fit_log_linear(
 ) -> LogLinear:
     """Multinomial logistic regression in which every source counts the same.
 
-    Parameters
-    ----------
-    functions : SmoothFunctions
-        The functions psi.
-    X : ndarray of shape (n_events, n_features)
-        Training events.
-    source : ndarray of int, shape (n_events,)
-        Source of every event.
-    weight : ndarray of shape (n_events,) or None
-        Event weights.
-    n_sources : int
-        Number of sources.
-
-    Returns
-    -------
-    model : LogLinear or None
-        Fitted model; None with negative weights, for which it has no maximum.
+    ``X`` (n_events, n_features), ``source`` (n_events,), ``weight`` (n_events,).
+    Returns fitted model; None with negative weights, for which it has no maximum.
     """
     if weight is None:
         weight = np.ones(len(X))
@@ -201,17 +176,9 @@ class Shrinkage:
     ) -> NDArray[np.float32]:
         """Members drawn towards the log-linear model.
 
-        Parameters
-        ----------
-        members : ndarray of shape (n_rows, n_sources, n_members)
-            Learned log ratios.
-        base : ndarray of shape (n_rows, n_sources)
-            Logits of the log-linear model.
-
-        Returns
-        -------
-        members : ndarray of shape (n_rows, n_sources, n_members)
-            Log ratios up to a constant of each row and member.
+        ``members`` (n_rows, n_sources, n_members), ``base`` (n_rows, n_sources) ->
+        (n_rows, n_sources, n_members): log ratios up to a constant of each row and
+        member.
         """
         base = base[:, :, None]
         return base + self._scaled(members - base, self.of_class, self.of_source)
@@ -222,15 +189,7 @@ class Shrinkage:
         A share lambda of an estimate of variance v leaves lambda v, not lambda^2 v, of
         mean squared error: the rest is what was cut off wrongly.
 
-        Parameters
-        ----------
-        deviations : ndarray of shape (n_rows, n_sources, n_terms)
-            Deviations of the members from their mean.
-
-        Returns
-        -------
-        deviations : ndarray of shape (n_rows, n_sources, n_terms)
-            Scaled.
+        ``deviations`` (n_rows, n_sources, n_terms) -> (n_rows, n_sources, n_terms).
         """
         shares = (self.of_class, self.of_source)
         return self._scaled(deviations, *(s**-0.5 if s > 1e-6 else 0.0 for s in shares))
@@ -251,23 +210,8 @@ def fit_shrinkage(
 ) -> Shrinkage:
     """Choose the shares by the likelihood of held-out events.
 
-    Parameters
-    ----------
-    learned : ndarray of shape (n_rows, n_sources)
-        Learned log ratios.
-    base : ndarray of shape (n_rows, n_sources)
-        Logits of the log-linear model.
-    source : ndarray of int, shape (n_rows,)
-        Source of every row.
-    weight : ndarray of shape (n_rows,)
-        Probabilities of the rows.
-    source_class : ndarray of int, shape (n_sources,)
-        Class of every source.
-
-    Returns
-    -------
-    shrinkage : Shrinkage
-        Shares between 0 and 1.
+    ``learned`` (n_rows, n_sources), ``base`` (n_rows, n_sources), ``source`` (n_rows,),
+    ``weight`` (n_rows,), ``source_class`` (n_sources,). Returns shares between 0 and 1.
     """
     same = source_class[:, None] == source_class
     averages = same / same.sum(axis=0)

@@ -42,15 +42,7 @@ class Coordinates:
     def fit(self, X: FloatArray) -> "Coordinates":
         """Learn the transformation from events.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n_events, n_features)
-            Events.
-
-        Returns
-        -------
-        self : Coordinates
-            Fitted transformation.
+        ``X`` (n_events, n_features).
         """
         X = X[:: max(1, len(X) // _SAMPLE)]
         self.constant_ = np.ptp(X, axis=0) == 0
@@ -151,21 +143,8 @@ class Moments:
     ) -> "Moments":
         """Moments of labelled events, whose sources ascend.
 
-        Parameters
-        ----------
-        functions : SmoothFunctions
-            The functions.
-        X : ndarray of shape (n_events, n_features)
-            Events.
-        source : ndarray of int, shape (n_events,)
-            Source of every event; ascending.
-        weight : ndarray of shape (n_events,) or None
-            Event weights.
-
-        Returns
-        -------
-        moments : Moments
-            Means, covariances and effective sizes.
+        ``X`` (n_events, n_features), ``source`` (n_events,), ``weight`` (n_events,).
+        Returns means, covariances and effective sizes.
         """
         ends = np.append(np.flatnonzero(np.diff(source)) + 1, len(source))
         starts = np.append(0, ends[:-1])
@@ -221,21 +200,8 @@ def rake(
 ) -> tuple[FloatArray, bool]:
     """Change weights a little so that the means of functions are given ones.
 
-    Parameters
-    ----------
-    weight : ndarray of shape (n_rows,)
-        Probabilities.
-    values : ndarray of shape (n_rows, n_functions)
-        Functions at the rows.
-    mean : ndarray of shape (n_functions,)
-        Means to agree with.
-
-    Returns
-    -------
-    weight : ndarray of shape (n_rows,)
-        New probabilities; the old ones if the rows are too few for a small change.
-    done : bool
-        Whether they were changed.
+    ``weight`` (n_rows,), ``values`` (n_rows, n_functions), ``mean`` (n_functions,) ->
+    (n_rows,).
     """
     if len(values) < _ROWS_PER_FUNCTION * values.shape[1]:
         return weight, False
@@ -254,23 +220,9 @@ def tilt(
 ) -> tuple[FloatArray, FloatArray]:
     """Tilt log ratios so that they reproduce the moments of their sources.
 
-    Parameters
-    ----------
-    log_ratio : ndarray of shape (n_rows, n_sources)
-        Log ratios at the reference rows.
-    weight : ndarray of shape (n_rows,)
-        Probabilities of the rows.
-    values : ndarray of shape (n_rows, n_functions)
-        Functions at the rows.
-    moments : Moments
-        Moments of the sources, of the same functions.
-
-    Returns
-    -------
-    slope : ndarray of shape (n_sources, n_functions)
-        Coefficients lambda; zero where the events of a source are too few.
-    covariance : ndarray of shape (n_sources, n_functions, n_functions)
-        Their statistical covariance, Cov_k(psi)^-1 / n_k.
+    ``log_ratio`` (n_rows, n_sources), ``weight`` (n_rows,), ``values`` (n_rows,
+    n_functions) -> ``slope`` (n_sources, n_functions), ``covariance`` (n_sources,
+    n_functions, n_functions).
     """
     n_sources, n = moments.mean.shape
     slope, covariance = np.zeros((n_sources, n)), np.zeros((n_sources, n, n))

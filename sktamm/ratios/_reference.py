@@ -72,17 +72,8 @@ class RatioReference:
     ) -> NDArray[np.float32]:
         """Members at events after shrinkage and tilts.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n_events, n_features)
-            Events.
-        members : ndarray of shape (n_events, n_sources, n_members)
-            Log ratios of the classifier.
-
-        Returns
-        -------
-        members : ndarray of shape (n_events, n_sources, n_members)
-            Shrunk and tilted log ratios.
+        ``X`` (n_events, n_features), ``members`` (n_events, n_sources, n_members) ->
+        (n_events, n_sources, n_members): shrunk and tilted log ratios.
         """
         if self.log_linear is None and not self.slope.any():
             return members
@@ -117,17 +108,8 @@ class RatioReference:
     def error(self, X: FloatArray, members: NDArray[np.float32]) -> RatioError:
         """Error of the log ratios at events.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n_events, n_features)
-            Events.
-        members : ndarray of shape (n_events, n_sources, n_members)
-            Refined members there.
-
-        Returns
-        -------
-        error : RatioError
-            Random coefficients of known functions.
+        ``X`` (n_events, n_features), ``members`` (n_events, n_sources, n_members).
+        Returns random coefficients of known functions.
         """
         smooth = self._uncertain(X)
         size = smooth.shape[1]
@@ -153,28 +135,7 @@ def fit_reference(
 ) -> RatioReference:
     """Calibrate the rows; shrink, tilt and blend the members.
 
-    Parameters
-    ----------
-    held : HeldOut
-        Held-out rows with the members' log ratios to the equal mixture. Negative
-        weights are settled: of signed ones a normalisation may be negative.
-    source_class : ndarray of int, shape (n_sources,)
-        Class of every source.
-    moments : Moments
-        Smooth moments of all events of the sources.
-    log_linear : LogLinear or None
-        What the members are drawn towards; its held-out values are those of ``held``.
-    ensemble : {"mean", "wifi"}
-        How members are blended.
-    calibration : {"moments", "temperature", "isotonic"} or None
-        Calibration of the ratios.
-    shared_sample : bool
-        Whether members were trained on bootstraps of one sample.
-
-    Returns
-    -------
-    reference : RatioReference
-        Calibrated reference.
+    ``source_class`` (n_sources,).
     """
     drawn = held.weight if (held.weight < 0).any() else None
     if drawn is not None:
@@ -218,18 +179,7 @@ def fit_reference(
 
 
 def ratio_functions(coordinates: Coordinates) -> SmoothFunctions:
-    """Functions of the log-linear model and of the tilts.
-
-    Parameters
-    ----------
-    coordinates : Coordinates
-        Fitted coordinates.
-
-    Returns
-    -------
-    functions : SmoothFunctions
-        Some of those of `CONTROL`.
-    """
+    """Functions of the log-linear model and of the tilts."""
     degree = low_degree(coordinates.half_.size)
     return SmoothFunctions(coordinates, degree, CONTROL[1])
 

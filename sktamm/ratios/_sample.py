@@ -132,18 +132,7 @@ class HeldOut:
 
 
 def canonical(events: SimulatedEvents) -> RatioSample:
-    """Sort events and sources by content.
-
-    Parameters
-    ----------
-    events : SimulatedEvents
-        Labelled events.
-
-    Returns
-    -------
-    sample : RatioSample
-        The same events; equal weights are left out.
-    """
+    """Sort events and sources by content."""
     weight = events.weight
     if weight is not None and (weight == weight[0]).all():
         weight = None
@@ -181,35 +170,7 @@ def hold_out(
     rng: np.random.RandomState,
     functions: SmoothFunctions | None = None,
 ) -> tuple[list[Trained], HeldOut]:
-    """Train on most events of every source; the others are held out.
-
-    Parameters
-    ----------
-    sample : RatioSample
-        Events.
-    model : ClassifierEnsemble
-        Untrained ensemble.
-    share : float
-        Largest share of a source that is held out.
-    largest : int
-        Largest number of held-out rows of a source.
-    rng : numpy.random.RandomState
-        Randomness.
-    functions : SmoothFunctions or None
-        Functions of the log-linear model; None trains none.
-
-    Returns
-    -------
-    models : list of one Trained
-        Trained ensemble.
-    held : HeldOut
-        Events it has not seen.
-
-    Raises
-    ------
-    InvalidInputError
-        If a source has fewer events than the split needs.
-    """
+    """Train on most events of every source; the others are held out."""
     held = np.zeros(len(sample.source), dtype=bool)
     for k, rows in enumerate(_rows_of_sources(sample)):
         size = min(max(int(np.ceil(share * rows.size)), _FEWEST), largest)
@@ -231,35 +192,7 @@ def cross_fit(
     rng: np.random.RandomState,
     functions: SmoothFunctions | None = None,
 ) -> tuple[list[Trained], HeldOut]:
-    """Train once per fold; every event is held out by the fold that left it out.
-
-    Parameters
-    ----------
-    sample : RatioSample
-        Events.
-    model : ClassifierEnsemble
-        Untrained ensemble.
-    n_folds : int
-        Number of folds.
-    largest : int
-        Largest number of held-out rows of a source.
-    rng : numpy.random.RandomState
-        Randomness.
-    functions : SmoothFunctions or None
-        Functions of the log-linear model; None trains none.
-
-    Returns
-    -------
-    models : list of Trained
-        One per fold.
-    held : HeldOut
-        Events with the ratios of the fold that has not seen them.
-
-    Raises
-    ------
-    InvalidInputError
-        If a source has fewer events than folds.
-    """
+    """Train once per fold; every event is held out by the fold that left it out."""
     fold = np.empty(len(sample.source), dtype=np.intp)
     kept = []
     for k, rows in enumerate(_rows_of_sources(sample)):
@@ -356,19 +289,8 @@ def log_ratios(
 ) -> NDArray[np.float32]:
     """Log ratios of every member to the equal mixture of some sources.
 
-    Parameters
-    ----------
-    trained : Trained
-        Trained ensemble.
-    X : ndarray of shape (n_rows, n_features)
-        Events.
-    sources : ndarray of int, shape (n_sources,)
-        Sources to keep.
-
-    Returns
-    -------
-    log_ratio : ndarray of shape (n_rows, n_sources, n_members)
-        In single precision.
+    ``X`` (n_rows, n_features), ``sources`` (n_sources,) -> (n_rows, n_sources,
+    n_members).
     """
     logs = np.moveaxis(trained.model.predict_member_log_proba(X), 0, -1)[:, sources]
     return relative_to_mixture(logs - np.log(trained.shares[sources])[:, None])

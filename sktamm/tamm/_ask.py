@@ -60,18 +60,7 @@ def classes_of(estimator: Any, y: NDArray[Any]) -> tuple[NDArray[Any], Any]:
 
 
 def check_askable(estimator: Any) -> None:
-    """Refuse an estimator that cannot answer for many datasets.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Estimator of fractions, or Pipeline or search ending in one.
-
-    Raises
-    ------
-    InvalidInputError
-        If it has neither ``infer`` nor a ``predict`` that returns intervals.
-    """
+    """Refuse an estimator that cannot answer for many datasets."""
     final = final_step(estimator)
     if hasattr(final, "infer"):
         return
@@ -96,28 +85,8 @@ def ask(
 ) -> Answers:
     """Answers of a fitted estimator; what it warns about is told by its flags.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted estimator of fractions, or Pipeline or search ending in one.
-    X : array-like of shape (n_events, n_features)
-        Events.
-    dataset : sparse matrix of shape (n_events, n_datasets), or any other ``dataset``
-        Counts of every event in every dataset.
-    levels : sequence of float
-        Levels of the intervals.
-    sample_weight : array-like of shape (n_events,), default=None
-        Event weights.
-
-    Returns
-    -------
-    answers : Answers
-        Estimates, intervals and flags.
-
-    Raises
-    ------
-    InvalidInputError
-        If the estimator has neither ``infer`` nor a ``predict`` that returns intervals.
+    ``X`` (n_events, n_features), ``dataset`` (n_events, n_datasets), ``sample_weight``
+    (n_events,). Returns estimates, intervals and flags.
     """
     check_askable(estimator)
     levels = tuple(float(level) for level in levels)

@@ -61,20 +61,7 @@ _CHOICES: Mapping[str, Mapping[str, Any]] = {
 
 
 def choose(name: str, value: Any) -> Any:
-    """Object for the name of a choice, or a copy of the object given.
-
-    Parameters
-    ----------
-    name : {"components", "form", "prior", "inference"}
-        Which choice.
-    value : str or BaseEstimator
-        Name or object.
-
-    Returns
-    -------
-    choice : BaseEstimator
-        A new object.
-    """
+    """Object for the name of a choice, or a copy of the object given."""
     known = _CHOICES[name]
     if hasattr(value, "get_params") and not isinstance(value, type):
         return clone(value)
@@ -92,24 +79,7 @@ def _known(name: str) -> list[str]:
 
 
 def choose_form(form: Any, prior: Any, components: Any = None) -> tuple[Any, Any]:
-    """Form and prior for names or objects, checked against each other.
-
-    Parameters
-    ----------
-    form : str or form
-        "auto" is the form that a given prior is for. Without one it is the exponential
-        form, or where the simulations of a class hardly overlap in the components the
-        linear one: a product of their densities is nearly empty.
-    prior : str or prior
-        "auto" is the default of the form.
-    components : component model or None
-        Fitted components; before there are any "auto" is exponential.
-
-    Returns
-    -------
-    form, prior : form and prior
-        New objects.
-    """
+    """Form and prior for names or objects, checked against each other."""
     given = not (isinstance(prior, str) and prior == "auto")
     chosen = choose("prior", prior) if given else None
     if isinstance(form, str) and form == "auto":

@@ -46,23 +46,7 @@ def read_training(
 ) -> SimulatedEvents | HistogramTemplates:
     """Labelled events or histograms of the simulations.
 
-    Parameters
-    ----------
-    X : array-like of shape (n_events, n_features), or sequence of histograms
-        Simulated events, or one histogram (UHI) per class and simulation.
-    y, simulation, sample_weight : array-like of shape (n_events,)
-        Labels, ids and weights, of ``fit``.
-    pos_label : label
-        The class whose fraction is measured; None is the last.
-    paired : bool or "auto"
-        Whether equal ids in different classes mean the same simulation.
-    flow : {"drop", "bins", "clip", "refuse"}
-        What happens to flow bins of histograms.
-
-    Returns
-    -------
-    sources : SimulatedEvents or HistogramTemplates
-        Checked record.
+    ``X`` (n_events, n_features), ``y, simulation, sample_weight`` (n_events,).
     """
     choices: dict[str, Any] = {
         "simulation": simulation,
@@ -97,25 +81,8 @@ def read_question(
 ) -> tuple[TargetEvents | tuple[FloatArray, FloatArray], NDArray]:
     """Events or histograms to measure, and the names of the datasets.
 
-    Parameters
-    ----------
-    X : array-like of shape (n_events, n_features), or histograms
-        Unlabelled events, or one histogram per dataset.
-    dataset, sample_weight : object
-        As in ``predict``.
-    fitted : dict
-        ``n_features``, ``feature_names`` and ``estimator_name`` for `read_target`.
-    binning : Binning or None
-        Bins of binned components.
-    seen : SeenFeatures or None
-        What the simulations looked like; None skips the comparison.
-
-    Returns
-    -------
-    target : TargetEvents or pair of ndarray of shape (n_datasets, n_bins)
-        What the components take.
-    names : ndarray of shape (n_datasets,)
-        Identifiers of the datasets.
+    ``X`` (n_events, n_features) -> ``target`` (n_datasets, n_bins), ``names``
+    (n_datasets,).
     """
     if not is_histogram(X):
         target = read_target(X, dataset=dataset, sample_weight=sample_weight, **fitted)

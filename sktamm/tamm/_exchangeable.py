@@ -72,17 +72,7 @@ Indices = NDArray[np.intp]
 def compare_simulations(components: Any, classes: NDArray) -> ExchangeabilityResult:
     """Test the simulations of fitted components.
 
-    Parameters
-    ----------
-    components : component model
-        Fitted; with templates, or with the reference rows of ratios.
-    classes : ndarray of shape (n_classes,)
-        Class labels.
-
-    Returns
-    -------
-    result : ExchangeabilityResult
-        P-values and distances.
+    ``classes`` (n_classes,).
     """
     groups = _groups(components, classes)
     n_tested = sum(len(group.ids) >= FEWEST for group in groups)

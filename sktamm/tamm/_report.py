@@ -91,35 +91,8 @@ def make_result(
 ) -> FractionResult:
     """Assemble the result record.
 
-    Parameters
-    ----------
-    table : ComponentTable
-        Components and data.
-    model : MixtureModel
-        Mixture that was fitted.
-    answer : Answer
-        Estimates of the inference.
-    dataset : ndarray of shape (n_datasets,)
-        Identifiers of the datasets.
-    classes : ndarray of shape (n_classes,)
-        Class labels.
-    pos_label : label
-        The class whose fraction is kappa.
-    levels : ndarray of shape (n_levels,)
-        Levels of the intervals.
-    method : mapping of str to str
-        The choices made.
-    templates : AdaptedTemplates or None
-        Templates before and after adapting.
-    features : tuple of str
-        Names of the features.
-    exchangeability : float or None
-        Smallest p-value that the simulations are draws of one kind, where tested.
-
-    Returns
-    -------
-    result : FractionResult
-        Everything about the signal fractions.
+    ``dataset`` (n_datasets,), ``classes`` (n_classes,), ``levels`` (n_levels,). Returns
+    everything about the signal fractions.
     """
     total, squares = table.totals()
     beyond = table.out_of_range

@@ -11,21 +11,7 @@ __all__ = ["without_ids", "without_templates"]
 
 
 def without_ids(final: Any, ids: Any) -> Any:
-    """The fitted estimator without some simulations; nothing is trained.
-
-    Parameters
-    ----------
-    final : estimator
-        Fitted TAMMRegressor, or what takes simulations itself, as a pool does.
-    ids : array-like
-        Simulations to leave out, in every class.
-
-    Returns
-    -------
-    part : estimator
-        The same with the other simulations: ratios of the one classifier, or
-        components found anew from the other templates, in the same bins.
-    """
+    """The fitted estimator without some simulations; nothing is trained."""
     if not hasattr(final, "components_"):
         return final.take(final.simulations_[~np.isin(final.simulations_, ids)])
     if hasattr(final.components_, "templates_"):
@@ -40,20 +26,7 @@ def without_ids(final: Any, ids: Any) -> Any:
 
 
 def without_templates(final: Any, sources: NDArray[np.intp]) -> Any:
-    """The fitted binned estimator without some templates.
-
-    Parameters
-    ----------
-    final : TAMMRegressor
-        Fitted estimator with binned components.
-    sources : ndarray of int
-        Templates to leave out.
-
-    Returns
-    -------
-    part : TAMMRegressor
-        The same with the others.
-    """
+    """The fitted binned estimator without some templates."""
     templates = final.components_.templates_
     kept = np.setdiff1d(np.arange(templates.source_class.size), sources)
     names = ("sum_of_weights", "sum_of_squares", "dropped", "source_class", "source_id")

@@ -56,28 +56,8 @@ class FractionWrapper(BaseEstimator):
     ) -> Any:
         """Signal fraction of every dataset.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
-        dataset : array-like or sparse matrix, default=None
-            None: all events are one dataset. Shape (n_events,): one id per event, one
-            value per sorted id. Shape (n_events, n_datasets): counts of the events.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        return_std : bool, default=False
-            Whether to return the standard error too.
-        return_interval : float or sequence of float, default=None
-            Level or levels of intervals to return too.
-
-        Returns
-        -------
-        kappa : ndarray of shape (n_datasets,)
-            Fraction of ``pos_label``.
-        std : ndarray of shape (n_datasets,)
-            Standard error; only if ``return_std``.
-        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
-            Lower and upper ends, for one level or several; only if asked.
+        ``X`` (n_events, n_features), ``sample_weight`` (n_events,) -> ``kappa``
+        (n_datasets,), ``std`` (n_datasets,), ``interval`` (n_datasets, 2).
         """
         check_is_fitted(self)
         refuse_cross_val_predict()
@@ -104,21 +84,8 @@ class FractionWrapper(BaseEstimator):
     ) -> FractionResult:
         """Everything about the signal fraction of every dataset.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
-        dataset : array-like or sparse matrix, default=None
-            As in ``predict``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        levels : sequence of float, default=None
-            Levels of the intervals; None is the inner estimator's ``level`` and 0.954.
-
-        Returns
-        -------
-        result : FractionResult
-            Estimates, intervals, diagnostics and flags.
+        ``X`` (n_events, n_features), ``sample_weight`` (n_events,). Returns estimates,
+        intervals, diagnostics and flags.
         """
         check_is_fitted(self)
         result: FractionResult = self.estimator_.infer(
@@ -131,19 +98,8 @@ class FractionWrapper(BaseEstimator):
     ) -> FloatArray:
         """Class probabilities of events, as the inner estimator gives them.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Unlabelled events.
-        dataset : array-like of shape (n_events,), default=None
-            Dataset id of each event; None is one dataset.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_events, n_classes)
-            Class probabilities.
+        ``X`` (n_events, n_features), ``dataset`` (n_events,), ``sample_weight``
+        (n_events,) -> (n_events, n_classes).
         """
         check_is_fitted(self)
         return np.asarray(
@@ -162,22 +118,8 @@ class FractionWrapper(BaseEstimator):
     ) -> float:
         """Minus the mean interval score of the intervals; 0 is perfect.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Events.
-        y : array-like of shape (n_events,)
-            True class labels; the true fraction of a dataset is the weighted share of
-            ``pos_label`` in it.
-        dataset : array-like or sparse matrix, default=None
-            As in ``predict``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        score : float
-            At the inner estimator's ``level``; higher is better.
+        ``X`` (n_events, n_features), ``y`` (n_events,), ``sample_weight`` (n_events,).
+        Returns at the inner estimator's ``level``; higher is better.
         """
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", None)

@@ -34,17 +34,7 @@ def automatic_bins(
 ) -> list[int | ArrayLike]:
     """Number of bins of every feature; the edges of the one bin of a constant feature.
 
-    Parameters
-    ----------
-    events : SimulatedEvents
-        Labelled events.
-    weight : ndarray of shape (n_events,)
-        Their weights in the equal mixture of all sources.
-
-    Returns
-    -------
-    bins : list
-        As `make_binning` takes them.
+    ``weight`` (n_events,). Returns as `make_binning` takes them.
     """
     X = events.X
     constant = X.min(axis=0) == X.max(axis=0)

@@ -74,20 +74,8 @@ class Binning:
     def index(self, X: FloatArray) -> IntArray:
         """Bin of every event.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n_events, n_features)
-            Finite features.
-
-        Returns
-        -------
-        index : ndarray of int, shape (n_events,)
-            Number of the bin in C order of ``shape``; -1 for events left out.
-
-        Raises
-        ------
-        InvalidInputError
-            If ``flow="refuse"`` and an event lies beyond the edges.
+        ``X`` (n_events, n_features) -> (n_events,): number of the bin in C order of
+        ``shape``; -1 for events left out.
         """
         index = np.empty(len(X), dtype=np.intp)
         for block in event_blocks(len(X)):
@@ -97,15 +85,7 @@ class Binning:
     def beyond(self, X: FloatArray) -> NDArray[np.bool_]:
         """Whether every event lies beyond the edges in some feature.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n_events, n_features)
-            Finite features.
-
-        Returns
-        -------
-        beyond : ndarray of bool, shape (n_events,)
-            Such events go where ``flow`` says.
+        ``X`` (n_events, n_features) -> (n_events,): such events go where ``flow`` says.
         """
         low = np.array([edges[0] for edges in self.edges])
         high = np.array([edges[-1] for edges in self.edges])

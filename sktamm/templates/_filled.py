@@ -51,15 +51,8 @@ class FilledBins:
     def index(self, X: FloatArray) -> IntArray:
         """Row of every event, the nearest one where its bin is no row.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n_events, n_features)
-            Finite features.
-
-        Returns
-        -------
-        row : ndarray of int, shape (n_events,)
-            -1 for events that the binning leaves out.
+        ``X`` (n_events, n_features) -> (n_events,): -1 for events that the binning
+        leaves out.
         """
         return self.rows_of(self.binning.index(X))
 
@@ -155,20 +148,7 @@ def _quantiles(rank: FloatArray, weight: FloatArray) -> FloatArray:
 
 
 def filled_bins(templates: HistogramTemplates) -> tuple[FilledBins, HistogramTemplates]:
-    """Rows of templates, and the templates in these rows alone.
-
-    Parameters
-    ----------
-    templates : HistogramTemplates
-        Content of every source.
-
-    Returns
-    -------
-    rows : FilledBins
-        Bins that some source fills.
-    templates : HistogramTemplates
-        The same templates, one column per row.
-    """
+    """Rows of templates, and the templates in these rows alone."""
     kept = np.flatnonzero(~templates.empty_everywhere)
     part = templates.take_columns(kept)
     share = part.sum_of_weights / part.sum_of_weights.sum(axis=1, keepdims=True)

@@ -197,18 +197,7 @@ def class_probabilities(
 ) -> FloatArray:
     """Pool the simulations of each class, each with equal weight.
 
-    Parameters
-    ----------
-    templates : HistogramTemplates
-        Content of every source.
-    floor : float, default=0.5
-        Content, in effective events of the class's pooled sample, of a bin that all
-        simulations of the class leave empty.
-
-    Returns
-    -------
-    probability : ndarray of shape (n_classes, n_bins)
-        Positive probabilities; rows sum to one.
+    Returns (n_classes, n_bins): positive probabilities; rows sum to one.
     """
     content = np.maximum(templates.sum_of_weights, 0)
     share = content / content.sum(axis=1, keepdims=True)
@@ -283,18 +272,7 @@ def effective_events(templates: HistogramTemplates) -> FloatArray:
 
 
 def is_histogram(obj: Any) -> bool:
-    """Tell whether an object is a histogram or a non-empty sequence of histograms.
-
-    Parameters
-    ----------
-    obj : object
-        Anything.
-
-    Returns
-    -------
-    answer : bool
-        True when every object has ``axes``, ``values()`` and ``variances()``.
-    """
+    """Tell whether an object is a histogram or a non-empty sequence of histograms."""
     if isinstance(obj, list | tuple):
         return len(obj) > 0 and all(is_histogram(item) for item in obj)
     methods = (getattr(obj, name, None) for name in ("values", "variances"))

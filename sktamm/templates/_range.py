@@ -67,17 +67,8 @@ def mixture_weights(events: SimulatedEvents) -> FloatArray:
 def robust_ends(x: FloatArray, weight: FloatArray, group: NDArray[np.intp]) -> Ends:
     """Ends of the bins of one feature.
 
-    Parameters
-    ----------
-    x, weight : ndarray of shape (n_events,)
-        Values, and weights that are not negative.
-    group : ndarray of int, shape (n_events,)
-        Class of each event; each has a positive sum of weights.
-
-    Returns
-    -------
-    ends : Ends
-        Within the smallest and largest value, and equal if all values are.
+    ``x, weight`` (n_events,), ``group`` (n_events,). Returns within the smallest and
+    largest value, and equal if all values are.
     """
     parts = []
     for g in np.flatnonzero(np.bincount(group)):
@@ -166,17 +157,7 @@ def weighted_quantiles(
     Linear in between the middles of the events' weights, and flat at values that
     several events share.
 
-    Parameters
-    ----------
-    x, weight : ndarray of shape (n_events,)
-        Values and positive weights, at least one event.
-    levels : array-like of shape (n_levels,)
-        Ascending levels from 0 to 1.
-
-    Returns
-    -------
-    quantiles : ndarray of shape (n_levels,)
-        Ascending values.
+    ``x, weight`` (n_events,), ``levels`` (n_levels,) -> (n_levels,).
     """
     targets = np.asarray(levels, dtype=float)
     if x.size > 8 * _PILOT:

@@ -73,19 +73,7 @@ class Parts:
 def find_parts(events: SimulatedEvents, most: int) -> tuple[Parts, IntArray]:
     """Divide simulated events into parts.
 
-    Parameters
-    ----------
-    events : SimulatedEvents
-        Labelled events.
-    most : int
-        Largest number of parts.
-
-    Returns
-    -------
-    parts : Parts
-        Rule for any event.
-    part : ndarray of int, shape (n_events,)
-        Part of every simulated event.
+    Returns (n_events,).
     """
     bits = _mixed_bits(events.X)
     discrete = _has_copies(bits)

@@ -59,26 +59,9 @@ def smooth_templates(
 ) -> tuple[FloatArray, tuple[NoiseShape, ...]]:
     """Remove noise from the templates of every class.
 
-    Parameters
-    ----------
-    probability : ndarray of shape (n_sources, n_bins)
-        Positive probabilities.
-    relative_variance : ndarray of shape (n_sources, n_bins)
-        Their squared relative statistical errors.
-    source_class : ndarray of int, shape (n_sources,)
-        Class of each source.
-    coordinates : ndarray of shape (n_bins, n_features)
-        Positions of the bins in [-1, 1].
-    crowded : sequence of pair of int, default=()
-        Feature, and 0 for its first bin or 1 for its last, of outermost bins that hold
-        events from beyond the edges.
-
-    Returns
-    -------
-    probability : ndarray of shape (n_sources, n_bins)
-        Smoothed probabilities; rows sum to one.
-    shapes : tuple of NoiseShape
-        What is left of the errors of the mean template of every class.
+    ``probability`` (n_sources, n_bins), ``relative_variance`` (n_sources, n_bins),
+    ``source_class`` (n_sources,), ``coordinates`` (n_bins, n_features) -> (n_sources,
+    n_bins).
     """
     smooth = probability.copy()
     shapes = []

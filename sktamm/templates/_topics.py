@@ -279,23 +279,8 @@ def topic_shares(
 ) -> FloatArray:
     """Topic shares of simulations for given topics: a concave problem per simulation.
 
-    Parameters
-    ----------
-    counts : array-like of shape (n_simulations, n_bins)
-        Events of each simulation in each bin.
-    topics : array-like of shape (n_topics, n_bins)
-        Bin probabilities of each topic.
-    prior : float, default=1.0
-        Concentration alpha of the shares.
-    max_iter : int, default=3000
-        Largest number of steps.
-    tol : float, default=1e-4
-        A simulation is done when a step raises its log likelihood by less than this.
-
-    Returns
-    -------
-    shares : ndarray of shape (n_simulations, n_topics)
-        Posterior mean shares; rows sum to one.
+    ``counts`` (n_simulations, n_bins), ``topics`` (n_topics, n_bins) -> (n_simulations,
+    n_topics): posterior mean shares; rows sum to one.
     """
     n = _check_counts(np.asarray(counts, dtype=np.float64))
     b = np.asarray(topics, dtype=np.float64)
@@ -323,19 +308,8 @@ def topic_relative_variance(
     telling overlapping topics apart comes on top: this is the error of a topic whose
     events are known.
 
-    Parameters
-    ----------
-    counts : array-like of shape (n_simulations, n_bins)
-        Effective events of each simulation in each bin.
-    shares : array-like of shape (n_simulations, n_topics)
-        Topic shares of the same simulations.
-    topics : array-like of shape (n_topics, n_bins)
-        Bin probabilities of each topic.
-
-    Returns
-    -------
-    relative_variance : ndarray of shape (n_topics, n_bins)
-        Infinite where a topic has no events.
+    ``counts`` (n_simulations, n_bins), ``shares`` (n_simulations, n_topics), ``topics``
+    (n_topics, n_bins) -> (n_topics, n_bins): infinite where a topic has no events.
     """
     events = np.asarray(counts, dtype=np.float64).sum(axis=1) @ np.asarray(shares)
     expected = events[:, None] * np.asarray(topics, dtype=np.float64)
