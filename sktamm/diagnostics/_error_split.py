@@ -23,7 +23,7 @@ from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
 from sktamm.diagnostics._open import fits, open_fit, quiet
 from sktamm.inference import Fit
-from sktamm.mixture import EventMixture, MixtureModel, extra_variance
+from sktamm.mixture import MixtureModel
 
 __all__ = ["ErrorSplit", "error_split"]
 
@@ -144,11 +144,9 @@ def _split(
         own = own - _template_variance(model, fit)
     target = np.einsum("bi,bi->b", own, pull)
     simulation = np.einsum("bi,bi->b", data.variance - own, pull)
-    ratios = np.zeros(len(target))
-    if isinstance(model, EventMixture):
-        simulation, ratios = extra_variance(
-            model, fit.local, direction, data.rows, table
-        )
+    extra = model.extra_variance(fit.local, direction, data.rows, table)
+    simulation = simulation + extra.get("reference", 0.0)
+    ratios = extra.get("ratios", np.zeros(len(target)))
     shape = np.zeros(len(target))
     if informative:
         prior = model.prior_information(fit.local)

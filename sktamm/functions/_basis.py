@@ -54,7 +54,7 @@ class PolynomialBasis(BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components import PolynomialBasis
+    >>> from sktamm.functions import PolynomialBasis
     >>> PolynomialBasis(degree=2).evaluate(np.zeros((4, 2))).shape
     (4, 5)
     """
@@ -100,7 +100,7 @@ class SplineBasis(BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components import SplineBasis
+    >>> from sktamm.functions import SplineBasis
     >>> SplineBasis(n_knots=4).evaluate(np.zeros((2, 1))).shape
     (2, 8)
     """
@@ -150,7 +150,7 @@ class NoBasis(BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.components import NoBasis
+    >>> from sktamm.functions import NoBasis
     >>> NoBasis().evaluate(np.zeros((2, 1))).shape
     (2, 0)
     """

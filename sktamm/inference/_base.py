@@ -32,9 +32,7 @@ from sktamm.inference._march import event_curve
 from sktamm.inference._optimise import Objective, Optimum, maximise
 from sktamm.inference._simplex import OnSimplex
 from sktamm.mixture import (
-    EventMixture,
     MixtureModel,
-    extra_variance,
 )
 
 __all__ = [
@@ -49,7 +47,6 @@ __all__ = [
 ]
 
 _NEAR_BOUND = 1.0
-_RUNAWAY = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,8 +202,9 @@ class InferenceBase(BaseEstimator):
     ) -> KappaCurve:
         """Profile and marginal of every fit."""
         theta, rows = fit.optimum.theta, fit.data.rows
-        if isinstance(model, EventMixture):
-            return event_curve(model, rows, theta, fit.covariance, bounds, which)
+        if model.rows_are_events:
+            events: Any = model
+            return event_curve(events, rows, theta, fit.covariance, bounds, which)
         return kappa_curve(model, rows, theta, fit.covariance, bounds, which)
 
     @staticmethod
@@ -214,16 +212,12 @@ class InferenceBase(BaseEstimator):
         table: ComponentTable, model: MixtureModel, fit: Fit, added: float
     ) -> tuple[FloatArray, dict[str, np.ndarray]]:
         """Variance of kappa from what is not the target, and its diagnostics."""
-        if not isinstance(model, EventMixture):
-            return np.full(len(fit.mode), added), {}
-        column = fit.covariance[:, :, 0]
-        reference, ratios = extra_variance(
-            model, fit.local, column, fit.data.rows, table
-        )
-        names = ("std_reference", "std_ratios", "reference_size")
-        size = model.reference_size(fit.local)
-        values = (np.sqrt(reference), np.sqrt(ratios), size)
-        return reference + ratios + added, dict(zip(names, values, strict=True))
+        column, rows = fit.covariance[:, :, 0], fit.data.rows
+        extra = model.extra_variance(fit.local, column, rows, table)
+        said = {f"std_{name}": np.sqrt(values) for name, values in extra.items()}
+        if extra:
+            said["reference_size"] = model.reference_size(fit.local)
+        return sum(extra.values()) + np.full(len(fit.mode), added), said
 
     def _fit(
         self,
@@ -264,10 +258,7 @@ class InferenceBase(BaseEstimator):
         They stay at the fractions of the average simulations, flagged as not converged;
         profile and marginal are then followed from there.
         """
-        if not isinstance(model, EventMixture):
-            return optimum
-        far = model.prior_tension(optimum.theta) < _RUNAWAY
-        runaway = ~optimum.converged & (far | model.meets_wall(optimum.theta))
+        runaway = ~optimum.converged & model.ran_away(optimum.theta)
         if not runaway.any():
             return optimum
         fractions = slice(0, model.n_fractions)

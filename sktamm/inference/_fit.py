@@ -9,7 +9,7 @@ from sktamm._numerics import FloatArray, positive_definite
 from sktamm.inference._data import FitData
 from sktamm.inference._goodness import goodness_of_fit
 from sktamm.inference._optimise import Optimum
-from sktamm.mixture import EventMixture, MixtureModel, RowData
+from sktamm.mixture import MixtureModel, RowData
 
 __all__ = [
     "ROUNDING",
@@ -111,16 +111,13 @@ def prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
     centre = np.zeros_like(theta)
     centre[:, : model.n_fractions] = np.clip(theta[:, : model.n_fractions], 0.0, 1.0)
     rows = fit.data.rows
-    if not isinstance(model, EventMixture):
+    if not model.rows_are_events:
         unit = fit.data.unit
         rows = RowData(unit * np.maximum(model.row_density(centre), 0.0), unit)
     information = model.step_terms(centre, rows)[2]
     information += model.prior_information(theta) - model.prior_information(centre)
     covariance = np.asarray(np.linalg.inv(made_regular(information)), float)
-    inflation: FloatArray | float = 1.0
-    if isinstance(model, EventMixture):  # the reference sample is as noisy as its size
-        n_events = np.maximum(fit.data.rows.observed, 0.0).sum(axis=1)
-        inflation = 1.0 + n_events / np.maximum(model.reference_size(fit.local), 1.0)
+    inflation = model.reference_noise(fit.local, fit.data.rows)
     return model.prior_tension(theta, covariance, inflation)
 
 
@@ -129,7 +126,7 @@ def rows_described(model: MixtureModel, fit: Fit) -> FloatArray:
 
     Returns (n_fits,): not a number for events, which expect nothing themselves.
     """
-    if isinstance(model, EventMixture):
+    if model.rows_are_events:
         return np.full(len(fit.mode), np.nan)
     return goodness_of_fit(model, fit.optimum.theta, fit.data)
 

@@ -21,7 +21,7 @@ from scipy import special
 from sktamm._numerics import FloatArray, positive_definite
 from sktamm.inference._curve import KappaCurve, Path
 from sktamm.inference._intervals import density_intervals, density_moments
-from sktamm.mixture import EventMixture, MixtureModel, RowData
+from sktamm.mixture import MixtureModel, RowData
 
 __all__ = ["laplace_error"]
 
@@ -63,7 +63,7 @@ def laplace_error(
     if model.n_params == 1:
         return np.zeros(len(extra))
     fine, log_density = refined
-    shares = _EVENT_SHARES if isinstance(model, EventMixture) else _SHARES
+    shares = _EVENT_SHARES if model.rows_are_events else _SHARES
     ends = density_intervals(fine, log_density, np.array(shares), "equal_tailed")
     known = np.flatnonzero(curve.known)
     if known.size == 0:
@@ -82,7 +82,7 @@ def laplace_error(
 def _rule(model: MixtureModel) -> _Rule:
     """The spherical-radial rule for the blend parameters of a model."""
     n = model.n_params - 1
-    dear = isinstance(model, EventMixture)
+    dear = model.rows_are_events
     # A fixed basis: the reading of a dataset depends on nothing but its data.
     normal = np.random.default_rng(0).standard_normal((n, n))
     basis = np.linalg.qr(normal)[0]

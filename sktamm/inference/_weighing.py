@@ -22,7 +22,7 @@ from sktamm._numerics import FloatArray
 from sktamm.inference._curve import log_det
 from sktamm.inference._optimise import maximise
 from sktamm.inference._simplex import OnSimplex
-from sktamm.mixture import EventMixture, MixtureModel, RowData
+from sktamm.mixture import MixtureModel, RowData
 
 __all__ = ["weighed_fractions"]
 
@@ -54,7 +54,7 @@ def weighed_fractions(
     centre = start[0, :n]
     conditional = _Conditional(model, rows, theta)
     weight, fractions = np.ones(1), theta[None, :n]
-    dear = isinstance(model, EventMixture) and model.n_params > n
+    dear = model.rows_are_events and model.n_params > n
     for number, size in enumerate(_EVENT_POINTS if dear else _POINTS):
         y, log_t = _even_draws(centre, spread, size, number)
         fractions = simplex.theta(_padded(y, model.n_params))[:, :n]

@@ -10,7 +10,6 @@ from sktamm.mixture._priors import (
     SimulationsPrior,
 )
 from sktamm.mixture._reference_floor import FEW_ROWS
-from sktamm.mixture._sensitivity import extra_variance
 from sktamm.mixture._sphere import sphere_tails
 
 __all__ = [
@@ -24,6 +23,5 @@ __all__ = [
     "RowData",
     "ShrinkagePrior",
     "SimulationsPrior",
-    "extra_variance",
     "sphere_tails",
 ]

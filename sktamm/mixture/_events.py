@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray, positive_definite
+from sktamm.base import ComponentTable
 from sktamm.mixture._event_densities import (
     EventDensity,
     Moments,
@@ -34,12 +35,15 @@ from sktamm.mixture._model import (
     near_simplex,
 )
 from sktamm.mixture._reference_floor import Wall, subtract_walls
+from sktamm.mixture._sensitivity import extra_variance
 
 __all__ = ["EventMixture"]
 
 _ROUNDING = 1e-9
 _LARGEST_DENSITY = 1e100
 _LONGEST_STEP = 3.0
+# P-value of a blend that no truth has.
+_RUNAWAY = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,28 @@ class EventMixture(MixtureModel):
         super().__init__(parts, blocks, positive, reference_weight)
         self.events: list[EventDensity] = list(densities)
         self.n_rows = self.events[0].features.shape[0]
+
+    rows_are_events = True
+
+    def reference_noise(self, theta: FloatArray, data: RowData) -> FloatArray:
+        """Factor by which a finite reference adds to the variance of the target."""
+        n_events = np.maximum(data.observed, 0.0).sum(axis=1)
+        return np.asarray(1.0 + n_events / np.maximum(self.reference_size(theta), 1.0))
+
+    def ran_away(self, theta: FloatArray) -> NDArray[np.bool_]:
+        """Whether fits are where the reference knows no normalisation, (n_fits,)."""
+        return (self.prior_tension(theta) < _RUNAWAY) | self.meets_wall(theta)
+
+    def extra_variance(
+        self,
+        theta: FloatArray,
+        direction: FloatArray,
+        data: RowData,
+        table: ComponentTable,
+    ) -> dict[str, FloatArray]:
+        """Variances from the finite reference sample and from the learned ratios."""
+        reference, ratios = extra_variance(self, theta, direction, data, table)
+        return {"reference": reference, "ratios": ratios}
 
     def take_rows(self, rows: NDArray[np.intp]) -> "EventMixture":
         """The same mixture at some of the rows.

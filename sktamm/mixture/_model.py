@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray, smallest_of
+from sktamm.base import ComponentTable
 from sktamm.mixture._densities import ClassDensity, Evaluation
 from sktamm.mixture._penalties import Penalty
 from sktamm.mixture._tension import correlations, smallest_of_classes
@@ -100,6 +101,31 @@ class MixtureModel:
         ends = np.cumsum([self.n_fractions, *(d.n_params for d in self.densities)])
         self.slices = [slice(a, b) for a, b in itertools.pairwise(ends)]
         self.n_params = int(ends[-1])
+
+    #: Whether rows are events: many, and normalised by a finite reference sample.
+    rows_are_events = False
+
+    def reference_noise(self, theta: FloatArray, data: RowData) -> FloatArray:
+        """Factor by which a finite reference adds to the variance of the target."""
+        return np.ones(len(theta))
+
+    def reference_size(self, theta: FloatArray) -> FloatArray:
+        """Effective number of reference rows behind a class; bins have all."""
+        return np.full(len(theta), np.inf)
+
+    def ran_away(self, theta: FloatArray) -> NDArray[np.bool_]:
+        """Whether fits are where the reference knows no normalisation, (n_fits,)."""
+        return np.zeros(len(theta), dtype=bool)
+
+    def extra_variance(
+        self,
+        theta: FloatArray,
+        direction: FloatArray,
+        data: RowData,
+        table: ComponentTable,
+    ) -> dict[str, FloatArray]:
+        """Variances of kappa beyond that of the target, by their source, (n_fits,)."""
+        return {}
 
     @property
     def is_linear(self) -> bool:

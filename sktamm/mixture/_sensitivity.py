@@ -17,7 +17,7 @@ open there), the second the error of a finite reference sample.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,10 @@ from sktamm.mixture._event_densities import (
     Moments,
     row_blocks,
 )
-from sktamm.mixture._events import EventMixture
 from sktamm.mixture._model import RowData
+
+if TYPE_CHECKING:
+    from sktamm.mixture._events import EventMixture
 
 __all__ = ["extra_variance"]
 
@@ -50,7 +52,7 @@ class _Pull:
 
 
 def extra_variance(
-    model: EventMixture,
+    model: "EventMixture",
     theta: FloatArray,
     direction: FloatArray,
     data: RowData,
@@ -131,7 +133,7 @@ class _Terms:
     smooth_reference: FloatArray
 
 
-def _columns(model: EventMixture, table: ComponentTable, c: int) -> NDArray[np.intp]:
+def _columns(model: "EventMixture", table: ComponentTable, c: int) -> NDArray[np.intp]:
     if model.spans_simulations:
         return table.simulations.of_class(c)
     return table.components_of(c)
@@ -150,7 +152,7 @@ def _terms(error: RatioError, columns: NDArray[np.intp]) -> _Terms:
 
 
 def _pull(
-    model: EventMixture, theta: FloatArray, direction: FloatArray, data: RowData
+    model: "EventMixture", theta: FloatArray, direction: FloatArray, data: RowData
 ) -> _Pull:
     drift, ratio = model.class_drift(theta, direction)
     fractions = model.fractions(theta)[0]
@@ -166,7 +168,7 @@ def _pull(
 
 
 def _class_influence(
-    model: EventMixture,
+    model: "EventMixture",
     c: int,
     at: Moments,
     along: FloatArray,

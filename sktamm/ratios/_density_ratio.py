@@ -120,7 +120,7 @@ class DensityRatio(BaseEstimator):
 
     Examples
     --------
-    >>> from sktamm.components import DensityRatio
+    >>> from sktamm.ratios import DensityRatio
     >>> from sktamm.datasets import make_gaussian_study
     >>> study = make_gaussian_study(n_simulations=3, n_events=500, random_state=0)
     >>> ratio = DensityRatio("logistic", n_members=2, random_state=0)

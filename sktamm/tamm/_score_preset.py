@@ -57,7 +57,7 @@ class ScoreTAMM(TAMMRegressor):
     See Also
     --------
     TAMMRegressor : The general estimator, which documents attributes and methods.
-    sktamm.components.LearnedScore : The score as a transformer for Pipelines.
+    sktamm.templates.LearnedScore : The score as a transformer for Pipelines.
 
     Examples
     --------

@@ -101,7 +101,7 @@ class LearnedScore(TransformerMixin, BaseEstimator):
     --------
     >>> from sklearn.pipeline import make_pipeline
     >>> from sktamm import BinnedTopicTAMM, infer
-    >>> from sktamm.components import LearnedScore
+    >>> from sktamm.templates import LearnedScore
     >>> from sktamm.datasets import make_gaussian_study
     >>> study = make_gaussian_study(6, 2000, n_features=6, random_state=1)
     >>> tamm = make_pipeline(

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from sktamm import BinnedTopicTAMM
-from sktamm.cli import check_outputs, main
+from sktamm.cli import main
+from sktamm.cli._outputs import check_outputs
 from sktamm.exceptions import InvalidInputError
 
 ROOT = Path(__file__).parents[2]

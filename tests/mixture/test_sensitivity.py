@@ -17,9 +17,9 @@ from sktamm.mixture import (
     RowData,
     ShrinkagePrior,
     SimulationsPrior,
-    extra_variance,
 )
 from sktamm.mixture._event_densities import EventExponential, EventLinear
+from sktamm.mixture._sensitivity import extra_variance
 
 STEP = 1e-5
 CHOICES = {
