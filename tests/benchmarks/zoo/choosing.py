@@ -176,6 +176,51 @@ def surely(case, significance, names=None, first=pool, corrected=True):
     return best
 
 
+def scaled(case, strength, smallest=0.0, largest=np.inf):
+    """The pool's intervals, as wide as its pulls of left-out simulations ask for.
+
+    The factor starts at one with the weight of ``strength`` simulations; no pull counts
+    more than four half-widths.
+    """
+    name, drawn = pool(case), np.repeat(FRACTIONS, 2)
+    squares = []
+    for answer in case["of"][name]["left_out"]:
+        low, high = answer["interval"][:, :, 0].T
+        half = np.maximum(0.5 * (high - low), 1e-4)
+        pull = np.minimum(np.abs(drawn - 0.5 * (low + high)) / half, 4.0)
+        squares.append((pull**2).mean())
+    factor = np.sqrt((strength + sum(squares)) / (strength + len(squares)))
+    factor = np.clip(factor, smallest, largest)
+    return [stretched(interval, factor) for interval in targets(case, name)]
+
+
+def stretched(interval, factor):
+    """Interval, (2, n_levels), that many times as wide about its middle."""
+    middle = interval.mean(axis=0)
+    return np.clip(middle + factor * (interval - middle), 0.0, 1.0)
+
+
+def quantiles(case):
+    """The mean of the quantiles of score and ratios in place of that of densities."""
+    if "score+ratios" not in case["of"]:
+        return default(case)
+    pairs = zip(targets(case, "score"), targets(case, "ratios"), strict=True)
+    return [0.5 * (left + right) for left, right in pairs]
+
+
+def narrower(case):
+    """The narrower one of score and ratios, dataset by dataset."""
+    if "score+ratios" not in case["of"]:
+        return default(case)
+    pairs = zip(targets(case, "score"), targets(case, "ratios"), strict=True)
+    return [min(pair, key=lambda ends: ends[1, 0] - ends[0, 0]) for pair in pairs]
+
+
+def targets(case, name):
+    """Intervals of a candidate on the targets, each of shape (2, n_levels)."""
+    return [np.asarray(a["interval"][0]) for a in case["of"][name]["targets"]]
+
+
 RULES = {
     "bins, or score": default,
     "bins, or score and ratios": pool,
@@ -187,6 +232,12 @@ RULES = {
     "t, p < .01 / n": lambda case: surely(case, 0.01),
     "t, p < .01 / n, robust": lambda case: surely(case, 0.01, (*ROBUST, "pooled")),
     "t, p < .01 / n, from score": lambda case: surely(case, 0.01, first=default),
+    "pool, scaled by pulls, 6": lambda case: scaled(case, 6),
+    "pool, scaled by pulls, 12": lambda case: scaled(case, 12),
+    "pool, only narrowed, 6": lambda case: scaled(case, 6, largest=1.0),
+    "pool, only widened, 6": lambda case: scaled(case, 6, smallest=1.0),
+    "mean of quantiles": quantiles,
+    "the narrower": narrower,
 }
 
 
@@ -222,12 +273,14 @@ def best_of(cases):
 
 
 def scored(choices):
-    """Mean interval score and coverage of choices on their targets."""
+    """Mean interval score and coverage of choices on their targets.
+
+    A choice is the name of a candidate, or intervals of the targets.
+    """
     scores, inside = [], []
-    for case, name in choices:
-        answers = case["of"][name]["targets"]
-        for kappa, answer in zip(case["truth"], answers, strict=True):
-            low, high = answer["interval"][0]
+    for case, choice in choices:
+        own = targets(case, choice) if isinstance(choice, str) else choice
+        for kappa, (low, high) in zip(case["truth"], own, strict=True):
             scores.append(interval_scores(kappa, low[0], high[0]))
             inside.append((low <= kappa) & (kappa <= high))
     return float(np.mean(scores)), np.mean(inside, axis=0)

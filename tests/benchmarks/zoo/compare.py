@@ -7,8 +7,8 @@ row with its error and the ratio of its interval score to that of the best row t
 covers at least .60 and .87 (a few sets of three targets have an error of a tenth), both
 on the sets that all of them have. The best of many rows on a few sets is partly the
 luckiest one; "crossed" names the best row on one half of the sets and compares on the
-other half. Rows that nobody can have (exact densities, the right simulation) and the
-row itself do not compete.
+other half. Rows that nobody can have (exact densities, the right simulation), those
+that failed, and the row itself do not compete.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from measures import arrays_of, error_of, interval_scores
+from measures import arrays_of, error_of, failed, interval_scores
 from rows import MEAN, NOTHING, ORACLE, RIGHT
 from studies import STUDIES
 
@@ -59,7 +59,9 @@ def compared(answers, row, sets, rivals):
     chosen = {
         name: own
         for name, own in answers.items()
-        if name not in (*NOBODY, row, *rivals) and set(common) <= set(own)
+        if name not in (*NOBODY, row, *rivals)
+        and set(common) <= set(own)
+        and not any(failed(f) for k in common for f in own[k]["flags"])
     }
     if len(common) < 2 or not chosen:
         return None
