@@ -21,6 +21,7 @@ __all__ = [
     "NoiseShape",
     "RatioError",
     "ReferenceSample",
+    "SimulationShapes",
     "Simulations",
     "class_overlaps",
 ]
@@ -108,6 +109,34 @@ class ReferenceSample:
     control: FloatArray
     covariance: FloatArray
     drawn_weight: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SimulationShapes:
+    """What the fitted components hold of every simulation, without any data.
+
+    Attributes
+    ----------
+    source_class : ndarray of int, shape (n_simulations,)
+        Index of the class of each source.
+    source_id : ndarray of shape (n_simulations,)
+        Identifier of the simulation of each source.
+    paired : bool
+        Whether equal identifiers in different classes mean the same simulation.
+    content : ndarray of shape (n_simulations, n_rows)
+        Not negative; only its shape counts.
+    n_effective : ndarray of shape (n_simulations,)
+        Effective numbers of events.
+    functions : ndarray of shape (n_rows, n_functions)
+        Smooth functions on the rows.
+    """
+
+    source_class: NDArray[np.intp]
+    source_id: NDArray
+    paired: bool
+    content: FloatArray
+    n_effective: FloatArray
+    functions: FloatArray
 
 
 @dataclass(frozen=True, eq=False)

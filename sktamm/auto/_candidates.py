@@ -216,5 +216,4 @@ def _forgets(estimator: Any, simulation: Any) -> bool:
         return False
     if encode(simulation, "simulation", None)[0].size > estimator.simulations_.size:
         return False
-    parts = getattr(estimator, "components_", None)
-    return hasattr(parts, "templates_") or hasattr(parts, "take")
+    return hasattr(estimator.components_, "without")

@@ -10,11 +10,17 @@ from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 
 from sktamm._numerics import FloatArray
-from sktamm.base import ComponentTable, NoiseShape, Simulations, class_overlaps
+from sktamm.base import (
+    ComponentTable,
+    NoiseShape,
+    Simulations,
+    SimulationShapes,
+    class_overlaps,
+)
 from sktamm.components._support import leaves_support, share_beyond
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import (
@@ -161,6 +167,23 @@ class TemplateComponents(BaseEstimator):
     def of_templates(self, templates: HistogramTemplates) -> Self:
         """Components of the same kind, found anew from templates in the same bins."""
         return clone(self).fit(templates)
+
+    def without(self, ids: ArrayLike) -> Self:
+        """The same without the simulations of some ids, nothing trained."""
+        kept = ~np.isin(self.templates_.source_id, ids)
+        return self.of_templates(self.templates_.take(np.flatnonzero(kept)))
+
+    def shapes(self) -> SimulationShapes:
+        """What every simulation looks like in the bins."""
+        own = self.templates_
+        return SimulationShapes(
+            own.source_class,
+            own.source_id,
+            own.paired,
+            np.maximum(own.sum_of_weights, 0.0),
+            effective_events(own),
+            self.basis_,
+        )
 
     def _binned(self, events: SimulatedEvents) -> tuple[HistogramTemplates, Beyond]:
         return bin_simulations(events, self.bins, self.strategy, self.range, self.flow)

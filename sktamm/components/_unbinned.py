@@ -19,6 +19,7 @@ from sktamm.base import (
     ComponentTable,
     RatioError,
     Simulations,
+    SimulationShapes,
     class_overlaps,
 )
 from sktamm.components._event_basis import EventBasis
@@ -208,6 +209,26 @@ class RatioComponents(BaseEstimator):
         part.ratio_ = self.ratio_.take(simulations)
         part._finish()
         return part
+
+    def without(self, ids: ArrayLike) -> Self:
+        """The same without the simulations of some ids, nothing trained."""
+        known = np.unique(self.ratio_.source_id_)
+        return self.take(known[~np.isin(known, ids)])
+
+    def shapes(self) -> SimulationShapes:
+        """What every simulation looks like on the reference."""
+        ratio = self.ratio_
+        weight, source = ratio.reference_weight_, ratio.reference_.source
+        number = ratio.source_id_.size
+        total = np.bincount(source, weight, number)
+        return SimulationShapes(
+            ratio.source_class_,
+            ratio.source_id_,
+            self.paired_,
+            np.exp(ratio.reference_log_ratio_.T) * weight,
+            total**2 / np.bincount(source, weight**2, number),
+            self.reference_basis_,
+        )
 
     def _finish(self) -> None:
         """Basis, components and extremes of the ratios on the reference."""

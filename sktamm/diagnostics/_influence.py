@@ -157,11 +157,5 @@ def _members(final: Any) -> Iterator[Any]:
 
 def _ids_of_classes(final: Any) -> list[NDArray]:
     """Simulation ids of every class."""
-    components = final.components_
-    if hasattr(components, "templates_"):
-        classes = components.templates_.source_class
-        ids = components.templates_.source_id
-    else:
-        classes = components.ratio_.source_class_
-        ids = components.ratio_.source_id_
-    return [ids[classes == c] for c in range(final.classes_.size)]
+    own = final.components_.shapes()
+    return [own.source_id[own.source_class == c] for c in range(final.classes_.size)]

@@ -45,7 +45,6 @@ from sktamm.tamm._exchangeable_result import (
     LIMIT,
     ExchangeabilityResult,
 )
-from sktamm.templates import effective_events
 
 __all__ = [
     "ALL_CLASSES",
@@ -275,40 +274,18 @@ class _Group:
 
 def _groups(components: Any, classes: NDArray) -> list[_Group]:
     """Every class, and the classes together where one generator makes them all."""
-    read = _of_templates if hasattr(components, "templates_") else _of_ratios
-    source_class, source_id, paired, share, size, functions = read(components)
+    shapes = components.shapes()
     groups = []
     for c, label in enumerate(classes):
-        own = np.flatnonzero(source_class == c)
-        own = own[np.argsort(source_id[own], kind="stable")]
-        points = _points(share[own], functions)
+        own = np.flatnonzero(shapes.source_class == c)
+        own = own[np.argsort(shapes.source_id[own], kind="stable")]
+        points = _points(shapes.content[own], shapes.functions)
         # Roots of counts have all the same variance, whatever they count.
-        groups.append(
-            _Group(label, source_id[own], points, points.shape[1] / size[own])
-        )
-    if paired and len(groups) > 1:
+        noise = points.shape[1] / shapes.n_effective[own]
+        groups.append(_Group(label, shapes.source_id[own], points, noise))
+    if shapes.paired and len(groups) > 1:
         groups.append(_together(groups))
     return groups
-
-
-def _of_templates(components: Any) -> tuple[Any, ...]:
-    own = components.templates_
-    share = np.maximum(own.sum_of_weights, 0.0)
-    size = effective_events(own)
-    functions = components.basis_
-    return own.source_class, own.source_id, own.paired, share, size, functions
-
-
-def _of_ratios(components: Any) -> tuple[Any, ...]:
-    ratio = components.ratio_
-    weight, source = ratio.reference_weight_, ratio.reference_.source
-    share = np.exp(ratio.reference_log_ratio_.T) * weight
-    number = ratio.source_id_.size
-    total = np.bincount(source, weight, number)
-    size = total**2 / np.bincount(source, weight**2, number)
-    functions = components.reference_basis_
-    of = ratio.source_class_, ratio.source_id_, components.paired_
-    return *of, share, size, functions
 
 
 def _points(share: FloatArray, functions: FloatArray) -> FloatArray:

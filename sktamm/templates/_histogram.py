@@ -111,6 +111,17 @@ class HistogramTemplates:
             return np.arange(self.sum_of_weights.shape[1])
         return self.columns
 
+    def take(self, sources: IntArray) -> "HistogramTemplates":
+        """Some of the templates alone."""
+        return replace(
+            self,
+            sum_of_weights=self.sum_of_weights[sources],
+            sum_of_squares=self.sum_of_squares[sources],
+            dropped=self.dropped[sources],
+            source_class=self.source_class[sources],
+            source_id=self.source_id[sources],
+        )
+
     def take_columns(self, index: IntArray) -> "HistogramTemplates":
         """Some of the columns alone."""
         return replace(
