@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from measures import arrays_of, error_of, failed, interval_scores
-from rows import MEAN, NOTHING, ORACLE, RIGHT
+from rows import AUTO, MEAN, NOTHING, ORACLE, RIGHT
 from studies import STUDIES
 
 NOBODY = (ORACLE, RIGHT, NOTHING)
@@ -112,13 +112,13 @@ def main():
     """Print the table and the summaries."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--row", default="AutoTAMM()")
+    parser.add_argument("--row", default=AUTO)
     parser.add_argument("--sets", type=int, default=5)
     parser.add_argument("--least-features", type=int, default=0)
     options = parser.parse_args()
     answers = answers_of(options.checkpoint)
     groups = defaultdict(list)
-    rivals = {"AutoTAMM()", MEAN}  # one is what the other answers by default
+    rivals = {AUTO, MEAN}  # one is what the other answers by default
     print("| study | sets | 68.3 % | 95.5 % | best row | ratio | crossed |")
     print("|---|---|---|---|---|---|---|")
     for study in STUDIES:

@@ -23,6 +23,7 @@ LEVELS = (0.683, 0.955)
 ORACLE, RIGHT, NOTHING = "exact densities", "the right simulation", "[0, 1]"
 TRANSPORT = "JCPOT"
 MEAN = "mean of score and ratios"
+AUTO = "AutoTAMM()"
 
 
 def _score_free():
@@ -45,7 +46,7 @@ def _mean():
 
 #: Name of a row, whether it needs events, and the estimator.
 ROWS: dict[str, tuple[bool, Any]] = {
-    "AutoTAMM()": (False, lambda: AutoTAMM()),
+    AUTO: (False, lambda: AutoTAMM()),
     MEAN: (True, _mean),
     "one simulation": (False, _single),
     "pooled simulations": (False, _pooled),
