@@ -49,12 +49,14 @@ ROOMS = [
 
 # Whatever is imported with the package; the rest is imported where it is used.
 EAGER = {"joblib", "numpy", "pandas", "scipy", "sklearn", "sktamm", "threadpoolctl"}
+# Files of torch: networks, their training, and what their members minimise.
+NETWORKS = ("networks", "_best_epoch", "lorentz", "repulsion")
 # The one place of each heavy library, as a prefix of the file.
 PLACES = {
-    "lgatr": "learning/",
+    "lgatr": "learning/lorentz",
     "lightgbm": "learning/",
     "matplotlib": "plotting/",
-    "torch": "learning/",
+    "torch": tuple(f"learning/{name}" for name in NETWORKS),
 }
 ALSO_EAGER = {
     "learning/networks.py": {"torch"},
