@@ -216,4 +216,5 @@ def _forgets(estimator: Any, simulation: Any) -> bool:
         return False
     if encode(simulation, "simulation", None)[0].size > estimator.simulations_.size:
         return False
-    return hasattr(estimator.components_, "without")
+    parts = estimator.components_
+    return hasattr(parts, "without") or hasattr(parts, "take")

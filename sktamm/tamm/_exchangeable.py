@@ -128,7 +128,10 @@ def look_at_exchangeability(estimator: Any) -> ExchangeabilityResult | None:
     """
     templates = getattr(estimator.components_, "templates_", None)
     told = getattr(estimator._prior_, "families", None) is not None
-    if templates is None or told or not hasattr(estimator._inference_, "maxima"):
+    able = hasattr(estimator.components_, "shapes")  # a model of one's own may not be
+    if templates is None or told or not able:
+        return None
+    if not hasattr(estimator._inference_, "maxima"):
         return None
     most = np.bincount(templates.source_class).max()
     if not FEWEST <= most <= _MOST_IN_FIT:
