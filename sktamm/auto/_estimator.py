@@ -28,6 +28,8 @@ __all__ = ["AutoTAMM"]
 
 # Fewer simulations left out than this are no evidence against the default.
 _FEWEST = 4
+# More play no truth: the cost of asking grows with the square of their number.
+_MOST = 20
 # Fractions of the pseudo-datasets, from a small signal to most of the events, and fewer
 # for more classes; as many events as an analysis has: rules of thumb.
 _FRACTIONS = (0.05, 0.15, 0.35, 0.6)
@@ -47,9 +49,11 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
     candidates : "auto" or list of (str, estimator) tuples, default="auto"
         What is judged, the default first. "auto": for one or two features
         `BinnedTopicTAMM`, then `ScoreTAMM`; for more the `PosteriorPool` of `ScoreTAMM`
-        and `NeuralRatioTAMM`, each of them, then `BinnedTopicTAMM`; last, the
-        simulations of a class merged into one. For histograms `BinnedTopicTAMM`, and
-        merged simulations. Estimators of one's own
+        and `NeuralRatioTAMM`, each of them, then `BinnedTopicTAMM`; for histograms
+        `BinnedTopicTAMM` alone. Then each of them with the linear form, topics for more
+        than twenty simulations of one or two features, the simulations of a class
+        merged into one, and `FreeTemplates` for at most twenty templates.
+        Estimators of one's own
         get ``pos_label`` and ``paired`` where these are given, and are fitted once more
         for every simulation, unless they know how to leave one out.
     significance : float, default=0.01
@@ -106,6 +110,8 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
 
     Notes
     -----
+    At most twenty simulations play the truth, evenly chosen in the order of their
+    means.
     Nothing is trained without a simulation: bins and scores find their components anew
     from the other templates, ratios leave columns out. Few simulations are little
     evidence, so that a choice by the smallest score would be worse than the default on
@@ -203,7 +209,14 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
         events = {"X": X, "y": y, "simulation": simulation}
         if sample_weight is not None:
             events["sample_weight"] = sample_weight
-        plan = recipes(self.candidates, _width(X), is_histogram(X), self._settings())
+        n_simulations = 1 if simulation is None else np.unique(simulation).size
+        plan = recipes(
+            self.candidates,
+            _width(X),
+            n_simulations,
+            is_histogram(X),
+            self._settings(),
+        )
         self._known, self.refused_ = fit_candidates(plan, events)
         self.candidates_ = {name: c.estimator for name, c in self._known.items()}
         self._units = self._find_units(events)
@@ -300,12 +313,12 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
         names = tuple(self.candidates_)
         self.held_out_ = None
         if len(self._units) >= _FEWEST:
-            self.held_out_ = self._scores(names)
+            self.held_out_ = self._scores(names, _spread(self._units))
         self.chosen_ = self.held_out_.chosen if self.held_out_ else names[0]
         self.estimator_ = self.candidates_[self.chosen_]
         self._copy_attributes()
 
-    def _scores(self, names: tuple[str, ...]) -> HeldOutScores:
+    def _scores(self, names: tuple[str, ...], units: tuple[Any, ...]) -> HeldOutScores:
         first = self.candidates_[names[0]]
         positive = int(np.flatnonzero(first.classes_ == first.pos_label_)[0])
         n_classes = first.classes_.size
@@ -314,10 +327,10 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
         n = self.n_datasets or (2 if n_classes == 2 else 1)
         asked: dict[str, list[Any]] = {}
         for name in sorted(names, key=lambda name: bool(self._known[name].members)):
-            asked[name] = self._asked(self._known[name], design, int(n), asked)
+            asked[name] = self._asked(self._known[name], units, design, int(n), asked)
         return judged(
             names,
-            tuple(unit.ids for unit in self._units),
+            tuple(unit.ids for unit in units),
             np.repeat(fractions, int(n)),
             float(self.level),
             [asked[name] for name in names],
@@ -327,6 +340,7 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
     def _asked(
         self,
         candidate: Candidate,
+        units: tuple[Any, ...],
         design: Design,
         n: int,
         known: dict[str, list[Any]],
@@ -336,12 +350,12 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
             own = {name: known[name] for name in candidate.members}
             return [
                 pooled({name: results[k] for name, results in own.items()})
-                for k in range(len(self._units))
+                for k in range(len(units))
             ]
-        seeds = self._seeds(1).spawn(len(self._units))
+        seeds = self._seeds(1).spawn(len(units))
         return [
             unit.ask(candidate.without(unit.ids), design, n, seed, float(self.level))
-            for unit, seed in zip(self._units, seeds, strict=True)
+            for unit, seed in zip(units, seeds, strict=True)
         ]
 
     # ----------------------------------------------------------------- public verbs
@@ -396,6 +410,12 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
         """
         events: dict[str, Any] = self.estimator_.held_out()
         return events
+
+
+def _spread(units: tuple[Any, ...]) -> tuple[Any, ...]:
+    """As many units as play the truth, evenly from first to last."""
+    number = np.linspace(0, len(units) - 1, min(len(units), _MOST))
+    return tuple(units[k] for k in number.round().astype(int))
 
 
 def _width(X: Any) -> int:

@@ -192,10 +192,12 @@ class Minuit:
         cost = iminuit.cost.Template(
             _plain(data), edges, [_plain(t) for t in templates], method=self.method
         )
-        minuit = iminuit.Minuit(cost, *_start(data[:, 0], templates[:, :, 0]))
+        model = FreeYields.from_contents(data, templates, signal, self.method)
+        start = _start(data[:, 0], templates[:, :, 0])
+        minuit = iminuit.Minuit(cost, *start, grad=model.gradient)
+        minuit.strategy = 0  # the Hessian is not used
         minuit.limits = (0.0, None)
         minuit.migrad(ncall=_MAX_CALLS)
-        model = FreeYields.from_contents(data, templates, signal, self.method)
         curve = kappa_curve(model, np.array(minuit.values), drop)
         degrees = (templates[:, :, 0].sum(axis=0) > 0).sum() - len(templates)
         converged = minuit.valid or curve.converged

@@ -7,7 +7,11 @@ from sktamm.tamm._exchangeable_result import ExchangeabilityResult
 from sktamm.tamm._presets import BinnedTopicTAMM, NeuralRatioTAMM, infer
 from sktamm.tamm._regressor import TAMMRegressor
 from sktamm.tamm._score_preset import ScoreTAMM
-from sktamm.tamm._subset import without_ids, without_templates
+from sktamm.tamm._subset import (
+    with_components_of,
+    without_ids,
+    without_templates,
+)
 from sktamm.tamm._wrapper import FractionWrapper
 
 __all__ = [
@@ -27,6 +31,7 @@ __all__ = [
     "final_step",
     "infer",
     "seed_sequence",
+    "with_components_of",
     "without_ids",
     "without_templates",
 ]

@@ -1,12 +1,23 @@
-"""Fitted estimators without some of their simulations; nothing is trained."""
+"""Fitted estimators from what others have learned; nothing is trained."""
 
 import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
-__all__ = ["without_ids", "without_templates"]
+__all__ = ["with_components_of", "without_ids", "without_templates"]
+
+
+def with_components_of(unfitted: Any, fitted: Any) -> Any:
+    """An estimator fitted with the components that another one has learned."""
+    other = clone(unfitted)
+    learned = {n: v for n, v in vars(fitted).items() if n.endswith("_")}
+    vars(other).update(learned)
+    choices = other._make_choices(other.components_)
+    other._form_, other._prior_, other._inference_ = choices
+    return other
 
 
 def without_ids(final: Any, ids: Any) -> Any:

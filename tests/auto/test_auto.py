@@ -1,6 +1,7 @@
 """The estimator that chooses: what is judged, how, and when the default goes."""
 
 import pickle
+import sys
 import warnings
 from dataclasses import replace
 from types import SimpleNamespace
@@ -155,9 +156,60 @@ def test_simulations_that_are_judged_are_left_out(study):
 # ------------------------------------------------------------------------ candidates
 def test_two_features_have_bins_first(study):
     tamm = _fit(AutoTAMM(n_datasets=1), study)
-    names = ["binned", "score", "merged simulations"]
-    assert list(tamm.candidates_) == names
+    assert list(tamm.candidates_) == [
+        "binned",
+        "score",
+        "linear binned",
+        "linear score",
+        "merged simulations",
+        "free templates",
+    ]
     assert isinstance(tamm.estimator_, BinnedTopicTAMM)
+
+
+def test_linear_forms_share_the_components(study):
+    """They answer as the estimator alone, and so do free templates."""
+    tamm = _fit(AutoTAMM(n_datasets=1), study)
+    own = tamm.candidates_
+    assert own["linear score"].components_ is own["score"].components_
+    linear = {"form": "linear", "inference": "frequentist", "random_state": 0}
+    alone = {
+        "linear binned": BinnedTopicTAMM(**linear),
+        "linear score": ScoreTAMM(**linear),
+        "free templates": FreeTemplates(),
+    }
+    for name, estimator in alone.items():
+        expected = _fit(estimator, study).infer(study.X_target)
+        result = own[name].infer(study.X_target)
+        np.testing.assert_allclose(result.interval, expected.interval, atol=1e-6)
+        assert result.method["form"] == "linear"
+
+
+def test_a_linear_form_without_a_simulation_is_that_of_the_rest(study):
+    tamm = _fit(AutoTAMM(n_datasets=1), study)
+    for name in ("linear binned", "free templates"):
+        part = tamm._known[name].without([0, 3])
+        assert part.simulations_.tolist() == [1, 2, 4, 5]
+        ids = part.components_.templates_.source_id
+        assert sorted(ids.tolist()) == [1, 1, 2, 2, 4, 4, 5, 5]
+
+
+def test_many_simulations_have_topics_and_twenty_truths():
+    study = make_gaussian_study(25, 300, random_state=0)
+    tamm = _fit(AutoTAMM(n_datasets=1), study)
+    assert tamm.candidates_["topics"].components_.n_topics == 20
+    assert "at most 20 ids and classes" in tamm.refused_["free templates"]
+    ids = [int(own[0]) for own in tamm.held_out_.simulations]
+    assert len(set(ids)) == 20
+    part = tamm.take(np.arange(21))
+    assert len(part.held_out_.simulations) == 20
+
+
+def test_without_iminuit_there_are_no_free_templates(study, monkeypatch):
+    monkeypatch.setitem(sys.modules, "iminuit.cost", None)
+    tamm = _fit(AutoTAMM(n_datasets=1), study)
+    assert "needs iminuit" in tamm.refused_["free templates"]
+    assert "free templates" not in tamm.candidates_
 
 
 def test_merged_simulations_are_one_that_is_their_mean(study):
@@ -350,7 +402,13 @@ def test_histograms_are_judged_in_their_bins(study):
     y, simulation = zip(*sources, strict=True)
     tamm = AutoTAMM().fit(X, y, simulation=simulation)
     assert tamm.chosen_ == "binned"
-    assert tamm.held_out_.kappa.shape == (2, 6, 8)
+    assert list(tamm.candidates_) == [
+        "binned",
+        "linear binned",
+        "merged simulations",
+        "free templates",
+    ]
+    assert tamm.held_out_.kappa.shape == (4, 6, 8)
     by_hand = BinnedTopicTAMM().fit(X, y, simulation=simulation)
     target = filled(study.X_target)
     np.testing.assert_array_equal(
