@@ -165,10 +165,8 @@ def recipes(
         linear = clone(linear).set_params(form="linear", inference="frequentist")
         found[f"linear {name}"] = Recipe(linear, (name,))
     if n_simulations > BinnedTopicTAMM().n_topics and not histograms:
-        topics = {"components": "topics", "form": "linear"}
-        found["topics"] = Recipe(
-            BinnedTopicTAMM(inference="frequentist", **topics, **settings)
-        )
+        topics = BinnedTopicTAMM(components="topics", form="linear", **settings)
+        found["topics"] = Recipe(topics.set_params(inference="frequentist"))
     free = {name: settings[name] for name in ("pos_label", "level", "n_jobs")}
     found[MERGED] = Recipe(None, (first,))
     found["free templates"] = Recipe(FreeTemplates(**free), (first,))
