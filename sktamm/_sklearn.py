@@ -3,22 +3,38 @@
 import re
 import sys
 from collections.abc import Iterable
+from numbers import Integral, Real
 from typing import Any
 
 import pandas as pd
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils._param_validation import (
+    InvalidParameterError as SklearnInvalidParameterError,
+)
 from sklearn.utils.validation import _check_feature_names, _get_feature_names
 
-from sktamm.exceptions import InvalidInputError
+from sktamm.exceptions import InvalidInputError, InvalidParameterError
 
 __all__ = [
+    "at_least",
+    "between",
     "check_feature_names",
     "check_names",
+    "check_parameters",
     "get_feature_names",
+    "one_of",
     "refuse_cross_val_predict",
 ]
 
 # What pandas calls a column without a name, such as the index that ``to_csv`` writes.
 _NAMELESS = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?")
+
+# Words of scikit-learn's refusal, which leave the value to its ``str``.
+_REFUSAL = re.compile(r"The '(\w+)' parameter of \w+ must be (.*?)\. Got .*", re.DOTALL)
 
 
 def get_feature_names(X: Any) -> tuple[str, ...] | None:
@@ -72,6 +88,38 @@ def check_names(
     """Refuse names of axes as those of columns are refused."""
     named = None if names is None else pd.DataFrame(columns=list(names))
     check_feature_names(named, fitted, owner)
+
+
+def at_least(lowest: int) -> Interval:
+    """Constraint: a whole number that is not smaller."""
+    return Interval(Integral, lowest, None, closed="left")
+
+
+def between(low: float, high: float) -> Interval:
+    """Constraint: a number, the ends not among the allowed ones."""
+    return Interval(Real, low, high, closed="neither")
+
+
+def one_of(*names: str) -> StrOptions:
+    """Constraint: a name out of some."""
+    return StrOptions(set(names))
+
+
+def check_parameters(estimator: Any) -> None:
+    """Refuse parameters outside of the estimator's ``_parameter_constraints``."""
+    parameters = estimator.get_params(deep=False)
+    constraints = estimator._parameter_constraints
+    try:
+        validate_parameter_constraints(
+            constraints, parameters, caller_name=type(estimator).__name__
+        )
+    except SklearnInvalidParameterError as error:
+        found = _REFUSAL.fullmatch(str(error))
+        if found is None:  # another version's words
+            raise InvalidParameterError(str(error)) from None
+        name, rule = found.groups()
+        value = parameters[name]
+        raise InvalidParameterError(f"{name} must be {rule}, got {value!r}.") from None
 
 
 def refuse_cross_val_predict() -> None:

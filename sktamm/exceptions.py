@@ -12,6 +12,7 @@ __all__ = [
     "FitFailedWarning",
     "IncompatibleChoiceError",
     "InvalidInputError",
+    "InvalidParameterError",
     "OverlapWarning",
     "RangeWarning",
     "RatioWarning",
@@ -116,6 +117,10 @@ class InvalidInputError(ValueError):
 
 class IncompatibleChoiceError(ValueError):
     """A combination of components, form, prior and inference that has no meaning."""
+
+
+class InvalidParameterError(InvalidInputError, IncompatibleChoiceError):
+    """A parameter of an estimator is outside of what it allows."""
 
 
 class CheckpointError(RuntimeError):

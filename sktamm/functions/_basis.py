@@ -14,7 +14,7 @@ of the coordinates then change nothing; a sequence would favour whoever comes fi
 import itertools
 from dataclasses import dataclass
 from math import comb
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from scipy.interpolate import BSpline
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
-from sktamm.exceptions import IncompatibleChoiceError
+from sktamm._sklearn import at_least, check_parameters
 
 __all__ = [
     "NoBasis",
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 IntArray = NDArray[np.intp]
+# Relative: what is left of a function that others span is rounding below it.
 _RANK_TOLERANCE = 1e-6
 _FEW = 70
 
@@ -59,6 +60,10 @@ class PolynomialBasis(BaseEstimator):
     (4, 5)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "degree": [at_least(1)],
+    }
+
     def __init__(self, degree: int = 3):
         self.degree = degree
 
@@ -75,10 +80,7 @@ class PolynomialBasis(BaseEstimator):
         values : ndarray of shape (n_rows, n_functions)
             Not yet orthonormal under any reference.
         """
-        if self.degree < 1:
-            raise IncompatibleChoiceError(
-                f"degree must be at least 1, got {self.degree!r}."
-            )
+        check_parameters(self)
         orders = multi_orders(coordinates.shape[1], self.degree)
         return legendre_products(coordinates, orders)
 
@@ -105,6 +107,11 @@ class SplineBasis(BaseEstimator):
     (2, 8)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_knots": [at_least(2)],
+        "interaction_degree": [at_least(1)],
+    }
+
     def __init__(self, n_knots: int = 5, interaction_degree: int = 2):
         self.n_knots = n_knots
         self.interaction_degree = interaction_degree
@@ -122,10 +129,7 @@ class SplineBasis(BaseEstimator):
         values : ndarray of shape (n_rows, n_functions)
             Not yet orthonormal under any reference.
         """
-        if self.n_knots < 2:
-            raise IncompatibleChoiceError(
-                f"n_knots must be at least 2, got {self.n_knots!r}."
-            )
+        check_parameters(self)
         inner = np.linspace(-1.0, 1.0, self.n_knots)
         knots = np.concatenate([[-1.0] * 3, inner, [1.0] * 3])
         clipped = np.clip(coordinates, -1.0, 1.0)
@@ -154,6 +158,8 @@ class NoBasis(BaseEstimator):
     >>> NoBasis().evaluate(np.zeros((2, 1))).shape
     (2, 0)
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
 
     def evaluate(self, coordinates: FloatArray) -> FloatArray:
         """Return an empty set of functions.
