@@ -100,9 +100,16 @@ def between(low: float, high: float) -> Interval:
     return Interval(Real, low, high, closed="neither")
 
 
+class _Names(StrOptions):  # type: ignore[misc]
+    """Names out of which one is chosen, always shown in the same order."""
+
+    def __str__(self) -> str:
+        return f"a str among {sorted(self.options)}"
+
+
 def one_of(*names: str) -> StrOptions:
     """Constraint: a name out of some."""
-    return StrOptions(set(names))
+    return _Names(set(names))
 
 
 def check_parameters(estimator: Any) -> None:

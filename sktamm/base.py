@@ -10,13 +10,14 @@ are bins or events; a pseudo-experiment is another vector of row weights ``n_i``
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
     "LITTLE_OVERLAP",
+    "ComponentModel",
     "ComponentTable",
     "NoiseShape",
     "RatioError",
@@ -319,6 +320,68 @@ class ComponentTable:
             error=None if self.error is None else self.error.take_rows(rows),
         )
         return table, rows.astype(np.intp)
+
+
+@runtime_checkable
+class ComponentModel(Protocol):
+    """What estimators ask of a component model: simulations in, a table out.
+
+    Children say how they ``fit``, what ``rows`` events belong to, the ``table`` and the
+    ``overlap``; everything else has a default. After ``fit`` a model has
+    ``component_class_`` (n_components,), ``source_weights_`` (n_simulations,
+    n_components) and ``reference_weight_`` (n_reference,) as in `ComponentTable`.
+    """
+
+    binned: bool = True  # whether rows are bins, which contents alone may fill
+    flow: Any = "drop"  # what reading does with events that no row holds
+    binning_: Any = None  # bins of the rows, if any
+    forgets: bool = False  # whether it can go on ``without`` simulations
+
+    def fit(self, events: Any) -> Self:
+        """Learn the components from `SimulatedEvents` or histograms."""
+        raise NotImplementedError
+
+    def table(self, target: Any) -> ComponentTable:
+        """Components and data of all datasets at the same rows."""
+        raise NotImplementedError
+
+    def rows(self, X: FloatArray) -> NDArray[np.intp]:
+        """Row of the table of every event, -1 for none.
+
+        ``X`` (n_events, n_features) -> (n_events,).
+        """
+        raise NotImplementedError
+
+    def overlap(self) -> FloatArray:
+        """Overlap of the simulations of every class, shape (n_classes,)."""
+        raise NotImplementedError
+
+    def blended_overlap(self) -> FloatArray:
+        """The same where they blend, which may be a part of what they are."""
+        return self.overlap()
+
+    def for_form(self, form: Any) -> Any:
+        """The fitted components with which a form can live."""
+        return self
+
+    def adapted(self, table: ComponentTable, density: Any, names: Any) -> Any:
+        """Templates before and after the data adapted them; None without templates.
+
+        ``density`` () -> (n_datasets, n_classes, n_rows).
+        """
+        return None
+
+    def shapes(self) -> SimulationShapes | None:
+        """What every simulation looks like, for exchangeability; None is unknown."""
+        return None
+
+    def words(self) -> dict[str, str]:
+        """What was chosen, for results."""
+        return {}
+
+    def without(self, ids: Any) -> Any:
+        """The same without the simulations of some ids, nothing trained."""
+        raise NotImplementedError
 
 
 def class_overlaps(

@@ -10,6 +10,7 @@ from sktamm.baselines import (
 from sktamm.components import TemplateComponents, TopicComponents
 from sktamm.inference import BayesianInference
 from sktamm.learning._mlp import TorchMLPClassifier
+from sktamm.ratios import DensityRatio
 
 # Two bins per feature: scikit-learn's data have up to ten features.
 ESTIMATORS = {
@@ -45,21 +46,19 @@ ESTIMATORS = {
         random_state=0,
     ),
     "score": ScoreTAMM("logistic", cv=2, bins=4, random_state=0),
-    "neural": NeuralRatioTAMM("logistic", n_members=2, random_state=0),
+    "neural": NeuralRatioTAMM(DensityRatio("logistic", n_members=2), random_state=0),
     "neural-frequentist": NeuralRatioTAMM(
-        "logistic",
+        DensityRatio("logistic", n_members=2),
         form="linear",
         inference="frequentist",
         components="topics",
         n_topics=2,
-        n_members=2,
         random_state=0,
     ),
     "neural-mlp": NeuralRatioTAMM(
-        TorchMLPClassifier((8,), max_epochs=1),
+        DensityRatio(TorchMLPClassifier((8,), max_epochs=1), n_members=2),
         prior="simulations",
         inference="frequentist",
-        n_members=2,
         random_state=0,
     ),
     "baseline-single": SingleSimulation(
@@ -99,3 +98,10 @@ DEFAULTS = {
     "baseline-free-default": FreeTemplates(),
     "baseline-label-shift-default": LabelShiftEM(),
 }
+
+
+def ratio_of(choices, classifier="logistic"):
+    """The ratios that some choices ask for, which are taken out of them."""
+    known = set(DensityRatio().get_params()) - {"random_state", "n_jobs"}
+    own = {name: choices.pop(name) for name in known & set(choices)}
+    return DensityRatio(**{"classifier": classifier} | own)

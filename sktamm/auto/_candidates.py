@@ -261,5 +261,5 @@ def _forgets(estimator: Any, simulation: Any) -> bool:
         return False
     if encode(simulation, "simulation", None)[0].size > estimator.simulations_.size:
         return False
-    parts = estimator.components_
-    return hasattr(parts, "without") or hasattr(parts, "take")
+    forgets: bool = estimator.components_.forgets
+    return forgets

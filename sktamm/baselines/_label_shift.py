@@ -38,6 +38,7 @@ from sktamm.inference import (
     normal_quantile,
     ratio_intervals,
 )
+from sktamm.ratios import DensityRatio
 from sktamm.tamm import seed_sequence
 
 __all__ = ["LabelShiftEM"]
@@ -108,7 +109,7 @@ class LabelShiftEM(FractionBaseline):
         self,
         classifier: Any = "lightgbm",
         *,
-        calibration: str | None = "isotonic",
+        calibration: Any = "isotonic",
         holdout: float = 0.25,
         interval: str = "likelihood",
         n_bootstrap: int = 200,
@@ -166,10 +167,12 @@ class LabelShiftEM(FractionBaseline):
 
     def _make_components(self) -> RatioComponents:
         return RatioComponents(
-            self.classifier,
-            n_members=1,
-            calibration=self.calibration,
-            holdout=self.holdout,
+            DensityRatio(
+                self.classifier,
+                n_members=1,
+                calibration=self.calibration,
+                holdout=self.holdout,
+            ),
             basis="principal",
             propagate=False,
             projection=None,

@@ -38,6 +38,7 @@ from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.io import provenance, write_events
 from sktamm.mixture import ShrinkagePrior, SimulationsPrior
+from sktamm.ratios import DensityRatio
 from sktamm.results import FractionResult
 from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
 
@@ -190,7 +191,10 @@ def _make_estimator(options: argparse.Namespace, simulations: SimulationFile) ->
         declared = load_families(options.families, simulations.simulation)
         chosen |= _with_families(options, declared)
     given = {name: value for name, value in chosen.items() if value is not None}
-    return _ESTIMATORS[options.estimator](**given)
+    estimator = _ESTIMATORS[options.estimator]()
+    if options.estimator == "neural":
+        estimator.set_params(ratio=DensityRatio())
+    return estimator.set_params(**given)
 
 
 def _with_families(
@@ -218,8 +222,8 @@ def _own_choices(options: argparse.Namespace) -> dict[str, Any]:
                 f"--estimator {options.estimator}."
             )
     chosen = {name: getattr(options, word) for word, name in own.items()}
-    if options.estimator == "neural" and chosen["classifier"] in (None, "mlp"):
-        chosen["progress"] = not options.quiet
+    if options.estimator == "neural" and options.classifier in (None, "mlp"):
+        chosen["ratio__progress"] = not options.quiet
     return chosen
 
 

@@ -3,6 +3,7 @@
 from sktamm.components._binned import TemplateComponents, TopicComponents
 from sktamm.components._projected import ProjectedRatios
 from sktamm.components._score import ScoreComponents
+from sktamm.components._tables import binned_table
 from sktamm.components._unbinned import RatioComponents
 from sktamm.components._unbinned_topics import RatioTopicComponents
 
@@ -13,4 +14,5 @@ __all__ = [
     "ScoreComponents",
     "TemplateComponents",
     "TopicComponents",
+    "binned_table",
 ]

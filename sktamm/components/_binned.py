@@ -6,22 +6,23 @@ reference weight p_ref and the log ratio ln(p_k / p_ref) for component k.
 
 import builtins
 from collections.abc import Callable, Sequence
-from numbers import Integral
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import at_least, check_parameters, one_of
 from sktamm.base import (
+    ComponentModel,
     ComponentTable,
     NoiseShape,
-    Simulations,
     SimulationShapes,
     class_overlaps,
 )
 from sktamm.components._support import leaves_support, share_beyond
+from sktamm.components._tables import binned_table, log_ratio_to
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import (
     IncompatibleChoiceError,
@@ -62,7 +63,7 @@ _DEGREE_OF_ONE = 8
 _LARGEST_RELATIVE_VARIANCE = 1.0
 
 
-class TemplateComponents(BaseEstimator):
+class TemplateComponents(ComponentModel, BaseEstimator):
     """Every binned simulation is a component ("raw").
 
     Parameters
@@ -108,6 +109,18 @@ class TemplateComponents(BaseEstimator):
     'bins'
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "bins": [object],
+        "strategy": [one_of("uniform", "quantile")],
+        "range": [object],
+        "flow": [one_of("clip", "bins", "drop", "refuse")],
+        "basis": [object],
+        "smooth": ["boolean"],
+        "template_errors": ["boolean"],
+    }
+
+    forgets = True
+
     def __init__(
         self,
         bins: Bins | str = "auto",
@@ -139,6 +152,7 @@ class TemplateComponents(BaseEstimator):
         self : TemplateComponents
             Fitted component model.
         """
+        check_parameters(self)
         self.beyond_ = 0.0
         self._crowded: tuple[tuple[int, int], ...] = ()
         if isinstance(events, SimulatedEvents):
@@ -205,7 +219,7 @@ class TemplateComponents(BaseEstimator):
 
     def overlap(self) -> FloatArray:
         """Overlap of the simulations of every class, shape (n_classes,)."""
-        log_ratio = self._log_ratio(self.described_probability_)
+        log_ratio = log_ratio_to(self.described_probability_, self.reference_weight_)
         return class_overlaps(
             log_ratio, self.reference_weight_, self.templates_.source_class
         )
@@ -247,32 +261,22 @@ class TemplateComponents(BaseEstimator):
         """
         weight, variance, unfilled = self._contents(target)
         _check_contents(weight)
-        log_ratio = self._log_ratio(self.component_probability_)
-        described = self._log_ratio(self.described_probability_)
         out_of_range, beyond = self._range_of(target)
-        simulations = Simulations(
-            log_ratio=described,
-            reference_log_ratio=described,
-            relative_variance=self._errors(self.described_variance_),
-            source_class=self.templates_.source_class,
-            source_id=self.templates_.source_id,
-            weights=self.source_weights_,
-            paired=self.templates_.paired,
-        )
-        return ComponentTable(
-            log_ratio=log_ratio,
-            row_weight=weight,
-            row_variance=variance,
-            reference_log_ratio=log_ratio,
-            reference_weight=self.reference_weight_,
+        templates = self.templates_
+        return binned_table(
+            self.component_probability_,
+            templates.source_class,
+            templates.source_id,
+            (weight, variance),
+            positive=templates.positive,
+            paired=templates.paired,
             component_class=self.component_class_,
-            n_classes=self.templates_.classes.size,
-            positive=self.templates_.positive,
-            simulations=simulations,
+            weights=self.source_weights_,
+            described=self.described_probability_,
+            reference_weight=self.reference_weight_,
             basis=self.basis_,
-            reference_basis=self.basis_,
             relative_variance=self._errors(self.relative_variance_),
-            binned=True,
+            described_variance=self._errors(self.described_variance_),
             out_of_range=out_of_range,
             unfilled=unfilled / weight.sum(axis=1),
             beyond=beyond,
@@ -344,10 +348,6 @@ class TemplateComponents(BaseEstimator):
     def _errors(self, variance: FloatArray) -> FloatArray | None:
         return variance.T if self.template_errors else None
 
-    def _log_ratio(self, probability: FloatArray) -> FloatArray:
-        """Ln of probabilities over the reference, shape (n_bins, n_densities)."""
-        return (np.log(probability) - np.log(self.reference_weight_)).T
-
     def _contents(
         self, target: TargetEvents | tuple[FloatArray, FloatArray]
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -406,6 +406,12 @@ class TopicComponents(TemplateComponents):
     'linear'
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TemplateComponents._parameter_constraints,
+        "n_topics": [at_least(1)],
+        "topic_model": [object],
+    }
+
     def __init__(
         self,
         n_topics: int = 20,
@@ -423,10 +429,6 @@ class TopicComponents(TemplateComponents):
         self.topic_model = topic_model
 
     def _fit_components(self, probability: FloatArray, variance: FloatArray) -> None:
-        if not (isinstance(self.n_topics, Integral) and int(self.n_topics) >= 1):
-            raise IncompatibleChoiceError(
-                f"n_topics must be a whole number of at least 1, got {self.n_topics!r}."
-            )
         parts = [
             self._fit_class(c, probability, variance)
             for c in builtins.range(self.templates_.classes.size)

@@ -8,13 +8,15 @@ the pooled sample would put the few per cent of signal into one bin.
 import builtins
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import at_least
 from sktamm.base import ComponentTable
 from sktamm.components._binned import TemplateComponents
 from sktamm.events import SimulatedEvents, TargetEvents
@@ -80,6 +82,15 @@ class ScoreComponents(TemplateComponents):
     >>> TAMMRegressor(ScoreComponents(n_scores=2)).get_params()["components__cv"]
     5
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TemplateComponents._parameter_constraints,
+        "classifier": [object],
+        "n_scores": [at_least(1)],
+        "cv": [at_least(2)],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self,

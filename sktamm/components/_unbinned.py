@@ -5,17 +5,18 @@ the log ratios at its rows and at those of the target are all that the mixture n
 """
 
 import copy
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from sktamm._numerics import FloatArray
-from sktamm._validation import check_least
+from sktamm._sklearn import at_least, check_parameters, one_of
 from sktamm.base import (
     LITTLE_OVERLAP,
+    ComponentModel,
     ComponentTable,
     RatioError,
     Simulations,
@@ -39,41 +40,21 @@ Described = tuple[FloatArray, FloatArray, RatioError | None]
 _FEW_FUNCTIONS = 10
 
 
-class RatioComponents(BaseEstimator):
+class RatioComponents(ComponentModel, BaseEstimator):
     """Every simulation is a component, known by its learned density ratio ("raw").
 
     Parameters
     ----------
-    classifier : {"mlp", "lightgbm", "logistic"} or classifier, default="mlp"
-        What learns the ratios; see `DensityRatio`.
-    n_members : int, default=4
-        Members of the ensemble.
-    ensemble : {"mean", "wifi"}, default="mean"
-        How members are blended.
-    resample : {"bootstrap", "partition", "none"}, default="bootstrap"
-        Which training events a member sees.
-    holdout : float, default=0.25
-        Largest share of every source kept for the reference sample.
-    cv : int or None, default=None
-        Folds of cross-fitting instead of the split.
-    calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
-        Calibration of the ratios.
-    shrink : bool, default=True
-        Draw learned log ratios towards a log-linear model as held-out events ask.
-    n_reference : int, default=200_000
-        Largest number of reference rows.
+    ratio : {"mlp", "lightgbm", "logistic"}, classifier or DensityRatio, default="mlp"
+        How the ratios are learned; a name or a classifier is that of a `DensityRatio`.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
         Smooth functions of the function-space prior.
     max_functions : int, default=240
         Largest number of these functions.
     propagate : bool, default=True
         Propagate the error of the ratios into the interval of kappa.
-    n_jobs : int or None, default=None
-        Members trained at the same time.
-    progress : bool, default=False
-        Show the progress of the training, for "mlp".
     random_state : int, RandomState instance or None, default=None
-        Seed of split and training.
+        Seed of split and training, where ``ratio`` has none.
     projection : {"auto", "log_odds"} or None, default="auto"
         Whether a product of densities lives in the space of all features (None) or in
         bins of the log odds of the classes. "auto" projects where the simulations of a
@@ -89,44 +70,39 @@ class RatioComponents(BaseEstimator):
     --------
     >>> from sktamm import TAMMRegressor
     >>> from sktamm.components import RatioComponents
-    >>> tamm = TAMMRegressor(RatioComponents("logistic", cv=3), form="linear")
-    >>> tamm.get_params()["components__cv"]
+    >>> from sktamm.ratios import DensityRatio
+    >>> ratio = DensityRatio("logistic", cv=3)
+    >>> tamm = TAMMRegressor(RatioComponents(ratio), form="linear")
+    >>> tamm.get_params()["components__ratio__cv"]
     3
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "ratio": [object],
+        "basis": [object],
+        "max_functions": [at_least(1)],
+        "propagate": ["boolean"],
+        "random_state": ["random_state"],
+        "projection": [one_of("auto", "log_odds"), None],
+    }
+
+    binned = False
+    forgets = True
+
     def __init__(
         self,
-        classifier: Any = "mlp",
-        n_members: int = 4,
-        ensemble: str = "mean",
-        resample: str = "bootstrap",
-        holdout: float = 0.25,
-        cv: int | None = None,
-        calibration: str | None = "moments",
-        shrink: bool = True,
-        n_reference: int = 200_000,
+        ratio: Any = "mlp",
+        *,
         basis: Any = "polynomial",
         max_functions: int = 240,
         propagate: bool = True,
-        n_jobs: int | None = None,
-        progress: bool = False,
         random_state: Any = None,
-        projection: str | None = "auto",
+        projection: Literal["auto", "log_odds"] | None = "auto",
     ):
-        self.classifier = classifier
-        self.n_members = n_members
-        self.ensemble = ensemble
-        self.resample = resample
-        self.holdout = holdout
-        self.cv = cv
-        self.calibration = calibration
-        self.shrink = shrink
-        self.n_reference = n_reference
+        self.ratio = ratio
         self.basis = basis
         self.max_functions = max_functions
         self.propagate = propagate
-        self.n_jobs = n_jobs
-        self.progress = progress
         self.random_state = random_state
         self.projection = projection
 
@@ -148,19 +124,21 @@ class RatioComponents(BaseEstimator):
                 "Unbinned components need events, got histograms; use binned "
                 "components, such as those of BinnedTopicTAMM."
             )
-        check_least("max_functions", self.max_functions, 1)
-        if self.projection not in ("auto", "log_odds", None):
-            raise IncompatibleChoiceError(
-                "projection must be 'auto', 'log_odds' or None, got "
-                f"{self.projection!r}."
-            )
-        names = set(DensityRatio().get_params()) & set(self.get_params())
-        settings = {name: getattr(self, name) for name in names}
-        self.ratio_ = DensityRatio(**settings).fit_events(events)
+        check_parameters(self)
+        self.ratio_ = self._make_ratio().fit_events(events)
         self.positive_, self.paired_ = events.positive, events.paired
         self.range_ = np.stack([events.X.min(axis=0), events.X.max(axis=0)])
         self._finish()
         return self
+
+    def _make_ratio(self) -> DensityRatio:
+        if isinstance(self.ratio, DensityRatio):
+            ratio = clone(self.ratio)
+        else:
+            ratio = DensityRatio(self.ratio)
+        if ratio.random_state is None:
+            ratio.random_state = self.random_state
+        return ratio
 
     def for_form(self, form: Any) -> "RatioComponents | ProjectedRatios":
         """The components with which a form can live: these, or their projection.
@@ -340,19 +318,6 @@ class RatioComponents(BaseEstimator):
         beyond |= (log_ratio > high + 1.0).any(axis=1)
         beyond |= (log_ratio < low - 1.0).any(axis=1)
         return leaves_support(target, beyond)
-
-    def adapted(self, table: ComponentTable, density: Any, names: Any) -> None:
-        """No templates: densities at events are in ``predict_proba``.
-
-        Parameters
-        ----------
-        table : ComponentTable
-            Table that was fitted.
-        density : callable
-            Adapted densities.
-        names : tuple of str
-            Names of the features.
-        """
 
 
 def _contents(target: TargetEvents) -> tuple[Any, Any]:

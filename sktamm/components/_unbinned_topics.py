@@ -1,12 +1,12 @@
 """Unbinned topics: a few learned densities stand for those of many simulations."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm._validation import check_least
+from sktamm._sklearn import at_least
 from sktamm.base import RatioError
 from sktamm.components._ratio_topics import common_modes, error_modes, fit_topics
 from sktamm.components._unbinned import Described, RatioComponents
@@ -24,36 +24,16 @@ class RatioTopicComponents(RatioComponents):
     ----------
     n_topics : int, default=20
         Topics per class; a class with no more simulations keeps its raw densities.
-    classifier : {"mlp", "lightgbm", "logistic"} or classifier, default="mlp"
-        What learns the ratios; see `DensityRatio`.
-    n_members : int, default=4
-        Members of the ensemble.
-    ensemble : {"mean", "wifi"}, default="mean"
-        How members are blended.
-    resample : {"bootstrap", "partition", "none"}, default="bootstrap"
-        Which training events a member sees.
-    holdout : float, default=0.25
-        Largest share of every source kept for the reference sample.
-    cv : int or None, default=None
-        Folds of cross-fitting instead of the split.
-    calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
-        Calibration of the ratios.
-    shrink : bool, default=True
-        Draw learned log ratios towards a log-linear model as held-out events ask.
-    n_reference : int, default=200_000
-        Largest number of reference rows.
+    ratio : {"mlp", "lightgbm", "logistic"}, classifier or DensityRatio, default="mlp"
+        How the ratios are learned; a name or a classifier is that of a `DensityRatio`.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
         Smooth functions of the function-space prior.
     max_functions : int, default=240
         Largest number of these functions.
     propagate : bool, default=True
         Propagate the error of the ratios into the interval of kappa.
-    n_jobs : int or None, default=None
-        Members trained at the same time.
-    progress : bool, default=False
-        Show the progress of the training, for "mlp".
     random_state : int, RandomState instance or None, default=None
-        Seed of split and training.
+        Seed of split and training, where ``ratio`` has none.
 
     Examples
     --------
@@ -64,41 +44,28 @@ class RatioTopicComponents(RatioComponents):
     5
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        name: rule
+        for name, rule in RatioComponents._parameter_constraints.items()
+        if name != "projection"
+    } | {"n_topics": [at_least(1)]}
+
     def __init__(
         self,
         n_topics: int = 20,
-        classifier: Any = "mlp",
-        n_members: int = 4,
-        ensemble: str = "mean",
-        resample: str = "bootstrap",
-        holdout: float = 0.25,
-        cv: int | None = None,
-        calibration: str | None = "moments",
-        shrink: bool = True,
-        n_reference: int = 200_000,
+        ratio: Any = "mlp",
+        *,
         basis: Any = "polynomial",
         max_functions: int = 240,
         propagate: bool = True,
-        n_jobs: int | None = None,
-        progress: bool = False,
         random_state: Any = None,
     ):
         super().__init__(
-            classifier,
-            n_members,
-            ensemble,
-            resample,
-            holdout,
-            cv,
-            calibration,
-            shrink,
-            n_reference,
-            basis,
-            max_functions,
-            propagate,
-            n_jobs,
-            progress,
-            random_state,
+            ratio,
+            basis=basis,
+            max_functions=max_functions,
+            propagate=propagate,
+            random_state=random_state,
         )
         self.n_topics = n_topics
 
@@ -107,7 +74,6 @@ class RatioTopicComponents(RatioComponents):
         return False
 
     def _fit_components(self) -> None:
-        check_least("n_topics", self.n_topics, 1, "a whole number of at least 1")
         ratio = self.ratio_
         self.topics_ = [
             fit_topics(

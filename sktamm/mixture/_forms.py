@@ -49,9 +49,7 @@ class _Form(BaseEstimator):
 
     def suited(self, components: Any) -> Any:
         """Fitted components with which this form can live."""
-        if hasattr(components, "for_form"):
-            return components.for_form(self)
-        return components
+        return components.for_form(self)
 
     def build(self, table: ComponentTable, prior: Any) -> MixtureModel:
         """Mixture model of a table under a prior."""

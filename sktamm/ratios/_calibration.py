@@ -18,13 +18,11 @@ from scipy.special import logsumexp
 from sklearn.isotonic import IsotonicRegression
 
 from sktamm._numerics import FloatArray
-from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.learning import settled_weights
 from sktamm.ratios._sample import HeldOut
 
-__all__ = ["Calibration", "check_calibration", "closure_table", "fit_calibration"]
+__all__ = ["Calibration", "closure_table", "fit_calibration"]
 
-_KINDS = (None, "moments", "temperature", "isotonic")
 _BINS = 10
 
 
@@ -60,14 +58,6 @@ class Calibration:
         if self.slope == 1.0:
             return log_ratio
         return _tempered(log_ratio, self.slope) - self.shift
-
-
-def check_calibration(kind: object) -> None:
-    """Refuse a kind that does not exist."""
-    if kind not in _KINDS:
-        raise IncompatibleChoiceError(
-            f"calibration must be one of {_KINDS}, got {kind!r}."
-        )
 
 
 def fit_calibration(

@@ -14,8 +14,8 @@ normalisation E_ref[r_k] = 1 is enforced on them.
 
 import copy
 from dataclasses import replace
-from numbers import Real
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
-from sktamm._sklearn import get_feature_names
-from sktamm._validation import check_least, read_weight
+from sktamm._sklearn import (
+    at_least,
+    between,
+    check_parameters,
+    get_feature_names,
+    one_of,
+)
+from sktamm._validation import read_weight
 from sktamm.base import RatioError
 from sktamm.events import (
     SimulatedEvents,
@@ -35,9 +41,9 @@ from sktamm.events import (
     read_target,
     warn_about_simulations,
 )
-from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.exceptions import InvalidInputError
 from sktamm.learning import ClassifierEnsemble, make_classifier
-from sktamm.ratios._calibration import check_calibration, closure_table
+from sktamm.ratios._calibration import closure_table
 from sktamm.ratios._log_linear import mean_model
 from sktamm.ratios._moments import Coordinates, Moments, SmoothFunctions
 from sktamm.ratios._reference import (
@@ -129,16 +135,31 @@ class DensityRatio(BaseEstimator):
     (4, 6)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "classifier": [object],
+        "n_members": [at_least(1)],
+        "ensemble": [one_of("mean", "wifi")],
+        "resample": [one_of("bootstrap", "partition", "none")],
+        "holdout": [between(0.0, 1.0)],
+        "cv": [at_least(2), None],
+        "calibration": [one_of("moments", "temperature", "isotonic"), None],
+        "shrink": ["boolean"],
+        "n_reference": [at_least(2)],
+        "n_jobs": [Integral, None],
+        "progress": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         classifier: Any = "mlp",
         *,
         n_members: int = 4,
-        ensemble: str = "mean",
-        resample: str = "bootstrap",
+        ensemble: Literal["mean", "wifi"] = "mean",
+        resample: Literal["bootstrap", "partition", "none"] = "bootstrap",
         holdout: float = 0.25,
         cv: int | None = None,
-        calibration: str | None = "moments",
+        calibration: Literal["moments", "temperature", "isotonic"] | None = "moments",
         shrink: bool = True,
         n_reference: int = 200_000,
         n_jobs: int | None = None,
@@ -223,7 +244,7 @@ class DensityRatio(BaseEstimator):
         self : DensityRatio
             Fitted ratios.
         """
-        self._check()
+        check_parameters(self)
         rng = check_random_state(self.random_state)
         sample = canonical(events)
         model = self._make_ensemble()
@@ -244,20 +265,6 @@ class DensityRatio(BaseEstimator):
         )
         self._set_sources(pool, np.arange(sample.n_sources))
         return self
-
-    def _check(self) -> None:
-        check_calibration(self.calibration)
-        if self.ensemble not in ("mean", "wifi"):
-            raise IncompatibleChoiceError(
-                f"ensemble must be 'mean' or 'wifi', got {self.ensemble!r}."
-            )
-        if not (isinstance(self.holdout, Real) and 0.0 < self.holdout < 1.0):
-            raise IncompatibleChoiceError(
-                f"holdout must be between 0 and 1, got {self.holdout!r}."
-            )
-        if self.cv is not None:
-            check_least("cv", self.cv, 2, "None or at least 2 folds")
-        check_least("n_reference", self.n_reference, 2)
 
     def _make_ensemble(self) -> ClassifierEnsemble:
         classifier = make_classifier(self.classifier, self.progress)

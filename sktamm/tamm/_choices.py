@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from sktamm._numerics import FloatArray
-from sktamm.base import LITTLE_OVERLAP
+from sktamm.base import LITTLE_OVERLAP, ComponentModel
 from sktamm.components import (
     RatioComponents,
     RatioTopicComponents,
@@ -63,6 +63,11 @@ _CHOICES: Mapping[str, Mapping[str, Any]] = {
 def choose(name: str, value: Any) -> Any:
     """Object for the name of a choice, or a copy of the object given."""
     known = _CHOICES[name]
+    if name == "components" and not isinstance(value, str | ComponentModel):
+        raise IncompatibleChoiceError(
+            f"components must be one of {_known(name)} or have the methods of "
+            f"sktamm.base.ComponentModel, got {value!r}."
+        )
     if hasattr(value, "get_params") and not isinstance(value, type):
         return clone(value)
     if not isinstance(value, str) or value not in known:
@@ -97,8 +102,7 @@ def _is_apart(components: Any) -> bool:
     if components is None:
         return False
     suited = ExponentialForm().suited(components)
-    overlap = getattr(suited, "blended_overlap", suited.overlap)()
-    return bool(np.min(overlap) < LITTLE_OVERLAP)
+    return bool(np.min(suited.blended_overlap()) < LITTLE_OVERLAP)
 
 
 def name_of(name: str, choice: Any) -> str:

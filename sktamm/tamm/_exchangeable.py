@@ -126,14 +126,14 @@ def look_at_exchangeability(estimator: Any) -> ExchangeabilityResult | None:
     ExchangeabilityWarning
         If the p-value is below the limit.
     """
-    templates = getattr(estimator.components_, "templates_", None)
+    binned = estimator.components_.binning_ is not None
+    shapes = estimator.components_.shapes() if binned else None
     told = getattr(estimator._prior_, "families", None) is not None
-    able = hasattr(estimator.components_, "shapes")  # a model of one's own may not be
-    if templates is None or told or not able:
+    if shapes is None or told:
         return None
     if not hasattr(estimator._inference_, "maxima"):
         return None
-    most = np.bincount(templates.source_class).max()
+    most = np.bincount(shapes.source_class).max()
     if not FEWEST <= most <= _MOST_IN_FIT:
         return None
     result = compare_simulations(estimator.components_, estimator.classes_)

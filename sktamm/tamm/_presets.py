@@ -5,11 +5,16 @@ with other arguments.
 """
 
 import copy
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sktamm.components import (
+    RatioComponents,
+    RatioTopicComponents,
+    TopicComponents,
+)
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.results import FractionResult
 from sktamm.tamm._choices import choose
@@ -97,6 +102,11 @@ class BinnedTopicTAMM(TAMMRegressor):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TAMMRegressor._parameter_constraints,
+        **TopicComponents._parameter_constraints,
+    }
+
     def __init__(
         self,
         bins: Any = "auto",
@@ -140,11 +150,8 @@ class BinnedTopicTAMM(TAMMRegressor):
 
     def _make_components(self) -> Any:
         components = super()._make_components()
-        names = ("bins", "n_topics", "strategy", "range", "flow", "basis", "smooth")
-        if isinstance(self.components, str):
-            known = components.get_params(deep=False)
-            components.set_params(**{n: getattr(self, n) for n in names if n in known})
-        return components
+        named = isinstance(self.components, str)
+        return self._told(components) if named else components
 
 
 class NeuralRatioTAMM(TAMMRegressor):
@@ -155,10 +162,10 @@ class NeuralRatioTAMM(TAMMRegressor):
 
     Parameters
     ----------
-    classifier : {"mlp", "lightgbm", "logistic"} or classifier, default="mlp"
-        What learns the ratios: a stacked ensemble of perceptrons, boosted trees, a
-        quadratic logistic regression, or any scikit-learn classifier or Pipeline with
-        ``predict_proba``.
+    ratio : {"mlp", "lightgbm", "logistic"}, classifier or DensityRatio, default="mlp"
+        How the ratios are learned: by a stacked ensemble of perceptrons, boosted trees,
+        a quadratic logistic regression, any scikit-learn classifier or Pipeline with
+        ``predict_proba``; or a `DensityRatio`, which has all other settings of them.
     form : {"linear", "exponential", "auto"} or form, default="exponential"
         Weighted sum or weighted product of the components. "auto" is linear where the
         simulations of a class overlap by less than 0.25, in the bins or the projection
@@ -172,23 +179,6 @@ class NeuralRatioTAMM(TAMMRegressor):
         What blends: every simulation, or a few topics per class.
     n_topics : int, default=20
         Topics per class for ``components="topics"``.
-    n_members : int, default=4
-        Members of the ensemble.
-    ensemble : {"mean", "wifi"}, default="mean"
-        How members are blended; see `DensityRatio`.
-    resample : {"bootstrap", "partition", "none"}, default="bootstrap"
-        Which training events a member sees.
-    holdout : float, default=0.25
-        Largest share of every source that is kept from the classifier.
-    cv : int or None, default=None
-        Folds of cross-fitting instead of the split.
-    calibration : {"moments", "temperature", "isotonic"} or None, default="moments"
-        Calibration of the ratios; "moments" makes every ratio reproduce the smooth
-        moments of its simulation.
-    shrink : bool, default=True
-        Draw learned log ratios towards a log-linear model as held-out events ask.
-    n_reference : int, default=200_000
-        Largest number of reference rows.
     basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
         Smooth functions of the function-space prior.
     max_functions : int, default=240
@@ -201,8 +191,6 @@ class NeuralRatioTAMM(TAMMRegressor):
         `ProjectedRatios`.
     propagate : bool, default=True
         Propagate the error of the ratios into the interval.
-    progress : bool, default=False
-        Show the progress of the training, for "mlp".
     pos_label : label, default=None
         The class whose fraction is kappa; None is the last of the sorted classes.
     paired : bool or "auto", default="auto"
@@ -222,8 +210,9 @@ class NeuralRatioTAMM(TAMMRegressor):
 
     Notes
     -----
-    The published setting, frequentist neural estimation, is ``prior="ridge",
-    inference="frequentist", ensemble="wifi"``.
+    The published setting, frequentist neural estimation, is
+    ``NeuralRatioTAMM(DensityRatio(ensemble="wifi"), prior="ridge",
+    inference="frequentist")``.
 
     References
     ----------
@@ -241,28 +230,25 @@ class NeuralRatioTAMM(TAMMRegressor):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TAMMRegressor._parameter_constraints,
+        **RatioComponents._parameter_constraints,
+        **RatioTopicComponents._parameter_constraints,
+    }
+
     def __init__(
         self,
-        classifier: Any = "mlp",
+        ratio: Any = "mlp",
         form: Any = "exponential",
         prior: Any = "auto",
         inference: Any = "bayesian",
         *,
         components: Any = "raw",
         n_topics: int = 20,
-        n_members: int = 4,
-        ensemble: str = "mean",
-        resample: str = "bootstrap",
-        holdout: float = 0.25,
-        cv: int | None = None,
-        calibration: str | None = "moments",
-        shrink: bool = True,
-        n_reference: int = 200_000,
         basis: Any = "polynomial",
         max_functions: int = 240,
         projection: str | None = "auto",
         propagate: bool = True,
-        progress: bool = False,
         pos_label: Any = None,
         paired: Any = "auto",
         level: float = 0.683,
@@ -282,21 +268,12 @@ class NeuralRatioTAMM(TAMMRegressor):
             n_jobs=n_jobs,
             random_state=random_state,
         )
-        self.classifier = classifier
+        self.ratio = ratio
         self.n_topics = n_topics
-        self.n_members = n_members
-        self.ensemble = ensemble
-        self.resample = resample
-        self.holdout = holdout
-        self.cv = cv
-        self.calibration = calibration
-        self.shrink = shrink
-        self.n_reference = n_reference
         self.basis = basis
         self.max_functions = max_functions
         self.projection = projection
         self.propagate = propagate
-        self.progress = progress
 
     def take(self, simulations: Any) -> Self:
         """The fitted estimator with some of its simulations, without training.
@@ -373,10 +350,7 @@ class NeuralRatioTAMM(TAMMRegressor):
                 f"components must be one of {sorted(_UNBINNED)} or an object, got "
                 f"{self.components!r}."
             )
-        components = choose("components", _UNBINNED[self.components])
-        known = set(components.get_params(deep=False)) - {"n_jobs"}
-        own = set(self.get_params(deep=False))
-        return components.set_params(**{n: getattr(self, n) for n in known & own})
+        return self._told(choose("components", _UNBINNED[self.components]))
 
 
 def infer(estimator: Any, X: Any, **keywords: Any) -> FractionResult:

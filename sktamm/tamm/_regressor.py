@@ -9,7 +9,8 @@ with s and b blended from many wrong simulations while kappa is inferred.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +18,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray, interval_score, project_to_simplex
-from sktamm._sklearn import refuse_cross_val_predict
+from sktamm._sklearn import (
+    between,
+    check_parameters,
+    one_of,
+    refuse_cross_val_predict,
+)
 from sktamm.base import ComponentTable
 from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError
@@ -25,7 +31,6 @@ from sktamm.inference import Answer
 from sktamm.mixture import MixtureModel
 from sktamm.results import FractionResult
 from sktamm.tamm._choices import (
-    check_level,
     check_levels,
     choose,
     choose_form,
@@ -125,6 +130,19 @@ class TAMMRegressor(BaseEstimator):
     __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
     __metadata_request__score = {"dataset": True, "sample_weight": True}
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "components": [object],
+        "form": [object],
+        "prior": [object],
+        "inference": [object],
+        "pos_label": [object],
+        "paired": ["boolean", one_of("auto")],
+        "level": [between(0.0, 1.0)],
+        "bounded": ["boolean"],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         components: Any = "raw",
@@ -196,8 +214,7 @@ class TAMMRegressor(BaseEstimator):
         SingleSimulationWarning
             If a class has one simulation.
         """
-        check_level(self.level)
-        seed_sequence(self.random_state)
+        check_parameters(self)
         if self.n_jobs == 0:
             raise InvalidInputError("n_jobs must be None or a number but 0, got 0.")
         self._form_, self._prior_, self._inference_ = self._make_choices()
@@ -208,7 +225,7 @@ class TAMMRegressor(BaseEstimator):
             sample_weight=sample_weight,
             pos_label=self.pos_label,
             paired=self.paired,
-            flow=getattr(self._make_components(), "flow", "drop"),
+            flow=self._make_components().flow,
         )
         self._set_features(sources)
         self.classes_ = sources.classes
@@ -247,6 +264,12 @@ class TAMMRegressor(BaseEstimator):
 
     def _make_components(self) -> Any:
         return choose("components", self.components)
+
+    def _told(self, components: Any) -> Any:
+        """Components with the parameters that they have in common with a preset."""
+        own = self.get_params(deep=False)
+        known = set(own) & set(components.get_params(deep=False))
+        return components.set_params(**{name: own[name] for name in known})
 
     def _make_choices(self, components: Any = None) -> tuple[Any, Any, Any]:
         """Form, prior and inference as objects, checked against each other."""
@@ -434,7 +457,7 @@ class TAMMRegressor(BaseEstimator):
             dataset,
             sample_weight,
             fitted=self._fitted(),
-            binning=getattr(self.components_, "binning_", None),
+            binning=self.components_.binning_,
             seen=getattr(self, "_seen_", None),
         )
         return self.components_.table(target), names

@@ -1,7 +1,8 @@
 """The preset whose rows are bins of a learned score."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+from sktamm.components import ScoreComponents
 from sktamm.exceptions import InvalidInputError
 from sktamm.tamm._choices import choose
 from sktamm.tamm._regressor import TAMMRegressor
@@ -71,6 +72,11 @@ class ScoreTAMM(TAMMRegressor):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TAMMRegressor._parameter_constraints,
+        **ScoreComponents._parameter_constraints,
+    }
+
     def __init__(
         self,
         classifier: Any = "lightgbm",
@@ -115,6 +121,4 @@ class ScoreTAMM(TAMMRegressor):
         return super()._read(X, dataset, sample_weight)
 
     def _make_components(self) -> Any:
-        components = choose("components", "score")
-        own = set(self.get_params(deep=False)) & set(components.get_params(deep=False))
-        return components.set_params(**{name: getattr(self, name) for name in own})
+        return self._told(choose("components", "score"))

@@ -25,10 +25,7 @@ def without_ids(final: Any, ids: Any) -> Any:
     kept = final.simulations_[~np.isin(final.simulations_, ids)]
     if not hasattr(final, "components_"):  # a wrapper or a pool
         return final.take(kept)
-    components = final.components_
-    if hasattr(components, "without"):
-        return _with(final, components.without(ids), kept)
-    return _with(final, components.take(kept), kept)  # a model of one's own
+    return _with(final, final.components_.without(ids), kept)
 
 
 def without_templates(final: Any, sources: NDArray[np.intp]) -> Any:

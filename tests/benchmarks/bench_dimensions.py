@@ -36,6 +36,7 @@ from sktamm.datasets import (
     make_gaussian_study,
 )
 from sktamm.learning import TorchMLPClassifier
+from sktamm.ratios import DensityRatio
 
 SIZE = 8
 SPAN = 0.001
@@ -54,9 +55,11 @@ def train(d, pool, options):
         random_state=[d, pool],
     )
     tamm = NeuralRatioTAMM(
-        TorchMLPClassifier(activation="gelu", max_epochs=options.epochs),
-        n_members=options.members,
-        n_reference=options.reference,
+        DensityRatio(
+            TorchMLPClassifier(activation="gelu", max_epochs=options.epochs),
+            n_members=options.members,
+            n_reference=options.reference,
+        ),
         random_state=pool,
     ).fit(study.X, study.y, simulation=study.simulation)
     joblib.dump(tamm, path.with_suffix(".part"))

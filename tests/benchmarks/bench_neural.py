@@ -29,6 +29,7 @@ from sktamm import NeuralRatioTAMM
 from sktamm._numerics import interval_score
 from sktamm.datasets import GaussianParameters, make_gaussian_study
 from sktamm.learning import TorchMLPClassifier
+from sktamm.ratios import DensityRatio
 from sktamm.ratios._sample import log_ratios, relative_to_mixture
 
 KAPPA = 1 / 11
@@ -95,10 +96,12 @@ def train(pool, options):
         random_state=100 + pool,
     )
     tamm = NeuralRatioTAMM(
-        make_classifier(options),
-        n_members=options.members,
-        resample=options.resample,
-        n_reference=options.reference,
+        DensityRatio(
+            make_classifier(options),
+            n_members=options.members,
+            resample=options.resample,
+            n_reference=options.reference,
+        ),
         random_state=pool,
     ).fit(study.X, study.y, simulation=study.simulation)
     seconds = time.perf_counter() - start

@@ -24,6 +24,7 @@ from sktamm.events import TargetEvents
 from sktamm.inference import BayesianInference, FrequentistInference
 from sktamm.learning import TorchMLPClassifier
 from sktamm.mixture import ExponentialForm, ShrinkagePrior
+from sktamm.ratios import DensityRatio
 
 LEVELS = np.array([0.683, 0.955])
 
@@ -35,8 +36,8 @@ def make_study(n_events, **settings):
 def train(classifier, resample, options):
     study = make_study(100_000)
     start = time.perf_counter()
-    tamm = NeuralRatioTAMM(classifier, resample=resample, n_jobs=options.n_jobs)
-    tamm.set_params(random_state=0, n_members=4)
+    ratio = DensityRatio(classifier, resample=resample)
+    tamm = NeuralRatioTAMM(ratio, n_jobs=options.n_jobs, random_state=0)
     tamm.fit(study.X, study.y, simulation=study.simulation)
     ratio = tamm.components_.ratio_
     trained = time.perf_counter()
@@ -64,7 +65,8 @@ def run_lightgbm(options):
 def logistic_table(n_reference, study):
     """Table with ratios of the cheapest classifier: the inference is what counts."""
     tamm = NeuralRatioTAMM(
-        "logistic", n_members=2, n_reference=n_reference, holdout=0.5, random_state=0
+        DensityRatio("logistic", n_members=2, n_reference=n_reference, holdout=0.5),
+        random_state=0,
     ).fit(study.X, study.y, simulation=study.simulation)
     components: RatioComponents = tamm.components_
     target = TargetEvents(study.X_target, None, None, np.zeros(1, dtype=int))
@@ -100,7 +102,8 @@ def run_infer(options):
 def run_many(options):
     study = make_study(40_000, n_signal=20_000, n_background=200_000)
     tamm = NeuralRatioTAMM(
-        "logistic", n_members=2, n_reference=100_000, n_jobs=options.n_jobs
+        DensityRatio("logistic", n_members=2, n_reference=100_000),
+        n_jobs=options.n_jobs,
     ).fit(study.X, study.y, simulation=study.simulation)
     rng = np.random.default_rng(0)
     n = len(study.X_target)

@@ -31,6 +31,7 @@ from sktamm.components import RatioComponents
 from sktamm.components._projected import RatioScore
 from sktamm.events import read_simulations
 from sktamm.mixture import ExponentialForm
+from sktamm.ratios import DensityRatio
 
 LEVELS = (0.683, 0.955)
 STUDIES = (
@@ -176,7 +177,7 @@ def answers(row, trained, case):
         projected = _remade(trained, projection="log_odds").for_form(None)
         return _answers(projected, form, case)
     odds = LogOdds(trained, 1 if "directions" in row else 0)
-    own = RatioComponents("logistic", n_members=1, cv=3, random_state=0)
+    own = RatioComponents(DensityRatio("logistic", n_members=1, cv=3), random_state=0)
     return _answers(own.fit(odds.events), form, case, odds.transform)
 
 

@@ -9,6 +9,7 @@ import pytest
 from sktamm import NeuralRatioTAMM
 from sktamm.cli import main
 from sktamm.datasets import make_gaussian_study
+from sktamm.ratios import DensityRatio
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_a_measurement_equals_that_in_python(files, study, tmp_path, capsys):
     assert "fit p-value" not in printed.out
     document = json.loads(output.read_text())
     tamm = NeuralRatioTAMM(
-        "logistic", inference="frequentist", n_members=2, random_state=3
+        DensityRatio("logistic", n_members=2), inference="frequentist", random_state=3
     )
     tamm.fit(study.X, study.y, simulation=study.simulation)
     (kappa,) = tamm.predict(study.X_target)

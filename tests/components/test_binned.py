@@ -173,7 +173,7 @@ def test_a_single_bin_is_a_table_too(components):
     ("components", "message"),
     [
         (TemplateComponents(basis="fourier"), "basis must be one of"),
-        (TopicComponents(0), "n_topics must be a whole number of at least 1"),
+        (TopicComponents(0), "n_topics must be an int in the range"),
     ],
 )
 def test_senseless_choices_are_refused(components, message):

@@ -10,6 +10,7 @@ from sktamm.components import ProjectedRatios, RatioComponents
 from sktamm.datasets import draw_gaussian_parameters, make_gaussian_study
 from sktamm.diagnostics import influence, span_check
 from sktamm.exceptions import IncompatibleChoiceError, OverlapWarning
+from sktamm.ratios import DensityRatio
 
 K = 6
 
@@ -33,7 +34,9 @@ def clusters(spread, seed, n=1000, d=5):
 
 
 def make(**choices):
-    return NeuralRatioTAMM("logistic", n_members=1, random_state=0, **choices)
+    return NeuralRatioTAMM(
+        DensityRatio("logistic", n_members=1), random_state=0, **choices
+    )
 
 
 def fit(data, **choices):
@@ -82,7 +85,9 @@ def test_one_simulation_keeps_all_features(data):
 
 
 def test_the_general_estimator_projects_as_well(data):
-    tamm = TAMMRegressor(RatioComponents("logistic", n_members=1, random_state=0))
+    tamm = TAMMRegressor(
+        RatioComponents(DensityRatio("logistic", n_members=1), random_state=0)
+    )
     tamm.fit(data[0], data[1], simulation=data[2])
     assert isinstance(tamm.components_, ProjectedRatios)
 
@@ -175,7 +180,8 @@ def test_fresh_events_score_like_held_out_ones_after_cross_fitting():
     data = clusters(0.3, 2, n=300)
     trees = HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=2)
     tamm = NeuralRatioTAMM(
-        trees, n_members=1, cv=3, shrink=False, calibration=None, random_state=0
+        DensityRatio(trees, n_members=1, cv=3, shrink=False, calibration=None),
+        random_state=0,
     ).fit(*data[:2], simulation=data[2])
     score = tamm.components_.score_
     held = score.held_out()

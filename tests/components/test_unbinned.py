@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from common_estimators import ratio_of
 from scipy import sparse
 from sklearn.base import clone
 
@@ -32,12 +33,12 @@ def target(n_events=60, seed=1, **keywords):
 
 
 def raw(**choices):
-    return RatioComponents(**{"classifier": "logistic", "random_state": 0} | choices)
+    return RatioComponents(ratio_of(choices), **{"random_state": 0} | choices)
 
 
 def topics(n_topics, **choices):
-    choices = {"classifier": "logistic", "random_state": 0} | choices
-    return RatioTopicComponents(n_topics, **choices)
+    ratio = ratio_of(choices)
+    return RatioTopicComponents(n_topics, ratio, **{"random_state": 0} | choices)
 
 
 COMPONENTS = {"raw": raw(n_members=2), "topics": topics(2, n_members=2)}
@@ -336,11 +337,11 @@ def test_functions_by_which_simulations_differ_are_kept():
 @pytest.mark.parametrize(
     ("components", "sentence"),
     [
-        (raw(max_functions=0), "max_functions must be at least 1, got 0"),
+        (raw(max_functions=0), "max_functions must be an int .*, got 0"),
         (raw(basis="wavelet"), "basis must be one of .* got 'wavelet'"),
         (raw(classifier="forest"), "classifier must be one of"),
-        (raw(calibration="platt"), "calibration must be one of"),
-        (topics(0), "n_topics must be a whole number of at least 1, got 0"),
+        (raw(calibration="platt"), "calibration must be a str among"),
+        (topics(0), "n_topics must be an int .*, got 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(components, sentence):

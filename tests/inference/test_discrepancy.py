@@ -8,6 +8,7 @@ from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
 from sktamm.exceptions import IncompatibleChoiceError, SktammWarning
 from sktamm.inference import BayesianInference, FrequentistInference
 from sktamm.mixture._penalties import GaussianPenalty, RidgePenalty, StackedPenalty
+from sktamm.ratios import DensityRatio
 
 EDGES = np.linspace(-2.0, 2.0, 21)
 CENTRES = 0.5 * (EDGES[1:] + EDGES[:-1])
@@ -254,7 +255,10 @@ def _neural(inference, **choices):
     X = np.concatenate([_events(rng, 1500, c, shifts[k]) for c, k in sources])
     y, simulation = (np.repeat(v, 1500) for v in zip(*sources, strict=True))
     tamm = NeuralRatioTAMM(
-        "logistic", n_members=2, inference=inference, random_state=0, **choices
+        DensityRatio("logistic", n_members=2),
+        inference=inference,
+        random_state=0,
+        **choices,
     )
     return tamm.fit(X, y, simulation=simulation), rng
 

@@ -14,6 +14,7 @@ from sktamm.functions import PolynomialBasis
 from sktamm.inference import BayesianInference, _weighing
 from sktamm.inference._curve import log_det
 from sktamm.inference._optimise import maximise
+from sktamm.ratios import DensityRatio
 
 CENTRES = np.array([0.0, 0.8, 1.6, 2.4])
 
@@ -84,10 +85,7 @@ def test_events_of_known_densities(n_classes, n):
     y = np.repeat(np.arange(n_classes), 50_000)
     X = rng.normal(CENTRES[y])[:, None]
     tamm = NeuralRatioTAMM(
-        _Exact(),
-        n_members=1,
-        calibration=None,
-        shrink=False,
+        DensityRatio(_Exact(), n_members=1, calibration=None, shrink=False),
         propagate=False,
         inference=BayesianInference(interval="equal_tailed"),
         random_state=0,

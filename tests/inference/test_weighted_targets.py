@@ -9,6 +9,7 @@ import pytest
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
 from sktamm.inference import BayesianInference, FrequentistInference
+from sktamm.ratios import DensityRatio
 
 KAPPA = 0.3
 
@@ -62,7 +63,9 @@ def test_errors_of_prescaled_bins_are_the_scatter(region, inference):
 @pytest.mark.parametrize("region", ["signal", "background"])
 def test_errors_of_prescaled_events_are_the_scatter(region):
     rng = np.random.default_rng(2)
-    tamm = NeuralRatioTAMM("logistic", n_members=1, propagate=False, random_state=0)
+    tamm = NeuralRatioTAMM(
+        DensityRatio("logistic", n_members=1), propagate=False, random_state=0
+    )
     tamm.fit(*_simulated(rng))
     X, weight, dataset = _prescaled(60, 2000, region, rng)
     result = tamm.infer(X, dataset=dataset, sample_weight=weight)

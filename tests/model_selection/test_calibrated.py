@@ -25,6 +25,7 @@ from sktamm.model_selection import (
     CoverageScorer,
     LeaveSimulationsOut,
 )
+from sktamm.ratios import DensityRatio
 from sktamm.results import FractionResult
 from sktamm.tamm._truth import true_fraction
 
@@ -437,7 +438,9 @@ class CountedFits(LogisticRegression):
 @pytest.fixture(scope="module")
 def neural(study):
     CountedFits.fits.clear()
-    inner = NeuralRatioTAMM(CountedFits(max_iter=500), n_members=1, random_state=0)
+    inner = NeuralRatioTAMM(
+        DensityRatio(CountedFits(max_iter=500), n_members=1), random_state=0
+    )
     return _fit(CalibratedTAMM(inner), study)
 
 

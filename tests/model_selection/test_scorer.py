@@ -398,7 +398,7 @@ def test_settings_of_classifiers_are_searched_the_same_way(study):
     )
     search = GridSearchCV(
         pipe,
-        {"tamm__n_members": [1, 2], "tamm__calibration": [None, "moments"]},
+        {"tamm__ratio__n_members": [1, 2], "tamm__ratio__shrink": [False, True]},
         cv=LeaveSimulationsOut(2),
         scoring=CoverageScorer(n_datasets=3, size=100),
         refit="interval_score",

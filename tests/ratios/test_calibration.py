@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.ratios._calibration import (
     Calibration,
-    check_calibration,
     closure_table,
     fit_calibration,
 )
@@ -108,12 +106,6 @@ def test_isotonic_learns_the_density_of_signed_weights():
         )
     )
     assert miss < 1.5 * best  # 8 times with the negative weights left out
-
-
-@pytest.mark.parametrize("kind", ["platt", 1, "Moments"])
-def test_unknown_kinds_are_refused(kind):
-    with pytest.raises(IncompatibleChoiceError, match="calibration must be one of"):
-        check_calibration(kind)
 
 
 # ----------------------------------------------------------------------------- closure

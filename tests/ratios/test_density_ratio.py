@@ -444,14 +444,14 @@ def test_classifiers_that_will_not_do_are_refused(classifier, kind, sentence):
 @pytest.mark.parametrize(
     ("choices", "sentence"),
     [
-        ({"calibration": "platt"}, "calibration must be one of"),
-        ({"ensemble": "stack"}, "ensemble must be 'mean' or 'wifi'"),
-        ({"holdout": 0.0}, "holdout must be between 0 and 1, got 0.0"),
-        ({"holdout": 1.0}, "holdout must be between 0 and 1, got 1.0"),
-        ({"cv": 1}, "cv must be None or at least 2 folds, got 1"),
-        ({"n_reference": 1}, "n_reference must be at least 2, got 1"),
-        ({"n_members": 0}, "n_members must be a positive integer, got 0"),
-        ({"n_members": 2, "resample": "jackknife"}, "resample must be one of"),
+        ({"calibration": "platt"}, "calibration must be a str among"),
+        ({"ensemble": "stack"}, "ensemble must be a str among .*, got 'stack'"),
+        ({"holdout": 0.0}, "holdout must be a float .*, got 0.0"),
+        ({"holdout": 1.0}, "holdout must be a float .*, got 1.0"),
+        ({"cv": 1}, "cv must be an int .* or None, got 1"),
+        ({"n_reference": 1}, "n_reference must be an int .*, got 1"),
+        ({"n_members": 0}, "n_members must be an int .*, got 0"),
+        ({"n_members": 2, "resample": "jackknife"}, "resample must be a str among"),
     ],
 )
 def test_settings_out_of_range_are_refused(choices, sentence):

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from common_estimators import ratio_of
 from scipy import sparse, stats
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -23,6 +24,7 @@ from sktamm.exceptions import (
 )
 from sktamm.inference import BayesianInference
 from sktamm.learning._mlp import TorchMLPClassifier
+from sktamm.ratios import DensityRatio
 
 CELLS = {
     "raw-dirichlet": {"form": "linear"},
@@ -47,7 +49,7 @@ def study():
 
 def make(**choices):
     choices = {"n_members": 2, "n_topics": 2, "random_state": 0} | choices
-    return NeuralRatioTAMM(choices.pop("classifier", "logistic"), **choices)
+    return NeuralRatioTAMM(ratio_of(choices), **choices)
 
 
 def fit(study, **choices):
@@ -106,9 +108,11 @@ def test_both_statistics_agree(study, cell):
 
 def test_the_general_estimator_takes_the_same_components(study):
     for components, choices in (
-        (RatioComponents("logistic", n_members=2, random_state=0), {}),
+        (RatioComponents(DensityRatio("logistic", n_members=2), random_state=0), {}),
         (
-            RatioTopicComponents(2, "logistic", n_members=2, random_state=0),
+            RatioTopicComponents(
+                2, DensityRatio("logistic", n_members=2), random_state=0
+            ),
             {"components": "topics"},
         ),
     ):
@@ -124,7 +128,7 @@ def test_choices_outside_the_table_are_refused(study):
         ({"prior": "dirichlet"}, "ExponentialForm needs"),
         ({"components": "bins"}, "components must be one of"),
         ({"classifier": "forest"}, "classifier must be one of"),
-        ({"holdout": 2.0}, "holdout must be between"),
+        ({"holdout": 2.0}, "holdout must be a float"),
     ):
         with pytest.raises(IncompatibleChoiceError, match=sentence) as refusal:
             fit(study, **choices)
@@ -358,12 +362,12 @@ def test_copies_predict_the_same(fitted, study):
 
 def test_parameters_of_components_can_be_set(study):
     tamm = make(cv=2, calibration=None, ensemble="wifi", basis="principal")
-    assert tamm.get_params()["cv"] == 2
+    assert tamm.get_params()["ratio__cv"] == 2
     tamm.fit(study.X, study.y, simulation=study.simulation)
     components = tamm.components_
-    assert components.cv == 2
-    assert components.calibration is None
-    assert components.ensemble == "wifi"
+    assert components.ratio_.cv == 2
+    assert components.ratio_.calibration is None
+    assert components.ratio_.ensemble == "wifi"
     assert components.basis == "principal"
     assert tamm.infer(study.X_target).diagnostics["std_ratios"][0] > 0
 
@@ -476,12 +480,9 @@ def test_fine_bins_and_exact_ratios_give_the_same(choices, inference):
     X, y, simulation = _normals(20_000, 6)
     target = _target(3000, 7)
     exact = NeuralRatioTAMM(
-        Normals(),
+        DensityRatio(Normals(), n_members=1, holdout=0.5, calibration=None),
         **choices,
         inference=inference,
-        n_members=1,
-        holdout=0.5,
-        calibration=None,
         random_state=0,
     )
     edges = [np.concatenate([[-6.0], np.linspace(-2.5, 4.0, 40), [8.0]])]

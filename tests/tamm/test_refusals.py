@@ -7,7 +7,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor
+from sktamm import BinnedTopicTAMM, NeuralRatioTAMM
 from sktamm.components import RatioComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.events import read_simulations, read_target
@@ -73,8 +73,10 @@ def test_times_are_no_numbers():
     "make",
     [
         lambda **s: DensityRatio("logistic", **s).fit(X, Y),
-        lambda **s: NeuralRatioTAMM("logistic", **s).fit(X, Y),
-        lambda **s: TAMMRegressor(RatioComponents("logistic", **s)).fit(X, Y),
+        lambda **s: NeuralRatioTAMM(DensityRatio("logistic", **s)).fit(X, Y),
+        lambda **s: RatioComponents(DensityRatio("logistic", **s)).fit(
+            read_simulations(X, Y)
+        ),
     ],
     ids=["DensityRatio", "NeuralRatioTAMM", "RatioComponents"],
 )
@@ -82,11 +84,11 @@ def test_times_are_no_numbers():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"cv": KFold(5)}, r"cv must be None or at least 2 folds, got KFold.* integer"),
-        ({"cv": 2.5}, r"cv must be None or at least 2 folds, got 2\.5, .* no integer"),
-        ({"cv": "5"}, "cv must be None or at least 2 folds, got '5'"),
-        ({"n_reference": "all"}, "n_reference must be at least 2, got 'all'"),
-        ({"holdout": KFold(5)}, "holdout must be between 0 and 1, got KFold"),
+        ({"cv": KFold(5)}, r"cv must be an int .* or None, got KFold"),
+        ({"cv": 2.5}, r"cv must be an int .* or None, got 2\.5"),
+        ({"cv": "5"}, "cv must be an int .* or None, got '5'"),
+        ({"n_reference": "all"}, "n_reference must be an int .*, got 'all'"),
+        ({"holdout": KFold(5)}, "holdout must be a float .*, got KFold"),
     ],
     ids=str,
 )
