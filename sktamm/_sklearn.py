@@ -100,7 +100,7 @@ def between(low: float, high: float) -> Interval:
     return Interval(Real, low, high, closed="neither")
 
 
-class _Names(StrOptions):  # type: ignore[misc]
+class _Names(StrOptions):
     """Names out of which one is chosen, always shown in the same order."""
 
     def __str__(self) -> str:
