@@ -34,21 +34,11 @@ __all__ = ["ProjectedRatios", "RatioScore"]
 
 @dataclass(frozen=True, eq=False)
 class RatioScore:
-    """Log odds of the classes from learned ratios, every simulation weighing the same.
+    """Log odds of the classes from learned ratios; simulations weigh the same."""
 
-    Attributes
-    ----------
-    ratio : DensityRatio
-        Fitted ratios.
-    positive : int
-        Index of the class whose fraction is kappa.
-    paired : bool
-        Whether equal ids in different classes mean the same simulation.
-    """
-
-    ratio: DensityRatio
-    positive: int
-    paired: bool
+    ratio: DensityRatio  # Fitted ratios
+    positive: int  # Index of the class whose fraction is kappa
+    paired: bool  # Whether equal ids in different classes mean the same simulation
 
     @cached_property
     def discrete(self) -> bool:
@@ -132,7 +122,7 @@ def _of_fold(ratio: DensityRatio, fold: int) -> DensityRatio:
     part = copy.copy(ratio)
     part.models_ = [trained]
     base = mean_model([trained.log_linear], ratio.sources_) if ratio.shrink else None
-    part.frame_ = replace(ratio.frame_, log_linear=base)
+    part.fitted_reference_ = replace(ratio.fitted_reference_, log_linear=base)
     return part
 
 

@@ -27,21 +27,13 @@ _MAX_ITER = 400
 
 @dataclass(frozen=True, eq=False)
 class RatioTopics:
-    """Topics of one class.
+    """Topics of one class."""
 
-    Attributes
-    ----------
-    shares : ndarray of shape (n_simulations, n_topics)
-        Weights g of the topics in every simulation; rows sum to one.
-    model : NMF or None
-        Factorisation; None where every simulation is a topic.
-    norm : ndarray of shape (n_topics,)
-        Means of the raw topics under the reference.
-    """
-
+    # (n_simulations, n_topics), weights g of the topics in every simulation; rows sum
+    # to one
     shares: FloatArray
-    model: Any
-    norm: FloatArray
+    model: Any  # Factorisation; None where every simulation is a topic
+    norm: FloatArray  # (n_topics,), means of the raw topics under the reference
 
     def log_topics(self, log_ratio: FloatArray) -> FloatArray:
         """Log densities of the topics, shape (n_rows, n_topics).

@@ -297,7 +297,7 @@ class RatioComponents(ComponentModel, BaseEstimator):
             relative_variance=None,
             binned=False,
             out_of_range=self._out_of_range(target, log_ratio),
-            reference_sample=ratio.frame_.sample,
+            reference_sample=ratio.fitted_reference_.sample,
             error=components[2],
         )
 

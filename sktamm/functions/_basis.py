@@ -238,21 +238,11 @@ def orthonormalise(
 
 @dataclass(frozen=True, eq=False)
 class OrthonormalMap:
-    """Linear map that makes functions orthonormal under a reference.
+    """Linear map that makes functions orthonormal under a reference."""
 
-    Attributes
-    ----------
-    mean : ndarray of shape (n_functions,)
-        Means under the reference.
-    kept : list of int
-        Functions that do not depend on earlier ones.
-    matrix : ndarray of shape (n_basis, n_basis)
-        Map of the centred functions that are kept.
-    """
-
-    mean: FloatArray
-    kept: list[int]
-    matrix: FloatArray
+    mean: FloatArray  # (n_functions,), means under the reference
+    kept: list[int]  # Functions that do not depend on earlier ones
+    matrix: FloatArray  # (n_basis, n_basis), map of the centred functions that are kept
 
     def apply(self, values: FloatArray) -> FloatArray:
         """Orthonormal functions from values of shape (n_rows, n_functions)."""

@@ -25,28 +25,15 @@ __all__ = ["Blend", "fit_blend"]
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """Weights, normalisation, calibration and error of the members.
+    """Weights, normalisation, calibration and error of the members."""
 
-    Attributes
-    ----------
-    weights : ndarray of shape (n_sources, n_members)
-        Weights a.
-    log_norm : ndarray of shape (n_sources,)
-        ln E_ref[exp F], before calibration.
-    calibration : Calibration
-        What follows the normalisation.
-    covariance : ndarray of shape (n_sources * n_terms, n_sources * n_terms)
-        Covariance of the coefficients of `RatioError`; empty for a single averaged
-        member, whose error nothing shows.
-    centred : bool
-        Whether the functions of the error are deviations from the mean.
-    """
-
-    weights: FloatArray
-    log_norm: FloatArray
-    calibration: Calibration
+    weights: FloatArray  # (n_sources, n_members), weights a
+    log_norm: FloatArray  # (n_sources,), ln E_ref[exp F], before calibration
+    calibration: Calibration  # What follows the normalisation
+    # (n_sources * n_terms, n_sources * n_terms), covariance of the coefficients of
+    # `RatioError`; empty for a single averaged member, whose error nothing shows
     covariance: FloatArray
-    centred: bool
+    centred: bool  # Whether the functions of the error are deviations from the mean
 
     def log_ratio(self, members: NDArray[np.float32]) -> FloatArray:
         """Normalised log ratios, shape (n_rows, n_sources)."""

@@ -28,24 +28,13 @@ _BINS = 10
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What follows the normalisation of the log ratios; nothing by default.
+    """What follows the normalisation of the log ratios; nothing by default."""
 
-    Attributes
-    ----------
-    slope : float
-        Factor t.
-    shift : ndarray of shape (n_sources,) or float
-        Log normalisation after the factor.
-    curves : list of IsotonicRegression
-        One per source, or none.
-    floor : float
-        Smallest ratio.
-    """
-
-    slope: float = 1.0
-    shift: FloatArray | float = 0.0
+    slope: float = 1.0  # Factor t
+    shift: FloatArray | float = 0.0  # (n_sources,), log normalisation after the factor
+    # One per source, or none
     curves: list[IsotonicRegression] = field(default_factory=list)
-    floor: float = 0.0
+    floor: float = 0.0  # Smallest ratio
 
     def apply(self, log_ratio: FloatArray) -> FloatArray:
         """Calibrated log ratios."""

@@ -112,6 +112,9 @@ class DensityRatio(BaseEstimator):
         Simulation id of every source.
     reference_weight_ : ndarray of shape (n_reference,)
         Probability of every reference row under the equal mixture.
+    fitted_reference_ : RatioReference
+        The reference rows and what was fitted on them: blend, calibration and
+        ``shrinkage``, the shares of what was learned beyond the log-linear model.
     closure_ : pandas.DataFrame of n_components rows
         Closure of every ratio on the reference; see `closure`.
     n_features_in_ : int
@@ -283,7 +286,7 @@ class DensityRatio(BaseEstimator):
         self.source_id_ = self.pool_id_[sources]
         self._closure_table: pd.DataFrame | None = None
         models = [trained.log_linear for trained in self.models_]
-        self.frame_: RatioReference = fit_reference(
+        self.fitted_reference_: RatioReference = fit_reference(
             pool.take_sources(sources),
             self.source_class_,
             self.pool_moments_.take(sources),
@@ -292,9 +295,9 @@ class DensityRatio(BaseEstimator):
             self.calibration,
             shared_sample=self.resample == "bootstrap",
         )
-        self.reference_ = self.frame_.rows
+        self.reference_ = self.fitted_reference_.rows
         self.reference_weight_ = self.reference_.weight
-        self.reference_log_ratio_ = self.frame_.log_ratio
+        self.reference_log_ratio_ = self.fitted_reference_.log_ratio
 
     @property
     def closure_(self) -> pd.DataFrame:
@@ -344,7 +347,7 @@ class DensityRatio(BaseEstimator):
         log_ratio : ndarray of shape (n_events, n_components)
             Columns follow ``source_class_`` and ``source_id_``.
         """
-        return self.frame_.blend.log_ratio(self.predict_members(X))
+        return self.fitted_reference_.blend.log_ratio(self.predict_members(X))
 
     def predict_with_error(self, X: Any) -> tuple[FloatArray, RatioError]:
         """Log ratios at events, and what training and finite samples leave unknown.
@@ -364,8 +367,8 @@ class DensityRatio(BaseEstimator):
         """
         check_is_fitted(self)
         X = self._read_features(X)
-        members = self._members(X)
-        return self.frame_.blend.log_ratio(members), self.frame_.error(X, members)
+        members, fitted = self._members(X), self.fitted_reference_
+        return fitted.blend.log_ratio(members), fitted.error(X, members)
 
     def predict_members(self, X: Any) -> NDArray[np.float32]:
         """Log ratios of every member of the ensemble.
@@ -391,7 +394,7 @@ class DensityRatio(BaseEstimator):
             for trained in self.models_:
                 out[rows] += log_ratios(trained, X[rows], self.sources_)
         out /= len(self.models_)
-        return self.frame_.refined(X, out)
+        return self.fitted_reference_.refined(X, out)
 
     def score(
         self,

@@ -35,45 +35,21 @@ _MAX_WIDTHS = 30  # how far the ends of an interval are looked for, in standard 
 
 
 class BlendError(NamedTuple):
-    """What is known of the error of a log ratio F = sum_i a_i f_i.
+    """What is known of the error of a log ratio F = sum_i a_i f_i."""
 
-    Attributes
-    ----------
-    terms : ndarray of shape (n_events, n_terms)
-        Terms f at the events of the sample.
-    covariance : ndarray of shape (n_terms, n_terms)
-        Covariance C of the weights.
-    bias : ndarray of shape (n_terms,)
-        Bias b of the weights.
-    """
-
-    terms: FloatArray
-    covariance: FloatArray
-    bias: FloatArray
+    terms: FloatArray  # (n_events, n_terms), terms f at the events of the sample
+    covariance: FloatArray  # (n_terms, n_terms), covariance C of the weights
+    bias: FloatArray  # (n_terms,), bias b of the weights
 
 
 class FractionEstimate(NamedTuple):
-    """Fraction of the numerator density in a sample, with its error.
+    """Fraction of the numerator density in a sample, with its error."""
 
-    Attributes
-    ----------
-    kappa : float
-        Maximum of the likelihood.
-    std : float
-        Standard error with everything that was propagated.
-    statistical_std : float
-        Standard error from the sample alone.
-    information : float
-        Curvature of the log likelihood at its maximum.
-    corrected : bool
-        Whether the noise of the ratio was removed from the likelihood.
-    """
-
-    kappa: float
-    std: float
-    statistical_std: float
-    information: float
-    corrected: bool
+    kappa: float  # Maximum of the likelihood
+    std: float  # Standard error with everything that was propagated
+    statistical_std: float  # Standard error from the sample alone
+    information: float  # Curvature of the log likelihood at its maximum
+    corrected: bool  # Whether the noise of the ratio was removed from the likelihood
 
 
 def estimate_fraction(
@@ -87,43 +63,8 @@ def estimate_fraction(
 
     kappa may leave [0, 1] while the density stays positive at every event. Where the
     noise of the ratio is so large that the corrected likelihood has no maximum, the
-    plain one is used.
-
-    Parameters
-    ----------
-    log_ratio : array-like of shape (n_events,)
-        ln r at the events of the sample.
-    sample_weight : array-like of shape (n_events,), optional
-        Event weights.
-    error : BlendError, optional
-        Error of the log ratio, to be propagated and corrected for.
-    correct : bool, default=True
-        Whether to remove the noise of the ratio from the likelihood; False only widens
-        the interval, as published.
-
-    Returns
-    -------
-    estimate : FractionEstimate
-        Fraction and errors.
-
-    Raises
-    ------
-    InvalidInputError
-        If the likelihood has no maximum.
-
-    References
-    ----------
-    arXiv:2506.00113; Nakamura, Biometrika 77 (1990) 127.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktamm.ratios._fraction import estimate_fraction
-    >>> rng = np.random.default_rng(0)
-    >>> x = rng.normal(rng.choice([-0.5, 0.5], size=10_000, p=[0.7, 0.3]))
-    >>> estimate = estimate_fraction(x)  # exact: ln r = x
-    >>> bool(abs(estimate.kappa - 0.3) < 3 * estimate.std)
-    True
+    plain one is used. ``log_ratio`` (n_events,); without ``correct`` the error of the
+    ratio only widens the interval, as published.
     """
     plain = _Likelihood.of(log_ratio, sample_weight, None)
     kappa = _maximum(plain)

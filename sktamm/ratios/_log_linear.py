@@ -40,21 +40,11 @@ _LOGITS = 2_000_000
 
 @dataclass(frozen=True, eq=False)
 class LogLinear:
-    """Fitted log-linear model of the sources.
+    """Fitted log-linear model of the sources."""
 
-    Attributes
-    ----------
-    functions : SmoothFunctions
-        The functions psi.
-    slope : ndarray of shape (n_functions, n_sources)
-        Coefficients a.
-    offset : ndarray of shape (n_sources,)
-        Constants c.
-    """
-
-    functions: SmoothFunctions
-    slope: FloatArray
-    offset: FloatArray
+    functions: SmoothFunctions  # The functions psi
+    slope: FloatArray  # (n_functions, n_sources), coefficients a
+    offset: FloatArray  # (n_sources,), constants c
 
     def logits(self, X: FloatArray) -> NDArray[np.float32]:
         """Log densities up to a constant of each event, shape (n_events, n_sources)."""
@@ -155,20 +145,11 @@ def _whitening(values: NDArray, weight: NDArray) -> tuple[NDArray, FloatArray]:
 
 @dataclass(frozen=True, eq=False)
 class Shrinkage:
-    """How much of what was learned beyond the log-linear model is kept.
+    """How much of what was learned beyond the log-linear model is kept."""
 
-    Attributes
-    ----------
-    of_class : float
-        Share of what is common to the sources of a class.
-    of_source : float
-        Share of what tells the sources of a class from each other.
-    averages : ndarray of shape (n_sources, n_sources)
-        Averages over the sources of each class.
-    """
-
-    of_class: float
-    of_source: float
+    of_class: float  # Share of what is common to the sources of a class
+    of_source: float  # Share of what tells the sources of a class from each other
+    # (n_sources, n_sources), averages over the sources of each class
     averages: FloatArray
 
     def apply(

@@ -114,24 +114,13 @@ def _single_orders(d: int, degree: int) -> list[tuple[int, ...]]:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Means of smooth functions over all events of every source.
+    """Means of smooth functions over all events of every source."""
 
-    Attributes
-    ----------
-    functions : SmoothFunctions
-        The functions.
-    mean : ndarray of shape (n_sources, n_functions)
-        Means.
-    covariance : ndarray of shape (n_sources, n_functions, n_functions)
-        Covariances of one event.
-    size : ndarray of shape (n_sources,)
-        Effective numbers of events.
-    """
-
-    functions: SmoothFunctions
-    mean: FloatArray
+    functions: SmoothFunctions  # The functions
+    mean: FloatArray  # (n_sources, n_functions), means
+    # (n_sources, n_functions, n_functions), covariances of one event
     covariance: FloatArray
-    size: FloatArray
+    size: FloatArray  # (n_sources,), effective numbers of events
 
     @classmethod
     def of(

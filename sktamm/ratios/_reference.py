@@ -33,39 +33,18 @@ CONTROL = (5, 240)
 
 @dataclass(frozen=True, eq=False)
 class RatioReference:
-    """Reference rows of some sources and how to treat members at other events.
+    """Reference rows of some sources and how to treat members at other events."""
 
-    Attributes
-    ----------
-    rows : HeldOut
-        Reference rows: probabilities as weights, members after their tilts.
-    functions : SmoothFunctions
-        Functions of the log-linear model and of the tilts.
-    slope : ndarray of shape (n_sources, n_functions, n_members)
-        Tilts.
-    slope_covariance : ndarray of shape (n_sources, n_functions, n_functions)
-        Statistical covariance of the tilts.
-    blend : Blend
-        Blend of the tilted members.
-    log_ratio : ndarray of shape (n_rows, n_sources)
-        Log ratios at the reference rows.
-    sample : ReferenceSample
-        Origin of the rows.
-    log_linear : LogLinear or None
-        What the members are drawn towards, if they are.
-    shrinkage : Shrinkage or None
-        By how much.
-    """
-
-    rows: HeldOut
-    functions: SmoothFunctions
-    slope: NDArray[np.float32]
+    rows: HeldOut  # Reference rows: probabilities as weights, members after their tilts
+    functions: SmoothFunctions  # Functions of the log-linear model and of the tilts
+    slope: NDArray[np.float32]  # (n_sources, n_functions, n_members), tilts
+    # (n_sources, n_functions, n_functions), statistical covariance of the tilts
     slope_covariance: FloatArray
-    blend: Blend
-    log_ratio: FloatArray
-    sample: ReferenceSample
-    log_linear: LogLinear | None
-    shrinkage: Shrinkage | None
+    blend: Blend  # Blend of the tilted members
+    log_ratio: FloatArray  # (n_rows, n_sources), log ratios at the reference rows
+    sample: ReferenceSample  # Origin of the rows
+    log_linear: LogLinear | None  # What the members are drawn towards, if they are
+    shrinkage: Shrinkage | None  # By how much
 
     def refined(
         self, X: FloatArray, members: NDArray[np.float32]

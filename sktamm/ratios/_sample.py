@@ -36,49 +36,23 @@ _EVENTS_PER_FUNCTION = 20
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What was trained on one part of the events.
+    """What was trained on one part of the events."""
 
-    Attributes
-    ----------
-    model : ClassifierEnsemble
-        Trained ensemble.
-    shares : ndarray of shape (n_sources,)
-        Shares of the sources in the training sample.
-    log_linear : LogLinear or None
-        Log-linear model of the same events.
-    """
-
-    model: Any
-    shares: FloatArray
-    log_linear: LogLinear | None = None
+    model: Any  # Trained ensemble
+    shares: FloatArray  # (n_sources,), shares of the sources in the training sample
+    log_linear: LogLinear | None = None  # Log-linear model of the same events
 
 
 @dataclass(frozen=True, eq=False)
 class RatioSample:
-    """Simulated events in canonical order.
+    """Simulated events in canonical order."""
 
-    Attributes
-    ----------
-    X : ndarray of shape (n_events, n_features)
-        Features.
-    source : ndarray of int, shape (n_events,)
-        Source of every event; ascending.
-    weight : ndarray of shape (n_events,) or None
-        Event weights; None when all are equal.
-    source_class : ndarray of int, shape (n_sources,)
-        Class of every source; ascending.
-    source_id : ndarray of shape (n_sources,)
-        Simulation id of every source.
-    name : callable
-        Name of a source for messages.
-    """
-
-    X: FloatArray
-    source: NDArray[np.intp]
-    weight: FloatArray | None
-    source_class: NDArray[np.intp]
-    source_id: NDArray
-    name: Any
+    X: FloatArray  # (n_events, n_features), features
+    source: NDArray[np.intp]  # (n_events,), source of every event; ascending
+    weight: FloatArray | None  # (n_events,), event weights; None when all are equal
+    source_class: NDArray[np.intp]  # (n_sources,), class of every source; ascending
+    source_id: NDArray  # (n_sources,), simulation id of every source
+    name: Any  # Name of a source for messages
 
     @property
     def n_sources(self) -> int:
@@ -88,26 +62,17 @@ class RatioSample:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Events that the classifier has not seen, and what its members say of them.
+    """Events that the classifier has not seen, and what its members say of them."""
 
-    Attributes
-    ----------
-    X : ndarray of shape (n_rows, n_features)
-        Features.
-    source : ndarray of int, shape (n_rows,)
-        Source of every row.
-    weight : ndarray of shape (n_rows,)
-        Event weights of a pool; probabilities under the equal mixture otherwise.
-    members : ndarray of shape (n_rows, n_sources, n_members)
-        Log ratios of the members to the equal mixture.
-    log_linear : ndarray of shape (n_rows, n_sources) or None
-        Log ratios of the log-linear model, up to a constant of each row.
-    """
-
-    X: FloatArray
-    source: NDArray[np.intp]
+    X: FloatArray  # (n_rows, n_features), features
+    source: NDArray[np.intp]  # (n_rows,), source of every row
+    # (n_rows,), event weights of a pool; probabilities under the equal mixture
+    # otherwise
     weight: FloatArray
+    # (n_rows, n_sources, n_members), log ratios of the members to the equal mixture
     members: NDArray[np.float32]
+    # (n_rows, n_sources), log ratios of the log-linear model, up to a constant of each
+    # row
     log_linear: NDArray[np.float32] | None = None
 
     def balanced(self, n_sources: int) -> FloatArray:

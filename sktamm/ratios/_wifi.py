@@ -41,63 +41,35 @@ _LARGEST_VARIANCE = 0.08  # of a weight in units of its term
 
 @dataclass(frozen=True, eq=False)
 class RatioWeights:
-    """Weights of the terms of one log ratio.
+    """Weights of the terms of one log ratio."""
 
-    Attributes
-    ----------
-    weights : ndarray of shape (n_terms,)
-        Minimum of the loss.
-    covariance : ndarray of shape (n_terms, n_terms)
-        Sandwich covariance of the weights.
-    bias : ndarray of shape (n_terms,)
-        Expectation of the weights minus their true values, to first order in
-        1 / n_events; not subtracted from ``weights``.
-    loss : float
-        Symmetrised MLC loss at the minimum.
-    rank : int
-        Number of directions that the events determine: n_terms unless members
-        coincide. Undetermined directions stay where they started and get no variance.
-    n_iterations : int
-        Newton steps.
-    converged : bool
-        Whether the fit reached its tolerance.
-    """
-
-    weights: FloatArray
-    covariance: FloatArray
+    weights: FloatArray  # (n_terms,), minimum of the loss
+    covariance: FloatArray  # (n_terms, n_terms), sandwich covariance of the weights
+    # (n_terms,), expectation of the weights minus their true values, to first order in
+    # 1 / n_events; not subtracted from ``weights``
     bias: FloatArray
-    loss: float
+    loss: float  # Symmetrised MLC loss at the minimum
+    # Number of directions that the events determine: n_terms unless members coincide.
+    # Undetermined directions stay where they started and get no variance.
     rank: int
-    n_iterations: int
-    converged: bool
+    n_iterations: int  # Newton steps
+    converged: bool  # Whether the fit reached its tolerance
 
 
 @dataclass(frozen=True, eq=False)
 class JointWeights:
-    """Weights of the log ratios of several sources to their pooled reference.
+    """Weights of the log ratios of several sources to their pooled reference."""
 
-    Attributes
-    ----------
-    weights : ndarray of shape (n_sources, n_terms)
-        Minima of the losses; the last term is the constant.
-    covariance : ndarray of shape (n_sources * n_terms, n_sources * n_terms)
-        Joint covariance in the order of ``weights.ravel()``.
-    loss : ndarray of shape (n_sources,)
-        Symmetrised MLC losses at the minima.
-    rank : ndarray of int, shape (n_sources,)
-        Number of directions that the events determine, as in `RatioWeights`.
-    n_iterations : int
-        Newton steps, taken for all sources at once.
-    converged : ndarray of bool, shape (n_sources,)
-        Whether each fit reached its tolerance.
-    """
-
+    # (n_sources, n_terms), minima of the losses; the last term is the constant
     weights: FloatArray
+    # (n_sources * n_terms, n_sources * n_terms), joint covariance in the order of
+    # ``weights.ravel()``
     covariance: FloatArray
-    loss: FloatArray
+    loss: FloatArray  # (n_sources,), symmetrised MLC losses at the minima
+    # (n_sources,), number of directions that the events determine, as in `RatioWeights`
     rank: IntArray
-    n_iterations: int
-    converged: NDArray[np.bool_]
+    n_iterations: int  # Newton steps, taken for all sources at once
+    converged: NDArray[np.bool_]  # (n_sources,), whether each fit reached its tolerance
 
 
 def fit_weights(
@@ -106,42 +78,11 @@ def fit_weights(
     numerator_weight: ArrayLike | None = None,
     denominator_weight: ArrayLike | None = None,
 ) -> RatioWeights:
-    """Weights of the terms of one log ratio from two samples.
+    """Weights of the terms of one log ratio from two samples (arXiv:2506.00113).
 
-    Parameters
-    ----------
-    numerator : array-like of shape (n_numerator, n_terms)
-        Terms at the events of the numerator density: members, and a constant last.
-    denominator : array-like of shape (n_denominator, n_terms)
-        Terms at the events of the denominator density.
-    numerator_weight, denominator_weight : array-like of shape (n_events,), optional
-        Event weights, possibly negative; only their proportions matter.
-
-    Returns
-    -------
-    fit : RatioWeights
-        Weights and their covariance.
-
-    Raises
-    ------
-    InvalidInputError
-        If a sample is unusable, or negative weights make the loss lose its minimum.
-
-    References
-    ----------
-    Benevedes, Thaler, "Frequentist Uncertainties on Neural Density Ratios with wifi
-    Ensembles", arXiv:2506.00113.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktamm.ratios._wifi import fit_weights
-    >>> rng = np.random.default_rng(0)
-    >>> x, z = rng.normal(0.5, size=10_000), rng.normal(-0.5, size=10_000)
-    >>> terms = [np.column_stack([v, np.ones(v.size)]) for v in (x, z)]
-    >>> fit = fit_weights(*terms)  # exact: ln r = x
-    >>> bool(abs(fit.weights[0] - 1) < 3 * fit.covariance[0, 0] ** 0.5)
-    True
+    Terms (n_numerator, n_terms), (n_denominator, n_terms) at the events of the two
+    densities: members, and a constant last. Weights may be negative; only their
+    proportions matter.
     """
     samples = [np.asarray(v, dtype=np.float64) for v in (numerator, denominator)]
     if samples[0].ndim != 2 or samples[0].shape[1:] != samples[1].shape[1:]:
@@ -187,50 +128,10 @@ def fit_joint_weights(
 ) -> JointWeights:
     """Weights of the log ratios of all sources to the pooled reference.
 
-    The rows are the held-out events of all sources. The numerator of source k are its
-    own rows, the denominator of every source are all rows.
-
-    Parameters
-    ----------
-    members : array-like of shape (n_rows, n_sources, n_members)
-        ln[p_k / p_ref] at every row by every member; a constant term is added.
-    source : array-like of int, shape (n_rows,)
-        Index of the source each row was drawn from.
-    row_weight : array-like of shape (n_rows,)
-        Probability of every row under the reference, the mixture of the sources; sums
-        to one (it is normalised). Negative event weights are allowed.
-    n_sources : int
-        Number of sources.
-    block : int, default=1024
-        Rows worked on at a time.
-
-    Returns
-    -------
-    fit : JointWeights
-        Weights of every source and their joint covariance.
-
-    Raises
-    ------
-    InvalidInputError
-        If shapes disagree, a source has no positive sum of weights, or negative weights
-        make a loss lose its minimum.
-
-    References
-    ----------
-    Loss and the covariance of one ratio: arXiv:2506.00113. The joint covariance sums
-    the influences of the rows, stratified by source.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktamm.ratios._wifi import fit_joint_weights
-    >>> rng = np.random.default_rng(0)
-    >>> source = np.repeat([0, 1], 5_000)
-    >>> x = rng.normal(np.array([-0.5, 0.5])[source])
-    >>> members = -np.logaddexp(0, np.array([1, -1]) * x[:, None]) + np.log(2)
-    >>> fit = fit_joint_weights(members[:, :, None], source, np.ones(10_000), 2)
-    >>> fit.weights.shape, fit.covariance.shape
-    ((2, 2), (4, 4))
+    The rows are the held-out events of all sources: the numerator of a source are its
+    own rows, its denominator all rows. The joint covariance sums the influences of the
+    rows, stratified by source. ``members`` (n_rows, n_sources, n_members): ln[p_k /
+    p_ref], a constant term is added; ``row_weight`` (n_rows,) may be negative.
     """
     terms = np.asarray(members)
     if terms.ndim != 3 or terms.shape[1] != n_sources:

@@ -25,22 +25,14 @@ _ASKED = ("dataset", "return_std", "return_interval")
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Estimates of many datasets.
+    """Estimates of many datasets."""
 
-    Attributes
-    ----------
-    kappa, std : ndarray of shape (n_datasets,)
-        Estimates and standard errors; NaN where the fit failed.
-    interval : ndarray of shape (n_datasets, 2, n_levels)
-        Lower and upper ends.
-    flags : tuple of str, one per dataset
-        Names of the problems found, separated by blanks.
-    """
-
+    # (n_datasets,), estimates and standard errors; NaN where the fit failed
     kappa: FloatArray
+    # (n_datasets,), estimates and standard errors; NaN where the fit failed
     std: FloatArray
-    interval: FloatArray
-    flags: tuple[str, ...]
+    interval: FloatArray  # (n_datasets, 2, n_levels), lower and upper ends
+    flags: tuple[str, ...]  # Names of the problems found, separated by blanks
 
 
 def final_step(estimator: Any) -> Any:

@@ -109,22 +109,9 @@ def _compare(group: "_Group", n_tested: int) -> dict[str, Any]:
 def look_at_exchangeability(estimator: Any) -> ExchangeabilityResult | None:
     """Test of binned simulations, with a warning below the limit.
 
-    Parameters
-    ----------
-    estimator : TAMMRegressor
-        Fitted.
-
-    Returns
-    -------
-    result : ExchangeabilityResult or None
-        None where nothing was tested: few simulations or very many, no bins, or an
-        estimator that does not take the simulations for draws of one kind, because its
-        prior is told their families, or nothing adapts.
-
-    Warns
-    -----
-    ExchangeabilityWarning
-        If the p-value is below the limit.
+    None where nothing was tested: few simulations or very many, no bins, or an
+    estimator that does not take the simulations for draws of one kind, because its
+    prior is told their families, or nothing adapts.
     """
     binned = estimator.components_.binning_ is not None
     shapes = estimator.components_.shapes() if binned else None

@@ -35,6 +35,9 @@ _UNBINNED = {"raw": "ratios", "topics": "ratio_topics"}
 class BinnedTopicTAMM(TAMMRegressor):
     """Signal fraction of binned data: `TAMMRegressor` with bins as its rows.
 
+    Every simulation blends as it is by default; topics, a few densities that stand for
+    many simulations, are one choice of what blends (``components="topics"``).
+
     Parameters
     ----------
     bins : "auto", int, sequence of int or sequence of arrays, default="auto"

@@ -148,7 +148,7 @@ def evaluated(part, X, raw):
     """Give a part the ratios of the pool at its target instead of evaluating again."""
     ratio = part.components_.ratio_
     members = relative_to_mixture(raw[:, ratio.sources_])
-    members = ratio.frame_.refined(X, members)
+    members = ratio.fitted_reference_.refined(X, members)
     ratio._members = lambda X: members
 
 

@@ -90,7 +90,7 @@ def run(d, size, options):
         found = part.reference_log_ratio_
         weight = part.reference_weight_ / part.reference_weight_.sum()
         every, between = errors(found, exact, weight, is_signal)
-        kept = part.frame_.shrinkage
+        kept = part.fitted_reference_.shrinkage
         share = "1 / 1"
         if kept is not None:
             share = f"{kept.of_class:.2f} / {kept.of_source:.2f}"

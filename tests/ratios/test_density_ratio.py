@@ -365,7 +365,7 @@ def test_the_reference_of_signed_weights_is_positive_and_knows_its_error(cv):
     mlp = TorchMLPClassifier((8,), max_epochs=2)
     ratio = fit(mlp, (X, y, simulation), weight, calibration="moments", cv=cv)
     assert ratio.reference_weight_.min() >= 0
-    drawn = ratio.frame_.sample.drawn_weight
+    drawn = ratio.fitted_reference_.sample.drawn_weight
     assert drawn.min() < 0
     for weights in (ratio.reference_weight_, drawn):
         sums = np.bincount(ratio.reference_.source, weights)
