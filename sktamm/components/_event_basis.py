@@ -31,6 +31,8 @@ from sktamm.ratios import Coordinates
 
 __all__ = ["EventBasis"]
 
+# Rows that rank the candidates, and the largest number of these, beyond which only the
+# linear ones are tried: rules of thumb for seconds.
 _SAMPLE = 20_000
 _CANDIDATES = 1000
 _BASES: dict[str, Any] = {

@@ -30,7 +30,7 @@ __all__ = ["BlendError", "FractionEstimate", "estimate_fraction", "fraction_inte
 
 FloatArray = NDArray[np.float64]
 
-_MAX_ITER = 50
+_MAX_ITER = 50  # Newton steps: a safety bound
 _MAX_WIDTHS = 30  # how far the ends of an interval are looked for, in standard errors
 
 

@@ -33,7 +33,8 @@ from sktamm.ratios._moments import SmoothFunctions
 __all__ = ["LogLinear", "Shrinkage", "fit_log_linear", "fit_shrinkage", "mean_model"]
 
 _BLOCK = 65_536
-_ITERATIONS = 60
+_ITERATIONS = 60  # of L-BFGS in whitened functions: a safety bound
+# Rules of thumb: below the statistics of 10 000 events, and two shares need no more.
 _RIDGE = 1e-5
 _LOGITS = 2_000_000
 

@@ -27,7 +27,8 @@ from sktamm.ratios._sample import HeldOut, relative_to_mixture
 
 __all__ = ["CONTROL", "RatioReference", "fit_reference", "ratio_functions"]
 
-# Largest degree and number of the smooth functions of the reference.
+# Largest degree and number of the smooth functions of the reference, as many as
+# `max_functions` allows the prior: rules of thumb.
 CONTROL = (5, 240)
 
 

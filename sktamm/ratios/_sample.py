@@ -29,8 +29,9 @@ __all__ = [
     "relative_to_mixture",
 ]
 
-_FEWEST = 1
-_GOLDEN = 0.6180339887498949
+_FEWEST = 1  # event on either side of the split
+_GOLDEN = 0.6180339887498949  # its multiples modulo one never repeat
+# Rule of thumb: with fewer events of a source its log-linear model is noise.
 _EVENTS_PER_FUNCTION = 20
 
 

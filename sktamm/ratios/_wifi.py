@@ -32,11 +32,13 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 _BLOCK = 1024  # rows; the terms of 20 sources with 4 members stay in the cache
-_MAX_ITER = 60
+_MAX_ITER = 60  # damped Newton steps on a convex loss: a safety bound
 _TOL = 1e-12  # of the loss; its statistical noise is n_terms / n_events
 # Members closer than this (relative, squared) count as one and the same function.
 _SINGULAR = 1e-10
-_LARGEST_VARIANCE = 0.08  # of a weight in units of its term
+# Of a weight in units of its term, rule of thumb: beyond .3 of a term the noise of a
+# weight is worth more than what the direction can gain.
+_LARGEST_VARIANCE = 0.08
 
 
 @dataclass(frozen=True, eq=False)

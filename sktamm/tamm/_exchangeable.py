@@ -63,7 +63,7 @@ _MOST_IN_FIT = 50
 _LEADING = 0.9
 # Odd ones that are looked for: a quarter of the simulations, and two at least.
 _ODD_SHARE = 4
-_BISECTIONS = 40
+_BISECTIONS = 40  # to 1e-12 of the interval
 
 Indices = NDArray[np.intp]
 
