@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
 from sktamm._numerics import FloatArray
@@ -29,6 +29,10 @@ from sktamm.mixture import (
 )
 
 __all__ = [
+    "BasisChoice",
+    "FormChoice",
+    "InferenceChoice",
+    "PriorChoice",
     "check_level",
     "check_levels",
     "choose",
@@ -37,6 +41,14 @@ __all__ = [
     "name_of",
     "seed_sequence",
 ]
+
+# Names, or objects that have what is asked of them.
+FormChoice = Literal["exponential", "linear", "auto"] | BaseEstimator
+PriorChoice = (
+    Literal["auto", "dirichlet", "ridge", "shrinkage", "simulations"] | BaseEstimator
+)
+InferenceChoice = Literal["bayesian", "frequentist"] | BaseEstimator
+BasisChoice = Literal["polynomial", "principal", "spline"] | BaseEstimator
 
 _CHOICES: Mapping[str, Mapping[str, Any]] = {
     "components": {

@@ -5,7 +5,8 @@ with other arguments.
 """
 
 import copy
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -15,11 +16,19 @@ from sktamm.components import (
     RatioTopicComponents,
     TopicComponents,
 )
+from sktamm.events import Pairing
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.results import FractionResult
-from sktamm.tamm._choices import choose
+from sktamm.tamm._choices import (
+    BasisChoice,
+    FormChoice,
+    InferenceChoice,
+    PriorChoice,
+    choose,
+)
 from sktamm.tamm._regressor import TAMMRegressor
 from sktamm.tamm._score_preset import ScoreTAMM
+from sktamm.templates import Bins, Flow
 
 __all__ = [
     "BinnedTopicTAMM",
@@ -112,20 +121,20 @@ class BinnedTopicTAMM(TAMMRegressor):
 
     def __init__(
         self,
-        bins: Any = "auto",
+        bins: Bins | Literal["auto"] = "auto",
         n_topics: int = 20,
         components: Any = "raw",
-        form: Any = "exponential",
-        prior: Any = "auto",
-        inference: Any = "bayesian",
+        form: FormChoice = "exponential",
+        prior: PriorChoice = "auto",
+        inference: InferenceChoice = "bayesian",
         *,
-        strategy: Any = "uniform",
-        range: Any = None,
-        flow: Any = "clip",
-        basis: Any = "polynomial",
+        strategy: Literal["uniform", "quantile"] = "uniform",
+        range: Sequence[tuple[float, float] | None] | None = None,
+        flow: Flow = "clip",
+        basis: BasisChoice = "polynomial",
         smooth: bool = True,
         pos_label: Any = None,
-        paired: Any = "auto",
+        paired: Pairing = "auto",
         level: float = 0.683,
         bounded: bool = False,
         n_jobs: int | None = None,
@@ -242,18 +251,18 @@ class NeuralRatioTAMM(TAMMRegressor):
     def __init__(
         self,
         ratio: Any = "mlp",
-        form: Any = "exponential",
-        prior: Any = "auto",
-        inference: Any = "bayesian",
+        form: FormChoice = "exponential",
+        prior: PriorChoice = "auto",
+        inference: InferenceChoice = "bayesian",
         *,
         components: Any = "raw",
         n_topics: int = 20,
-        basis: Any = "polynomial",
+        basis: BasisChoice = "polynomial",
         max_functions: int = 240,
-        projection: str | None = "auto",
+        projection: Literal["auto", "log_odds"] | None = "auto",
         propagate: bool = True,
         pos_label: Any = None,
-        paired: Any = "auto",
+        paired: Pairing = "auto",
         level: float = 0.683,
         bounded: bool = False,
         n_jobs: int | None = None,

@@ -25,12 +25,15 @@ from sktamm._sklearn import (
     refuse_cross_val_predict,
 )
 from sktamm.base import ComponentTable
-from sktamm.events import TargetEvents, read_target
+from sktamm.events import Pairing, TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError
 from sktamm.inference import Answer
 from sktamm.mixture import MixtureModel
 from sktamm.results import FractionResult
 from sktamm.tamm._choices import (
+    FormChoice,
+    InferenceChoice,
+    PriorChoice,
     check_levels,
     choose,
     choose_form,
@@ -146,12 +149,12 @@ class TAMMRegressor(BaseEstimator):
     def __init__(
         self,
         components: Any = "raw",
-        form: Any = "exponential",
-        prior: Any = "auto",
-        inference: Any = "bayesian",
+        form: FormChoice = "exponential",
+        prior: PriorChoice = "auto",
+        inference: InferenceChoice = "bayesian",
         *,
         pos_label: Any = None,
-        paired: Any = "auto",
+        paired: Pairing = "auto",
         level: float = 0.683,
         bounded: bool = False,
         n_jobs: int | None = None,

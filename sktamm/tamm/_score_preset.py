@@ -1,12 +1,19 @@
 """The preset whose rows are bins of a learned score."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from sktamm.components import ScoreComponents
+from sktamm.events import Pairing
 from sktamm.exceptions import InvalidInputError
-from sktamm.tamm._choices import choose
+from sktamm.tamm._choices import (
+    BasisChoice,
+    FormChoice,
+    InferenceChoice,
+    PriorChoice,
+    choose,
+)
 from sktamm.tamm._regressor import TAMMRegressor
-from sktamm.templates import is_histogram
+from sktamm.templates import Bins, is_histogram
 
 __all__ = ["ScoreTAMM"]
 
@@ -80,17 +87,17 @@ class ScoreTAMM(TAMMRegressor):
     def __init__(
         self,
         classifier: Any = "lightgbm",
-        form: Any = "exponential",
-        prior: Any = "auto",
-        inference: Any = "bayesian",
+        form: FormChoice = "exponential",
+        prior: PriorChoice = "auto",
+        inference: InferenceChoice = "bayesian",
         *,
         n_scores: int = 1,
         cv: int = 5,
-        bins: Any = "auto",
-        basis: Any = "polynomial",
+        bins: Bins | Literal["auto"] = "auto",
+        basis: BasisChoice = "polynomial",
         smooth: bool = True,
         pos_label: Any = None,
-        paired: Any = "auto",
+        paired: Pairing = "auto",
         level: float = 0.683,
         bounded: bool = False,
         n_jobs: int | None = None,
