@@ -10,6 +10,7 @@ and is not counted.
 """
 
 import argparse
+import itertools
 import time
 
 import torch
@@ -32,7 +33,7 @@ def measured(study, device):
     times.append(time.perf_counter())
     result = tamm.infer(study.X_target)
     times.append(time.perf_counter())
-    return [b - a for a, b in zip(times, times[1:], strict=False)], result
+    return [b - a for a, b in itertools.pairwise(times)], result
 
 
 def main():
