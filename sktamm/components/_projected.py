@@ -16,7 +16,7 @@ of them: nature is no simulation that the classifier knows.
 import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -153,6 +153,8 @@ class ProjectedRatios(ScoreComponents):
     >>> type(tamm.components_).__name__
     'ProjectedRatios'
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"score": [object]}
 
     def __init__(self, score: Any = None):
         super().__init__()

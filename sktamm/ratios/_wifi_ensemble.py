@@ -9,7 +9,8 @@ of the weights gives the pointwise error sqrt(f' C f), and widens the interval o
 fraction that is measured with the ratio (`sktamm.ratios._fraction`).
 """
 
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sktamm._sklearn import at_least, between, check_parameters, one_of
 from sktamm._validation import find_labels, read_ids, read_weight, refuse_masked
 from sktamm.exceptions import InvalidInputError
 from sktamm.learning import ClassifierEnsemble, rows_of_classes, take_rows
@@ -93,12 +95,21 @@ class WifiEnsemble(BaseEstimator):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "classifier": [object],
+        "n_members": [at_least(1)],
+        "resample": [one_of("bootstrap", "partition", "none")],
+        "holdout": [between(0.0, 1.0)],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         classifier: Any = "mlp",
         n_members: int = 4,
         *,
-        resample: str = "bootstrap",
+        resample: Literal["bootstrap", "partition", "none"] = "bootstrap",
         holdout: float = 0.5,
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -132,11 +143,15 @@ class WifiEnsemble(BaseEstimator):
         InvalidInputError
             If there are not two classes or a parameter is out of range.
         """
+        check_parameters(self)
         refuse_masked(X, "X")
         y = read_ids(y, "y")
         weight = read_weight(sample_weight, len(y))
         self.classes_, label = np.unique(y, return_inverse=True)
-        self._check(label)
+        if self.classes_.size != 2:
+            raise InvalidInputError(
+                f"y must hold two classes, got {self.classes_.size}."
+            )
         rng = check_random_state(self.random_state)
         held = _hold_out(label, self.holdout, rng)
         self._train(X, y, weight, ~held, rng)
@@ -266,16 +281,6 @@ class WifiEnsemble(BaseEstimator):
             "ratio error": "propagated" if propagate else "ignored",
         }
         return self._result(estimate, levels, ends, log_ratio.size, weight, choices)
-
-    def _check(self, label: NDArray[np.intp]) -> None:
-        if self.classes_.size != 2:
-            raise InvalidInputError(
-                f"y must hold two classes, got {self.classes_.size}."
-            )
-        if not 0.0 < self.holdout < 1.0:
-            raise InvalidInputError(
-                f"holdout must lie between 0 and 1, got {self.holdout!r}."
-            )
 
     def _train(
         self,
