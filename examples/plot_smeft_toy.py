@@ -20,12 +20,12 @@ import numpy as np
 from scipy.special import expit
 
 from sktamm.datasets import make_smeft_toy
+from sktamm.learning import RepulsiveEnsembleClassifier
 from sktamm.parametric import (
     DerivativeRatioRegressor,
     FractionalSmearing,
     PolynomialRatio,
     QuadraticRatioEstimator,
-    RepulsiveEnsembleClassifier,
     UnbinnedLikelihood,
 )
 from sktamm.plotting import ParameterProfileDisplay, RatioDisplay, SpreadDisplay

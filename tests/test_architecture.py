@@ -50,7 +50,7 @@ ROOMS = [
 # Whatever is imported with the package; the rest is imported where it is used.
 EAGER = {"joblib", "numpy", "pandas", "scipy", "sklearn", "sktamm", "threadpoolctl"}
 # Files of torch: networks, their training, and what their members minimise.
-NETWORKS = ("networks", "_best_epoch", "lorentz", "repulsion")
+NETWORKS = ("_networks", "_best_epoch", "lorentz", "_repulsion")
 # The one place of each heavy library, as a prefix of the file.
 PLACES = {
     "lgatr": "learning/lorentz",
@@ -59,10 +59,10 @@ PLACES = {
     "torch": tuple(f"learning/{name}" for name in NETWORKS),
 }
 ALSO_EAGER = {
-    "learning/networks.py": {"torch"},
+    "learning/_networks.py": {"torch"},
     "learning/_best_epoch.py": {"torch"},
     "learning/lorentz.py": {"lgatr", "torch"},
-    "learning/repulsion.py": {"torch"},
+    "learning/_repulsion.py": {"torch"},
 }
 
 MAX_LINES = 600

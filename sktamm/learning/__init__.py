@@ -13,13 +13,18 @@ from sktamm.learning._lightgbm import LightGBMRatioClassifier, make_lightgbm_reg
 from sktamm.learning._mlp import TorchMLPClassifier
 from sktamm.learning._mlp_regressor import TorchMLPRegressor
 from sktamm.learning._named import make_classifier
+from sktamm.learning._repulsive_ensemble import (
+    RepulsiveEnsembleClassifier,
+    RepulsiveEnsembleRegressor,
+)
 from sktamm.learning._signed import settled_weights
 from sktamm.learning._stacked import StackedMLP, find_device, inverse
 
 __all__ = [
     "ClassifierEnsemble",
     "LightGBMRatioClassifier",
-    "StackedMLP",
+    "RepulsiveEnsembleClassifier",
+    "RepulsiveEnsembleRegressor",
     "TorchMLPClassifier",
     "TorchMLPRegressor",
     "check_accepts_weights",

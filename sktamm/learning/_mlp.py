@@ -9,7 +9,7 @@ Louppe 2015). What matters is that it is smooth and calibrated, not its accuracy
 is arranged for the loss: early stopping restores the best weights of each member, and
 the average over members that saw other bootstrap weights removes most of their noise.
 
-All members train at once (``_torch``). What a fit leaves behind are plain arrays.
+All members train at once (`sktamm.learning._networks`). What a fit leaves behind are plain arrays.
 """
 
 from typing import Any, Self
@@ -284,11 +284,11 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
             In the order of ``classes_``; finite also where a probability is tiny.
         """
         check_is_fitted(self)
-        from sktamm.learning import networks as _torch
+        from sktamm.learning import _networks
 
         z = self._standardised(self._read(X, reset=False))
         device = self._device(training=False)
-        return _torch.mean_log_softmax(self._network(), z, device)
+        return _networks.mean_log_softmax(self._network(), z, device)
 
     def predict_proba(self, X: ArrayLike) -> FloatArray:
         """Mean of the probabilities of the members.

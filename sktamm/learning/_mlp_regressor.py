@@ -346,13 +346,13 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         return {"link": self.link, "link_factors": self._link_factors}
 
     def _linked(self, z: FloatArray) -> FloatArray:
-        from sktamm.learning import networks as _torch
+        from sktamm.learning import _networks
 
         if self.loss == "poisson":
             return np.exp(z)
         if self.loss == "logistic":
             return expit(z)
-        return _torch.linked(z, self.link, self._link_factors)
+        return _networks.linked(z, self.link, self._link_factors)
 
     def _network_target(self, target: NDArray[Any]) -> NDArray[Any]:
         target = target.reshape(len(target), -1)

@@ -22,7 +22,7 @@ from sktamm._validation import encode, read_weight, refuse_masked
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 if TYPE_CHECKING:
-    from sktamm.learning.networks import (
+    from sktamm.learning._networks import (
         Moments,
         Network,
         Options,
@@ -95,7 +95,7 @@ class StackedMLP(BaseEstimator):
 
         The n-th call of a resumed training has random numbers of its own.
         """
-        from sktamm.learning import networks as _torch
+        from sktamm.learning import _networks
 
         if resume:
             self._check_resumed(rows)
@@ -113,7 +113,7 @@ class StackedMLP(BaseEstimator):
             seen[training] = rows.weight[training]
             self._standardise(rows, seen)
             self._initialise(rows, streams[2])
-        split = _torch.Split(training, held_out, rows.groups)
+        split = _networks.Split(training, held_out, rows.groups)
         options = self._options(len(training), one_pass, streams[3])
         arrays = self._arrays(rows, weight)
         self._store(self._optimise(arrays, split, options, one_pass))
@@ -209,10 +209,10 @@ class StackedMLP(BaseEstimator):
             self.intercepts_.append(draws[:, 0].astype(np.float32))
 
     def _arrays(self, rows: Given, weight: Float32Array) -> "Rows":
-        from sktamm.learning import networks as _torch
+        from sktamm.learning import _networks
 
         target = self._network_target(rows.target)
-        return _torch.Rows(self._standardised(rows.X), target, weight)
+        return _networks.Rows(self._standardised(rows.X), target, weight)
 
     def _optimise(
         self,
@@ -221,22 +221,22 @@ class StackedMLP(BaseEstimator):
         options: "Options",
         one_pass: bool,
     ) -> "Outcome":
-        from sktamm.learning import networks as _torch
+        from sktamm.learning import _networks
 
         moments = self._moments if one_pass else None
-        return _torch.train(self._packed(), rows, split, options, moments)
+        return _networks.train(self._packed(), rows, split, options, moments)
 
     def _options(
         self, n_rows: int, one_pass: bool, stream: np.random.SeedSequence
     ) -> "Options":
-        from sktamm.learning import networks as _torch
+        from sktamm.learning import _networks
 
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = int(np.clip(n_rows // 100, 32, 4096))
         device = self._device(training=True)
         mixed = device == "cuda" if self.mixed_precision == "auto" else False
-        return _torch.Options(
+        return _networks.Options(
             sizes=self._sizes,
             activation=self._function,
             loss=self._loss,
@@ -296,17 +296,17 @@ class StackedMLP(BaseEstimator):
         self, X: NDArray[Any], dtype: type[np.floating], *, log_softmax: bool = False
     ) -> NDArray[Any]:
         """Outputs of shape (n_members, n_rows, n_outputs)."""
-        from sktamm.learning import networks as _torch
+        from sktamm.learning import _networks
 
         place = self._standardised(X), self._device(training=False)
-        return _torch.member_outputs(
+        return _networks.member_outputs(
             self._network(), *place, dtype, log_softmax=log_softmax
         )
 
     def _network(self) -> "Network":
-        from sktamm.learning import networks as _torch
+        from sktamm.learning import _networks
 
-        return _torch.Network(self._packed(), self._sizes, self._function)
+        return _networks.Network(self._packed(), self._sizes, self._function)
 
     def _read(self, X: Any, y: Any = None, *, reset: bool, **checks: Any) -> Any:
         refuse_masked(X, "X")
@@ -434,9 +434,9 @@ def find_device(device: str, *, training: bool) -> str:
         _refuse("device", f"one of {_ALLOWED['device']}", device)
     if device == "cpu":
         return "cpu"
-    from sktamm.learning import networks as _torch
+    from sktamm.learning import _networks
 
-    found = _torch.has_cuda()
+    found = _networks.has_cuda()
     if device == "cuda" and training and not found:
         _refuse("device", "'auto' or 'cpu' where there is no CUDA device", "cuda")
     return "cuda" if found else "cpu"

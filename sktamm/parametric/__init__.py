@@ -21,10 +21,6 @@ from sktamm.parametric._regions import (
     ParameterInterval,
     ProfileScan,
 )
-from sktamm.parametric._repulsive import (
-    RepulsiveEnsembleClassifier,
-    RepulsiveEnsembleRegressor,
-)
 from sktamm.parametric._smearing import FractionalSmearing
 
 __all__ = [
@@ -42,8 +38,6 @@ __all__ = [
     "PolynomialRatio",
     "ProfileScan",
     "QuadraticRatioEstimator",
-    "RepulsiveEnsembleClassifier",
-    "RepulsiveEnsembleRegressor",
     "UnbinnedLikelihood",
     "joint_derivatives",
     "joint_likelihood_ratio",

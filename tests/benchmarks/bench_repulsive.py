@@ -18,8 +18,7 @@ import time
 
 import numpy as np
 
-from sktamm.learning import TorchMLPRegressor
-from sktamm.parametric import RepulsiveEnsembleRegressor
+from sktamm.learning import RepulsiveEnsembleRegressor, TorchMLPRegressor
 
 SPACES = ("function", "loss", "weight")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -10,7 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
-from sktamm.learning import networks as _torch
+from sktamm.learning import _networks
 from sktamm.learning._mlp import TorchMLPClassifier, TorchMLPRegressor
 from sktamm.learning._stacked import weighted_moments
 
@@ -104,7 +104,7 @@ def test_mean_over_members(events):
     assert members.std(axis=0).min() > 0
 
 
-@pytest.mark.parametrize("activation", _torch.ACTIVATIONS)
+@pytest.mark.parametrize("activation", _networks.ACTIVATIONS)
 def test_activations(activation, events):
     X, y = events
     model = _classifier(activation=activation, max_epochs=10).fit(X, y)
@@ -233,12 +233,12 @@ def test_a_stack_equals_its_members_alone():
     rng = np.random.default_rng(7)
     sizes, n = (2, 8, 8, 3), 600
     start = rng.normal(0, 0.3, size=(4, 2 * 8 + 8 + 72 + 27)).astype(np.float32)
-    rows = _torch.Rows(
+    rows = _networks.Rows(
         rng.normal(size=(n, 2)).astype(np.float32),
         rng.integers(0, 3, n),
         rng.poisson(1.0, size=(n, 4)).astype(np.float32),
     )
-    options = _torch.Options(
+    options = _networks.Options(
         sizes=sizes,
         activation="tanh",
         loss="cross_entropy",
@@ -253,11 +253,11 @@ def test_a_stack_equals_its_members_alone():
         progress=False,
         seed=1,
     )
-    split = _torch.Split(np.arange(500), np.arange(500, n))
-    stack = _torch.train(start, rows, split, options)
+    split = _networks.Split(np.arange(500), np.arange(500, n))
+    stack = _networks.train(start, rows, split, options)
     for m in range(4):
         only = rows._replace(weight=rows.weight[:, [m]])
-        alone = _torch.train(start[[m]], only, split, options)
+        alone = _networks.train(start[[m]], only, split, options)
         np.testing.assert_allclose(stack.parameters[m], alone.parameters[0], atol=1e-5)
         assert stack.best_epoch[m] == alone.best_epoch[0]
         n_epochs = len(alone.loss)
@@ -366,7 +366,7 @@ def test_copies_and_pickles_hold_plain_arrays(events):
 
 
 def test_a_model_of_a_missing_device_predicts(events):
-    if _torch.has_cuda():
+    if _networks.has_cuda():
         pytest.skip("needs a machine without a CUDA device")
     X, y = events
     model = _classifier().fit(X, y)

@@ -24,11 +24,10 @@ from sklearn.utils import get_tags
 
 from sktamm.datasets import make_smeft_toy
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError, RatioWarning
-from sktamm.learning import TorchMLPRegressor
+from sktamm.learning import RepulsiveEnsembleRegressor, TorchMLPRegressor
 from sktamm.parametric import (
     DerivativeRatioRegressor,
     FractionalSmearing,
-    RepulsiveEnsembleRegressor,
     UnbinnedLikelihood,
 )
 

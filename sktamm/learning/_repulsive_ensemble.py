@@ -26,10 +26,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm.exceptions import IncompatibleChoiceError
-from sktamm.learning import StackedMLP, TorchMLPClassifier, TorchMLPRegressor, inverse
+from sktamm.learning._mlp import TorchMLPClassifier
+from sktamm.learning._mlp_regressor import TorchMLPRegressor
+from sktamm.learning._stacked import StackedMLP, inverse
 
 if TYPE_CHECKING:
-    from sktamm.learning.networks import Options, Outcome, Rows, Split
+    from sktamm.learning._networks import Options, Outcome, Rows, Split
 
 __all__ = ["RepulsiveEnsembleClassifier", "RepulsiveEnsembleRegressor"]
 
@@ -63,15 +65,14 @@ class _Repulsive(StackedMLP):
         options: "Options",
         one_pass: bool,
     ) -> "Outcome":
-        from sktamm.learning import networks as _torch
-        from sktamm.learning import repulsion as _torch_repulsion
+        from sktamm.learning import _networks, _repulsion
 
         training, units = split.training, split.units
         seen = self.n_events_ if one_pass and self._n_calls else 0.0
         units = None if units is None else units[training]
         self.n_events_ = seen + _effective_number(rows.weight[training], units)
-        objective = _torch_repulsion.Repulsion(
-            _torch_repulsion.RepulsionOptions(
+        objective = _repulsion.Repulsion(
+            _repulsion.RepulsionOptions(
                 space=self.repulsion,
                 alpha=float(self.alpha),
                 n_rows=len(training),
@@ -82,7 +83,9 @@ class _Repulsive(StackedMLP):
             )
         )
         moments = self._moments if one_pass else None
-        outcome = _torch.train(self._packed(), rows, split, options, moments, objective)
+        outcome = _networks.train(
+            self._packed(), rows, split, options, moments, objective
+        )
         if objective.variance is not None:
             self._keep_noise(np.sqrt(objective.variance.cpu().double().numpy()))
         return outcome
@@ -194,7 +197,7 @@ class RepulsiveEnsembleRegressor(_Repulsive, TorchMLPRegressor):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.parametric import RepulsiveEnsembleRegressor
+    >>> from sktamm.learning import RepulsiveEnsembleRegressor
     >>> X = np.linspace(-1, 1, 400).reshape(-1, 1)
     >>> y = 100 + 10 * X[:, 0] + np.random.default_rng(0).normal(size=400)
     >>> model = RepulsiveEnsembleRegressor((), noise=1.0, random_state=0)
@@ -361,7 +364,7 @@ class RepulsiveEnsembleClassifier(_Repulsive, TorchMLPClassifier):
     Examples
     --------
     >>> import numpy as np
-    >>> from sktamm.parametric import RepulsiveEnsembleClassifier
+    >>> from sktamm.learning import RepulsiveEnsembleClassifier
     >>> X = np.linspace(-1, 1, 400).reshape(-1, 1)
     >>> y = (X[:, 0] > 0).astype(int)
     >>> model = RepulsiveEnsembleClassifier((), max_epochs=10, random_state=0)

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sktamm.learning.networks import LOSSES, Options, Rows, layers, outputs
+from sktamm.learning._networks import LOSSES, Options, Rows, layers, outputs
 
 __all__ = ["Repulsion", "RepulsionOptions"]
 
@@ -58,7 +58,7 @@ class RepulsionOptions(NamedTuple):
 
 
 class Repulsion:
-    """Objective of `sktamm.learning.networks.train` that couples the members.
+    """Objective of `sktamm.learning._networks.train` that couples the members.
 
     Parameters
     ----------

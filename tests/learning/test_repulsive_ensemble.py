@@ -10,11 +10,10 @@ from threadpoolctl import threadpool_limits
 
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.learning import RepulsiveEnsembleClassifier, RepulsiveEnsembleRegressor
 from sktamm.parametric import (
     DerivativeRatioRegressor,
     MorphingBasis,
-    RepulsiveEnsembleClassifier,
-    RepulsiveEnsembleRegressor,
     joint_derivatives,
 )
 from sktamm.ratios import DensityRatio
@@ -210,7 +209,7 @@ def test_logistic_regression_has_the_posterior_of_laplace(soft):
 def test_force_obeys_the_identity_of_stein():
     import torch
 
-    from sktamm.learning.repulsion import _coupling
+    from sktamm.learning._repulsion import _coupling
 
     u = torch.as_tensor(np.random.default_rng(3).normal(size=(40, 6)))
     u = u - u.mean(dim=0)
