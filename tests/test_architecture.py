@@ -50,10 +50,9 @@ ROOMS = [
 # Whatever is imported with the package; the rest is imported where it is used.
 EAGER = {"joblib", "numpy", "pandas", "scipy", "sklearn", "sktamm", "threadpoolctl"}
 # Files of torch: networks, their training, and what their members minimise.
-NETWORKS = ("_networks", "_best_epoch", "lorentz", "_repulsion")
+NETWORKS = ("_networks", "_best_epoch", "_repulsion")
 # The one place of each heavy library, as a prefix of the file.
 PLACES = {
-    "lgatr": "learning/lorentz",
     "lightgbm": "learning/",
     "matplotlib": "plotting/",
     "torch": tuple(f"learning/{name}" for name in NETWORKS),
@@ -61,7 +60,6 @@ PLACES = {
 ALSO_EAGER = {
     "learning/_networks.py": {"torch"},
     "learning/_best_epoch.py": {"torch"},
-    "learning/lorentz.py": {"lgatr", "torch"},
     "learning/_repulsion.py": {"torch"},
 }
 

@@ -8,7 +8,6 @@ from sktamm.parametric._joint import (
     joint_score,
 )
 from sktamm.parametric._likelihood import UnbinnedLikelihood
-from sktamm.parametric._lorentz import LorentzRegressor
 from sktamm.parametric._moment_morphing import MomentMorphing
 from sktamm.parametric._morphing import MorphingBasis
 from sktamm.parametric._morphing_ratio import MorphingRatioClassifier
@@ -30,7 +29,6 @@ __all__ = [
     "FractionalSmearing",
     "LikelihoodFit",
     "LogNormalNuisance",
-    "LorentzRegressor",
     "MomentMorphing",
     "MorphingBasis",
     "MorphingRatioClassifier",
