@@ -26,6 +26,7 @@ __all__ = [
     "check_names",
     "check_parameters",
     "get_feature_names",
+    "non_negative",
     "one_of",
     "refuse_cross_val_predict",
 ]
@@ -105,6 +106,11 @@ class _Names(StrOptions):
 
     def __str__(self) -> str:
         return f"a str among {sorted(self.options)}"
+
+
+def non_negative() -> Interval:
+    """Constraint: a finite number of at least zero."""
+    return Interval(Real, 0.0, float("inf"), closed="left")
 
 
 def one_of(*names: str) -> StrOptions:

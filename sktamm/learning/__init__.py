@@ -18,7 +18,6 @@ from sktamm.learning._repulsive_ensemble import (
     RepulsiveEnsembleRegressor,
 )
 from sktamm.learning._signed import settled_weights
-from sktamm.learning._stacked import StackedMLP, find_device, inverse
 
 __all__ = [
     "ClassifierEnsemble",
@@ -28,10 +27,8 @@ __all__ = [
     "TorchMLPClassifier",
     "TorchMLPRegressor",
     "check_accepts_weights",
-    "find_device",
     "fit_classifier",
     "fit_in_place",
-    "inverse",
     "make_classifier",
     "make_lightgbm_regressor",
     "rows_of_classes",

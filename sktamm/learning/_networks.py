@@ -18,6 +18,7 @@ training (Smith 2018). All rows stay in the memory of the device.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from torch.nn import functional
 
 from sktamm.learning._best_epoch import Best
 from sktamm.learning._links import LINKS
+from sktamm.learning._settings import TrainingSettings
 
 __all__ = [
     "ACTIVATIONS",
@@ -94,21 +96,14 @@ class Network(NamedTuple):
     activation: str
 
 
-class Options(NamedTuple):
-    """How a network learns."""
+@dataclass(eq=False, kw_only=True)
+class Options(TrainingSettings):
+    """How a network learns: the settings, none of them "auto", and what they train."""
 
-    sizes: tuple[int, ...]  # n_features, hidden layers, n_outputs
-    activation: str
-    loss: str
-    learning_rate: float
-    schedule: str
     batch_size: int
-    max_epochs: int
-    patience: int
-    weight_decay: float
-    device: str
     mixed_precision: bool
-    progress: bool
+    sizes: tuple[int, ...]  # n_features, hidden layers, n_outputs
+    loss: str
     seed: int
     link: str = "linear"
     link_factors: tuple[float, ...] = ()
@@ -328,7 +323,7 @@ def _row_losses(parameters: Tensor, batch: Rows, options: Options) -> Tensor:
 
 def _losses(parameters: Tensor, data: Rows, options: Options) -> Tensor:
     """Losses of shape (n_members, n_rows) of many rows, in full precision."""
-    options = options._replace(mixed_precision=False)
+    options = replace(options, mixed_precision=False)
     blocks = []
     with torch.no_grad():
         for start in range(0, len(data.features), _BLOCK_SIZE):

@@ -20,14 +20,18 @@ which makes the mean variance exact. Elsewhere, the spread is a guide: it grows 
 data are scarce, though by less than it should far outside of them.
 """
 
+from dataclasses import field
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sktamm._sklearn import between, non_negative, one_of
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.learning._mlp import TorchMLPClassifier
 from sktamm.learning._mlp_regressor import TorchMLPRegressor
+from sktamm.learning._settings import network, setting
 from sktamm.learning._stacked import StackedMLP, inverse
 
 if TYPE_CHECKING:
@@ -38,25 +42,57 @@ __all__ = ["RepulsiveEnsembleClassifier", "RepulsiveEnsembleRegressor"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_SPACES = ("function", "loss", "weight")
-_LOSSES = ("squared_error", "logistic")
 
-
+@network
 class _Repulsive(StackedMLP):
     """Members that repel each other, in place of the bootstrap and weight decay."""
 
-    bootstrap = False
-    weight_decay = 0.0
-    n_events_: float
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if self.repulsion not in _SPACES:
-            _refuse("repulsion", f"one of {_SPACES}", self.repulsion)
-        if not 0 <= self.alpha < np.inf:
-            _refuse("alpha", "finite and not negative", self.alpha)
-        if self.prior_scale is not None and not 0 < self.prior_scale < np.inf:
-            _refuse("prior_scale", "positive and finite, or None", self.prior_scale)
+    hidden_layer_sizes: Any = field(default=(64, 64), kw_only=False)
+    n_members: int = 16
+    bootstrap: bool = field(default=False, init=False)
+    weight_decay: float = field(default=0.0, init=False)
+    repulsion: str = setting(
+        default="function",
+        allowed=[one_of("function", "loss", "weight")],
+        kind='{"function", "loss", "weight"}',
+        doc="Where the distance between members is measured: in their predictions "
+        "at the events of a batch (square roots of probabilities, whose "
+        "distance is that of Fisher's information), in the losses of these "
+        "events, or in the weights.",
+    )
+    alpha: float = setting(
+        default=1.0,
+        allowed=[non_negative()],
+        kind="float",
+        doc="Strength of the repulsion, the temperature of the posterior: at 1 the "
+        "spread is that of the posterior, at 0 the members are independent.",
+    )
+    prior_scale: float | None = setting(
+        default=1.0,
+        allowed=[between(0, np.inf), None],
+        kind="float or None",
+        doc="Standard deviation of the normal prior of biases and, times 1 / "
+        "sqrt(fan_in), of weights, for standardised features and targets; None "
+        "is a flat prior.",
+    )
+    calibrated_force: bool = setting(
+        default=True,
+        allowed=["boolean"],
+        kind="bool",
+        doc="Scale the force to Stein's identity, so that the mean variance of the "
+        "members is that of a normal posterior; without, the force is that of "
+        "arXiv:2106.11642.",
+    )
+    learning_rate: float = 3e-3
+    max_epochs: int = 50
+    early_stopping: bool = setting(
+        default=False,
+        allowed=["boolean"],
+        kind="bool",
+        doc="Hold rows out, stop when the mean loss of the members gets worse on "
+        "them, and restore the weights of all members at their common best "
+        "epoch. The members may not have reached their distances by then.",
+    )
 
     def _optimise(
         self,
@@ -70,7 +106,7 @@ class _Repulsive(StackedMLP):
         training, units = split.training, split.units
         seen = self.n_events_ if one_pass and self._n_calls else 0.0
         units = None if units is None else units[training]
-        self.n_events_ = seen + _effective_number(rows.weight[training], units)
+        self.n_events_: float = seen + _effective_number(rows.weight[training], units)
         objective = _repulsion.Repulsion(
             _repulsion.RepulsionOptions(
                 space=self.repulsion,
@@ -97,66 +133,11 @@ class _Repulsive(StackedMLP):
         """Take over the noise of the standardised targets."""
 
 
+@network
 class RepulsiveEnsembleRegressor(_Repulsive, TorchMLPRegressor):
     """Networks that repel each other and learn the mean of one or more targets.
 
-    Parameters
-    ----------
-    hidden_layer_sizes : int or sequence of int, default=(64, 64)
-        Widths of the hidden layers; an empty sequence is Bayesian linear regression.
-    activation : {"leaky_relu", "relu", "tanh", "elu", "gelu"}, default="leaky_relu"
-        Function of the hidden layers.
-    loss : {"squared_error", "logistic"}, default="squared_error"
-        Likelihood of the targets: normal about their mean, or that of labels between 0
-        and 1, which may be probabilities themselves.
-    link : {"linear", "exponential", "cholesky"}, default="linear"
-        From the outputs of the network to predictions, as in `TorchMLPRegressor`.
-    n_members : int, default=16
-        Number of networks, trained at once.
-    repulsion : {"function", "loss", "weight"}, default="function"
-        Where the distance between members is measured: in their predictions at the
-        events of a batch, in the losses of these events, or in the weights.
-    alpha : float, default=1.0
-        Strength of the repulsion, the temperature of the posterior: at 1 the spread is
-        that of the posterior, at 0 the members are independent.
-    prior_scale : float or None, default=1.0
-        Standard deviation of the normal prior of biases and, times 1 / sqrt(fan_in), of
-        weights, for standardised features and targets; None is a flat prior.
-    noise : float, array-like of shape (n_outputs,) or None, default=None
-        Standard deviation of the targets about their mean, in their units; None takes
-        the root of the mean square residual of every batch, and less during the first
-        third of "one_cycle", since members that call everything noise are held there by
-        the prior. Only for "squared_error".
-    calibrated_force : bool, default=True
-        Scale the force to Stein's identity, so that the mean variance of the members is
-        that of a normal posterior; without, the force is that of arXiv:2106.11642.
-    learning_rate : float, default=3e-3
-        Step size of Adam; with "one_cycle" the largest one.
-    schedule : {"one_cycle", "constant"}, default="one_cycle"
-        Learning rate over the training: up and slowly down to zero, or constant.
-    batch_size : int or "auto", default="auto"
-        Rows per step; "auto" is a hundredth of the rows, between 32 and 4096.
-    max_epochs : int, default=50
-        Largest number of passes over the data.
-    validation_fraction : float, default=0.1
-        Share of the rows that is held out for early stopping.
-    early_stopping : bool, default=False
-        Hold rows out, stop when the mean loss of the members gets worse on them, and
-        restore the weights of all members at their common best epoch. The members may
-        not have reached their distances by then.
-    patience : int, default=10
-        Number of epochs with a larger loss than the best after which training stops.
-    warm_start : bool, default=False
-        Start from the fitted weights and their standardisation instead of new ones.
-    device : {"auto", "cpu", "cuda"}, default="auto"
-        Where to compute; "auto" takes a CUDA device if there is one.
-    mixed_precision : {"auto", True, False}, default="auto"
-        Train in 16 bits; "auto" does on a GPU.
-    progress : bool, default=False
-        Show a progress bar if tqdm is installed.
-    random_state : int, RandomState instance or None, default=None
-        Split, initial weights and order of the rows. An integer gives the same numbers
-        bit for bit on a CPU with a fixed number of threads.
+    {parameters}
 
     Attributes
     ----------
@@ -166,24 +147,7 @@ class RepulsiveEnsembleRegressor(_Repulsive, TorchMLPRegressor):
     n_events_ : float
         Effective number of training events, (sum w)^2 / sum w^2, with the sum of the
         weights of each group; the scale of the weights does not matter.
-    coefs_ : list of ndarray of shape (n_members, fan_in, fan_out)
-        Weights of each layer, for standardised features.
-    intercepts_ : list of ndarray of shape (n_members, fan_out)
-        Biases of each layer.
-    loss_curve_ : ndarray of shape (n_epochs, n_members)
-        Mean squared error of the standardised targets during each epoch.
-    validation_loss_curve_ : ndarray of shape (n_epochs, n_members) or None
-        Mean of the members' losses of the held-out rows after each epoch.
-    best_epoch_ : ndarray of shape (n_members,)
-        Epoch, from zero, whose weights were kept; the same for all members.
-    n_epochs_ : int
-        Number of epochs of the last call.
-    device_ : str
-        Where the training ran.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, when all of them are strings.
+    {fitted}
 
     Notes
     -----
@@ -207,59 +171,23 @@ class RepulsiveEnsembleRegressor(_Repulsive, TorchMLPRegressor):
     True
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (64, 64),
-        activation: str = "leaky_relu",
-        *,
-        loss: str = "squared_error",
-        link: str = "linear",
-        n_members: int = 16,
-        repulsion: str = "function",
-        alpha: float = 1.0,
-        prior_scale: float | None = 1.0,
-        noise: Any = None,
-        calibrated_force: bool = True,
-        learning_rate: float = 3e-3,
-        schedule: str = "one_cycle",
-        batch_size: int | str = "auto",
-        max_epochs: int = 50,
-        validation_fraction: float = 0.1,
-        early_stopping: bool = False,
-        patience: int = 10,
-        warm_start: bool = False,
-        device: str = "auto",
-        mixed_precision: bool | str = "auto",
-        progress: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.loss = loss
-        self.link = link
-        self.n_members = n_members
-        self.repulsion = repulsion
-        self.alpha = alpha
-        self.prior_scale = prior_scale
-        self.noise = noise
-        self.calibrated_force = calibrated_force
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.validation_fraction = validation_fraction
-        self.early_stopping = early_stopping
-        self.patience = patience
-        self.warm_start = warm_start
-        self.device = device
-        self.mixed_precision = mixed_precision
-        self.progress = progress
-        self.random_state = random_state
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if self.loss not in _LOSSES:
-            _refuse("loss", f"one of {_LOSSES}", self.loss)
+    loss: str = setting(
+        default="squared_error",
+        allowed=[one_of("squared_error", "logistic")],
+        kind='{"squared_error", "logistic"}',
+        doc="Likelihood of the targets: normal about their mean, or that of labels "
+        "between 0 and 1, which may be probabilities themselves.",
+    )
+    noise: Any = setting(
+        default=None,
+        allowed=["array-like", Real, None],
+        kind="float, array-like of shape (n_outputs,) or None",
+        doc="Standard deviation of the targets about their mean, in their units; "
+        "None takes the root of the mean square residual of every batch, and "
+        'less during the first third of "one_cycle", since members that call '
+        "everything noise are held there by the prior. Only for "
+        '"squared_error".',
+    )
 
     def _standardised_noise(self) -> FloatArray | None:
         if self.noise is None:
@@ -269,7 +197,7 @@ class RepulsiveEnsembleRegressor(_Repulsive, TorchMLPRegressor):
         fits = noise.ndim == 1 and len(noise) in (1, n_outputs)
         if not (fits and np.isfinite(noise).all() and (noise > 0).all()):
             rule = f"positive and finite, one or n_outputs={n_outputs} numbers, or None"
-            _refuse("noise", rule, self.noise)
+            raise IncompatibleChoiceError(f"noise must be {rule}, got {self.noise!r}.")
         scaled = noise * inverse(self._target_spread)
         return np.where(scaled > 0, scaled, 1.0)
 
@@ -277,59 +205,11 @@ class RepulsiveEnsembleRegressor(_Repulsive, TorchMLPRegressor):
         self.noise_ = noise * self._target_spread
 
 
+@network
 class RepulsiveEnsembleClassifier(_Repulsive, TorchMLPClassifier):
     """Networks that repel each other and learn class probabilities.
 
-    Parameters
-    ----------
-    hidden_layer_sizes : int or sequence of int, default=(64, 64)
-        Widths of the hidden layers; an empty sequence is Bayesian logistic regression.
-    activation : {"leaky_relu", "relu", "tanh", "elu", "gelu"}, default="leaky_relu"
-        Function of the hidden layers.
-    n_members : int, default=16
-        Number of networks, trained at once.
-    repulsion : {"function", "loss", "weight"}, default="function"
-        Where the distance between members is measured: in the square roots of their
-        probabilities at the events of a batch, whose distance is that of Fisher's
-        information, in the losses of these events, or in the weights.
-    alpha : float, default=1.0
-        Strength of the repulsion, the temperature of the posterior: at 1 the spread is
-        that of the posterior, at 0 the members are independent.
-    prior_scale : float or None, default=1.0
-        Standard deviation of the normal prior of biases and, times 1 / sqrt(fan_in), of
-        weights, for standardised features; None is a flat prior.
-    calibrated_force : bool, default=True
-        Scale the force to Stein's identity, so that the mean variance of the members is
-        that of a normal posterior; without, the force is that of arXiv:2106.11642.
-    learning_rate : float, default=3e-3
-        Step size of Adam; with "one_cycle" the largest one.
-    schedule : {"one_cycle", "constant"}, default="one_cycle"
-        Learning rate over the training: up and slowly down to zero, or constant.
-    batch_size : int or "auto", default="auto"
-        Rows per step; "auto" is a hundredth of the rows, between 32 and 4096.
-    max_epochs : int, default=50
-        Largest number of passes over the data.
-    validation_fraction : float, default=0.1
-        Share of the rows, in every class, that is held out for early stopping.
-    early_stopping : bool, default=False
-        Hold rows out, stop when the mean loss of the members gets worse on them, and
-        restore the weights of all members at their common best epoch. The members may
-        not have reached their distances by then.
-    patience : int, default=10
-        Number of epochs with a larger loss than the best after which training stops.
-    class_weight : dict, "balanced" or None, default=None
-        Factors on the weights of each class; "balanced" makes their totals equal.
-    warm_start : bool, default=False
-        Start from the fitted weights and their standardisation instead of new ones.
-    device : {"auto", "cpu", "cuda"}, default="auto"
-        Where to compute; "auto" takes a CUDA device if there is one.
-    mixed_precision : {"auto", True, False}, default="auto"
-        Train in 16 bits; "auto" does on a GPU.
-    progress : bool, default=False
-        Show a progress bar if tqdm is installed.
-    random_state : int, RandomState instance or None, default=None
-        Split, initial weights and order of the rows. An integer gives the same numbers
-        bit for bit on a CPU with a fixed number of threads.
+    {parameters}
 
     Attributes
     ----------
@@ -338,24 +218,7 @@ class RepulsiveEnsembleClassifier(_Repulsive, TorchMLPClassifier):
     n_events_ : float
         Effective number of training events, (sum w)^2 / sum w^2, with the sum of the
         weights of each group; the scale of the weights does not matter.
-    coefs_ : list of ndarray of shape (n_members, fan_in, fan_out)
-        Weights of each layer, for standardised features.
-    intercepts_ : list of ndarray of shape (n_members, fan_out)
-        Biases of each layer.
-    loss_curve_ : ndarray of shape (n_epochs, n_members)
-        Mean cross-entropy during each epoch.
-    validation_loss_curve_ : ndarray of shape (n_epochs, n_members) or None
-        Mean of the members' losses of the held-out rows after each epoch.
-    best_epoch_ : ndarray of shape (n_members,)
-        Epoch, from zero, whose weights were kept; the same for all members.
-    n_epochs_ : int
-        Number of epochs of the last call.
-    device_ : str
-        Where the training ran.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, when all of them are strings.
+    {fitted}
 
     References
     ----------
@@ -375,51 +238,6 @@ class RepulsiveEnsembleClassifier(_Repulsive, TorchMLPClassifier):
     >>> model.predict_members(X).shape
     (16, 400, 2)
     """
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (64, 64),
-        activation: str = "leaky_relu",
-        *,
-        n_members: int = 16,
-        repulsion: str = "function",
-        alpha: float = 1.0,
-        prior_scale: float | None = 1.0,
-        calibrated_force: bool = True,
-        learning_rate: float = 3e-3,
-        schedule: str = "one_cycle",
-        batch_size: int | str = "auto",
-        max_epochs: int = 50,
-        validation_fraction: float = 0.1,
-        early_stopping: bool = False,
-        patience: int = 10,
-        class_weight: Any = None,
-        warm_start: bool = False,
-        device: str = "auto",
-        mixed_precision: bool | str = "auto",
-        progress: bool = False,
-        random_state: Any = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.n_members = n_members
-        self.repulsion = repulsion
-        self.alpha = alpha
-        self.prior_scale = prior_scale
-        self.calibrated_force = calibrated_force
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.validation_fraction = validation_fraction
-        self.early_stopping = early_stopping
-        self.patience = patience
-        self.class_weight = class_weight
-        self.warm_start = warm_start
-        self.device = device
-        self.mixed_precision = mixed_precision
-        self.progress = progress
-        self.random_state = random_state
 
     def predict_members(self, X: ArrayLike) -> FloatArray:
         """Probabilities of every member.
@@ -474,7 +292,3 @@ def _effective_number(weight: NDArray[np.float32], units: IntArray | None) -> fl
     if units is not None:
         totals = np.bincount(units, weights=totals)
     return float(totals.sum() ** 2 / np.square(totals).sum())
-
-
-def _refuse(name: str, rule: str, value: object) -> None:
-    raise IncompatibleChoiceError(f"{name} must be {rule}, got {value!r}.")

@@ -7,6 +7,7 @@ A fitted network is a list of plain arrays: it can be saved on one device and us
 another one.
 """
 
+from dataclasses import fields
 from itertools import pairwise
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -18,8 +19,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from sktamm._sklearn import check_parameters
 from sktamm._validation import encode, read_weight, refuse_masked
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.learning._settings import TrainingSettings
 
 if TYPE_CHECKING:
     from sktamm.learning._networks import (
@@ -31,20 +34,16 @@ if TYPE_CHECKING:
         Split,
     )
 
-__all__ = ["Given", "StackedMLP", "find_device", "inverse", "weighted_moments"]
+__all__ = ["Aligned", "Given", "StackedMLP", "inverse", "weighted_moments"]
 
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
 _BLOCK_SIZE = 1 << 16  # rows that are standardised at a time
-_LEAST_PER_CLASS = 10  # rows; fewer are too few to hold some out
-_ALLOWED: dict[str, tuple[object, ...]] = {
-    "activation": ("leaky_relu", "relu", "tanh", "elu", "gelu"),
-    "schedule": ("one_cycle", "constant"),
-    "device": ("auto", "cpu", "cuda"),
-    "mixed_precision": ("auto", True, False),
-}
+_LEAST_PER_CLASS = 10  # rows; rule of thumb: fewer are too few to hold some out
+# Weights of the rows, of members for the rows, and ids of rows: all may be None.
+Aligned = tuple[ArrayLike | None, ArrayLike | None, ArrayLike | None]
 
 
 class Given(NamedTuple):
@@ -59,35 +58,81 @@ class Given(NamedTuple):
     groups: IntArray | None = None  # (n_rows,) numbers of rows that stay together
 
 
-class StackedMLP(BaseEstimator):
+class StackedMLP(TrainingSettings, BaseEstimator):
     """Checks, weights, splits and training that classifier and regressor share."""
 
-    _n_calls: int
-    _moments: "Moments | None"
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        member_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Train all members.
 
-    # ------------------------------------------------------------------ parameters
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels of two or more classes, or targets of a regression.
+        sample_weight : array-like of shape (n_samples,) or None
+            Weights; some may be negative if their sum, of every class, is positive.
+        member_weight : array-like of shape (n_members, n_samples) or None
+            Factors on the weights for each member, in place of the bootstrap. A member
+            does not see events of weight zero, nor are they held out for it.
+        groups : array-like of shape (n_samples,) or None
+            Ids of rows that are held out, and resampled, together: copies of an event.
+
+        Returns
+        -------
+        self : object
+            The fitted network.
+
+        Raises
+        ------
+        InvalidInputError
+            There is only one class, weights (of a class) do not sum to a positive
+            number, or a target is out of the range of the loss.
+        IncompatibleChoiceError
+            A parameter is out of its range, or the training diverged.
+        """
+        self._check_parameters()
+        resume = self.warm_start and hasattr(self, "coefs_")
+        aligned = sample_weight, member_weight, groups
+        rows = self._read_rows(X, y, aligned, reset=not resume)
+        return self._train(rows, resume=resume, one_pass=False)
+
+    def _go_on(self, X: Any, y: Any, aligned: Aligned, *classes: Any) -> Self:
+        """One more pass."""
+        self._check_parameters()
+        resume = hasattr(self, "coefs_")
+        rows = self._read_rows(X, y, aligned, *classes, reset=not resume)
+        return self._train(rows, resume=resume, one_pass=True)
+
     def _check_parameters(self) -> None:
-        for name, allowed in _ALLOWED.items():
-            if getattr(self, name) not in allowed:
-                _refuse(name, f"one of {allowed}", getattr(self, name))
-        for name in ("n_members", "max_epochs", "patience"):
-            if not _is_count(getattr(self, name)):
-                _refuse(name, "a positive integer", getattr(self, name))
+        check_parameters(self)
         widths = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object))
-        if not all(_is_count(width) for width in widths):
-            _refuse("hidden_layer_sizes", "positive integers", self.hidden_layer_sizes)
-        if not 0 < self.learning_rate < np.inf:
-            _refuse("learning_rate", "positive and finite", self.learning_rate)
-        if not 0 <= self.weight_decay < np.inf:
-            _refuse("weight_decay", "finite and not negative", self.weight_decay)
-        if not 0 < self.validation_fraction < 1:
-            _refuse("validation_fraction", "between 0 and 1", self.validation_fraction)
-        if self.batch_size != "auto" and not _is_count(self.batch_size):
-            _refuse("batch_size", "'auto' or a positive integer", self.batch_size)
+        if not all(isinstance(width, Integral) and int(width) > 0 for width in widths):
+            rule = "hidden_layer_sizes must be positive integers"
+            raise IncompatibleChoiceError(f"{rule}, got {self.hidden_layer_sizes!r}.")
         self._device(training=True)
 
     def _device(self, *, training: bool) -> str:
-        return find_device(self.device, training=training)
+        """The device to use; a prediction falls back to the CPU."""
+        if self.device == "cpu":
+            return "cpu"
+        from sktamm.learning import _networks
+
+        found = _networks.has_cuda()
+        if self.device == "cuda" and training and not found:
+            raise IncompatibleChoiceError(
+                "device must be 'auto' or 'cpu' where there is no CUDA device, got "
+                "'cuda'."
+            )
+        return "cuda" if found else "cpu"
 
     # --------------------------------------------------------------------- training
     def _train(self, rows: Given, *, resume: bool, one_pass: bool) -> Self:
@@ -99,7 +144,7 @@ class StackedMLP(BaseEstimator):
 
         if resume:
             self._check_resumed(rows)
-        self._n_calls = self._n_calls + 1 if resume else 0
+        self._n_calls: int = self._n_calls + 1 if resume else 0
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         streams = np.random.SeedSequence([seed, self._n_calls]).spawn(4)
         training, held_out = self._split(rows, streams[0], one_pass)
@@ -200,7 +245,9 @@ class StackedMLP(BaseEstimator):
         hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=np.int64))
         self._sizes = (rows.X.shape[1], *hidden.tolist(), rows.n_outputs)
         self._function = self.activation
-        self.coefs_, self.intercepts_, self._moments = [], [], None
+        self.coefs_: list[Float32Array] = []
+        self.intercepts_: list[Float32Array] = []
+        self._moments: Moments | None = None
         members = [np.random.default_rng(m) for m in stream.spawn(self.n_members)]
         for fan_in, fan_out in pairwise(self._sizes):
             size, limit = (fan_in + 1, fan_out), 1 / np.sqrt(fan_in)
@@ -231,24 +278,25 @@ class StackedMLP(BaseEstimator):
     ) -> "Options":
         from sktamm.learning import _networks
 
-        batch_size = self.batch_size
-        if batch_size == "auto":
-            batch_size = int(np.clip(n_rows // 100, 32, 4096))
+        names = [one.name for one in fields(TrainingSettings)]
+        settings = {name: getattr(self, name) for name in names}
+        if self.batch_size == "auto":
+            settings["batch_size"] = int(np.clip(n_rows // 100, 32, 4096))
+        if one_pass:
+            settings |= {"schedule": "constant", "max_epochs": 1, "progress": False}
         device = self._device(training=True)
-        mixed = device == "cuda" if self.mixed_precision == "auto" else False
+        if self.mixed_precision == "auto":
+            settings["mixed_precision"] = device == "cuda"
+        settings |= {
+            "activation": self._function,
+            "learning_rate": float(self.learning_rate),
+            "weight_decay": float(self.weight_decay),
+            "device": device,
+        }
         return _networks.Options(
+            **settings,
             sizes=self._sizes,
-            activation=self._function,
             loss=self._loss,
-            learning_rate=float(self.learning_rate),
-            schedule="constant" if one_pass else self.schedule,
-            batch_size=batch_size,
-            max_epochs=1 if one_pass else self.max_epochs,
-            patience=self.patience,
-            weight_decay=float(self.weight_decay),
-            device=device,
-            mixed_precision=mixed or self.mixed_precision is True,
-            progress=bool(self.progress) and not one_pass,
             seed=int(stream.generate_state(1)[0]),
             **self._link_options(),
         )
@@ -321,11 +369,10 @@ class StackedMLP(BaseEstimator):
         target: NDArray[Any],
         n_outputs: int,
         codes: IntArray | None,
-        sample_weight: ArrayLike | None,
-        member_weight: ArrayLike | None,
-        groups: ArrayLike | None = None,
+        aligned: Aligned,
     ) -> Given:
         """Bring rows and weights together; refuse weights that sum to nothing."""
+        sample_weight, member_weight, groups = aligned
         weight = read_weight(sample_weight, len(X))
         weight = np.ones(len(X)) if weight is None else weight
         members = self._read_member_weight(member_weight, len(X))
@@ -421,26 +468,3 @@ def _unpacked(
         intercepts.append(flat[:, middle:stop].copy())
         start = stop
     return coefs, intercepts
-
-
-def _is_count(value: object) -> bool:
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    return whole and int(value) > 0  # type: ignore[call-overload]
-
-
-def find_device(device: str, *, training: bool) -> str:
-    """The device to use; a prediction falls back to the CPU."""
-    if device not in _ALLOWED["device"]:
-        _refuse("device", f"one of {_ALLOWED['device']}", device)
-    if device == "cpu":
-        return "cpu"
-    from sktamm.learning import _networks
-
-    found = _networks.has_cuda()
-    if device == "cuda" and training and not found:
-        _refuse("device", "'auto' or 'cpu' where there is no CUDA device", "cuda")
-    return "cuda" if found else "cpu"
-
-
-def _refuse(name: str, rule: str, value: object) -> None:
-    raise IncompatibleChoiceError(f"{name} must be {rule}, got {value!r}.")
