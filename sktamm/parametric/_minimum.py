@@ -6,7 +6,7 @@ directions. All minima that are found and matter are kept. A descent that ends o
 saddle, as symmetry makes it, goes on from either side.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy import optimize
 from sktamm._numerics import FloatArray
 from sktamm.parametric._objective import Objective
 
-__all__ = ["Minima", "descend", "find_minima", "natural_scales", "profile_values"]
+__all__ = ["Descent", "Minima", "find_minima", "natural_scales"]
 
 _FAR_DISTANCES = np.geomspace(0.5, 1e5, 48)
 _MOST_EVENTS = 20_000  # that say where to start from
@@ -91,40 +91,58 @@ def _natural_scale(objective: Objective, i: int) -> float:
     return float(steps[step, i])
 
 
-def descend(
-    objective: Objective,
-    start: FloatArray,
-    free: NDArray[np.bool_],
-    scales: FloatArray,
-) -> _End:
-    """Minimum over the free parameters.
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """Minimisation over the free parameters, the others held."""
 
-    ``start`` (size,), ``free`` (size,), ``scales`` (size,) -> (size,).
-    """
-    unit = scales[free]
+    objective: Objective
+    scales: FloatArray  # (size,), natural distances
+    free: NDArray[np.bool_]  # (size,)
 
-    def at(x: FloatArray) -> FloatArray:
-        point = start.copy()
-        point[free] += unit * x
-        return point
+    def end(self, start: FloatArray) -> _End:
+        """Minimum that a descent from a point (size,) leads to."""
+        objective, free = self.objective, self.free
+        unit = self.scales[free]
 
-    def scaled(x: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = objective.value_and_gradient(at(x))
-        return value, gradient[free] * unit
+        def at(x: FloatArray) -> FloatArray:
+            point = start.copy()
+            point[free] += unit * x
+            return point
 
-    minimise: Any = optimize.minimize
-    found = minimise(
-        scaled,
-        np.zeros(unit.size),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=(objective.limits[free] - start[free, None]) / unit[:, None],
-        options={"ftol": 1e-14},  # of values that may be large
-    )
-    point = at(found.x)
-    # Line searches that end at rounding errors report failure at the minimum.
-    flat = float(np.abs(found.jac).max()) < _FLAT
-    return point, float(found.fun), bool(found.success) or flat
+        def scaled(x: FloatArray) -> tuple[float, FloatArray]:
+            value, gradient = objective.value_and_gradient(at(x))
+            return value, gradient[free] * unit
+
+        minimise: Any = optimize.minimize
+        found = minimise(
+            scaled,
+            np.zeros(unit.size),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=(objective.limits[free] - start[free, None]) / unit[:, None],
+            options={"ftol": 1e-14},  # of values that may be large
+        )
+        # Line searches that end at rounding errors report failure at the minimum.
+        flat = float(np.abs(found.jac).max()) < _FLAT
+        return at(found.x), float(found.fun), bool(found.success) or flat
+
+    def profile(
+        self, points: FloatArray, starts: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Minima along a path of the held parameters: values, and where they are.
+
+        ``points`` (n_points, size), ``starts`` (n_starts, size) -> (n_points,),
+        (n_points, size).
+        """
+        if not self.free.any():
+            return self.objective.values(points), points
+        values, ends = np.empty(len(points)), points.copy()
+        for k, point in enumerate(points):
+            trials = np.where(self.free, starts, point)
+            lowest = np.argsort(self.objective.values(trials))[:_N_LOWEST]
+            found = [self.end(trials[c]) for c in lowest]
+            ends[k], values[k], _ = min(found, key=lambda end: end[1])
+        return values, ends
 
 
 def find_minima(objective: Objective, scales: FloatArray) -> Minima:
@@ -133,20 +151,16 @@ def find_minima(objective: Objective, scales: FloatArray) -> Minima:
     ``scales`` (size,).
     """
     centre = objective.start(objective.theta_ref)
-    free = np.ones(objective.size, dtype=bool)
-
-    def end_of(start: FloatArray) -> _End:
-        return descend(objective, start, free, scales)
-
-    ends = [end_of(centre)]
+    descent = Descent(objective, scales, np.ones(objective.size, dtype=bool))
+    ends = [descent.end(centre)]
     for start in _lows_on_rays(objective, centre, scales):
         if _distance(start, ends, scales) > _NEAR:
-            ends.append(end_of(start))
+            ends.append(descent.end(start))
     ends.sort(key=lambda end: end[1])
     # A saddle that is left may lead to another one, of one parameter less.
     for _ in range(objective.size):
         beside = _beside_saddle(objective, ends[0][0], scales)
-        ends += [end_of(start) for start in beside]
+        ends += [descent.end(start) for start in beside]
         ends.sort(key=lambda end: end[1])
     kept = _different(ends, scales)
     kept.insert(0, kept.pop(_foremost(kept, centre, scales)))
@@ -229,26 +243,3 @@ def _beside_saddle(
     move[free] = along[:, 0] * scales[free]
     # Descents begin at a bound where these are beyond it.
     return [point + _BESIDE * move, point - _BESIDE * move]
-
-
-def profile_values(
-    objective: Objective,
-    points: FloatArray,
-    free: NDArray[np.bool_],
-    scales: FloatArray,
-    starts: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Minima over the free parameters along a path of the others.
-
-    ``points`` (n_points, size), ``free`` (size,), ``scales`` (size,), ``starts``
-    (n_starts, size) -> ``values`` (n_points,), ``points`` (n_points, size).
-    """
-    if not free.any():
-        return objective.values(points), points
-    values, ends = np.empty(len(points)), points.copy()
-    for k, point in enumerate(points):
-        trials = np.where(free, starts, point)
-        lowest = np.argsort(objective.values(trials))[:_N_LOWEST]
-        found = [descend(objective, trials[c], free, scales) for c in lowest]
-        ends[k], values[k], _ = min(found, key=lambda end: end[1])
-    return values, ends

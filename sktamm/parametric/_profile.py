@@ -7,16 +7,16 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric._minimum import (
+    Descent,
     Minima,
     find_minima,
     natural_scales,
-    profile_values,
 )
 from sktamm.parametric._objective import Objective
 from sktamm.parametric._regions import (
@@ -36,21 +36,11 @@ __all__ = ["FittedLikelihood"]
 
 @dataclass(frozen=True, eq=False)
 class FittedLikelihood:
-    """Function of the parameters, with its natural distances and its minima.
-
-    Attributes
-    ----------
-    objective : Objective
-        -2 ln L.
-    scales : ndarray of shape (size,)
-        Natural distances.
-    minima : Minima
-        The deepest first.
-    """
+    """Function of the parameters, with its natural distances and its minima."""
 
     objective: Objective
-    scales: FloatArray
-    minima: Minima
+    scales: FloatArray  # (size,), natural distances
+    minima: Minima  # the deepest first
 
     @classmethod
     def search(cls, objective: Objective) -> "FittedLikelihood":
@@ -120,16 +110,10 @@ class FittedLikelihood:
     def interval(self, i: int, level: float, others: str) -> ParameterInterval:
         """Confidence interval of one parameter."""
         self.check(i)
+        descent = self._descent([i], others)
         quantile = float(stats.chi2.ppf(_check_level(level), 1))
-        segments = find_segments(
-            self.objective,
-            self.minima,
-            i,
-            quantile * float(self._factors([i], others)(np.ones((1, 1)))[0]),
-            self._free([i], others),
-            self.scales,
-            self._unit(i),
-        )
+        quantile *= float(self._factors([i], descent)(np.ones((1, 1)))[0])
+        segments = find_segments(descent, self.minima, i, quantile, self._unit(i))
         return ParameterInterval(
             parameter=i,
             level=float(level),
@@ -146,7 +130,7 @@ class FittedLikelihood:
         """Ellipse of two parameters."""
         self.check(i, j)
         centre = self.minima.points[0, [i, j]]
-        covariance = self._pair_covariance([i, j], others)
+        covariance = self._pair_covariance([i, j], self._descent([i, j], others))
         points = ellipse_points(centre, covariance, _check_level(level), n_points)
         return ConfidenceRegion(
             (i, j), float(level), centre, points, covariance, others, "ellipse"
@@ -157,15 +141,14 @@ class FittedLikelihood:
     ) -> ConfidenceRegion:
         """Exact contour of two parameters."""
         self.check(i, j)
-        covariance = self._pair_covariance([i, j], others)
+        descent = self._descent([i, j], others)
+        covariance = self._pair_covariance([i, j], descent)
         points = contour_points(
-            self.objective,
+            descent,
             self.minima,
-            (i, j),
+            [i, j],
+            self._factors([i, j], descent),
             float(stats.chi2.ppf(_check_level(level), 2)),
-            self._factors([i, j], others),
-            self._free([i, j], others),
-            self.scales,
             covariance,
             n_points,
         )
@@ -189,34 +172,33 @@ class FittedLikelihood:
         best = self.minima.points[0]
         points = np.tile(best, (len(values), 1))
         points[:, index] = values
-        free = self._free(index, others)
-        starts = self.minima.points
-        value, ends = profile_values(self.objective, points, free, self.scales, starts)
-        factors = self._factors(index, others)(values - best[index])
+        descent = self._descent(index, others)
+        value, ends = descent.profile(points, self.minima.points)
+        factors = self._factors(index, descent)(values - best[index])
         return (value - self.minima.values[0]) / factors, ends
 
     def _factors(
-        self, index: list[int], others: str
+        self, index: list[int], descent: Descent
     ) -> Callable[[FloatArray], FloatArray]:
         """Function of moves of parameters that likelihood ratios are divided by."""
-        noise, profiled = self.noise, bool(self._free(index, others).any())
+        noise, profiled = self.noise, bool(descent.free.any())
         if noise is None:
             return lambda moves: np.ones(len(moves))
         return lambda moves: noise.factors(index, moves, profiled)
 
-    def _free(self, index: list[int], others: str) -> NDArray[np.bool_]:
-        """Parameters to minimise over."""
+    def _descent(self, index: list[int], others: str) -> Descent:
+        """Minimisation over the other parameters, or over none of them."""
         if others not in ("profile", "fix"):
             raise InvalidInputError(
                 f"others must be 'profile' or 'fix', got {others!r}."
             )
         free = np.full(self.objective.size, others == "profile")
         free[index] = False
-        return free
+        return Descent(self.objective, self.scales, free)
 
-    def _pair_covariance(self, index: list[int], others: str) -> FloatArray:
+    def _pair_covariance(self, index: list[int], descent: Descent) -> FloatArray:
         chosen = np.ix_(index, index)
-        if self._free(index, others).any() or not np.isfinite(self.covariance).all():
+        if descent.free.any() or not np.isfinite(self.covariance).all():
             return self.covariance[chosen]
         inverse = np.linalg.inv(np.linalg.inv(self.inverse)[chosen])
         if self.noise is None:

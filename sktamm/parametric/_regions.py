@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from sktamm._numerics import FloatArray
-from sktamm.parametric._minimum import Minima, profile_values
+from sktamm.parametric._minimum import Descent, Minima
 from sktamm.parametric._objective import Objective
 
 __all__ = [
@@ -215,19 +215,10 @@ def covariance_at(
 
 
 def find_segments(
-    objective: Objective,
-    minima: Minima,
-    i: int,
-    quantile: float,
-    free: NDArray[np.bool_],
-    scales: FloatArray,
-    std: float,
+    descent: Descent, minima: Minima, i: int, quantile: float, std: float
 ) -> FloatArray:
-    """Parts of one axis where the likelihood is within a quantile of its maximum.
-
-    ``free`` (size,), ``scales`` (size,) -> (n_segments, 2): lower and upper ends.
-    """
-    low, high = objective.limits[i]
+    """Parts (n_segments, 2) of an axis within a quantile of the maximum likelihood."""
+    low, high = descent.objective.limits[i]
     grid = _scan_grid(minima.points[:, i], std, low, high)
     best = minima.points[0]
 
@@ -238,7 +229,7 @@ def find_segments(
 
     start = int(np.searchsorted(grid, best[i]))
     sides = [
-        _outwards(objective, path(side), minima, i, quantile, free, scales)
+        _outwards(descent, path(side), minima, i, quantile)
         for side in (grid[:start][::-1], grid[start:])
     ]
     (left, ends_left), (right, ends_right) = sides
@@ -248,30 +239,23 @@ def find_segments(
     level = min(minima.values[0], delta.min()) + quantile
 
     def excess(value: float, near: FloatArray) -> float:
-        point = path(np.array([value]))
-        values, _ = profile_values(objective, point, free, scales, near[None])
+        values, _ = descent.profile(path(np.array([value])), near[None])
         return float(values[0]) - level
 
     return _crossings(grid, delta - level, ends, excess, (low, high))
 
 
 def _outwards(
-    objective: Objective,
-    path: FloatArray,
-    minima: Minima,
-    i: int,
-    quantile: float,
-    free: NDArray[np.bool_],
-    scales: FloatArray,
+    descent: Descent, path: FloatArray, minima: Minima, i: int, quantile: float
 ) -> tuple[FloatArray, FloatArray]:
     """Profile along a path that ends beyond all minima, well outside the region."""
     best = minima.points[0]
-    if not free.any() or not len(path):
-        return objective.values(path), path
+    if not descent.free.any() or not len(path):
+        return descent.objective.values(path), path
     reach = np.abs(minima.points[:, i] - best[i]).max()
     values, ends = np.empty(len(path)), path.copy()
     for k, point in enumerate(path):
-        value, end = profile_values(objective, point[None], free, scales, minima.points)
+        value, end = descent.profile(point[None], minima.points)
         values[k], ends[k] = value[0], end[0]
         beyond = abs(point[i] - best[i]) > reach
         if beyond and values[k] > minima.values[0] + quantile + _WELL_OUTSIDE:
@@ -343,43 +327,37 @@ def _circle(n_points: int) -> FloatArray:
 
 
 def contour_points(
-    objective: Objective,
+    descent: Descent,
     minima: Minima,
-    pair: tuple[int, int],
-    quantile: float,
+    pair: list[int],
     factors: Callable[[FloatArray], FloatArray],
-    free: NDArray[np.bool_],
-    scales: FloatArray,
+    quantile: float,
     covariance: FloatArray,
     n_points: int,
 ) -> FloatArray:
-    """First points on rays from the best fit where the likelihood leaves the region.
+    """First points (n_points, 2) on rays from the best fit that leave the region.
 
-    ``free`` (size,), ``scales`` (size,), ``covariance`` (2, 2) -> (n_points, 2): closed
-    curve, cut at bounds.
+    ``covariance`` (2, 2) makes the directions of the rays; ``factors`` of moves (n, 2)
+    multiply the quantile. The curve is cut at bounds.
     """
-    index = list(pair)
     best = minima.points[0]
-    shape = np.diag(scales[index])
+    shape = np.diag(descent.scales[pair])
     if np.isfinite(covariance).all():
         shape = np.sqrt(quantile) * np.linalg.cholesky(covariance)
-    low, high = objective.limits[index].T
+    low, high = descent.objective.limits[pair].T
     points, near = np.empty((n_points, 2)), best
     rays = _circle(n_points) @ shape.T
     levels = minima.values[0] + quantile * factors(rays)
     for k, ray in enumerate(rays):
-        far = _longest(best[index], ray, low, high)
-        points[k], near = _along(
-            objective,
-            best,
-            near,
-            index,
-            ray,
-            far,
-            levels[k],
-            free,
-            scales,
-        )
+
+        def at(length: float, ray: FloatArray = ray) -> FloatArray:
+            point = best.copy()
+            point[pair] = best[pair] + length * ray
+            return point
+
+        far = _longest(best[pair], ray, low, high)
+        length, near = _exit(descent, at, near, far, levels[k])
+        points[k] = best[pair] + length * ray
     return points
 
 
@@ -392,26 +370,21 @@ def _longest(
     return float(np.min(np.where(ray == 0, np.inf, lengths)))
 
 
-def _along(
-    objective: Objective,
-    best: FloatArray,
+def _exit(
+    descent: Descent,
+    at: Callable[[float], FloatArray],
     near: FloatArray,
-    index: list[int],
-    ray: FloatArray,
     far: float,
     level: float,
-    free: NDArray[np.bool_],
-    scales: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """Point of one ray, and the full point there."""
-    last, quantile = near, level - float(objective.values(best[None])[0])
+) -> tuple[float, FloatArray]:
+    """Length at which a ray leaves the region, NaN if never, and the full point."""
+    last, best = near, at(0.0)
+    quantile = level - float(descent.objective.values(best[None])[0])
 
     def excess(length: float) -> float:
         # The square root of a parabola is a line, which roots are quickly found of.
         nonlocal last
-        point = best.copy()
-        point[index] = best[index] + length * ray
-        value, ends = profile_values(objective, point[None], free, scales, last[None])
+        value, ends = descent.profile(at(length)[None], last[None])
         last = ends[0]
         height = float(value[0]) - level + quantile
         return float(np.sqrt(max(height, 0.0) / quantile)) - 1.0
@@ -422,7 +395,7 @@ def _along(
         inner, outer = outer, min(1.4 * outer, far)
         height = excess(outer)
     if outer >= _FAR:
-        return np.full(2, np.nan), best
+        return np.nan, best
     if height > 0:
         outer = float(optimize.brentq(excess, inner, outer, xtol=1e-6))
-    return best[index] + outer * ray, last
+    return outer, last

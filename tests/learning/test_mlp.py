@@ -10,8 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
-from sktamm.learning import _networks
-from sktamm.learning._mlp import TorchMLPClassifier, TorchMLPRegressor
+from sktamm.learning import TorchMLPClassifier, TorchMLPRegressor, _networks
 from sktamm.learning._stacked import weighted_moments
 
 pytestmark = pytest.mark.torch

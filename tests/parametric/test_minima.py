@@ -11,10 +11,10 @@ from sktamm.parametric import (
     UnbinnedLikelihood,
 )
 from sktamm.parametric._minimum import (
+    Descent,
     _beside_saddle,
     _lows_on_rays,
     _thinned,
-    descend,
     find_minima,
     natural_scales,
 )
@@ -351,7 +351,7 @@ class Bumpy:
 def test_a_descent_that_cannot_go_on_has_converged_where_it_is_flat(scale, converged):
     """Slopes are those over a natural distance."""
     start, free = np.array([0.5]), np.ones(1, dtype=bool)
-    point, _, found = descend(Bumpy(1.0), start, free, np.array([scale]))
+    point, _, found = Descent(Bumpy(1.0), np.array([scale]), free).end(start)
     assert point[0] == 0.5
     assert found == converged
 
@@ -368,7 +368,7 @@ class LongValley:
 
 def test_minima_are_precise_where_the_likelihood_is_large():
     start, free = np.array([-1.0, 1.0]), np.ones(2, dtype=bool)
-    point, _, converged = descend(LongValley(), start, free, np.ones(2))
+    point, _, converged = Descent(LongValley(), np.ones(2), free).end(start)
     assert converged
     np.testing.assert_allclose(point, 1.0, atol=0.01)
 
