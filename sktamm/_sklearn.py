@@ -26,7 +26,7 @@ __all__ = [
     "check_names",
     "check_parameters",
     "get_feature_names",
-    "non_negative",
+    "not_negative",
     "one_of",
     "refuse_cross_val_predict",
 ]
@@ -108,9 +108,9 @@ class _Names(StrOptions):
         return f"a str among {sorted(self.options)}"
 
 
-def non_negative() -> Interval:
-    """Constraint: a finite number of at least zero."""
-    return Interval(Real, 0.0, float("inf"), closed="left")
+def not_negative(below: float = float("inf")) -> Interval:
+    """Constraint: a number that is not negative, and below another one."""
+    return Interval(Real, 0.0, below, closed="left")
 
 
 def one_of(*names: str) -> StrOptions:

@@ -11,20 +11,13 @@ __all__ = ["Best"]
 
 
 class Best:
-    """The weights of each member at the best of its epochs so far.
+    """The weights (n_members, n_parameters) of each member at its best epoch so far.
 
     Many epochs have the same validation loss within its statistical error, and the
     least of them is often an early one with noisy weights: the best epoch is the last
     whose loss does not exceed the least one by more than the standard error of the
     difference on the same events (the rule of one standard error; Breiman et al. 1984).
     Copies of an event are one term of that error.
-
-    Parameters
-    ----------
-    leaf : Tensor of shape (n_members, n_parameters)
-        Weights at the start.
-    patience : int
-        Epochs after which a member without a better one stops.
     """
 
     def __init__(self, leaf: Tensor, patience: int) -> None:
@@ -42,10 +35,7 @@ class Best:
         return bool(self.stopped.all())
 
     def judge_by(self, weight: Tensor, units: NDArray[np.int64] | None) -> None:
-        """Take the rows that are held out.
-
-        ``weight`` (n_rows, n_members), ``units`` (n_rows,).
-        """
+        """Take the held-out rows: weights (n_rows, n_members), ids of units."""
         share = weight.t().expand(len(self.parameters), -1).double()
         self.share = (share / share.sum(dim=1, keepdim=True)).float()
         self.losses = torch.zeros_like(self.share)  # of the rows, in the least one
@@ -55,10 +45,9 @@ class Best:
             self.n_units = int(codes.max()) + 1
 
     def update(self, leaf: Tensor, losses: Tensor, epoch: int) -> Tensor:
-        """Take over the members that are as good as ever; one that stopped stays.
+        """Take over members (n_members, n_parameters) that are as good as ever.
 
-        ``leaf`` (n_members, n_parameters), ``losses`` (n_members, n_rows) ->
-        (n_members,).
+        ``losses`` (n_members, n_rows) -> their means (n_members,).
         """
         mean = (self.share * losses).sum(dim=1, dtype=torch.float64)
         error = self._error_of_mean(losses - self.losses)

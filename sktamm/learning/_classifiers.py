@@ -38,24 +38,7 @@ _HANDING_ON = (
 
 
 def check_classifier(classifier: Any) -> None:
-    """Refuse what cannot estimate class probabilities.
-
-    Parameters
-    ----------
-    classifier : object
-        A scikit-learn classifier, or a Pipeline that ends in one.
-
-    Raises
-    ------
-    IncompatibleChoiceError
-        If it has no ``fit`` or no ``predict_proba``.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from sktamm.learning._classifiers import check_classifier
-    >>> check_classifier(LogisticRegression())
-    """
+    """Refuse what cannot estimate class probabilities."""
     for method in ("fit", "predict_proba"):
         if isinstance(classifier, type) or not hasattr(classifier, method):
             raise IncompatibleChoiceError(
@@ -79,40 +62,8 @@ def fit_classifier(
 ) -> Any:
     """Train a copy of a classifier; weights reach the last step of a Pipeline.
 
-    Parameters
-    ----------
-    classifier : object
-        A scikit-learn classifier, or a Pipeline that ends in one; left as it is.
-    X : array-like or data frame of shape (n_events, n_features)
-        Features.
-    y : array-like of shape (n_events,)
-        Labels.
-    sample_weight : array-like of shape (n_events,), optional
-        Event weights; negative ones are settled among their neighbours, so that any
-        classifier learns their density.
-
-    Returns
-    -------
-    fitted : object
-        The trained copy.
-
-    Raises
-    ------
-    IncompatibleChoiceError
-        If the classifier cannot estimate probabilities or takes no weights.
-    InvalidInputError
-        If negative weights cannot be settled among the nearest events of their class.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> from sktamm.learning._classifiers import fit_classifier
-    >>> pipeline = make_pipeline(StandardScaler(), LogisticRegression())
-    >>> fitted = fit_classifier(pipeline, [[0.0], [1.0], [2.0]], [0, 1, 1], [1, 2, 1])
-    >>> fitted.predict([[2.0]])
-    array([1])
+    Negative weights are settled among their neighbours, so that any classifier learns
+    their density. ``X`` (n_events, n_features), ``y``, ``sample_weight`` (n_events,).
     """
     check_classifier(classifier)
     fitted = clone(classifier)

@@ -5,7 +5,8 @@ they err differently. Their log probabilities are the functions that
 `sktamm.ratios._wifi` blends, and their spread shows what training cost.
 """
 
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -15,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from sktamm._sklearn import at_least, check_parameters, one_of
 from sktamm._validation import read_weight, refuse_masked
 from sktamm.exceptions import InvalidInputError
 from sktamm.learning._classifiers import (
@@ -33,7 +35,6 @@ __all__ = ["ClassifierEnsemble", "check_classifier", "fit_classifier"]
 
 FloatArray = NDArray[np.float64]
 
-_RESAMPLES = ("bootstrap", "partition", "none")
 _TINY = float(np.finfo(np.float32).tiny)
 
 
@@ -79,6 +80,14 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     (3, 20, 2)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "classifier": [object],
+        "n_members": [at_least(1)],
+        "resample": [one_of("bootstrap", "partition", "none")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         classifier: Any,
@@ -121,7 +130,8 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             If a parameter is out of range, a class has fewer events than parts, or
             weights have no positive sum in a class or cannot be settled.
         """
-        self._check_parameters()
+        check_classifier(self.classifier)
+        check_parameters(self)
         X, y = self._read(X, y)
         weight = read_weight(sample_weight, len(y))
         if weight is not None:
@@ -203,17 +213,6 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
         return tags
-
-    def _check_parameters(self) -> None:
-        check_classifier(self.classifier)
-        if not (isinstance(self.n_members, int | np.integer) and self.n_members >= 1):
-            raise InvalidInputError(
-                f"n_members must be a positive integer, got {self.n_members!r}."
-            )
-        if self.resample not in _RESAMPLES:
-            raise InvalidInputError(
-                f"resample must be one of {_RESAMPLES}, got {self.resample!r}."
-            )
 
     def _read(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
         refuse_masked(X, "X")

@@ -6,7 +6,8 @@ with many events each, shrunken values, linear functions within the leaves, and
 boosting that stops when the log loss of held-out events no longer falls.
 """
 
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -18,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sktamm._sklearn import at_least, between, check_parameters, not_negative
 from sktamm._validation import check_sums, read_weight, refuse_masked
 from sktamm.exceptions import InvalidInputError
 from sktamm.learning._classifiers import rows_of_classes
@@ -92,6 +94,21 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_estimators": [at_least(1)],
+        "learning_rate": [between(0, np.inf)],
+        "num_leaves": [at_least(2)],
+        "min_child_samples": [at_least(1)],
+        "reg_lambda": [not_negative()],
+        "linear_tree": ["boolean"],
+        "extra_trees": ["boolean"],
+        "max_bin": [at_least(2)],
+        "validation_fraction": [not_negative(below=1.0)],
+        "n_iter_no_change": [at_least(1)],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
     # Better here than before fit: events held out share no cell with the others.
     settles_weights = True
 
@@ -150,7 +167,7 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
             If the weights of a class do not have a positive sum, there are not two
             classes, or a parameter is out of range.
         """
-        self._check_parameters()
+        check_parameters(self)
         refuse_masked(X, "X")
         refuse_masked(y, "y")
         features, y = validate_data(self, X, y, dtype=np.float64)
@@ -224,24 +241,6 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
         """
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(axis=1)]
-
-    def _check_parameters(self) -> None:
-        positive = ("n_estimators", "learning_rate", "min_child_samples")
-        for name in (*positive, "n_iter_no_change"):
-            if not getattr(self, name) > 0:
-                raise InvalidInputError(
-                    f"{name} must be positive, got {getattr(self, name)!r}."
-                )
-        if self.num_leaves < 2 or self.max_bin < 2 or self.reg_lambda < 0:
-            raise InvalidInputError(
-                "num_leaves and max_bin must be at least 2 and reg_lambda at least 0, "
-                f"got {self.num_leaves!r}, {self.max_bin!r}, {self.reg_lambda!r}."
-            )
-        if not 0.0 <= self.validation_fraction < 1.0:
-            raise InvalidInputError(
-                "validation_fraction must be at least 0 and below 1, got "
-                f"{self.validation_fraction!r}."
-            )
 
     def _hold_out(
         self, label: NDArray[np.intp], rng: np.random.RandomState
@@ -323,6 +322,8 @@ def make_lightgbm_regressor(loss: str = "squared_error") -> Any:
     """
     import lightgbm
 
+    # Rule of thumb: many small steps of small trees, since nothing stops them.
+
     objectives = {"squared_error": "regression", "logistic": "cross_entropy"}
     return lightgbm.LGBMRegressor(
         n_estimators=200,
@@ -356,8 +357,8 @@ def _settled_apart(
 ) -> FloatArray:
     """Weights without negative ones; held-out events share no cell with the others.
 
-    Otherwise both have the same gaps and clusters, and boosting stops too late. Where
-    too few events are held out to have a positive sum, they do.
+    Otherwise both have the same gaps and clusters, and boosting stops too late. They do
+    share cells where too few are held out to have a positive sum.
     """
     part = 2 * np.unique(label, return_inverse=True)[1] + held
     total = np.bincount(part, weight)[np.bincount(part) > 0]

@@ -56,10 +56,9 @@ LINKS = {"linear": _linear, "exponential": _exponential, "cholesky": _cholesky}
 
 
 def link_spreads(link: str, mean: FloatArray, spread: FloatArray) -> FloatArray:
-    """Units of the targets of a link that has no offset.
+    """Units (n_outputs,) of the targets of a link that has no offset.
 
-    ``mean, spread`` (n_outputs,) -> (n_outputs,): spread about the mean; about zero
-    where a linear output goes without its offset.
+    Spreads about the mean; about zero where a linear output goes without its offset.
     """
     if link != "cholesky":
         return spread
@@ -71,10 +70,9 @@ def link_spreads(link: str, mean: FloatArray, spread: FloatArray) -> FloatArray:
 def link_factors(
     link: str, mean: FloatArray, spread: FloatArray, one_sign: Any
 ) -> FloatArray:
-    """Factor of every output, which makes the first predictions those of the mean.
+    """Factors (n_outputs,), with which the first predictions are those of the mean.
 
-    ``mean, spread`` (n_outputs,), ``one_sign`` (n_outputs,) -> (n_outputs,): as the
-    link expects them; zero for linear outputs of "exponential".
+    Zero for linear outputs of "exponential".
     """
     if link == "exponential":
         growing = one_sign & (spread > 0)

@@ -56,10 +56,13 @@ IntArray = NDArray[np.int64]
 # State of Adam: number of steps, first and second moment of the gradient.
 Moments = tuple[float, Float32Array, Float32Array]
 
-_SLOPE = 0.2  # of the leaky ReLU below zero
+# Rules of thumb: the slope of the leaky ReLU trades dead units for linearity;
+# a rise shorter than the 0.3 of torch's OneCycleLR leaves more steps to settle. The
+# first rate is that of OneCycleLR, 1 / 25.
+_SLOPE = 0.2
 _WARM_UP = 0.2  # share of the steps in which the learning rate of one cycle rises
 _FIRST_RATE = 0.04  # learning rate of the first step, in units of the largest
-_BLOCK_SIZE = 1 << 14  # rows of one forward pass without gradients
+_BLOCK_SIZE = 1 << 14  # rows of one forward pass without gradients; bounds its memory
 _KEPT = 31 << 20  # bytes; glibc learns nothing from blocks of more than 32 MiB
 
 
@@ -134,8 +137,7 @@ def train(
 ) -> Outcome:
     """Minimise the weighted loss of every member on the training rows.
 
-    ``parameters`` (n_members, n_parameters). Returns weights of the best epoch of each
-    member, and the history.
+    ``parameters`` (n_members, n_parameters) -> those of each member's best epoch.
     """
     _keep_freed_memory()
     data = Rows(*(torch.from_numpy(column).to(options.device) for column in rows))
@@ -186,11 +188,7 @@ def member_outputs(
     *,
     log_softmax: bool = False,
 ) -> NDArray[Any]:
-    """Last layer of every member at every row.
-
-    ``features`` (n_rows, n_features) -> (n_members, n_rows, n_outputs): in the given
-    precision.
-    """
+    """Outputs (n_members, n_rows, n_outputs) at features (n_rows, n_features)."""
     shape = (len(network.parameters), len(features), network.sizes[-1])
     result = np.empty(shape, dtype=dtype)
     dtype_there = torch.float64 if dtype == np.float64 else torch.float32
@@ -203,11 +201,9 @@ def member_outputs(
 def mean_log_softmax(
     network: Network, features: Float32Array, device: str
 ) -> NDArray[np.float64]:
-    """Logarithm of the mean over the members of the probabilities.
+    """Logarithm (n_rows, n_outputs) of the mean over the members of the probabilities.
 
     In double precision, so that a row does not depend on the others of its block.
-
-    ``features`` (n_rows, n_features) -> (n_rows, n_outputs).
     """
     result = np.empty((len(features), network.sizes[-1]))
     for block, z in _blocks(network, features, device, torch.float64):

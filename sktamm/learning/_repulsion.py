@@ -33,6 +33,8 @@ from sktamm.learning._networks import LOSSES, Options, Rows, layers, outputs
 
 __all__ = ["Repulsion", "RepulsionOptions"]
 
+# Rules of thumb: longer intervals cost less and follow the members later; so does a
+# longer memory, with less scatter.
 _INTERVALS = (1, 8)  # steps for which couplings and an unknown noise are kept
 _LEAST_UPDATES = 4  # per epoch
 _LEAST_VARIANCE = 1e-6  # of the estimated noise, in units of the targets' variance
@@ -42,7 +44,7 @@ _MEMORY = 0.8  # of the running mean of the estimated noise
 # are held there by the prior.
 _FIRST_NOISE, _WARM_UP = 0.1, 0.3
 _LEAST_VIRIAL = 1e-3  # that of a kernel is between zero and ln(M + 1)
-_TINY = 1e-30
+_TINY = 1e-30  # instead of a division by zero
 
 
 class RepulsionOptions(NamedTuple):
@@ -58,13 +60,7 @@ class RepulsionOptions(NamedTuple):
 
 
 class Repulsion:
-    """Objective of `sktamm.learning._networks.train` that couples the members.
-
-    Parameters
-    ----------
-    options : RepulsionOptions
-        Space, strength and prior.
-    """
+    """Objective of `_networks.train` that couples the members."""
 
     def __init__(self, options: RepulsionOptions) -> None:
         self.options = options
@@ -77,10 +73,7 @@ class Repulsion:
     def __call__(
         self, parameters: Tensor, batch: Rows, options: Options
     ) -> tuple[Tensor, Tensor]:
-        """Value with the gradient of the objective, and the members' summed losses.
-
-        ``parameters`` (n_members, n_parameters) -> (n_members,).
-        """
+        """Value with the gradient of the objective, and the members' summed losses."""
         n_batches = self.options.n_rows / len(batch.features)
         interval = np.clip(n_batches // _LEAST_UPDATES, *_INTERVALS)
         anew = self._n_steps % int(interval) == 0
@@ -186,10 +179,7 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def _coupling(
     u: Tensor, calibrated: bool, dimension: int | None = None, missing: float = 0.0
 ) -> Tensor:
-    """Matrix C of shape (n_members, n_members) of the force F = C u between members.
-
-    ``missing`` is that of `_directions`, which counts the dimensions if they are None.
-    """
+    """Matrix C (n_members, n_members) of the force F = C u between members."""
     n_members = len(u)
     if n_members == 1:
         return u.new_zeros((1, 1))
@@ -214,8 +204,7 @@ def _coupling(
 def _directions(products: Tensor, missing: float) -> Tensor:
     """Participation ratio of the members' covariance, from their scalar products.
 
-    If the coordinates are a random choice, D directions seem to be 1 / (1 / D +
-    missing).
+    If coordinates are a random choice, D directions seem 1 / (1 / D + missing).
     """
     trace = products.diagonal().sum()
     seeming = trace.square() / products.square().sum().clamp_min(_TINY)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm._sklearn import between, non_negative, one_of
+from sktamm._sklearn import between, not_negative, one_of
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.learning._mlp import TorchMLPClassifier
 from sktamm.learning._mlp_regressor import TorchMLPRegressor
@@ -62,7 +62,7 @@ class _Repulsive(StackedMLP):
     )
     alpha: float = setting(
         default=1.0,
-        allowed=[non_negative()],
+        allowed=[not_negative()],
         kind="float",
         doc="Strength of the repulsion, the temperature of the posterior: at 1 the "
         "spread is that of the posterior, at 0 the members are independent.",

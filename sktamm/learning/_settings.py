@@ -12,7 +12,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 import numpy as np
 
-from sktamm._sklearn import at_least, between, non_negative, one_of
+from sktamm._sklearn import at_least, between, not_negative, one_of
 
 __all__ = ["TrainingSettings", "network", "setting"]
 
@@ -156,7 +156,7 @@ class TrainingSettings:
     )
     weight_decay: float = setting(
         default=0.0,
-        allowed=[non_negative()],
+        allowed=[not_negative()],
         kind="float",
         doc="Decoupled weight decay, in units of the learning rate.",
     )

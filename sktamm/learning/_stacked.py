@@ -40,7 +40,7 @@ FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-_BLOCK_SIZE = 1 << 16  # rows that are standardised at a time
+_BLOCK_SIZE = 1 << 16  # rows standardised at a time, lest all be copied in doubles
 _LEAST_PER_CLASS = 10  # rows; rule of thumb: fewer are too few to hold some out
 # Weights of the rows, of members for the rows, and ids of rows: all may be None.
 Aligned = tuple[ArrayLike | None, ArrayLike | None, ArrayLike | None]
@@ -136,14 +136,12 @@ class StackedMLP(TrainingSettings, BaseEstimator):
 
     # --------------------------------------------------------------------- training
     def _train(self, rows: Given, *, resume: bool, one_pass: bool) -> Self:
-        """Train on all rows but the held-out ones; ``resume`` from the fitted weights.
-
-        The n-th call of a resumed training has random numbers of its own.
-        """
+        """Train on all but the held-out rows; ``resume`` from the fitted weights."""
         from sktamm.learning import _networks
 
         if resume:
             self._check_resumed(rows)
+        # The n-th call of a resumed training has random numbers of its own.
         self._n_calls: int = self._n_calls + 1 if resume else 0
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         streams = np.random.SeedSequence([seed, self._n_calls]).spawn(4)
@@ -401,13 +399,10 @@ class StackedMLP(TrainingSettings, BaseEstimator):
 def weighted_moments(
     values: NDArray[Any], weight: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Weighted mean and standard deviation of each column.
+    """Weighted mean and standard deviation of each column (n_rows, n_columns).
 
     Negative weights can make a variance negative; such a column takes that of the
-    plain rows with any weight.
-
-    ``values`` (n_rows, n_columns), ``weight`` (n_rows,) -> (n_columns,): moments; the
-    spread of a constant column is zero.
+    plain rows with any weight. The spread of a constant column is zero.
     """
     # Differences from a row: no rounding error makes a constant vary.
     origin = values[np.argmax(weight != 0)].astype(np.float64)

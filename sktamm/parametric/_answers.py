@@ -135,10 +135,7 @@ class LikelihoodAnswers:
 
 
 def one_theta(theta: ArrayLike | None, theta_ref: FloatArray) -> FloatArray:
-    """One point of shape (n_parameters,); None is the reference point.
-
-    ``theta`` (n_parameters,), ``theta_ref`` (n_parameters,) -> (n_parameters,).
-    """
+    """One point (n_parameters,); None is the reference point."""
     if theta is None:
         return theta_ref
     points, single = read_theta(theta, theta_ref.size)

@@ -13,7 +13,8 @@ through a link, never transformed, which would change their means.
 """
 
 import warnings
-from typing import Any, Self
+from numbers import Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,8 +22,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import check_parameters, one_of
 from sktamm._validation import encode
-from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError, RatioWarning
+from sktamm.exceptions import InvalidInputError, RatioWarning
 from sktamm.parametric._learners import (
     fit_columns,
     make_regressor,
@@ -42,8 +44,10 @@ from sktamm.parametric._polynomial import PolynomialRatioMixin, parameters_of
 
 __all__ = ["DerivativeRatioRegressor", "LearnedDerivatives"]
 
-_LINKS = ("linear", "exponential")
+# Standard errors. Rule of thumb: three would warn of heavy tails, whose errors are
+# often underestimated.
 _PULL = 5.0
+# Of the offset: steps, and what is rounding relative to the size of the derivatives.
 _MAX_STEPS, _LEFT_OVER = 100, 1e-12
 
 
@@ -52,6 +56,14 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
 
     __metadata_request__fit = {"sample_weight": True, "groups": True}
     __metadata_request__score = {"sample_weight": True}
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [object],
+        "theta_ref": ["array-like", Real, None],
+        "mean_derivatives": ["array-like", None],
+        "parameter_names": ["array-like", None],
+        "random_state": ["random_state"],
+    }
 
     estimator: Any
     mean_derivatives: Any
@@ -97,6 +109,7 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
             If the means of the derivatives are not those that are known: the events
             were not drawn at ``theta_ref``, or are too few for the tails.
         """
+        check_parameters(self)
         features = read_events(self, X, reset=True)
         values, weight = read_table(y, sample_weight, len(features))
         if groups is not None:
@@ -115,8 +128,8 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
     def predict(self, X: Any) -> FloatArray:
         """Derivatives of reconstructed events at ``theta_ref``.
 
-        ``X`` (n_events, n_features) -> (n_events, p + p (p + 1): first and second
-        derivatives of D(x | theta).
+        ``X`` (n_events, n_features) -> (n_events, p + p (p + 1) / 2): first and
+        second derivatives of D(x | theta).
         """
         check_is_fitted(self)
         features = read_events(self, X, reset=False)
@@ -125,8 +138,8 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
     def predict_members(self, X: Any) -> FloatArray:
         """Derivatives by every member of the ensemble that is the base learner.
 
-        ``X`` (n_events, n_features) -> (n_members, n_events, p + p (p + 1): as from
-        ``predict``, of a `RepulsiveEnsembleRegressor` for example.
+        ``X`` (n_events, n_features) -> (n_members, n_events, p + p (p + 1) / 2): as
+        from ``predict``, of a `RepulsiveEnsembleRegressor` for example.
         """
         check_is_fitted(self)
         features = read_events(self, X, reset=False)
@@ -140,8 +153,8 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
 
         Even the exact derivatives of reconstructed events leave most of it.
 
-        ``X`` (n_events, n_features), ``y`` (n_events, p + p (p + 1), ``sample_weight``
-        (n_events,). Returns mean R^2 of the derivatives that are not constant.
+        ``X`` (n_events, n_features), ``y`` (n_events, p + p (p + 1) / 2),
+        ``sample_weight`` (n_events,). Returns mean R^2 of derivatives that vary.
         """
         predicted = self.predict(X)
         values, weight = read_table(y, sample_weight, len(predicted))
@@ -290,6 +303,11 @@ class DerivativeRatioRegressor(LearnedDerivatives):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **LearnedDerivatives._parameter_constraints,
+        "link": [one_of("linear", "exponential")],
+    }
+
     def __init__(
         self,
         estimator: Any = "mlp",
@@ -308,10 +326,6 @@ class DerivativeRatioRegressor(LearnedDerivatives):
         self.random_state = random_state
 
     def _learner(self) -> Any:
-        if self.link not in _LINKS:
-            raise IncompatibleChoiceError(
-                f"link must be one of {_LINKS}, got {self.link!r}."
-            )
         return with_link(make_regressor(self.estimator, link=self.link), self.link)
 
     def _set_correction(

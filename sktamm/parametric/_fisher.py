@@ -55,7 +55,7 @@ class FisherInformation:
 
     def covariance(self) -> FloatArray:
         """Smallest possible covariance, the inverse; NaN where there is none."""
-        if np.linalg.cond(self.matrix) > 1e14:
+        if np.linalg.cond(self.matrix) > 1e14:  # the inverse would be rounding
             return np.full(self.matrix.shape, np.nan)
         return np.asarray(np.linalg.inv(self.matrix), dtype=float)
 
@@ -119,10 +119,7 @@ def expected_information(
     rate: bool,
     data_weight: FloatArray | None = None,
 ) -> FloatArray:
-    """Expected information of all parameters, the nuisances at zero.
-
-    ``theta`` (p,), ``data_weight`` (n_events,) -> (size, size).
-    """
+    """Expected information (size, size) at theta (p,), the nuisances at zero."""
     by_theta, _ = objective.events.gradients(theta)
     # A shift of the shape leaves the cross section at theta_ref alone.
     slope = objective.shifts.slope

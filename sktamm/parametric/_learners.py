@@ -106,10 +106,7 @@ def fit_learner(
     sample_weight: FloatArray | None,
     groups: ArrayLike | None,
 ) -> Any:
-    """Fit a learner; weights, and groups if it knows them, reach its last step.
-
-    ``X`` (n_events, n_features), ``sample_weight`` (n_events,), ``groups`` (n_events,).
-    """
+    """Fit a learner; weights, and groups if it knows them, reach its last step."""
     parameters: dict[str, Any] = {}
     if sample_weight is not None:
         check_accepts_weights(estimator)
@@ -128,11 +125,7 @@ def fit_columns(
     sample_weight: FloatArray | None,
     groups: ArrayLike | None,
 ) -> list[Any]:
-    """Fit one learner to all targets, or one to each where it predicts one alone.
-
-    ``X`` (n_events, n_features), ``y`` (n_events, n_targets), ``sample_weight``
-    (n_events,), ``groups`` (n_events,). Returns one regressor, or one per target.
-    """
+    """Fit one learner to all targets, or one to each where it predicts one alone."""
     aligned = sample_weight, groups
     if get_tags(_last_step(estimator)).target_tags.multi_output:
         return [fit_learner(estimator, X, y, *aligned)]
@@ -147,10 +140,7 @@ def predict_columns(fitted: list[Any], X: FloatArray) -> FloatArray:
 
 
 def predict_members(fitted: list[Any], X: FloatArray) -> FloatArray:
-    """Predictions of all members of what `fit_columns` returns.
-
-    ``X`` (n_events, n_features) -> (n_members, n_events, n_targets).
-    """
+    """Predictions (n_members, n_events, n_targets) of what `fit_columns` returns."""
     if not all(hasattr(one, "predict_members") for one in fitted):
         raise IncompatibleChoiceError(
             "estimator must be an ensemble with predict_members for predictions of its "
@@ -161,32 +151,7 @@ def predict_members(fitted: list[Any], X: FloatArray) -> FloatArray:
 
 
 def read_events(estimator: Any, X: Any, *, reset: bool) -> FloatArray:
-    """Finite features; remember their number and names, or compare with those.
-
-    Parameters
-    ----------
-    estimator : object
-        Whose attributes ``n_features_in_`` and ``feature_names_in_`` these are.
-    X : array-like or data frame of shape (n_events, n_features)
-        Events.
-    reset : bool
-        Whether to remember.
-
-    Returns
-    -------
-    X : ndarray of shape (n_events, n_features)
-        Finite features.
-
-    Raises
-    ------
-    InvalidInputError
-        If features cannot be used, or are others than those of ``fit``.
-
-    Warns
-    -----
-    FeatureWarning
-        If a feature of ``fit`` looks like bookkeeping.
-    """
+    """Finite features; remember their number and names, or compare with those."""
     names = get_feature_names(X)
     values = read_features(X, names)
     if reset:
@@ -211,11 +176,7 @@ def read_events(estimator: Any, X: Any, *, reset: bool) -> FloatArray:
 def read_table(
     y: ArrayLike, sample_weight: ArrayLike | None, n_events: int
 ) -> tuple[FloatArray, FloatArray | None]:
-    """Joint quantities of shape (n_events, n_columns), and weights of positive sum.
-
-    ``y`` (n_events, n_columns), ``sample_weight`` (n_events,) -> ``y`` (n_events,
-    n_columns), ``sample_weight`` (n_events,).
-    """
+    """Joint quantities (n_events, n_columns), and weights of positive sum or None."""
     values = read_numbers(y, "y")
     if values.ndim != 2 or len(values) != n_events:
         raise InvalidInputError(

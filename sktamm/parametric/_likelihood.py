@@ -12,8 +12,7 @@ count as their effective number, and errors are those of the sandwich.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +20,12 @@ from scipy import sparse, stats
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
-from sktamm._sklearn import refuse_cross_val_predict
+from sktamm._sklearn import (
+    at_least,
+    between,
+    check_parameters,
+    refuse_cross_val_predict,
+)
 from sktamm._validation import check_sum, read_weight, refuse_masked
 from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError
@@ -112,6 +116,17 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
     >>> interval.lower < 0 < interval.upper
     True
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "ratio_estimator": [object],
+        "expected_events": [between(0, np.inf), None],
+        "include_rate": ["boolean"],
+        "nuisances": [object],
+        "bounds": [object],
+        "parameter": [at_least(0)],
+        "reference": ["array-like", None],
+        "reference_weight": ["array-like", None],
+    }
 
     __metadata_request__fit = {"sample_weight": True}
     __metadata_request__predict = {
@@ -208,8 +223,8 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         InvalidInputError
             If an argument cannot be used.
         """
-        n_events = self._expected()
         objective = self._objective(X)
+        n_events = self._expected()
         point = one_theta(theta, objective.theta_ref)
         weight = read_weight(sample_weight, objective.weight.size)
         weight = objective.weight if weight is None else weight
@@ -253,8 +268,8 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         information : FisherInformation
             Information; ``profiled`` and ``projected`` reduce it.
         """
-        n_events = self._expected()
         objective = self._objective(X)
+        n_events = self._expected()
         weight = read_weight(sample_weight, objective.weight.size)
         if weight is not None:
             check_sum(weight)
@@ -365,6 +380,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
 
     def _objective(self, X: Any) -> Objective:
         """Function of the parameters for events of weight one."""
+        check_parameters(self)
         estimator = ratio_of(self.ratio_estimator)
         for name in ("log_ratio", "cross_section_ratio", "n_parameters_", "theta_ref"):
             if not hasattr(estimator, name):
@@ -412,13 +428,12 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         return Reference(self._ratios(self.reference), shifts, weight / weight.sum())
 
     def _expected(self) -> float:
-        number = self.expected_events
-        if not isinstance(number, Real) or not 0 < float(number) < np.inf:
+        if self.expected_events is None:
             raise InvalidInputError(
                 "expected_events must be a positive number for the rate, Asimov data "
-                f"and the Fisher information, got {number!r}."
+                "and the Fisher information, got None."
             )
-        return float(number)
+        return float(self.expected_events)
 
     def _take(self, objective: Objective) -> Self:
         self.n_parameters_ = objective.n_parameters

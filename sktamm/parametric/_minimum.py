@@ -18,8 +18,10 @@ from sktamm.parametric._objective import Objective
 
 __all__ = ["Descent", "Minima", "find_minima", "natural_scales"]
 
+# Natural distances of the points on a ray. Rule of thumb: neighbours, a factor of 1.3
+# apart, are in one valley.
 _FAR_DISTANCES = np.geomspace(0.5, 1e5, 48)
-_MOST_EVENTS = 20_000  # that say where to start from
+_MOST_EVENTS = 20_000  # that say where to start from; more would cost time
 # Directions besides the axes, and natural distances from the end of a descent within
 # which a start leads there. Of 342 minima within 10 of the deepest one, of 80
 # likelihoods of squared amplitudes (1 to 5 parameters, 2 to 40 events), 111 are missed
@@ -30,7 +32,7 @@ _N_DIRECTIONS, _NEAR = 24, 1.0
 # of two parameters, 48 end in another valley with one, 20, 11 and 9 with two to four.
 _N_LOWEST = 3
 _HIGH = 100.0  # minima that far above the deepest one say nothing of any region
-_SAME = 1e-3
+_SAME = 1e-3  # natural distance of the ends of descents to one minimum
 # Slope over a natural distance at a minimum: 33 of 883 descents to the toy's ended at
 # rounding errors, all with slopes below 1e-5.
 _FLAT = 1e-3
@@ -45,28 +47,15 @@ _End = tuple[FloatArray, float, bool]
 
 
 class Minima(NamedTuple):
-    """The minima found, the deepest first.
+    """The minima found, the deepest first."""
 
-    Attributes
-    ----------
-    points : ndarray of shape (n_minima, size)
-        Where they are.
-    values : ndarray of shape (n_minima,)
-        How deep they are, ascending.
-    converged : bool
-        Whether the descent to the deepest one ended well.
-    """
-
-    points: FloatArray
-    values: FloatArray
-    converged: bool
+    points: FloatArray  # (n_minima, size)
+    values: FloatArray  # (n_minima,), ascending
+    converged: bool  # whether the descent to the deepest one ended well
 
 
 def natural_scales(objective: Objective) -> FloatArray:
-    """Distance along every axis at which the data notice a change.
-
-    Returns (size,).
-    """
+    """Distance (size,) along every axis at which the data notice a change."""
     scales = np.ones(objective.size)
     for i in range(objective.n_parameters):
         scales[i] = _natural_scale(objective, i)
@@ -131,8 +120,7 @@ class Descent:
     ) -> tuple[FloatArray, FloatArray]:
         """Minima along a path of the held parameters: values, and where they are.
 
-        ``points`` (n_points, size), ``starts`` (n_starts, size) -> (n_points,),
-        (n_points, size).
+        ``points`` (n_points, size), ``starts`` (n_starts, size) -> (n_points,), points.
         """
         if not self.free.any():
             return self.objective.values(points), points
@@ -146,10 +134,7 @@ class Descent:
 
 
 def find_minima(objective: Objective, scales: FloatArray) -> Minima:
-    """Minima that descents from several points lead to.
-
-    ``scales`` (size,).
-    """
+    """Minima that descents from several points lead to."""
     centre = objective.start(objective.theta_ref)
     descent = Descent(objective, scales, np.ones(objective.size, dtype=bool))
     ends = [descent.end(centre)]
@@ -184,10 +169,8 @@ def _different(ends: list[_End], scales: FloatArray) -> list[_End]:
 
 
 def _foremost(ends: list[_End], centre: FloatArray, scales: FloatArray) -> int:
-    """Deepest minimum; of equal ones the nearest to the centre, or the most positive.
-
-    Which of mirror images has the smaller rounding error would be a matter of chance.
-    """
+    """Deepest minimum; of equal ones the nearest to the centre, or most positive."""
+    # Which of mirror images has the smaller rounding error would be chance.
     equal = [k for k, end in enumerate(ends) if end[1] <= ends[0][1] + _EQUAL]
     steps = [np.round((ends[k][0] - centre) / scales, 3) for k in equal]
     keys = [(float(np.linalg.norm(step).round(3)), *-step) for step in steps]

@@ -7,7 +7,7 @@ arXiv:1410.7388). A peak whose position is the parameter then moves; without the
 it would fade at one place and rise at another.
 """
 
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import at_least, check_parameters
 from sktamm._validation import encode, read_features, read_weight
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric._monomials import read_theta
@@ -55,6 +56,10 @@ class MomentMorphing(BaseEstimator):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "max_power": [at_least(0), None],
+    }
+
     def __init__(self, max_power: int | None = None):
         self.max_power = max_power
 
@@ -82,6 +87,7 @@ class MomentMorphing(BaseEstimator):
         InvalidInputError
             If there are too few values, or a feature of a sample has no width.
         """
+        check_parameters(self)
         self._X = read_features(X, None)
         weight = read_weight(sample_weight, len(self._X))
         weight = np.ones(len(self._X)) if weight is None else weight

@@ -28,7 +28,6 @@ coefficients, is a sum of monomials of theta times functions of the event. Conve
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -56,10 +55,7 @@ IntArray = NDArray[np.int64]
 def read_theta(
     theta: ArrayLike, n_parameters: int, name: str = "theta"
 ) -> tuple[FloatArray, bool]:
-    """Parameter points as rows, and whether one alone was given.
-
-    ``theta`` (n_parameters,) -> (n_theta, n_parameters).
-    """
+    """Parameter points (n_theta, n_parameters), and whether one alone was given."""
     try:
         points = np.asarray(theta, dtype=float)
     except (TypeError, ValueError) as error:
@@ -79,10 +75,7 @@ def read_theta(
 
 
 def read_reference(theta_ref: ArrayLike | None, n_parameters: int) -> FloatArray:
-    """Reference point of shape (n_parameters,); None is zeros.
-
-    ``theta_ref`` (n_parameters,) -> (n_parameters,).
-    """
+    """Reference point (n_parameters,); None is zeros."""
     if theta_ref is None:
         return np.zeros(n_parameters)
     points, single = read_theta(theta_ref, n_parameters, "theta_ref")
@@ -94,39 +87,7 @@ def read_reference(theta_ref: ArrayLike | None, n_parameters: int) -> FloatArray
 
 
 def monomial_powers(n_parameters: int, max_power: int = 2) -> IntArray:
-    """Powers of all monomials up to a total power, graded.
-
-    Parameters
-    ----------
-    n_parameters : int
-        Number of parameters.
-    max_power : int, default=2
-        Largest total power.
-
-    Returns
-    -------
-    powers : ndarray of int, shape (n_monomials, n_parameters)
-        The constant, the linear monomials, the quadratic ones, ...
-
-    Raises
-    ------
-    InvalidInputError
-        If a number is not a positive integer (``max_power`` may be zero).
-
-    Examples
-    --------
-    >>> from sktamm.parametric._monomials import monomial_powers
-    >>> monomial_powers(2).tolist()
-    [[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]]
-    """
-    for name, value, least in (
-        ("n_parameters", n_parameters, 1),
-        ("max_power", max_power, 0),
-    ):
-        if not isinstance(value, Integral) or value < least:
-            raise InvalidInputError(
-                f"{name} must be an integer of at least {least}, got {value!r}."
-            )
+    """Powers (n_monomials, n_parameters) of all monomials up to a total, graded."""
     chosen = [
         indices
         for total in range(max_power + 1)
@@ -139,10 +100,9 @@ def monomial_powers(n_parameters: int, max_power: int = 2) -> IntArray:
 
 
 def monomials(theta: FloatArray, powers: IntArray) -> FloatArray:
-    """Monomials at parameter points.
+    """Monomials prod_i theta_i ** powers_i at parameter points.
 
-    ``theta`` (..., n_parameters), ``powers`` (n_monomials, n_parameters) -> (...,
-    n_monomials): prod_i theta_i ** powers_i.
+    ``theta`` (..., n_parameters) -> (..., n_monomials).
     """
     return np.prod(theta[..., None, :] ** powers, axis=-1)
 
@@ -150,8 +110,7 @@ def monomials(theta: FloatArray, powers: IntArray) -> FloatArray:
 def monomial_derivatives(theta: FloatArray, powers: IntArray, order: int) -> FloatArray:
     """First or second derivatives of monomials.
 
-    ``theta`` (n_theta, n_parameters), ``powers`` (n_monomials, n_parameters) ->
-    (n_theta, n_monomials, n_parameters).
+    ``theta`` (n_theta, n_parameters) -> (n_theta, n_monomials, n_parameters[, again]).
     """
     n = powers.shape[1]
     out = np.empty((len(theta), len(powers)) + (n,) * order)
@@ -188,24 +147,8 @@ def derivative_pairs(n_parameters: int) -> tuple[NDArray[np.intp], NDArray[np.in
 def taylor_terms(theta: FloatArray, theta_ref: FloatArray) -> FloatArray:
     """Factors of the derivatives in D(x | theta) - 1.
 
-    Parameters
-    ----------
-    theta : ndarray of shape (..., n_parameters)
-        Points.
-    theta_ref : ndarray of shape (n_parameters,)
-        Reference point.
-
-    Returns
-    -------
-    terms : ndarray of shape (..., p + p (p + 1) / 2)
-        dt_i, then dt_i^2 / 2 for i = j and dt_i dt_j for i < j.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktamm.parametric._monomials import taylor_terms
-    >>> taylor_terms(np.array([2.0, 3.0]), np.zeros(2)).tolist()
-    [2.0, 3.0, 2.0, 6.0, 4.5]
+    ``theta`` (..., p) -> (..., p + p (p + 1) / 2): dt_i, then dt_i^2 / 2 for i = j and
+    dt_i dt_j for i < j.
     """
     step = theta - theta_ref
     i, j = derivative_pairs(theta_ref.size)
@@ -214,11 +157,7 @@ def taylor_terms(theta: FloatArray, theta_ref: FloatArray) -> FloatArray:
 
 
 def taylor_gradient(theta: FloatArray, theta_ref: FloatArray) -> FloatArray:
-    """Gradient of `taylor_terms` at one point.
-
-    ``theta, theta_ref`` (n_parameters,) -> (p + p (p + 1): derivative of every term
-    with respect to every parameter.
-    """
+    """Gradient (p + p (p + 1) / 2, p) of `taylor_terms` at one point (p,)."""
     n, step = theta_ref.size, theta - theta_ref
     i, j = derivative_pairs(n)
     unit = np.eye(n)

@@ -12,14 +12,15 @@ idea for coupling scans is ATL-PHYS-PUB-2015-047). Errors of the members are mul
 by the weights, which is why benchmarks should be chosen for short ones.
 """
 
-from numbers import Integral
-from typing import Any, Self
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import at_least, check_parameters
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric._monomials import (
     IntArray,
@@ -34,8 +35,8 @@ from sktamm.parametric._monomials import (
 __all__ = ["MorphingBasis"]
 
 CRITERIA = ("condition", "max_norm", "mean_squared")
-_RANK_TOL = 1e-10
-_BATCH = 128
+_RANK_TOL = 1e-10  # relative; singular values below it are rounding
+_BATCH = 128  # sets of benchmarks that are tried at once; a matter of speed
 
 
 class MorphingBasis(BaseEstimator):
@@ -82,6 +83,14 @@ class MorphingBasis(BaseEstimator):
     >>> basis.weights([0.5])
     array([ 0.75 , -0.125,  0.375])
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_parameters": [at_least(1)],
+        "max_power": [at_least(0)],
+        "theta_ref": ["array-like", Real, None],
+        "components": ["array-like", None],
+        "benchmarks": ["array-like", Real, None],
+    }
 
     def __init__(
         self,
@@ -180,6 +189,7 @@ class MorphingBasis(BaseEstimator):
     @property
     def components_(self) -> IntArray:
         """Powers of the monomials."""
+        check_parameters(self)
         if self.components is None:
             return monomial_powers(self.n_parameters, self.max_power)
         powers = np.asarray(self.components)
@@ -364,6 +374,7 @@ class _Search:
         self.rng = rng
         n = len(limits)
         corners = np.array(np.meshgrid(*[(-1.0, 1.0)] * n)).reshape(n, -1).T
+        # Of ten parameters there would be a thousand corners.
         points = np.concatenate([corners[:256], rng.uniform(-1, 1, (n_points, n))])
         # Only the set of polynomials matters for weights, not its basis; monomials of
         # theta itself, not of its distance from the middle, span that of components.

@@ -15,7 +15,7 @@ and cross section ratios S_b,
     D(x | theta) = sum_b w_b(theta) S_b r_b(x),    S(theta) = sum_b w_b(theta) S_b.
 """
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +25,7 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import check_parameters, one_of
 from sktamm._validation import encode
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.learning import make_classifier
@@ -41,8 +42,9 @@ from sktamm.parametric._polynomial import PolynomialRatioMixin
 
 __all__ = ["MorphingRatioClassifier"]
 
-_LOSSES = ("cross_entropy", "squared_error")
-_CLIP = 1e-6  # of a regressed probability
+# Of a regressed probability. Rule of thumb: a smaller one would let single events of
+# a wrong prediction decide, a larger one cut true ratios off.
+_CLIP = 1e-6
 
 
 class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
@@ -115,6 +117,14 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [object],
+        "basis": [object],
+        "loss": [one_of("cross_entropy", "squared_error")],
+        "cross_sections": ["array-like", None],
+        "random_state": ["random_state"],
+    }
+
     __metadata_request__fit = {
         "benchmark": True,
         "sample_weight": True,
@@ -176,6 +186,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
         IncompatibleChoiceError
             If the base learner does not suit the loss.
         """
+        check_parameters(self)
         basis = self._read_basis()
         learner = self._learner()
         features = read_events(self, X, reset=True)
@@ -298,10 +309,6 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
 
     def _learner(self) -> Any:
         """Base learner; remember whether it takes no other labels than 0 and 1."""
-        if self.loss not in _LOSSES:
-            raise IncompatibleChoiceError(
-                f"loss must be one of {_LOSSES}, got {self.loss!r}."
-            )
         self._duplicates = False
         soft = self.loss == "cross_entropy"
         if isinstance(self.estimator, str):
@@ -478,7 +485,7 @@ def _bridge(
     """Cross section ratio from both samples (Bennett 1976).
 
     The one at which the balanced mixture has as many events of either point:
-    E_ref[1 - s] = E_b[s], with bounded terms where the plain mean has heavy tails.
+    E_ref[1 - s] = E_b[s], bounded terms where the plain mean has heavy tails.
     """
 
     def excess(log_total: float) -> float:

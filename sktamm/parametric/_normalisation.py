@@ -22,30 +22,16 @@ __all__ = ["Reference"]
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Events of theta_ref over which the means are taken.
+    """Events of theta_ref over which the means are taken."""
 
-    Attributes
-    ----------
-    events : EventRatios
-        Ratios of the events.
-    shifts : Shifts
-        What the nuisance parameters do to them.
-    weight : ndarray of shape (n_events,)
-        Weights of sum one.
-    """
-
-    events: Any
+    events: Any  # their EventRatios
     shifts: Shifts
-    weight: FloatArray
+    weight: FloatArray  # (n_events,), of sum one
 
     def log_means(
         self, theta: FloatArray, nu: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """ln N and ln Q.
-
-        ``theta`` (n_points, n_parameters), ``nu`` (n_points, n_nuisances) ->
-        (n_points,): logs of the means.
-        """
+        """ln N and ln Q (n_points,) at points (n_points, p) and (n_points, k)."""
         shift = np.exp(self._log_shift(nu))
         density = self._density(theta)
         log_n = np.log(self.weight @ shift)
@@ -55,11 +41,7 @@ class Reference:
     def gradients(
         self, theta: FloatArray, nu: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Gradients of ln N with respect to nu, and of ln Q to theta and nu.
-
-        ``theta`` (n_parameters,), ``nu`` (n_nuisances,). Returns of the shapes of nu,
-        theta and nu.
-        """
+        """Gradients of ln N with respect to nu, and of ln Q to theta and nu."""
         shift = self.weight * np.exp(self._log_shift(nu[None])[:, 0])
         density = self._density(theta[None])[:, 0]
         by_nu = self.shifts.slope + 2.0 * nu * self.shifts.bend

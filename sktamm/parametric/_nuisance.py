@@ -60,27 +60,16 @@ class LogNormalNuisance:
 
 @dataclass(frozen=True, eq=False)
 class Shifts:
-    """Shifts of events and of the rate by k nuisance parameters.
+    """Shifts of events and of the rate by k nuisance parameters."""
 
-    Attributes
-    ----------
-    slope, bend : ndarray of shape (n_events, k)
-        a and b of the log density of every event.
-    rate_slope, rate_bend : ndarray of shape (k,)
-        The same of the log rate.
-    """
-
-    slope: FloatArray
-    bend: FloatArray
-    rate_slope: FloatArray
-    rate_bend: FloatArray
+    slope: FloatArray  # (n_events, k), a of the log density
+    bend: FloatArray  # (n_events, k), b
+    rate_slope: FloatArray  # (k,), the same of the log rate
+    rate_bend: FloatArray  # (k,)
 
 
 def read_shifts(nuisances: Sequence[Any] | None, X: Any, n_events: int) -> Shifts:
-    """Shifts of events by all nuisance parameters.
-
-    ``X`` (n_events, n_features).
-    """
+    """Shifts of events by all nuisance parameters."""
     try:
         nuisances = () if nuisances is None else tuple(nuisances)
     except TypeError as error:

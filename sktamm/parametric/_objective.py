@@ -27,9 +27,11 @@ from sktamm.parametric._source import density_of
 
 __all__ = ["EventRatios", "LearnedEvents", "Objective", "PolynomialEvents"]
 
+# Of D. Rule of thumb: a larger one would change the log of ratios that are learned
+# well, with a smaller one the tangent is so steep that single events decide.
 _FLOOR = 1e-3
 _NOT_POSITIVE = -700.0  # ln D where nothing is known but that it has none
-_BLOCK = 1 << 20
+_BLOCK = 1 << 20  # events times points at a time, which bounds the memory
 
 
 def _soft_log(values: FloatArray) -> FloatArray:
@@ -69,21 +71,11 @@ class EventRatios(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PolynomialEvents:
-    """Ratios from derivatives, with gradients in closed form.
+    """Ratios from derivatives, with gradients in closed form."""
 
-    Attributes
-    ----------
-    derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
-        First and second derivatives.
-    mean : ndarray of shape (p + p (p + 1) / 2,)
-        Their means at the reference point.
-    theta_ref : ndarray of shape (p,)
-        Reference point.
-    """
-
-    derivatives: FloatArray
-    mean: FloatArray
-    theta_ref: FloatArray
+    derivatives: FloatArray  # (n_events, p + p (p + 1) / 2)
+    mean: FloatArray  # (p + p (p + 1) / 2,), at the reference point
+    theta_ref: FloatArray  # (p,)
 
     @property
     def n_parameters(self) -> int:
@@ -130,24 +122,14 @@ class PolynomialEvents:
 
 @dataclass(frozen=True, eq=False)
 class LearnedEvents:
-    """Ratios of any estimator, with gradients from differences.
+    """Ratios of any estimator, with gradients from differences."""
 
-    Attributes
-    ----------
-    estimator : ratio estimator
-        With ``log_ratio`` and ``cross_section_ratio``.
-    X : array-like of shape (n_events, n_features)
-        Events.
-    n_parameters : int
-        Number of parameters.
-    step : ndarray of shape (n_parameters,) or float
-        Steps of the differences.
-    """
-
-    estimator: Any
-    X: Any
+    estimator: Any  # has log_ratio and cross_section_ratio
+    X: Any  # (n_events, n_features)
     n_parameters: int
-    step: Any = 1e-4
+    step: Any = (
+        1e-4  # of the differences, (n_parameters,) once natural distances are known
+    )
 
     def log_density(self, points: FloatArray) -> FloatArray:
         """Soft ln D, of shape (n_events, n_theta)."""
@@ -194,37 +176,18 @@ class LearnedEvents:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """The function to minimise; its points are theta followed by the nuisances.
-
-    Attributes
-    ----------
-    events : EventRatios
-        Ratios of the events.
-    shifts : Shifts
-        What the nuisance parameters do.
-    weight : ndarray of shape (n_events,)
-        Data weights.
-    square : ndarray of shape (n_events,)
-        What they add to the variance of sums of weights: their squares, or the weights
-        themselves where these are numbers of events.
-    expected : float or None
-        Events expected at the reference point; None for the shape alone.
-    theta_ref : ndarray of shape (p,)
-        Reference point.
-    bounds : ndarray of shape (p, 2)
-        Ends of every parameter, possibly infinite.
-    reference : Reference or None
-        What normalises shifted densities; None where no nuisance moves the shape.
-    """
+    """The function to minimise; its points are theta followed by the nuisances."""
 
     events: EventRatios
     shifts: Shifts
-    weight: FloatArray
+    weight: FloatArray  # (n_events,)
+    # (n_events,), what they add to the variance of sums of weights: their squares, or
+    # the weights themselves where these are numbers of events.
     square: FloatArray
-    expected: float | None
-    theta_ref: FloatArray
-    bounds: FloatArray
-    reference: Reference | None = None
+    expected: float | None  # events at the reference point; None for the shape alone
+    theta_ref: FloatArray  # (p,)
+    bounds: FloatArray  # (p, 2), possibly infinite
+    reference: Reference | None = None  # normalises shifted densities, if any are
 
     @property
     def n_parameters(self) -> int:
@@ -305,10 +268,7 @@ class Objective:
         return value, np.concatenate([-2.0 * by_theta, 2.0 * nu - 2.0 * by_nu])
 
     def hessian(self, point: FloatArray, scale: FloatArray) -> FloatArray:
-        """Second derivatives, from central differences of the gradient.
-
-        ``point`` (size,), ``scale`` (size,) -> (size, size).
-        """
+        """Second derivatives (size, size), from central differences of the gradient."""
         rows = []
         for step in np.diag(1e-3 * scale):
             up = self.value_and_gradient(point + step)[1]

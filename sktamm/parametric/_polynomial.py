@@ -7,7 +7,8 @@ positive; where it is not, its log is NaN, which is counted and told, never drop
 
 import warnings
 from collections.abc import Callable
-from typing import Any, Self
+from numbers import Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import check_parameters
 from sktamm._validation import read_weight
 from sktamm.exceptions import InvalidInputError, RatioWarning
 from sktamm.parametric._monomials import (
@@ -39,10 +41,7 @@ def parameters_of(n_derivatives: int) -> int:
 
 
 class PolynomialRatioMixin:
-    """Ratios from ``predict``, ``mean_derivatives_``, ``n_parameters_``, ``theta_ref``.
-
-    Children learn the derivatives; everything about theta is here.
-    """
+    """What follows from ``predict``, ``mean_derivatives_`` and ``theta_ref``."""
 
     theta_ref: Any
     n_parameters_: int
@@ -158,6 +157,12 @@ class PolynomialRatio(PolynomialRatioMixin, BaseEstimator):
 
     __metadata_request__fit = {"sample_weight": True}
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "derivatives": [callable, None],
+        "theta_ref": ["array-like", Real, None],
+        "mean_derivatives": ["array-like", None],
+    }
+
     def __init__(
         self,
         derivatives: Callable[[Any], Any] | None = None,
@@ -188,6 +193,7 @@ class PolynomialRatio(PolynomialRatioMixin, BaseEstimator):
         self : PolynomialRatio
             Fitted estimator.
         """
+        check_parameters(self)
         values = self._derivatives(X) if y is None else _two_dimensional(y)
         if not len(values) or len(values) != len(X):
             raise InvalidInputError(

@@ -36,8 +36,7 @@ __all__ = ["QuadraticRatioEstimator", "positive_derivatives"]
 
 # Cutting off what is negative moves the mean again: the shift is found in at most so
 # many steps, which may leave this share of the root mean square.
-_MAX_STEPS = 20
-_LEFT_OVER = 1e-5
+_MAX_STEPS, _LEFT_OVER = 20, 1e-5
 
 
 class QuadraticRatioEstimator(LearnedDerivatives):
@@ -180,23 +179,8 @@ def _find_shift(
 def positive_derivatives(y: FloatArray) -> FloatArray:
     """Nearest second derivatives that keep the density from becoming negative.
 
-    Parameters
-    ----------
-    y : ndarray of shape (n_events, p + p (p + 1) / 2)
-        Derivatives.
-
-    Returns
-    -------
-    y : ndarray of shape (n_events, p + p (p + 1) / 2)
-        The same first derivatives, and second ones R_ij / 2 - R_i R_j / 4 whose matrix
-        has no negative eigenvalue; untouched where there was none.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sktamm.parametric._quadratic import positive_derivatives
-    >>> positive_derivatives(np.array([[2.0, 1.0], [2.0, 5.0]])).tolist()
-    [[2.0, 2.0], [2.0, 5.0]]
+    ``y`` (n_events, p + p (p + 1) / 2) -> the same shape: with the same first ones, and
+    second ones R_ij / 2 - R_i R_j / 4 whose matrix has no negative eigenvalue.
     """
     n = parameters_of(y.shape[1])
     i, j = derivative_pairs(n)

@@ -30,7 +30,10 @@ __all__ = [
 
 # Distances of the scan from a minimum, in standard errors.
 _DISTANCES = np.geomspace(0.05, 300.0, 30)
+# Lengths of a ray, in those of the ellipse, beyond which the region has no end.
 _FAR = 2.0**12
+# Rule of thumb: so far above the level, and beyond all minima, a scan ends; a part of
+# the region behind a higher wall is missed.
 _WELL_OUTSIDE = 25.0
 
 
@@ -204,10 +207,7 @@ class ConfidenceRegion:
 def covariance_at(
     objective: Objective, point: FloatArray, scales: FloatArray
 ) -> FloatArray:
-    """Twice the inverse of the second derivatives, NaN where not positive definite.
-
-    ``point`` (size,), ``scales`` (size,) -> (size, size): covariance of all parameters.
-    """
+    """Twice the inverse of the second derivatives, NaN where not positive definite."""
     hessian = objective.hessian(point, scales) * np.outer(scales, scales)
     if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian)[0] < 1e-6:
         return np.full(hessian.shape, np.nan)
@@ -310,11 +310,7 @@ def _root(
 def ellipse_points(
     centre: FloatArray, covariance: FloatArray, level: float, n_points: int
 ) -> FloatArray:
-    """Points of the ellipse of a level for two normal parameters.
-
-    ``centre`` (2,), ``covariance`` (2, 2) -> (n_points, 2): closed curve; NaN where the
-    covariance is.
-    """
+    """Points (n_points, 2) of the ellipse of a level; NaN where the covariance is."""
     if not np.isfinite(covariance).all():
         return np.full((n_points, 2), np.nan)
     radius = np.sqrt(stats.chi2.ppf(level, 2))
@@ -391,6 +387,7 @@ def _exit(
 
     inner, outer = 0.0, min(0.7, far)
     height = excess(outer)
+    # Short steps, lest a gap in the region be stepped over.
     while height < 0 and outer < min(far, _FAR):
         inner, outer = outer, min(1.4 * outer, far)
         height = excess(outer)

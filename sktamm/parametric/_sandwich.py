@@ -33,16 +33,10 @@ __all__ = ["WeightNoise", "weight_noise"]
 
 @dataclass(frozen=True, eq=False)
 class WeightNoise:
-    """Information and variance of the score at the best fit.
+    """Information A and variance B of the score, with constraints of nuisances."""
 
-    Attributes
-    ----------
-    information, variance : ndarray of shape (size, size)
-        A and B, with the constraints of the nuisance parameters.
-    """
-
-    information: FloatArray
-    variance: FloatArray
+    information: FloatArray  # (size, size)
+    variance: FloatArray  # (size, size)
 
     def covariance(self, plain: FloatArray) -> FloatArray:
         """Covariance of all parameters for one that takes the weights for numbers."""
@@ -56,10 +50,7 @@ class WeightNoise:
     def factors(
         self, index: list[int], moves: FloatArray, profiled: bool
     ) -> FloatArray:
-        """What likelihood ratios are to be divided by.
-
-        ``moves`` (n_moves, n_index) -> (n_moves,): positive; one where nothing moves.
-        """
+        """What likelihood ratios of moves (n, n_index) are to be divided by."""
         chosen = np.ix_(index, index)
         plain: Any
         wide: Any
@@ -92,10 +83,7 @@ def _squares(moves: FloatArray, covariance: FloatArray) -> FloatArray:
 def weight_noise(
     objective: Objective, point: FloatArray, steps: FloatArray
 ) -> WeightNoise | None:
-    """Information and variance at the best fit, where weights make them differ.
-
-    ``point`` (size,), ``steps`` (size,).
-    """
+    """Information and variance at the best fit, where weights make them differ."""
     if np.array_equal(objective.weight, objective.square):
         return None
     scores = [_scores(objective, point, sign * steps) for sign in (1.0, -1.0)]
@@ -110,10 +98,7 @@ def weight_noise(
 
 
 def _scores(objective: Objective, point: FloatArray, steps: FloatArray) -> FloatArray:
-    """Differences of the events' log likelihoods over steps, of shape (n_events, size).
-
-    At a bound those over steps from it.
-    """
+    """Differences of log likelihoods over steps (n_events, size), from any bounds."""
     low, high = objective.limits.T
     ends = np.clip(point + steps, low, high)
     ends = np.where(ends == point, np.clip(point - steps, low, high), ends)

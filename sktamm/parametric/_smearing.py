@@ -13,14 +13,14 @@ samples should not be copied.
 """
 
 from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import at_least, check_parameters, not_negative
 from sktamm._validation import check_sum, read_numbers, read_weight, refuse_masked
 from sktamm.exceptions import InvalidInputError
 from sktamm.learning import take_rows
@@ -75,6 +75,13 @@ class FractionalSmearing(BaseEstimator):
     >>> float(weight.sum().round(6))
     10000.0
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "threshold": [not_negative()],
+        "max_copies": [at_least(1), None],
+        "n_copies": [at_least(1), None],
+        "random_state": ["random_state", np.random.Generator],
+    }
 
     def __init__(
         self,
@@ -165,17 +172,7 @@ class FractionalSmearing(BaseEstimator):
         return number.astype(np.int64)
 
     def _check_parameters(self) -> None:
-        if not isinstance(self.threshold, Real) or not 0 <= self.threshold < np.inf:
-            raise InvalidInputError(
-                "threshold must be a finite number of at least 0, got "
-                f"{self.threshold!r}."
-            )
-        for name in ("max_copies", "n_copies"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, Integral) or value < 1):
-                raise InvalidInputError(
-                    f"{name} must be a positive integer or None, got {value!r}."
-                )
+        check_parameters(self)
         if self.n_copies is not None and self.max_copies is not None:
             raise InvalidInputError(
                 "max_copies must be None where n_copies sets the number of copies, got "

@@ -22,11 +22,9 @@ def ratio_of(estimator: Any) -> Any:
 
 
 def density_of(ratio: Any, X: Any, points: FloatArray) -> FloatArray | None:
-    """Ratios D of differential cross sections, where they are known with their sign.
+    """Ratios D (n_events, n_theta) of differential cross sections, with their sign.
 
-    ``X`` (n_events, n_features), ``points`` (n_theta, n_parameters) -> (n_events,
-    n_theta): d, negative where the learned one is; None where ``log_ratio`` is all
-    there is for events.
+    None where ``log_ratio`` is all that a ratio has.
     """
     if not len(X):
         return np.zeros((0, len(points)))

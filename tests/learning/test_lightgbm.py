@@ -159,9 +159,9 @@ def test_members_of_an_ensemble():
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"n_estimators": 0}, "n_estimators must be positive"),
-        ({"learning_rate": -1.0}, "learning_rate must be positive"),
-        ({"num_leaves": 1}, "num_leaves and max_bin must be"),
+        ({"n_estimators": 0}, "n_estimators must be an int"),
+        ({"learning_rate": -1.0}, "learning_rate must be a float"),
+        ({"num_leaves": 1}, "num_leaves must be an int"),
         ({"validation_fraction": 1.0}, "validation_fraction must be"),
     ],
 )

@@ -108,7 +108,7 @@ def test_groups_are_held_out_together(model, monkeypatch):
 def test_copies_share_the_bootstrap():
     X = np.random.default_rng(0).normal(size=(40, 1))
     model = TorchMLPRegressor((4,), n_members=3, max_epochs=1, **SMALL)
-    rows = model._observed(X, X[:, 0], (None, None, np.arange(40) // 2), False)
+    rows = model._read_rows(X, X[:, 0], (None, None, np.arange(40) // 2), reset=True)
     weight = model._event_weights(rows, np.random.SeedSequence(0), None)
     np.testing.assert_array_equal(weight[::2], weight[1::2])
     assert len(np.unique(weight)) > 2
@@ -116,7 +116,7 @@ def test_copies_share_the_bootstrap():
 
 def test_refusals():
     X, y = np.zeros((20, 1)), np.linspace(-1, 2, 20)
-    with pytest.raises(IncompatibleChoiceError, match="link must be one of"):
+    with pytest.raises(IncompatibleChoiceError, match="link must be a str among"):
         TorchMLPRegressor(link="probit").fit(X, y)
     with pytest.raises(IncompatibleChoiceError, match="has its own"):
         TorchMLPRegressor(link="exponential", loss="poisson").fit(X, np.abs(y))

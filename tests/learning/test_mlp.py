@@ -456,7 +456,7 @@ def test_parameters_out_of_range(choice, events):
 
 
 def test_loss_of_another_kind(curve):
-    with pytest.raises(IncompatibleChoiceError, match="loss must be one of"):
+    with pytest.raises(IncompatibleChoiceError, match="loss must be a str among"):
         _regressor(loss="cross_entropy").fit(*curve)
     with pytest.raises(InvalidInputError, match="must not be negative"):
         _regressor(loss="poisson").fit(curve[0], curve[0])

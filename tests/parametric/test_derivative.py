@@ -204,7 +204,7 @@ def test_only_networks_train_through_a_link():
     X, y = _sample(50)
     with pytest.raises(IncompatibleChoiceError, match="LinearRegression, which cannot"):
         DerivativeRatioRegressor(LinearRegression(), link="exponential").fit(X, y)
-    with pytest.raises(IncompatibleChoiceError, match="link must be one of"):
+    with pytest.raises(IncompatibleChoiceError, match="link must be a str among"):
         DerivativeRatioRegressor(link="cubic").fit(X, y)
 
 

@@ -104,7 +104,7 @@ def test_no_event_is_a_result_of_learned_ratios(steps):
         ({"bounds": "ab"}, "bounds must hold one pair"),
         ({"bounds": [(1, 0)]}, "a lower and a higher end"),
         ({"bounds": [(0, 1, 5)]}, "bounds must hold one pair"),
-        ({"expected_events": "a"}, "expected_events must be a positive number"),
+        ({"expected_events": "a"}, "expected_events must be a float in the range"),
         ({"nuisances": LogNormalNuisance(rate_up=1.1)}, "nuisances must be a list"),
         ({"nuisances": ["scale"]}, "nuisances must hold nuisance parameters"),
     ],

@@ -212,7 +212,7 @@ def test_input_is_checked():
 
 def test_learners_suit_the_loss():
     X, y = _sample(30)
-    with pytest.raises(IncompatibleChoiceError, match="loss must be one of"):
+    with pytest.raises(IncompatibleChoiceError, match="loss must be a str among"):
         MorphingRatioClassifier("mlp", BASIS, "hinge").fit(X, y)
     with pytest.raises(IncompatibleChoiceError, match="must be a classifier or"):
         MorphingRatioClassifier(LinearRegression(), BASIS).fit(X, y)
