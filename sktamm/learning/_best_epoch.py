@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Best"]
+__all__ = ["BestWeights"]
 
 
-class Best:
+class BestWeights:
     """The weights (n_members, n_parameters) of each member at its best epoch so far.
 
     Many epochs have the same validation loss within its statistical error, and the

@@ -21,6 +21,7 @@ __all__ = [
     "check_classifier",
     "fit_classifier",
     "fit_in_place",
+    "last_step",
     "rows_of_classes",
     "seeded",
     "take_rows",
@@ -49,7 +50,7 @@ def check_classifier(classifier: Any) -> None:
 
 def accepts_sample_weight(classifier: Any) -> bool:
     """Whether a classifier, or the last step of a Pipeline, takes event weights."""
-    last = _last_step(classifier)
+    last = last_step(classifier)
     if has_fit_parameter(last, "sample_weight"):
         return True
     return isinstance(last, _HANDING_ON) and all(
@@ -70,7 +71,7 @@ def fit_classifier(
     if sample_weight is None:
         return fitted.fit(X, y)
     check_accepts_weights(classifier)
-    if not getattr(_last_step(classifier), "settles_weights", False):
+    if not getattr(last_step(classifier), "settles_weights", False):
         X, y, sample_weight = _without_negative(X, np.asarray(y), sample_weight)
     key = "sample_weight"
     if isinstance(fitted, Pipeline):
@@ -109,12 +110,13 @@ def check_accepts_weights(classifier: Any) -> None:
     """Refuse event weights that the classifier would not see."""
     if not accepts_sample_weight(classifier):
         raise IncompatibleChoiceError(
-            f"sample_weight was given, but the fit of {_name(_last_step(classifier))} "
+            f"sample_weight was given, but the fit of {_name(last_step(classifier))} "
             "takes no weights; choose another learner."
         )
 
 
-def _last_step(classifier: Any) -> Any:
+def last_step(classifier: Any) -> Any:
+    """What a Pipeline, or one within it, ends in."""
     while isinstance(classifier, Pipeline):
         classifier = classifier.steps[-1][1]
     return classifier

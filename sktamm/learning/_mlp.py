@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from sktamm._sklearn import one_of
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.learning._settings import network, setting
-from sktamm.learning._stacked import Aligned, Given, StackedMLP
+from sktamm.learning._stacked import Aligned, StackedMLP, TrainingRows
 
 __all__ = ["TorchMLPClassifier"]
 
@@ -178,7 +178,7 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
 
     def _read_rows(
         self, X: Any, y: Any, aligned: Aligned, classes: Any = None, *, reset: bool
-    ) -> Given:
+    ) -> TrainingRows:
         features, y = self._read(X, y, reset=reset)
         check_classification_targets(y)
         labels = column_or_1d(y, warn=True)
@@ -192,16 +192,16 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
                 f"y must hold the classes {self.classes_}, got {labels[unknown[0]]!r}."
             )
         codes = codes.astype(np.int64)
-        given = self._given(features, codes, n_classes, codes, aligned)
+        rows = self._weighted_rows(features, codes, n_classes, codes, aligned)
         if self.class_weight is None:
-            return given
+            return rows
         factors = compute_class_weight(
             self.class_weight,
             classes=self.classes_,
             y=labels,
-            sample_weight=given.weight,
+            sample_weight=rows.weight,
         )
-        return given._replace(weight=given.weight * factors[codes])
+        return rows._replace(weight=rows.weight * factors[codes])
 
     def _set_classes(self, classes: NDArray[Any]) -> None:
         if len(classes) < 2:

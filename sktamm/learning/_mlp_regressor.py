@@ -21,8 +21,8 @@ from sktamm.learning._links import LINKS, link_factors, link_spreads
 from sktamm.learning._settings import network, setting
 from sktamm.learning._stacked import (
     Aligned,
-    Given,
     StackedMLP,
+    TrainingRows,
     inverse,
     weighted_moments,
 )
@@ -164,7 +164,9 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
             raise IncompatibleChoiceError(message)
         return members.mean(axis=0), members.std(axis=0, ddof=1)
 
-    def _read_rows(self, X: Any, y: Any, aligned: Aligned, *, reset: bool) -> Given:
+    def _read_rows(
+        self, X: Any, y: Any, aligned: Aligned, *, reset: bool
+    ) -> TrainingRows:
         checks = {"multi_output": True, "y_numeric": True}
         features, y = self._read(X, y, reset=reset, **checks)
         target = np.asarray(y, dtype=np.float64)
@@ -177,7 +179,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
                 f"{target.min()} to {target.max()}."
             )
         n_outputs = 1 if target.ndim == 1 else target.shape[1]
-        return self._given(features, target, n_outputs, None, aligned)
+        return self._weighted_rows(features, target, n_outputs, None, aligned)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -187,7 +189,7 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
                 f"{self.link!r}."
             )
 
-    def _standardise(self, rows: Given, weight: FloatArray) -> None:
+    def _standardise(self, rows: TrainingRows, weight: FloatArray) -> None:
         super()._standardise(rows, weight)
         self._one_target = rows.target.ndim == 1
         target = rows.target.reshape(len(weight), -1)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from sktamm.learning._best_epoch import Best
+from sktamm.learning._best_epoch import BestWeights
 from sktamm.learning._links import LINKS
 from sktamm.learning._settings import TrainingSettings
 
@@ -147,7 +147,7 @@ def train(
     n_batches = max(1, round(len(split.training) / options.batch_size))
     rates = _rates(options, n_batches * options.max_epochs)
     index = torch.from_numpy(split.training)
-    best, held_out = Best(leaf, options.patience), None
+    best, held_out = BestWeights(leaf, options.patience), None
     if split.held_out is not None:
         held_out = data.take(torch.from_numpy(split.held_out).to(options.device))
         units = None if split.units is None else split.units[split.held_out]

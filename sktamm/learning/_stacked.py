@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         Split,
     )
 
-__all__ = ["Aligned", "Given", "StackedMLP", "inverse", "weighted_moments"]
+__all__ = ["Aligned", "StackedMLP", "TrainingRows", "inverse", "weighted_moments"]
 
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
@@ -46,7 +46,7 @@ _LEAST_PER_CLASS = 10  # rows; rule of thumb: fewer are too few to hold some out
 Aligned = tuple[ArrayLike | None, ArrayLike | None, ArrayLike | None]
 
 
-class Given(NamedTuple):
+class TrainingRows(NamedTuple):
     """Rows to learn from, checked."""
 
     X: NDArray[Any]  # (n_rows, n_features)
@@ -135,7 +135,7 @@ class StackedMLP(TrainingSettings, BaseEstimator):
         return "cuda" if found else "cpu"
 
     # --------------------------------------------------------------------- training
-    def _train(self, rows: Given, *, resume: bool, one_pass: bool) -> Self:
+    def _train(self, rows: TrainingRows, *, resume: bool, one_pass: bool) -> Self:
         """Train on all but the held-out rows; ``resume`` from the fitted weights."""
         from sktamm.learning import _networks
 
@@ -163,7 +163,7 @@ class StackedMLP(TrainingSettings, BaseEstimator):
         return self
 
     def _split(
-        self, rows: Given, stream: np.random.SeedSequence, one_pass: bool
+        self, rows: TrainingRows, stream: np.random.SeedSequence, one_pass: bool
     ) -> tuple[IntArray, IntArray | None]:
         """Row numbers to train on and to hold out, the latter None where too few."""
         everything = np.arange(len(rows.X))
@@ -198,7 +198,7 @@ class StackedMLP(TrainingSettings, BaseEstimator):
 
     def _event_weights(
         self,
-        rows: Given,
+        rows: TrainingRows,
         stream: np.random.SeedSequence,
         held_out: IntArray | None,
     ) -> Float32Array:
@@ -226,7 +226,7 @@ class StackedMLP(TrainingSettings, BaseEstimator):
             weight[lost, m] = base[lost]
         return weight
 
-    def _standardise(self, rows: Given, weight: FloatArray) -> None:
+    def _standardise(self, rows: TrainingRows, weight: FloatArray) -> None:
         """Learn the weighted mean and spread of the features; constants become 0."""
         self._centre, spread = weighted_moments(rows.X, weight)
         self._inverse_spread = inverse(spread)
@@ -238,7 +238,7 @@ class StackedMLP(TrainingSettings, BaseEstimator):
             z[block] = (X[block] - self._centre) * self._inverse_spread
         return z
 
-    def _initialise(self, rows: Given, stream: np.random.SeedSequence) -> None:
+    def _initialise(self, rows: TrainingRows, stream: np.random.SeedSequence) -> None:
         """Uniform weights of variance 1 / fan_in; each member has its own stream."""
         hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=np.int64))
         self._sizes = (rows.X.shape[1], *hidden.tolist(), rows.n_outputs)
@@ -253,7 +253,7 @@ class StackedMLP(TrainingSettings, BaseEstimator):
             self.coefs_.append(draws[:, 1:].astype(np.float32))
             self.intercepts_.append(draws[:, 0].astype(np.float32))
 
-    def _arrays(self, rows: Given, weight: Float32Array) -> "Rows":
+    def _arrays(self, rows: TrainingRows, weight: Float32Array) -> "Rows":
         from sktamm.learning import _networks
 
         target = self._network_target(rows.target)
@@ -325,7 +325,7 @@ class StackedMLP(TrainingSettings, BaseEstimator):
         flat = [part.reshape(len(part), -1) for layer in layers for part in layer]
         return np.concatenate(flat, axis=1)
 
-    def _check_resumed(self, rows: Given) -> None:
+    def _check_resumed(self, rows: TrainingRows) -> None:
         """Refuse to go on with a network of another shape."""
         hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=np.int64))
         now = (self.n_members, *hidden.tolist(), rows.n_outputs)
@@ -361,14 +361,14 @@ class StackedMLP(TrainingSettings, BaseEstimator):
         dtype = (np.float64, np.float32)
         return validate_data(self, X, dtype=dtype, reset=reset, **both, **checks)
 
-    def _given(
+    def _weighted_rows(
         self,
         X: NDArray[Any],
         target: NDArray[Any],
         n_outputs: int,
         codes: IntArray | None,
         aligned: Aligned,
-    ) -> Given:
+    ) -> TrainingRows:
         """Bring rows and weights together; refuse weights that sum to nothing."""
         sample_weight, member_weight, groups = aligned
         weight = read_weight(sample_weight, len(X))
@@ -379,7 +379,7 @@ class StackedMLP(TrainingSettings, BaseEstimator):
         if members is not None:
             _check_totals("member_weight", (members * weight).T, codes, labels)
         numbers = None if groups is None else encode(groups, "groups", len(X))[1]
-        return Given(X, target, weight, n_outputs, codes, members, numbers)
+        return TrainingRows(X, target, weight, n_outputs, codes, members, numbers)
 
     def _read_member_weight(
         self, member_weight: ArrayLike | None, n_rows: int
@@ -435,7 +435,7 @@ def _check_totals(
 
 
 def _splits(
-    rows: Given, weight: Float32Array, training: IntArray, held_out: IntArray
+    rows: TrainingRows, weight: Float32Array, training: IntArray, held_out: IntArray
 ) -> bool:
     """Whether the weights of both parts, negative ones included, can be used."""
     codes = None if rows.codes is None else rows.codes[training]

@@ -24,7 +24,7 @@ from sktamm._validation import (
 )
 from sktamm.events import warn_about_simulations
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
-from sktamm.learning import check_accepts_weights, fit_in_place, seeded
+from sktamm.learning import check_accepts_weights, fit_in_place, last_step, seeded
 
 __all__ = [
     "fit_columns",
@@ -82,15 +82,15 @@ def with_seed(estimator: Any, random_state: Any) -> Any:
 
 def has_link(estimator: Any) -> bool:
     """Whether a learner can train through a link of its outputs."""
-    return "link" in _last_step(estimator).get_params(deep=False)
+    return "link" in last_step(estimator).get_params(deep=False)
 
 
 def with_link(estimator: Any, link: str) -> Any:
     """Set the link of a learner; one without it has the linear one."""
     if has_link(estimator):
-        _last_step(estimator).set_params(link=link)
+        last_step(estimator).set_params(link=link)
     elif link != "linear":
-        name = type(_last_step(estimator)).__name__
+        name = type(last_step(estimator)).__name__
         raise IncompatibleChoiceError(
             f"link must be 'linear' for {name}, which cannot train through another one "
             f"without transforming the targets and so their mean, got {link!r}; "
@@ -111,7 +111,7 @@ def fit_learner(
     if sample_weight is not None:
         check_accepts_weights(estimator)
         parameters["sample_weight"] = sample_weight
-    if groups is not None and has_fit_parameter(_last_step(estimator), "groups"):
+    if groups is not None and has_fit_parameter(last_step(estimator), "groups"):
         parameters["groups"] = encode(groups, "groups", len(X))[1]
     prefix = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
     named = {prefix + name: value for name, value in parameters.items()}
@@ -127,7 +127,7 @@ def fit_columns(
 ) -> list[Any]:
     """Fit one learner to all targets, or one to each where it predicts one alone."""
     aligned = sample_weight, groups
-    if get_tags(_last_step(estimator)).target_tags.multi_output:
+    if get_tags(last_step(estimator)).target_tags.multi_output:
         return [fit_learner(estimator, X, y, *aligned)]
     return [fit_learner(clone(estimator), X, column, *aligned) for column in y.T]
 
@@ -144,7 +144,7 @@ def predict_members(fitted: list[Any], X: FloatArray) -> FloatArray:
     if not all(hasattr(one, "predict_members") for one in fitted):
         raise IncompatibleChoiceError(
             "estimator must be an ensemble with predict_members for predictions of its "
-            f"members, got {type(_last_step(fitted[0])).__name__}."
+            f"members, got {type(last_step(fitted[0])).__name__}."
         )
     found = [np.asarray(one.predict_members(X), dtype=float) for one in fitted]
     return found[0] if found[0].ndim == 3 else np.stack(found, axis=-1)
@@ -192,9 +192,3 @@ def read_table(
     if weight is not None:
         check_sum(weight)
     return values, weight
-
-
-def _last_step(estimator: Any) -> Any:
-    while isinstance(estimator, Pipeline):
-        estimator = estimator.steps[-1][1]
-    return estimator

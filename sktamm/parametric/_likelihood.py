@@ -339,10 +339,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
             self._answer(objective.take(*events), levels, return_std)
             for events in datasets
         ]
-        theta, std = (
-            np.array([a[0] for a in answers]),
-            np.array([a[1] for a in answers]),
-        )
+        theta, std = (np.array([a[k] for a in answers]) for k in (0, 1))
         result: list[NDArray] = [theta, std] if return_std else [theta]
         if return_interval is not None:
             ends = np.stack([a[2] for a in answers])

@@ -93,18 +93,18 @@ class Descent:
         objective, free = self.objective, self.free
         unit = self.scales[free]
 
-        def at(x: FloatArray) -> FloatArray:
+        def _at(x: FloatArray) -> FloatArray:
             point = start.copy()
             point[free] += unit * x
             return point
 
-        def scaled(x: FloatArray) -> tuple[float, FloatArray]:
-            value, gradient = objective.value_and_gradient(at(x))
+        def _scaled(x: FloatArray) -> tuple[float, FloatArray]:
+            value, gradient = objective.value_and_gradient(_at(x))
             return value, gradient[free] * unit
 
         minimise: Any = optimize.minimize
         found = minimise(
-            scaled,
+            _scaled,
             np.zeros(unit.size),
             jac=True,
             method="L-BFGS-B",
@@ -113,7 +113,7 @@ class Descent:
         )
         # Line searches that end at rounding errors report failure at the minimum.
         flat = float(np.abs(found.jac).max()) < _FLAT
-        return at(found.x), float(found.fun), bool(found.success) or flat
+        return _at(found.x), float(found.fun), bool(found.success) or flat
 
     def profile(
         self, points: FloatArray, starts: FloatArray
@@ -148,7 +148,7 @@ def find_minima(objective: Objective, scales: FloatArray) -> Minima:
         ends += [descent.end(start) for start in beside]
         ends.sort(key=lambda end: end[1])
     kept = _different(ends, scales)
-    kept.insert(0, kept.pop(_foremost(kept, centre, scales)))
+    kept.insert(0, kept.pop(_preferred(kept, centre, scales)))
     points = np.array([end[0] for end in kept])
     return Minima(points, np.array([end[1] for end in kept]), kept[0][2])
 
@@ -168,7 +168,7 @@ def _different(ends: list[_End], scales: FloatArray) -> list[_End]:
     return kept
 
 
-def _foremost(ends: list[_End], centre: FloatArray, scales: FloatArray) -> int:
+def _preferred(ends: list[_End], centre: FloatArray, scales: FloatArray) -> int:
     """Deepest minimum; of equal ones the nearest to the centre, or most positive."""
     # Which of mirror images has the smaller rounding error would be chance.
     equal = [k for k, end in enumerate(ends) if end[1] <= ends[0][1] + _EQUAL]

@@ -19,8 +19,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
-from scipy.special import expit
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.utils.validation import check_is_fitted
 
@@ -29,6 +27,7 @@ from sktamm._sklearn import check_parameters, one_of
 from sktamm._validation import encode
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.learning import make_classifier
+from sktamm.parametric._benchmark_sample import BenchmarkSample
 from sktamm.parametric._learners import (
     fit_learner,
     make_regressor,
@@ -36,7 +35,7 @@ from sktamm.parametric._learners import (
     read_table,
     with_seed,
 )
-from sktamm.parametric._monomials import IntArray, derivative_pairs
+from sktamm.parametric._monomials import derivative_pairs
 from sktamm.parametric._morphing import MorphingBasis
 from sktamm.parametric._polynomial import PolynomialRatioMixin
 
@@ -194,7 +193,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
         if groups is not None:
             groups = encode(groups, "groups", len(features))[1]
         self._several = benchmark is not None
-        sample = _Sample(values, weight, benchmark, self._reference)
+        sample = BenchmarkSample(values, weight, benchmark, self._reference)
         self.n_parameters_ = basis.n_parameters
         self.cross_sections_ = self._cross_sections(sample)
         self.estimators_ = []
@@ -280,7 +279,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
                 "benchmark must be given to score as to fit; a search hands it on if "
                 "sklearn.set_config(enable_metadata_routing=True)."
             )
-        sample = _Sample(values, weight, benchmark, self._reference)
+        sample = BenchmarkSample(values, weight, benchmark, self._reference)
         scores = []
         for b, total in enumerate(self.cross_sections_):
             if b != self._reference:
@@ -329,7 +328,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
             )
         return learner
 
-    def _cross_sections(self, sample: "_Sample") -> FloatArray:
+    def _cross_sections(self, sample: BenchmarkSample) -> FloatArray:
         n = len(self.basis.benchmarks_)
         if sample.ratio.shape[1] != n:
             raise InvalidInputError(
@@ -419,89 +418,3 @@ def _log_odds(classifier: Any, X: FloatArray) -> FloatArray:
             log_proba = np.log(np.asarray(classifier.predict_proba(X), dtype=float))
     log_proba = np.where(np.isfinite(log_proba), log_proba, np.log(_CLIP))
     return log_proba[:, 1] - log_proba[:, 0]
-
-
-class _Sample:
-    """Events with their joint ratios, by the benchmark that they were drawn at."""
-
-    def __init__(
-        self,
-        y: FloatArray,
-        weight: FloatArray | None,
-        benchmark: ArrayLike | None,
-        reference: int,
-    ):
-        self.weight = np.ones(len(y)) if weight is None else weight
-        drawn = np.full(len(y), reference) if benchmark is None else benchmark
-        self.drawn = _read_benchmark(drawn, y.shape)
-        self.reference = np.flatnonzero(self.drawn == reference)
-        if not self.weight[self.reference].sum() > 0:
-            raise InvalidInputError(
-                f"benchmark must have events drawn at theta_ref, number {reference}, "
-                "with weights of a positive sum."
-            )
-        if (y[:, reference] == 0).any():
-            raise InvalidInputError(
-                "y must not be zero at theta_ref, where an event of weight zero does "
-                f"not occur, but {(y[:, reference] == 0).sum()} of {len(y)} are."
-            )
-        self.ratio = y / y[:, [reference]]  # of differential cross sections
-
-    def cross_section(self, b: int) -> float:
-        """Ratio of the cross sections at benchmark b and the reference point."""
-        at, of = self.reference, np.flatnonzero(self.drawn == b)
-        if self.drawn[at[0]] == b:
-            return 1.0
-        share = self.weight[at] / self.weight[at].sum()
-        mean = float(share @ self.ratio[at, b])
-        if mean <= 0:
-            raise InvalidInputError(
-                f"y must give benchmark {b} a positive cross section, got {mean:g} "
-                "times that of theta_ref; cross_sections takes known ones."
-            )
-        usable = self.ratio[at, b].min() > 0 and self.weight[of].sum() > 0
-        if not of.size or not usable or self.ratio[of, b].min() <= 0:
-            return mean
-        there = self.weight[of] / self.weight[of].sum()
-        logs = np.log(self.ratio[at, b]), np.log(self.ratio[of, b])
-        return _bridge(logs, (share, there))
-
-    def mixture(self, b: int, total: float) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Rows, joint ratios and weights of the balanced mixture with benchmark b."""
-        at, of = self.reference, np.flatnonzero(self.drawn == b)
-        share = self.weight[at] / self.weight[at].sum()
-        if not of.size:
-            ratio = self.ratio[at, b] / total
-            return at, ratio, 0.5 * len(at) * share * (1.0 + ratio)
-        there = self.weight[of] / self.weight[of].sum()
-        rows = np.concatenate([at, of])
-        weight = 0.5 * len(rows) * np.concatenate([share, there])
-        return rows, self.ratio[rows, b] / total, weight
-
-
-def _bridge(
-    log_ratio: tuple[FloatArray, FloatArray], share: tuple[FloatArray, FloatArray]
-) -> float:
-    """Cross section ratio from both samples (Bennett 1976).
-
-    The one at which the balanced mixture has as many events of either point:
-    E_ref[1 - s] = E_b[s], bounded terms where the plain mean has heavy tails.
-    """
-
-    def excess(log_total: float) -> float:
-        here = share[0] @ expit(log_ratio[0] - log_total)
-        return float(here - share[1] @ expit(log_total - log_ratio[1]))
-
-    low = min(logs.min() for logs in log_ratio) - 1.0
-    high = max(logs.max() for logs in log_ratio) + 1.0
-    return float(np.exp(brentq(excess, low, high, xtol=1e-12)))
-
-
-def _read_benchmark(benchmark: ArrayLike, shape: tuple[int, ...]) -> IntArray:
-    drawn = np.asarray(benchmark)
-    if drawn.shape != (shape[0],) or not np.isin(drawn, np.arange(shape[1])).all():
-        raise InvalidInputError(
-            f"benchmark must hold numbers from 0 to {shape[1] - 1} for each of the "
-            f"{shape[0]} events, got {benchmark!r}."
-        )
-    return drawn.astype(np.int64)

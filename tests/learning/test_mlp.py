@@ -286,11 +286,11 @@ def test_best_weights_of_each_member_are_restored(events):
 def test_the_best_epoch_is_the_last_within_the_error_of_the_least_loss(copies):
     import torch
 
-    from sktamm.learning._best_epoch import Best
+    from sktamm.learning._best_epoch import BestWeights
 
     # Copies of an event fluctuate together: the error is that of 400 events.
     event = np.arange(400).repeat(copies)
-    best = Best(torch.zeros(2, 1), patience=2)
+    best = BestWeights(torch.zeros(2, 1), patience=2)
     best.judge_by(torch.ones(len(event), 1), 3 * event if copies > 1 else None)
     noise = torch.as_tensor(np.random.default_rng(8).normal(size=(2, 400))).float()
     noise -= noise.mean(dim=1, keepdim=True)

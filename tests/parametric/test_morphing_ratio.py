@@ -21,7 +21,7 @@ from sktamm.parametric import (
     MorphingRatioClassifier,
     UnbinnedLikelihood,
 )
-from sktamm.parametric._morphing_ratio import _bridge
+from sktamm.parametric._benchmark_sample import _bridge
 
 V = 0.5
 BASIS = MorphingBasis(1, benchmarks=[[-1.0], [0.0], [1.0]])
