@@ -24,6 +24,7 @@ from sktamm.learning._stacked import (
     StackedMLP,
     TrainingRows,
     inverse,
+    spread_of,
     weighted_moments,
 )
 
@@ -157,12 +158,8 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
             A standard deviation of one member is asked for.
         """
         members = self.predict_members(X)
-        if not return_std:
-            return members.mean(axis=0)
-        if len(members) < 2:
-            message = "return_std needs n_members of at least 2, got 1."
-            raise IncompatibleChoiceError(message)
-        return members.mean(axis=0), members.std(axis=0, ddof=1)
+        mean = members.mean(axis=0)
+        return (mean, spread_of(members)) if return_std else mean
 
     def _read_rows(
         self, X: Any, y: Any, aligned: Aligned, *, reset: bool

@@ -32,7 +32,7 @@ from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.learning._mlp import TorchMLPClassifier
 from sktamm.learning._mlp_regressor import TorchMLPRegressor
 from sktamm.learning._settings import network, setting
-from sktamm.learning._stacked import StackedMLP, inverse
+from sktamm.learning._stacked import StackedMLP, inverse, spread_of
 
 if TYPE_CHECKING:
     from sktamm.learning._networks import Options, Outcome, Rows, Split
@@ -277,13 +277,7 @@ class RepulsiveEnsembleClassifier(_Repulsive, TorchMLPClassifier):
             A standard deviation of one member is asked for.
         """
         proba = super().predict_proba(X)
-        if not return_std:
-            return proba
-        members = self.predict_members(X)
-        if len(members) < 2:
-            message = "return_std needs n_members of at least 2, got 1."
-            raise IncompatibleChoiceError(message)
-        return proba, members.std(axis=0, ddof=1)
+        return (proba, spread_of(self.predict_members(X))) if return_std else proba
 
 
 def _effective_number(weight: NDArray[np.float32], units: IntArray | None) -> float:

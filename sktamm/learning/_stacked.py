@@ -34,7 +34,14 @@ if TYPE_CHECKING:
         Split,
     )
 
-__all__ = ["Aligned", "StackedMLP", "TrainingRows", "inverse", "weighted_moments"]
+__all__ = [
+    "Aligned",
+    "StackedMLP",
+    "TrainingRows",
+    "inverse",
+    "spread_of",
+    "weighted_moments",
+]
 
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
@@ -412,6 +419,14 @@ def weighted_moments(
     variance = weight @ squares / weight.sum()
     plain = (weight != 0) @ squares / np.count_nonzero(weight)
     return origin + shift, np.sqrt(np.where(variance > 0, variance, plain))
+
+
+def spread_of(members: FloatArray) -> FloatArray:
+    """Standard deviation over the members (n_members, ...)."""
+    if len(members) < 2:
+        message = "return_std needs n_members of at least 2, got 1."
+        raise IncompatibleChoiceError(message)
+    return np.asarray(members.std(axis=0, ddof=1))
 
 
 def inverse(spread: FloatArray) -> FloatArray:

@@ -40,7 +40,11 @@ from sktamm.parametric._monomials import (
     monomial_powers,
     read_reference,
 )
-from sktamm.parametric._polynomial import PolynomialRatioMixin, parameters_of
+from sktamm.parametric._polynomial import (
+    PolynomialRatioMixin,
+    parameters_of,
+    read_means,
+)
 
 __all__ = ["DerivativeRatioRegressor", "LearnedDerivatives"]
 
@@ -209,12 +213,7 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
         self.mean_derivatives_ = mean
         if self.mean_derivatives is None:
             return
-        known = np.asarray(self.mean_derivatives, dtype=float)
-        if known.shape != mean.shape or not np.isfinite(known).all():
-            raise InvalidInputError(
-                f"mean_derivatives must hold {mean.size} finite numbers, got "
-                f"{self.mean_derivatives!r}."
-            )
+        known = read_means(self.mean_derivatives, mean.size)
         self.mean_derivatives_ = known
         self.reference_pulls_ = _pulls(y - known, weight, groups)
         worst = int(np.abs(self.reference_pulls_).argmax())

@@ -26,7 +26,7 @@ from sktamm.parametric._monomials import (
     taylor_terms,
 )
 
-__all__ = ["PolynomialRatio", "PolynomialRatioMixin", "parameters_of"]
+__all__ = ["PolynomialRatio", "PolynomialRatioMixin", "parameters_of", "read_means"]
 
 
 def parameters_of(n_derivatives: int) -> int:
@@ -38,6 +38,17 @@ def parameters_of(n_derivatives: int) -> int:
             f"2, 5, 9, ... columns, got {n_derivatives}."
         )
     return n_parameters
+
+
+def read_means(mean_derivatives: Any, n_derivatives: int) -> FloatArray:
+    """Known means (n_derivatives,) of the derivatives."""
+    known = np.asarray(mean_derivatives, dtype=float)
+    if known.shape != (n_derivatives,) or not np.isfinite(known).all():
+        raise InvalidInputError(
+            f"mean_derivatives must hold {n_derivatives} finite numbers, got "
+            f"{mean_derivatives!r}."
+        )
+    return known
 
 
 class PolynomialRatioMixin:
@@ -206,13 +217,7 @@ class PolynomialRatio(PolynomialRatioMixin, BaseEstimator):
             weight = read_weight(sample_weight, len(values))
             self.mean_derivatives_ = np.average(values, axis=0, weights=weight)
             return self
-        self.mean_derivatives_ = np.asarray(self.mean_derivatives, dtype=float)
-        finite = np.isfinite(self.mean_derivatives_).all()
-        if self.mean_derivatives_.shape != values.shape[1:] or not finite:
-            raise InvalidInputError(
-                f"mean_derivatives must hold {values.shape[1]} finite numbers, got "
-                f"{self.mean_derivatives!r}."
-            )
+        self.mean_derivatives_ = read_means(self.mean_derivatives, values.shape[1])
         return self
 
     def predict(self, X: Any) -> FloatArray:
