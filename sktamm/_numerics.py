@@ -92,9 +92,20 @@ def effective_size(weight_sum: ArrayLike, square_sum: ArrayLike) -> FloatArray:
 
 
 def interval_score(
-    truth: ArrayLike, lower: ArrayLike, upper: ArrayLike, level: float
+    truth: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    level: float,
+    vacuous: tuple[float, float] | None = None,
 ) -> FloatArray:
-    """Interval score of Gneiting and Raftery (2007): width plus penalty for misses."""
+    """Interval score of Gneiting and Raftery (2007): width plus penalty for misses.
+
+    Where an end is NaN, the fit failed and the score is that of ``vacuous``, the
+    interval that says nothing; NaN if there is none.
+    """
     truth, lower, upper = (np.asarray(v, dtype=float) for v in (truth, lower, upper))
     miss = np.maximum(lower - truth, 0.0) + np.maximum(truth - upper, 0.0)
-    return (upper - lower) + 2.0 / (1.0 - level) * miss
+    score: FloatArray = (upper - lower) + 2.0 / (1.0 - level) * miss
+    if vacuous is None:
+        return score
+    return np.where(np.isfinite(score), score, interval_score(truth, *vacuous, level))

@@ -75,6 +75,12 @@ def test_interval_score_is_width_plus_penalty():
     np.testing.assert_allclose(score, [1.0, 1.0 + 10 * 0.2, 1.0 + 10 * 0.5])
 
 
+def test_a_failed_fit_scores_like_the_interval_that_says_nothing():
+    failed = [0.3, 0.3], [np.nan, 0.2], [0.5, 0.4], 0.683
+    np.testing.assert_allclose(interval_score(*failed, (0.0, 1.0)), [1.0, 0.2])
+    np.testing.assert_allclose(interval_score(*failed), [np.nan, 0.2])
+
+
 @pytest.mark.parametrize("factor", [0.8, 1.25])
 def test_the_true_quantiles_have_the_best_expected_interval_score(factor):
     """Propriety, seen with paired differences in sigmas."""

@@ -23,7 +23,6 @@ __all__ = [
     "coverage_p_value",
     "covers",
     "higgsml",
-    "interval_scores",
     "one_sigma",
     "pulls",
     "summarise",
@@ -56,20 +55,6 @@ def covers(truth: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> NDArray[np.b
     """Whether intervals contain their truths, ends included; never where one is NaN."""
     truth, lower, upper = np.asarray(truth), np.asarray(lower), np.asarray(upper)
     return (lower <= truth) & (truth <= upper)
-
-
-def interval_scores(
-    truth: ArrayLike,
-    lower: ArrayLike,
-    upper: ArrayLike,
-    level: float,
-    vacuous: Range | None = FRACTIONS,
-) -> FloatArray:
-    """Interval scores; where the fit failed that of ``vacuous``, or NaN for None."""
-    scores = interval_score(truth, lower, upper, level)
-    ends = (np.nan, np.nan) if vacuous is None else vacuous
-    nothing = interval_score(truth, *ends, level)
-    return np.where(np.isfinite(scores), scores, nothing)
 
 
 def one_sigma(levels: Sequence[float]) -> int | None:
@@ -163,7 +148,7 @@ def summarise(
     scores = []
     for i, level in enumerate(levels):
         lower, upper = interval[:, 0, i], interval[:, 1, i]
-        scores.append(_mean(interval_scores(truth, lower, upper, level, vacuous)))
+        scores.append(_mean(interval_score(truth, lower, upper, level, vacuous)))
         measures[f"interval_score_{level:g}"] = scores[-1]
         measures[f"coverage_{level:g}"] = float(covers(truth, lower, upper).mean())
         measures[f"mean_width_{level:g}"] = _mean(upper - lower)

@@ -22,10 +22,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent / "zoo"))
 
 from cases import Size, from_sources
-from measures import interval_scores
 from studies import STUDIES
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
+from sktamm._numerics import interval_score
 from sktamm.datasets import (
     GaussianParameters,
     draw_gaussian_parameters,
@@ -129,7 +129,7 @@ def cell(lines):
     out = []
     for level, (low, high) in zip(LEVELS, ends.transpose(1, 2, 0), strict=True):
         covered = np.mean((low <= truth) & (truth <= high))
-        score = interval_scores(truth, low, high, level).mean()
+        score = interval_score(truth, low, high, level).mean()
         out.append(f"{covered:.2f} {0.5 * (high - low).mean():.4f} {score:.4f}")
     return f"{len(lines)}: " + " / ".join(out)
 

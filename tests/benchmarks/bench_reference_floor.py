@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).parent / "zoo"))
 import run
 from bench_unbinned_forms import answers
 from cases import SMALL, chosen
-from measures import interval_scores
+from measures import LEVELS
 
+from sktamm._numerics import interval_score
 from sktamm.components import RatioComponents
 from sktamm.events import read_simulations
 from sktamm.mixture import _event_densities as densities
@@ -87,7 +88,7 @@ def _line(study, row, found):
         f"{np.mean(['poor_reference' in r.flags[0] for r in results]):.2f}",
         f"{error.mean():.3f} | {(error / std).max():.1f}",
         f"{((low <= truth) & (truth <= high)).mean():.2f}",
-        f"{interval_scores(truth, low, high).mean():.3f}",
+        f"{interval_score(truth, low, high, LEVELS[0]).mean():.3f}",
         f"{np.mean([r.diagnostics['converged'][0] for r in results]):.2f}",
         f"{np.mean([s for _, _, s in found]):.1f}",
     )

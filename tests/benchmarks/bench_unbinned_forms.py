@@ -23,9 +23,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent / "zoo"))
 import run
 from cases import SMALL
-from measures import interval_scores
 
 from sktamm import ScoreTAMM, TAMMRegressor
+from sktamm._numerics import interval_score
 from sktamm.auto._units import design_of, event_units
 from sktamm.components import RatioComponents
 from sktamm.components._projected import RatioScore
@@ -230,7 +230,7 @@ def _line(study, row, found):
     low, high = np.array([r.interval[0] for _, r, _ in found]).swapaxes(0, 1)
     covered = ((low <= truth[:, None]) & (truth[:, None] <= high)).mean(axis=0)
     bias = np.mean([r.kappa[0] for _, r, _ in found] - truth)
-    score = interval_scores(truth, low[:, 0], high[:, 0]).mean()
+    score = interval_score(truth, low[:, 0], high[:, 0], LEVELS[0]).mean()
     converged = np.mean([r.diagnostics["converged"][0] for _, r, _ in found])
     seconds = np.mean([s for _, _, s in found])
     return (

@@ -9,7 +9,6 @@ from sktamm.coverage._measures import (
     clopper_pearson,
     coverage_p_value,
     covers,
-    interval_scores,
     pulls,
     summarise,
     wilson,
@@ -22,11 +21,6 @@ LEVELS = (0.683, 0.954)
 def test_covers_includes_the_ends_and_never_a_failed_fit():
     lower, upper = [0.1, 0.0, np.nan, 0.0, 0.2], [0.2, 0.1, 0.3, np.nan, 0.3]
     assert covers(0.1, lower, upper).tolist() == [True, True, False, False, False]
-
-
-def test_a_failed_fit_scores_like_the_interval_that_says_nothing():
-    scores = interval_scores([0.3, 0.3], [np.nan, 0.2], [0.5, 0.4], 0.683)
-    np.testing.assert_allclose(scores, [1.0, 0.2])
 
 
 def test_pulls_of_failed_fits_are_unknown():
@@ -131,7 +125,6 @@ def test_without_a_range_failed_fits_enter_no_score():
     assert found["failed"] == 0.5
     assert found["interval_score"] == pytest.approx(good["interval_score"])
     assert found["coverage_0.954"] == pytest.approx(0.5 * good["coverage_0.954"])
-    assert np.isnan(interval_scores(5.0, [np.nan], [1.0], 0.683, None)).all()
 
 
 def test_levels_of_one_name_are_refused():

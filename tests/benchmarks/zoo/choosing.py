@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from cases import SMALL, chosen
 from joblib import Parallel, delayed
-from measures import interval_scores
 from scipy import stats
 from studies import STUDIES
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
+from sktamm._numerics import interval_score
 from sktamm.auto._pool import pooled
 from sktamm.auto._units import design_of, event_units
 from sktamm.baselines import PooledSimulations
@@ -139,7 +139,8 @@ def loss(case, name, kind="score"):
         return -np.array([answer["log_density"].mean() for answer in own])
     drawn = np.repeat(FRACTIONS, 2)
     scores = [
-        interval_scores(drawn, *answer["interval"][:, :, 0].T).mean() for answer in own
+        interval_score(drawn, *answer["interval"][:, :, 0].T, LEVELS[0]).mean()
+        for answer in own
     ]
     return np.log(np.array(scores))
 
@@ -281,7 +282,7 @@ def scored(choices):
     for case, choice in choices:
         own = targets(case, choice) if isinstance(choice, str) else choice
         for kappa, (low, high) in zip(case["truth"], own, strict=True):
-            scores.append(interval_scores(kappa, low[0], high[0]))
+            scores.append(interval_score(kappa, low[0], high[0], LEVELS[0]))
             inside.append((low <= kappa) & (kappa <= high))
     return float(np.mean(scores)), np.mean(inside, axis=0)
 

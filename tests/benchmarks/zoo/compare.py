@@ -17,9 +17,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from measures import arrays_of, error_of, failed, interval_scores
+from measures import LEVELS, arrays_of, error_of, failed
 from rows import AUTO, MEAN, NOTHING, ORACLE, RIGHT
 from studies import STUDIES
+
+from sktamm._numerics import interval_score
 
 NOBODY = (ORACLE, RIGHT, NOTHING)
 COVERS = (0.60, 0.87)
@@ -41,7 +43,7 @@ def measures(found):
     """Interval score and coverage at both levels of every set, shape (n_sets, 3)."""
     truth, _, low, high = arrays_of(found)
     inside = (low <= truth[..., None]) & (truth[..., None] <= high)
-    score = interval_scores(truth, low[..., 0], high[..., 0]).mean(axis=1)
+    score = interval_score(truth, low[..., 0], high[..., 0], LEVELS[0]).mean(axis=1)
     return np.column_stack([score, inside.mean(axis=1)])
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import rows
-from measures import arrays_of, interval_scores
+from measures import LEVELS, arrays_of
 from report import overlap_of
 from run import collected, parse
 from studies import STUDIES
+
+from sktamm._numerics import interval_score
 
 METHODS = {
     "one simulation": ("one simulation", "0.6", "x"),
@@ -35,7 +37,7 @@ NOBODY = rows.ORACLE, rows.RIGHT, rows.NOTHING
 def score_of(found):
     """Mean interval score at 68.3 %."""
     truth, _, low, high = arrays_of(found)
-    return interval_scores(truth, low[..., 0], high[..., 0]).mean()
+    return interval_score(truth, low[..., 0], high[..., 0], LEVELS[0]).mean()
 
 
 def which_method(options, plt):

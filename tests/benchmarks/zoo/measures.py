@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sktamm._numerics import interval_score
 from sktamm.coverage import higgsml_score
 
 COLUMNS = [
@@ -38,7 +39,7 @@ def row_of(name, found):
         cells.append(f"{worst(share):.2f}")
     shift = kappa - truth
     width = (high - low)[..., 0]
-    score = interval_scores(truth, low[..., 0], high[..., 0]).mean(axis=1)
+    score = interval_score(truth, low[..., 0], high[..., 0], LEVELS[0]).mean(axis=1)
     ends = low[..., 0].ravel(), high[..., 0].ravel()
     return [
         *cells,
@@ -59,7 +60,7 @@ def short_of(found):
     truth, _, low, high = arrays_of(found)
     covered = (low <= truth[..., None]) & (truth[..., None] <= high)
     at_68, at_95 = covered.mean(axis=(0, 1))
-    score = interval_scores(truth, low[..., 0], high[..., 0]).mean()
+    score = interval_score(truth, low[..., 0], high[..., 0], LEVELS[0]).mean()
     failures = sum(failed(flags) for f in found for flags in f["flags"])
     note = f", {failures} failed" if failures else ""
     return f"{score:.3g} ({at_68:.2f}/{at_95:.2f}){note}"
@@ -87,13 +88,6 @@ def worst(share):
     """Mean coverage of the tenth of the sets that is covered least."""
     number = max(1, round(WORST * len(share)))
     return np.sort(share)[:number].mean()
-
-
-def interval_scores(truth, low, high, level=LEVELS[0]):
-    """Width and the fine for a miss (Gneiting and Raftery 2007)."""
-    fine = 2.0 / (1.0 - level)
-    below, above = np.maximum(low - truth, 0.0), np.maximum(truth - high, 0.0)
-    return high - low + fine * (below + above)
 
 
 def bad(flags):
