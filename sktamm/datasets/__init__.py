@@ -1,7 +1,5 @@
 """Studies with known truth."""
 
-from sktamm.datasets._dihiggs import DiHiggsStudy, make_dihiggs
-from sktamm.datasets._dihiggs_archive import DiHiggsArchive, load_dihiggs
 from sktamm.datasets._gaussian import GaussianStudy, make_gaussian_study
 from sktamm.datasets._gaussian_density import gaussian_log_density
 from sktamm.datasets._gaussian_parameters import (
@@ -18,9 +16,13 @@ from sktamm.datasets._truncated_normal import (
     bin_probabilities,
     truncated_normal_sample,
 )
-from sktamm.datasets._wz import WZEvents, make_wz
-from sktamm.datasets._wz_amplitudes import WZ_BENCHMARKS
-from sktamm.datasets._wz_detector import wz_smear
+from sktamm.datasets.dihiggs import (
+    DiHiggsArchive,
+    DiHiggsStudy,
+    load_dihiggs,
+    make_dihiggs,
+)
+from sktamm.datasets.wz import WZ_BENCHMARKS, WZEvents, make_wz, wz_smear
 
 __all__ = [
     "WZ_BENCHMARKS",

@@ -10,9 +10,9 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import chi2, kstest
 
-from sktamm.datasets import _dihiggs_jets as jets
-from sktamm.datasets import _dihiggs_partons as partons
 from sktamm.datasets import make_dihiggs
+from sktamm.datasets.dihiggs import _jets as jets
+from sktamm.datasets.dihiggs import _partons as partons
 from sktamm.exceptions import InvalidInputError
 
 N = 20_000
@@ -472,7 +472,7 @@ def test_refusals(arguments, message):
 
 
 def test_the_code_of_the_guide_runs():
-    guide = Path(__file__).parents[2] / "doc" / "dihiggs.md"
+    guide = Path(__file__).parents[3] / "doc" / "dihiggs.md"
     text = guide.read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     names = {}

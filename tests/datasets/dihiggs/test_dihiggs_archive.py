@@ -116,7 +116,7 @@ def test_another_window_or_none(root):
 
 
 def test_events_beyond_the_first_chunk_are_read(root, monkeypatch):
-    monkeypatch.setattr("sktamm.datasets._dihiggs_archive._CHUNK", 7)
+    monkeypatch.setattr("sktamm.datasets.dihiggs._archive._CHUNK", 7)
     archive = load_dihiggs(root, N)
     assert_events(archive.X_signal, inside(events(1, 0)))
     rows = (archive.y == 0) & (archive.simulation == 3)

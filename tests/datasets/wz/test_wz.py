@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from sktamm.datasets import WZ_BENCHMARKS, make_wz, wz_smear
-from sktamm.datasets import _wz_detector as detector
-from sktamm.datasets._wz_amplitudes import square
-from sktamm.datasets._wz_partons import Final
-from sktamm.datasets._wz_phase_space import accepted, pair_mass
+from sktamm.datasets.wz import _detector as detector
+from sktamm.datasets.wz._amplitudes import square
+from sktamm.datasets.wz._partons import Final
+from sktamm.datasets.wz._phase_space import accepted, pair_mass
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric import MorphingBasis, joint_derivatives
 
@@ -249,7 +249,7 @@ def test_speed():
 
 
 def test_code_of_the_documentation_runs():
-    text = (Path(__file__).parents[2] / "doc" / "wz.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "doc" / "wz.md").read_text(encoding="utf-8")
     [code] = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     names = {"__name__": "doc"}
     exec(compile(code, "wz.md", "exec"), names)

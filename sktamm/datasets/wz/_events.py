@@ -20,22 +20,22 @@ from sktamm.datasets._gaussian_parameters import (
     as_generator,
     check_count,
 )
-from sktamm.datasets._wz_amplitudes import (
+from sktamm.datasets.wz._amplitudes import (
     COEFFICIENTS,
     WZ_BENCHMARKS,
     check_theta,
     monomial_gradient,
     monomials,
 )
-from sktamm.datasets._wz_detector import RECO_NAMES, wz_smear
-from sktamm.datasets._wz_partons import PARTON_NAMES, density
-from sktamm.datasets._wz_phase_space import (
+from sktamm.datasets.wz._detector import RECO_NAMES, wz_smear
+from sktamm.datasets.wz._partons import PARTON_NAMES, density
+from sktamm.datasets.wz._phase_space import (
     N_DIMENSIONS,
     accepted,
     map_to_events,
     symmetrise,
 )
-from sktamm.datasets._wz_sampling import draw_unweighted
+from sktamm.datasets.wz._sampling import draw_unweighted
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["WZEvents", "make_wz"]

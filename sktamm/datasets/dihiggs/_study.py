@@ -5,8 +5,8 @@ Every simulation has its own jet-energy scale
     f(pT, eta) = sqrt((a - b |eta|)^2 / pT + 1)
 
 with (a, b) drawn around the nominal (2.5, 0.15): one number moves and bends every
-feature of both classes. Partons are those of :mod:`._dihiggs_partons`, jets and the
-selection those of :mod:`._dihiggs_jets`. After the physics study of arXiv:2604.02219,
+feature of both classes. Partons are those of :mod:`._partons`, jets and the
+selection those of :mod:`._jets`. After the physics study of arXiv:2604.02219,
 whose events :func:`sktamm.datasets.load_dihiggs` reads.
 """
 
@@ -16,19 +16,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm.datasets._dihiggs_jets import (
+from sktamm.datasets._gaussian_parameters import (
+    RandomState,
+    as_generator,
+    check_count,
+)
+from sktamm.datasets.dihiggs._jets import (
     FULL_NAMES,
     MASS_NAMES,
     NOMINAL_SCALE,
     WINDOW,
     draw_selected,
 )
-from sktamm.datasets._dihiggs_partons import draw_background, draw_signal
-from sktamm.datasets._gaussian_parameters import (
-    RandomState,
-    as_generator,
-    check_count,
-)
+from sktamm.datasets.dihiggs._partons import draw_background, draw_signal
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["DiHiggsStudy", "make_dihiggs"]

@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm.datasets._dihiggs_jets import MASS_NAMES, WINDOW
 from sktamm.datasets._gaussian_parameters import check_count
+from sktamm.datasets.dihiggs._jets import MASS_NAMES, WINDOW
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["DiHiggsArchive", "load_dihiggs"]

@@ -10,7 +10,7 @@
 * Assignment: of the lepton pairs that can come from a Z, the one nearest in mass. With
   leptons of one flavour there are two, and the wrong one is taken at times.
 
-No event is lost and none is gained: cuts are on partons (:mod:`._wz_phase_space`), so
+No event is lost and none is gained: cuts are on partons (:mod:`._phase_space`), so
 p(x | z) is normalised for every z and does not know the coefficients.
 """
 
@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm.datasets._gaussian_parameters import RandomState, as_generator
-from sktamm.datasets._wz_amplitudes import M_Z, square
-from sktamm.datasets._wz_partons import PARTON_NAMES, Final
+from sktamm.datasets.wz._amplitudes import M_Z, square
+from sktamm.datasets.wz._partons import PARTON_NAMES, Final
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["RECO_NAMES", "wz_smear"]

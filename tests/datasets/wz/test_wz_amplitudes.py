@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import eigh
 from scipy.optimize import brentq
 
-from sktamm.datasets import _wz_amplitudes as wz
+from sktamm.datasets.wz import _amplitudes as wz
 from sktamm.exceptions import InvalidInputError
 
 METRIC = np.diag([1.0, -1, -1, -1])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from sktamm.datasets import _wz_amplitudes as amplitudes
-from sktamm.datasets import _wz_phase_space as space
-from sktamm.datasets._wz_partons import BEAM_ENERGY, Final, density, momentum_density
-from sktamm.datasets._wz_sampling import Grid, draw_unweighted
+from sktamm.datasets.wz import _amplitudes as amplitudes
+from sktamm.datasets.wz import _phase_space as space
+from sktamm.datasets.wz._partons import BEAM_ENERGY, Final, density, momentum_density
+from sktamm.datasets.wz._sampling import Grid, draw_unweighted
 
 # Five standard deviations: a false alarm in 1.7 million.
 SIGMAS = 5

@@ -37,7 +37,7 @@ HIGGS_MASS = 125.0  # GeV
 # By hand: maximum of m_hh at 400 GeV and a mean of 475 GeV, as at leading order.
 _SIGNAL_SHAPE, _SIGNAL_SCALE = 3.0, 75.0
 # Wide enough that resolution and scale bring nothing into the window from beyond:
-# tests/datasets/test_dihiggs.py counts them.
+# tests/datasets/dihiggs/test_dihiggs.py counts them.
 BACKGROUND_MASSES = (80.0, 185.0)
 # Burr distribution of x = m / (m_1 + m_2) - 1, density x^(c-1) (1 + x^c)^(-k-1): rises
 # as x^.5 and falls as x^-5.

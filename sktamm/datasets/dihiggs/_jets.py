@@ -16,7 +16,7 @@ has both masses in the window. The pair of the larger pT comes first.
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm.datasets._dihiggs_partons import HIGGS_MASS, Draw, Partons
+from sktamm.datasets.dihiggs._partons import HIGGS_MASS, Draw, Partons
 
 __all__ = [
     "FULL_NAMES",

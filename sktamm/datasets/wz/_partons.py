@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import beta
 
-from sktamm.datasets._wz_amplitudes import Event, square, squared_amplitude
+from sktamm.datasets.wz._amplitudes import Event, square, squared_amplitude
 
 __all__ = ["BEAM_ENERGY", "PARTON_NAMES", "Final", "density", "momentum_density"]
 

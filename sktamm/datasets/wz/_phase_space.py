@@ -13,8 +13,8 @@ curves, s by a power, the production angle uniformly in rapidity.
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm.datasets._wz_amplitudes import M_W, M_Z, WIDTH_W, WIDTH_Z, square
-from sktamm.datasets._wz_partons import BEAM_ENERGY, Final
+from sktamm.datasets.wz._amplitudes import M_W, M_Z, WIDTH_W, WIDTH_Z, square
+from sktamm.datasets.wz._partons import BEAM_ENERGY, Final
 
 __all__ = [
     "CUTS",
