@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from sklearn.utils._param_validation import (
+    HasMethods,
     Interval,
     StrOptions,
     validate_parameter_constraints,
@@ -20,6 +21,7 @@ from sklearn.utils.validation import _check_feature_names, _get_feature_names
 from sktamm.exceptions import InvalidInputError, InvalidParameterError
 
 __all__ = [
+    "HasMethods",
     "at_least",
     "between",
     "check_feature_names",

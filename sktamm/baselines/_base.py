@@ -1,21 +1,25 @@
-"""What the baselines share: class densities that are given, and Wald intervals.
+"""What the baselines share: densities that are given, bins, and Wald intervals.
 
 A baseline is a `TAMMRegressor` whose form, prior and inference are replaced by those of
 an established method: reading, checking and all public verbs stay the same.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import between, one_of
+from sktamm.components import TemplateComponents
 from sktamm.inference import Answer, normal_quantile
 from sktamm.mixture import LinearForm
 from sktamm.tamm import TAMMRegressor
+from sktamm.templates import Flow
 
 __all__ = [
+    "BinnedBaseline",
     "FixedMixture",
     "FractionBaseline",
     "NoPrior",
@@ -23,38 +27,28 @@ __all__ = [
     "wald_intervals",
 ]
 
+# Points of a parabola to five standard errors, for pictures.
 _N_CURVE = 101
-_NEAR_BOUND = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class FixedMixture:
-    """A fitted mixture as results read it, without parameters of its own.
+    """A fitted mixture as results read it, the same at every ``theta``."""
 
-    Attributes
-    ----------
-    shares : ndarray of shape (n_datasets, n_classes)
-        Fractions of the classes.
-    blends : tuple of ndarray of shape (n_datasets, n_components), per class
-        Weights of the components.
-    log_density : ndarray of shape (n_datasets, n_classes, n_rows)
-        Log densities relative to the reference.
-    """
-
-    shares: FloatArray
-    blends: tuple[FloatArray, ...]
-    log_density: FloatArray
+    shares: FloatArray  # (n_datasets, n_classes)
+    blends: tuple[FloatArray, ...]  # per class (n_datasets, n_components)
+    log_density: FloatArray  # (n_datasets, n_classes, n_rows), over the reference
 
     def fractions(self, theta: Any) -> FloatArray:
-        """Fractions of the classes, whatever ``theta``."""
+        """Fractions of the classes."""
         return self.shares
 
     def weights(self, theta: Any) -> tuple[FloatArray, ...]:
-        """Weights of the components, whatever ``theta``."""
+        """Weights of the components."""
         return self.blends
 
     def class_log_density(self, theta: Any) -> FloatArray:
-        """Log densities of the classes, whatever ``theta``."""
+        """Log densities of the classes."""
         return self.log_density
 
 
@@ -66,10 +60,16 @@ class NoPrior:
 class FractionBaseline(TAMMRegressor):
     """Estimator whose densities are given: children say in ``_run`` how they fit."""
 
-    # No arguments of a baseline: nothing adapts, so pairs of simulations are not used.
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "pos_label": [object],
+        "level": [between(0, 1)],
+    }
+
+    # No arguments of a baseline unless it says so: nothing adapts or is random.
     paired: Any = False
     random_state: Any = None
     bounded: bool = False
+    n_jobs: int | None = None
 
     def _make_choices(self, components: Any = None) -> tuple[Any, Any, Any]:
         return LinearForm(), NoPrior(), self._make_inference()
@@ -77,6 +77,33 @@ class FractionBaseline(TAMMRegressor):
     def _make_inference(self) -> Any:
         """Object with the attribute ``interval``; its class names the inference."""
         raise NotImplementedError
+
+
+class BinnedBaseline(FractionBaseline):
+    """Baseline of the histograms of all simulations: children fit their contents."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **FractionBaseline._parameter_constraints,
+        "bins": [object],  # a number or edges for every feature, checked with these
+        "strategy": [one_of("uniform", "quantile")],
+        "range": ["array-like", None],
+        "flow": [one_of(*get_args(Flow))],
+    }
+
+    bins: Any
+    strategy: Any
+    range: Any
+    flow: Any
+
+    def _make_components(self) -> TemplateComponents:
+        return TemplateComponents(
+            bins=self.bins,
+            strategy=self.strategy,
+            range=self.range,
+            flow=self.flow,
+            basis="principal",
+            smooth=False,
+        )
 
 
 def wald_intervals(
@@ -97,11 +124,10 @@ def make_answer(
 ) -> Answer:
     """Answer of a baseline, with the diagnostics that every result has.
 
-    ``kappa, std`` (n_datasets,), ``interval`` (n_datasets, 2, n_levels),
-    ``diagnostics`` (n_datasets,), ``curve`` (n_datasets, n_points). Returns what an
-    inference gives.
+    ``kappa, std`` (n_datasets,), ``interval`` (n_datasets, 2, n_levels), ``curve`` two
+    of (n_datasets, n_points); None is a parabola.
     """
-    near = np.minimum(kappa, 1.0 - kappa) < _NEAR_BOUND * std
+    near = np.minimum(kappa, 1.0 - kappa) < std
     unknown = np.full(kappa.size, np.nan)
     if curve is None:
         pull = np.linspace(-5.0, 5.0, _N_CURVE)

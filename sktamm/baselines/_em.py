@@ -15,29 +15,23 @@ from sktamm._numerics import FloatArray, contrast_basis
 
 __all__ = ["Fractions", "fit_fractions", "information", "profile_likelihood"]
 
-_TINY = 1e-300
+_TINY = 1e-300  # no density vanishes, so that its logarithm is finite
+# Rule of thumb: a larger share slows the way to a fraction of zero, none would stop EM.
 _KEPT = 0.1
+# Rule of thumb: longer steps of SQUAREM hardly ever raise the likelihood.
+_LONGEST = 1e6
+# Rule of thumb: inverting the information beyond it leaves four digits or fewer.
+_LARGEST_CONDITION = 1e12
+# Points of a curve at a time: rows times 32 numbers of memory.
 _BLOCK = 32
 
 
 class Fractions(NamedTuple):
-    """Maxima of a batch.
+    """Maxima of a batch."""
 
-    Attributes
-    ----------
-    fractions : ndarray of shape (n_fits, n_classes)
-        Fractions of all classes.
-    value : ndarray of shape (n_fits,)
-        Log likelihood.
-    converged : ndarray of bool, shape (n_fits,)
-        Whether the last step was shorter than the tolerance.
-    n_iterations : int
-        Number of extrapolations.
-    """
-
-    fractions: FloatArray
-    value: FloatArray
-    converged: NDArray[np.bool_]
+    fractions: FloatArray  # (n_fits, n_classes)
+    value: FloatArray  # (n_fits,), log likelihood
+    converged: NDArray[np.bool_]  # (n_fits,), the last step was within the tolerance
     n_iterations: int
 
 
@@ -53,7 +47,7 @@ def fit_fractions(
     """Fractions of maximum likelihood.
 
     ``ratio`` (n_rows, n_classes), ``weight`` (n_fits, n_rows), ``start`` (n_fits,
-    n_classes). Returns maxima and whether they were reached.
+    n_classes).
     """
     fractions, n_iterations, going = start, 0, True
     while going and n_iterations < max_iter:
@@ -91,7 +85,7 @@ def _extrapolate(start: FloatArray, one: FloatArray, two: FloatArray) -> FloatAr
     bend = two - one - step
     length = np.linalg.norm(bend, axis=1, keepdims=True)
     ahead = np.linalg.norm(step, axis=1, keepdims=True) / np.maximum(length, _TINY)
-    ahead = np.clip(ahead, 1.0, 1e6)
+    ahead = np.clip(ahead, 1.0, _LONGEST)
     jump = start + 2.0 * ahead * step + ahead**2 * bend
     inside = (jump > 0).all(axis=1, keepdims=True)
     # Towards a fraction of zero a tenth of the step stays, so that EM can go on.
@@ -114,7 +108,7 @@ def information(
     score = (ratio / np.maximum(ratio @ fractions, _TINY)[:, None]) @ basis
     hessian = score.T @ (weight[:, None] * score)
     spread = score.T @ (variance[:, None] * score)
-    if np.linalg.cond(hessian) > 1e12:
+    if np.linalg.cond(hessian) > _LARGEST_CONDITION:
         return np.nan, np.nan
     direction = np.linalg.solve(hessian, basis[positive])
     return float(basis[positive] @ direction), float(direction @ spread @ direction)
@@ -137,15 +131,11 @@ def profile_likelihood(
     rest /= rest.sum()
     start = (1.0 - kappa)[:, None] * rest
     start[:, positive] = kappa
+
+    def highest(at: FloatArray) -> FloatArray:
+        if fractions.size == 2:  # nothing to maximise over
+            return np.log(np.maximum(at @ ratio.T, _TINY)) @ weight
+        return fit_fractions(ratio, weight[None], at, fixed=positive, tol=1e-7).value
+
     blocks = [start[i : i + _BLOCK] for i in range(0, kappa.size, _BLOCK)]
-    if fractions.size > 2:
-        return np.concatenate(
-            [
-                fit_fractions(ratio, weight[None], b, fixed=positive, tol=1e-7).value
-                for b in blocks
-            ]
-        )
-    # Two classes leave nothing to maximise over.
-    return np.concatenate(
-        [np.log(np.maximum(b @ ratio.T, _TINY)) @ weight for b in blocks]
-    )
+    return np.concatenate([highest(block) for block in blocks])

@@ -2,19 +2,18 @@
 
 The content of bin i is Poisson with mean sum_k y_k t_ki, one yield y_k >= 0 for each
 template t_k of every class. The finite statistics of the templates enter through one
-nuisance parameter per bin, profiled in closed form (Dembinski and Abdelmotteleb,
-arXiv:2206.12346), and
+nuisance parameter per bin, profiled in closed form, and
 
     kappa = sum_{k signal} y_k / sum_k y_k
 
 ends where the likelihood, profiled over all yields of that fraction, has fallen by
 z^2 / 2 or at 0 or 1. Many yields are zero at the maximum, so no covariance describes
-them. With more templates than bins, or templates that are nearly combinations of each
-other, many yields fit alike: such fits are flagged.
+them.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from numbers import Integral
+from typing import Any, ClassVar
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -22,24 +21,22 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import one_of
 from sktamm.base import ComponentTable
-from sktamm.baselines._base import (
-    FixedMixture,
-    FractionBaseline,
-    make_answer,
-)
+from sktamm.baselines._base import BinnedBaseline, FixedMixture, make_answer
 from sktamm.baselines._free_profile import FreeYields, KappaCurve, kappa_curve
-from sktamm.components import TemplateComponents
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference import Answer, normal_quantile, ratio_intervals
 
 __all__ = ["FreeTemplates"]
 
+# Rule of thumb: more cost time, and the profile goes on where MIGRAD has stopped.
 _MAX_CALLS = 20_000
+# Rule of thumb: half of the digits are lost, and many yields fit alike.
 _LARGEST_CONDITION = 1e8
 
 
-class FreeTemplates(FractionBaseline):
+class FreeTemplates(BinnedBaseline):
     """Fraction from a fit with the yields of all templates free.
 
     The three-line competitor: `iminuit.cost.Template` with each simulation of each
@@ -94,6 +91,12 @@ class FreeTemplates(FractionBaseline):
     (1,)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BinnedBaseline._parameter_constraints,
+        "method": [one_of("da", "jsc")],
+        "n_jobs": [Integral, None],
+    }
+
     def __init__(
         self,
         bins: Any = "auto",
@@ -116,22 +119,8 @@ class FreeTemplates(FractionBaseline):
         self.n_jobs = n_jobs
 
     def _make_inference(self) -> "Minuit":
-        if self.method not in ("da", "jsc"):
-            raise IncompatibleChoiceError(
-                f"method must be 'da' or 'jsc', got {self.method!r}."
-            )
         _import_iminuit()
         return Minuit(self.method)
-
-    def _make_components(self) -> TemplateComponents:
-        return TemplateComponents(
-            bins=self.bins,
-            strategy=self.strategy,
-            range=self.range,
-            flow=self.flow,
-            basis="principal",
-            smooth=False,
-        )
 
     def _run(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:
         templates = self.components_.templates_
@@ -162,18 +151,10 @@ class FreeTemplates(FractionBaseline):
 
 @dataclass(frozen=True)
 class Minuit:
-    """Template fits with iminuit.
+    """Template fits with iminuit."""
 
-    Attributes
-    ----------
-    method : {"da", "jsc"}
-        Treatment of the templates' statistics.
-    interval : str
-        Kind of interval, for results.
-    """
-
-    method: str
-    interval: str = "likelihood"
+    method: str  # treatment of the templates' statistics
+    interval: str = "likelihood"  # for results
 
     def fit(
         self,
@@ -234,9 +215,13 @@ def _plain(content: FloatArray) -> FloatArray:
     return content[:, 0] if counts else content
 
 
+def _shapes(templates: FloatArray) -> FloatArray:
+    return templates / templates.sum(axis=1, keepdims=True)
+
+
 def _start(data: FloatArray, templates: FloatArray) -> FloatArray:
     """Non-negative least squares, half of it shared out so that no yield is zero."""
-    shapes = templates / templates.sum(axis=1, keepdims=True)
+    shapes = _shapes(templates)
     width = np.sqrt(np.maximum(data, 1.0))
     best = optimize.nnls((shapes / width).T, data / width)[0]
     return 0.5 * best + 0.5 * data.sum() / len(templates)
@@ -244,7 +229,7 @@ def _start(data: FloatArray, templates: FloatArray) -> FloatArray:
 
 def _diagnostics(found: FloatArray, templates: FloatArray) -> dict[str, NDArray]:
     converged, calls, chi2, degrees = found.T
-    shapes = templates / templates.sum(axis=1, keepdims=True)
+    shapes = _shapes(templates)
     dependent = len(shapes) > shapes.shape[1] or (
         np.linalg.cond(shapes) > _LARGEST_CONDITION
     )
@@ -261,7 +246,7 @@ def _mixture(
     table: ComponentTable, yields: FloatArray, templates: FloatArray
 ) -> FixedMixture:
     """Fractions and blended shapes of the classes at the fitted yields."""
-    shapes = templates / templates.sum(axis=1, keepdims=True)
+    shapes = _shapes(templates)
     shares, blends, densities = [], [], []
     for c in range(table.n_classes):
         own = yields[:, table.components_of(c)]

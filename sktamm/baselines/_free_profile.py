@@ -27,22 +27,26 @@ from sktamm._numerics import FloatArray
 
 __all__ = ["FreeYields", "KappaCurve", "kappa_curve"]
 
-_TINY = 1e-100
+_TINY = 1e-100  # no expectation vanishes, and its square does not underflow
 # Templates are never known better than this relative variance, so that what is
 # impossible without a template stays impossible: k is finite where mu vanishes.
 _SHARP = 1e-12
 # Points of the curve on each side of the estimate: fitted, and interpolated between.
 # A parabola in 16 steps is exact, and a kink at a yield of zero costs 1e-3 of -2 ln L.
 _N_FITTED, _N_CURVE = 16, 100
-_FIRST_STEP = 1e-3
+_FIRST_STEP = 1e-3  # rule of thumb: below most errors of kappa, doubled from there
 _LEAST_REACH = 9.0  # of -2 ln L, three standard errors
-_STEEP = 3.0  # times the fall asked for: the curve ends before
-# The profile may find a deeper minimum: it starts again from there.
+# Rule of thumb: a curve that falls by more times what was asked for ends before, or its
+# points would lie too far apart near the estimate.
+_STEEP = 3.0
+# The profile may find a deeper minimum: it starts again from there. Rule of thumb: what
+# is less deep shifts intervals by no more than a thousandth.
 _N_CENTRES, _DEEPER = 3, 1e-3
-_MIXED = 0.01  # share of equal yields in a start: where templates vanish, slopes do not
+# Rule of thumb: share of equal yields in a start, as slopes vanish where yields do.
+_MIXED = 0.01
 # Of -2 ln L: changes intervals by 1e-5, a two thousandth of their width.
 _TOLERANCE = 1e-6
-_MAX_ITER = 300
+_MAX_ITER = 300  # rule of thumb: three times the default of SLSQP
 
 
 class Minimum(NamedTuple):
@@ -55,28 +59,15 @@ class Minimum(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FreeYields:
-    """-2 ln L of one dataset as a function of yields in units of its events.
+    """-2 ln L of one dataset as a function of yields in units of its events."""
 
-    Attributes
-    ----------
-    n : ndarray of shape (n_bins,)
-        Counts, or sums of weights scaled to counts.
-    shape, variance : ndarray of shape (n_templates, n_bins)
-        Expected counts and their variances at a yield of one unit.
-    signal : ndarray of bool, shape (n_templates,)
-        Which templates are signal.
-    method : {"da", "jsc"}
-        Treatment of the templates' statistics.
-    total : float
-        The unit of the yields: sum of weights of the dataset.
-    """
-
-    n: FloatArray
+    n: FloatArray  # (n_bins,), counts, or sums of weights scaled to counts
+    # (n_templates, n_bins): expected counts and their variances at a yield of one unit.
     shape: FloatArray
     variance: FloatArray
-    signal: NDArray[np.bool_]
-    method: str
-    total: float
+    signal: NDArray[np.bool_]  # (n_templates,)
+    method: str  # "da" or "jsc"
+    total: float  # the unit of the yields: sum of weights of the dataset
 
     @classmethod
     def from_contents(
@@ -197,31 +188,16 @@ def _xlogy(n: FloatArray, x: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class KappaCurve:
-    """Profile of one dataset.
+    """Profile of one dataset."""
 
-    Attributes
-    ----------
-    yields : ndarray of shape (n_templates,)
-        Best yields, in events.
-    kappa : ndarray of shape (n_points,)
-        Values of kappa within [0, 1]; the estimate is in the middle.
-    log_likelihood : ndarray of shape (n_points,)
-        Log of the profile likelihood, zero at the estimate.
-    converged : bool
-        Whether the best yields are a minimum.
-    """
-
-    yields: FloatArray
-    kappa: FloatArray
-    log_likelihood: FloatArray
-    converged: bool
+    yields: FloatArray  # (n_templates,), the best ones in events
+    kappa: FloatArray  # (n_points,) within [0, 1]; the estimate is in the middle
+    log_likelihood: FloatArray  # (n_points,), zero at the estimate
+    converged: bool  # the best yields are a minimum
 
 
 def kappa_curve(model: FreeYields, start: FloatArray, drop: float) -> KappaCurve:
-    """Profile likelihood of kappa around its maximum.
-
-    ``start`` (n_templates,). Returns best yields and profile.
-    """
+    """Profile likelihood of kappa around its maximum; ``start`` (n_templates,)."""
     yields = start / model.total
     mixed = (1.0 - _MIXED) * yields + _MIXED * yields.mean()
     ends = [Minimum(model.value(yields)[0], yields, False), model.minimise(mixed)]

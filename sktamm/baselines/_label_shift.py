@@ -12,7 +12,8 @@ pairs (SQUAREM, Varadhan and Roland, 2008), which leaves the fixed point as it i
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -20,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import at_least, one_of
 from sktamm.base import ComponentTable
 from sktamm.baselines._base import (
     FixedMixture,
@@ -31,22 +33,18 @@ from sktamm.baselines._em import fit_fractions, information, profile_likelihood
 from sktamm.components import RatioComponents
 from sktamm.events import read_sources
 from sktamm.exceptions import InvalidInputError
-from sktamm.inference import (
-    Answer,
-    check_one_of,
-    check_positive_integer,
-    normal_quantile,
-    ratio_intervals,
-)
+from sktamm.inference import Answer, normal_quantile, ratio_intervals
 from sktamm.ratios import DensityRatio
 from sktamm.tamm import seed_sequence
 
 __all__ = ["LabelShiftEM"]
 
-_INTERVALS = ("likelihood", "wald", "bootstrap")
-_N_CURVE = 201
-_REACH = 6.0
-_ROUNDING = 1e-6
+# Points of the curve, and how many standard errors it reaches on either side. Rule of
+# thumb: 16 points per error, between which the curve is interpolated.
+_N_CURVE, _REACH = 201, 6.0
+_ROUNDING = 1e-6  # of ranks: 0.05 * 40 is 2
+# No fraction is zero at the start of a replica, or EM could not leave it.
+_LEAST_START = 1e-6
 
 
 class LabelShiftEM(FractionBaseline):
@@ -105,6 +103,18 @@ class LabelShiftEM(FractionBaseline):
     (1,)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **FractionBaseline._parameter_constraints,
+        "classifier": [object],  # this and the next two: checked by the ratios
+        "calibration": [object],
+        "holdout": [object],
+        "interval": [one_of("likelihood", "wald", "bootstrap")],
+        "n_bootstrap": [at_least(1)],
+        "max_iter": [at_least(1)],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         classifier: Any = "lightgbm",
@@ -140,29 +150,13 @@ class LabelShiftEM(FractionBaseline):
     ) -> Self:
         """Train the classifier on the events of all simulations together.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Simulated events.
-        y : array-like of shape (n_events,)
-            Class label of each event.
-        simulation : array-like of shape (n_events,), default=None
-            Simulation id of each event; only its length is checked.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights.
-
-        Returns
-        -------
-        self : LabelShiftEM
-            Fitted estimator.
+        As `TAMMRegressor.fit`, but ``simulation`` is checked and not used, and ``X``
+        (n_events, n_features) holds no histograms.
         """
         read_sources(y, simulation=simulation, paired=False)
         return super().fit(X, y, sample_weight=sample_weight)
 
     def _make_inference(self) -> "ExpectationMaximisation":
-        check_one_of("interval", self.interval, _INTERVALS)
-        check_positive_integer("n_bootstrap", self.n_bootstrap)
-        check_positive_integer("max_iter", self.max_iter)
         return ExpectationMaximisation(self.interval, self.n_bootstrap, self.max_iter)
 
     def _make_components(self) -> RatioComponents:
@@ -211,17 +205,7 @@ class LabelShiftEM(FractionBaseline):
 
 @dataclass(frozen=True)
 class ExpectationMaximisation:
-    """Fractions of one dataset after the other.
-
-    Attributes
-    ----------
-    interval : {"likelihood", "wald", "bootstrap"}
-        Kind of interval.
-    n_bootstrap : int
-        Number of resampled targets.
-    max_iter : int
-        Largest number of accelerated steps.
-    """
+    """Fractions of one dataset after the other; fields as in `LabelShiftEM`."""
 
     interval: str
     n_bootstrap: int
@@ -234,10 +218,7 @@ class ExpectationMaximisation:
         levels: FloatArray,
         seed: np.random.SeedSequence,
     ) -> tuple[Any, ...]:
-        """Estimate, error, intervals and likelihood of one dataset.
-
-        ``levels`` (n_levels,).
-        """
+        """Estimate, error, intervals and likelihood of one dataset."""
         part, _ = table.select(slice(dataset, dataset + 1))
         weight, variance = part.row_weight[0], part.row_variance[0]
         _check_weight(weight)
@@ -282,7 +263,7 @@ class ExpectationMaximisation:
         number = weight**2 / variance
         total = round(number.sum())
         counts = rng.multinomial(total, number / number.sum(), size=self.n_bootstrap)
-        start = np.tile(np.maximum(found, 1e-6), (self.n_bootstrap, 1))
+        start = np.tile(np.maximum(found, _LEAST_START), (self.n_bootstrap, 1))
         drawn = counts * (variance / weight)
         return fit_fractions(ratio, drawn, start, max_iter=self.max_iter).fractions
 

@@ -5,13 +5,14 @@ believes one generator, the second the average of all, whose signal is broader t
 """
 
 import warnings
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from sktamm._sklearn import HasMethods, check_parameters
 from sktamm._validation import scalars, take_rows
 from sktamm.events import Sources, read_simulations, read_sources
 from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
@@ -23,6 +24,10 @@ __all__ = ["PooledSimulations", "SingleSimulation"]
 
 class MergedBaseline(FractionWrapper):
     """Wrapper whose children choose the events that the inner estimator sees."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [HasMethods(["fit", "predict"]), None],
+    }
 
     estimator: Any
 
@@ -36,9 +41,9 @@ class MergedBaseline(FractionWrapper):
     ) -> Self:
         """Fit the inner estimator with one simulation per class.
 
-        ``X`` (n_events, n_features), ``y`` (n_events,), ``simulation`` (n_events,),
-        ``sample_weight`` (n_events,).
+        Arguments are those of `TAMMRegressor.fit`.
         """
+        check_parameters(self)
         inner = BinnedTopicTAMM(inference="frequentist")
         inner = inner if self.estimator is None else clone(self.estimator)
         rows = self._choose(_read_sources(X, y, simulation, sample_weight, inner))
@@ -147,6 +152,12 @@ class SingleSimulation(MergedBaseline):
     >>> single.chosen_
     array([2, 2])
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **MergedBaseline._parameter_constraints,
+        "which": [object],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self, estimator: Any = None, which: Any = "first", random_state: Any = None

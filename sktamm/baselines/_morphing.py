@@ -12,17 +12,18 @@ and widths (`sktamm.parametric.MomentMorphing`).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import HasMethods, at_least, one_of
 from sktamm._validation import find_labels, read_ids, scalars
 from sktamm.base import ComponentTable
 from sktamm.baselines._base import (
+    BinnedBaseline,
     FixedMixture,
-    FractionBaseline,
     make_answer,
     wald_intervals,
 )
@@ -31,17 +32,17 @@ from sktamm.baselines._morphing_fit import (
     TemplateFamily,
     polynomial_family,
 )
-from sktamm.components import TemplateComponents
-from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.exceptions import InvalidInputError
 from sktamm.inference import Answer
 from sktamm.parametric import MomentMorphing
 
 __all__ = ["TemplateMorphing"]
 
+# Rule of thumb: with more points the splines follow events that cross edges of bins.
 _N_GRID = 21
 
 
-class TemplateMorphing(FractionBaseline):
+class TemplateMorphing(BinnedBaseline):
     """Fraction from templates that are morphed between simulations of known settings.
 
     Parameters
@@ -96,6 +97,14 @@ class TemplateMorphing(FractionBaseline):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BinnedBaseline._parameter_constraints,
+        "parameters": [HasMethods(["__contains__", "__getitem__"]), None],
+        "method": [one_of("polynomial", "moment")],
+        "max_power": [at_least(0)],
+        "bounded": ["boolean"],
+    }
+
     def __init__(
         self,
         parameters: Mapping[Any, Any] | None = None,
@@ -121,9 +130,6 @@ class TemplateMorphing(FractionBaseline):
         self.level = level
         self.bounded = bounded
 
-    # No argument: a fit takes milliseconds.
-    n_jobs: int | None = None
-
     def fit(
         self,
         X: Any,
@@ -134,26 +140,9 @@ class TemplateMorphing(FractionBaseline):
     ) -> Self:
         """Morph between labelled events of the simulations.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or sequence of histograms
-            Simulated events; histograms only for ``method="polynomial"``.
-        y : array-like of shape (n_events,)
-            Class label of each event or histogram; two classes.
-        simulation : array-like of shape (n_events,), default=None
-            Simulation id of each event or histogram, a key of ``parameters``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        self : TemplateMorphing
-            Fitted estimator.
-
-        Raises
-        ------
-        InvalidInputError
-            If a setting is missing, or they do not determine the morphing.
+        As `TAMMRegressor.fit`, with two classes, ids that are keys of ``parameters``,
+        and histograms only for "polynomial". Refuses settings that are missing or do
+        not determine the morphing.
         """
         super().fit(X, y, simulation=simulation, sample_weight=sample_weight)
         if self.classes_.size != 2:
@@ -177,21 +166,7 @@ class TemplateMorphing(FractionBaseline):
         return self
 
     def _make_inference(self) -> MorphingFit:
-        if self.method not in ("polynomial", "moment"):
-            raise IncompatibleChoiceError(
-                f"method must be 'polynomial' or 'moment', got {self.method!r}."
-            )
         return MorphingFit()
-
-    def _make_components(self) -> TemplateComponents:
-        return TemplateComponents(
-            bins=self.bins,
-            strategy=self.strategy,
-            range=self.range,
-            flow=self.flow,
-            basis="principal",
-            smooth=False,
-        )
 
     def _class_templates(self, c: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Settings, templates and their variances of the simulations of a class."""

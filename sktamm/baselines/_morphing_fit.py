@@ -13,32 +13,22 @@ from sktamm.parametric import MorphingBasis
 
 __all__ = ["MorphingFit", "TemplateFamily", "polynomial_family"]
 
-_FLOOR = 1e-12
+_FLOOR = 1e-12  # no content vanishes, so that its logarithm is finite
+# Rule of thumb: settings have few minima, and every start costs a descent.
 _MAX_STARTS = 5
-# Steps of numerical derivatives, in units of the ranges.
+# Steps of numerical derivatives, in units of the ranges. Rules of thumb: smooth ones
+# lose few digits; rough ones average over the events that cross an edge.
 _STEP, _ROUGH_STEP = 1e-3, 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class TemplateFamily:
-    """Templates of one class at any setting.
+    """Templates of one class at any setting."""
 
-    Attributes
-    ----------
-    points : ndarray of shape (n_points, n_parameters)
-        Settings of the simulations, or a grid.
-    templates : ndarray of shape (n_points, n_bins)
-        Templates there, of sum one.
-    variances : ndarray of shape (n_points, n_bins)
-        Their statistical variances.
-    basis : MorphingBasis or None
-        Weights of the templates; None interpolates by a cubic spline on the grid.
-    """
-
-    points: FloatArray
-    templates: FloatArray
-    variances: FloatArray
-    basis: MorphingBasis | None
+    points: FloatArray  # (n_points, n_parameters), of the simulations or a grid
+    templates: FloatArray  # (n_points, n_bins), there, of sum one
+    variances: FloatArray  # (n_points, n_bins), their statistical ones
+    basis: MorphingBasis | None  # weights; None is a cubic spline on the grid
 
     @property
     def step(self) -> float:
@@ -81,10 +71,9 @@ class TemplateFamily:
         return np.ones(1) if self.basis is None else self.weights(theta)
 
     def source_variance(self, slope: FloatArray, theta: FloatArray) -> float:
-        """Variance of what has the given derivatives with respect to the contents.
+        """Variance of what has derivatives ``slope`` (n_sources, n_bins) by contents.
 
-        ``slope`` (n_sources, n_bins), ``theta`` (n_parameters,). Returns of templates
-        whose sum is kept at one.
+        The sum of a template is kept at one.
         """
         if self.basis is None:
             templates, variances = self.shape(theta)[None], self.noise(theta)[None]
@@ -97,11 +86,7 @@ class TemplateFamily:
 def polynomial_family(
     points: FloatArray, templates: FloatArray, variances: FloatArray, max_power: int
 ) -> TemplateFamily:
-    """Templates of one class whose contents are polynomials in the setting.
-
-    ``points`` (n_points, n_parameters), ``templates, variances`` (n_points, n_bins).
-    Returns templates at any setting.
-    """
+    """Templates of one class whose contents are polynomials in the setting."""
     if len(points) == 1:
         return TemplateFamily(points, templates, variances, None)
     basis = MorphingBasis(points.shape[1], max_power, benchmarks=points)
@@ -123,15 +108,9 @@ class Fitted(NamedTuple):
 
 @dataclass(frozen=True)
 class MorphingFit:
-    """Maximum likelihood of kappa and both settings.
+    """Maximum likelihood of kappa and both settings."""
 
-    Attributes
-    ----------
-    interval : str
-        Kind of interval, for results.
-    """
-
-    interval: str = "wald"
+    interval: str = "wald"  # for results
 
     def fit(
         self,
@@ -140,10 +119,7 @@ class MorphingFit:
         background: TemplateFamily,
         signal: TemplateFamily,
     ) -> Fitted:
-        """Fit one dataset.
-
-        ``data, variance`` (n_bins,). Returns fraction, errors and settings.
-        """
+        """Fit one dataset; ``data, variance`` (n_bins,)."""
         ends = np.concatenate([[[0.0, 1.0]], background.limits, signal.limits])
         width = np.where(np.ptp(ends, axis=1) > 0, np.ptp(ends, axis=1), 1.0)
         n_first, pair = background.points.shape[1], (background, signal)

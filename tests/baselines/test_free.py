@@ -288,5 +288,5 @@ def test_iminuit_is_asked_for_when_missing(study, monkeypatch):
 
 
 def test_an_unknown_method_is_refused(study):
-    with pytest.raises(IncompatibleChoiceError, match="method must be 'da' or 'jsc'"):
+    with pytest.raises(IncompatibleChoiceError, match="method must be a str among"):
         FreeTemplates(method="asy").fit(study.X, study.y)

@@ -131,7 +131,7 @@ def test_refusals(simulations):
         TemplateMorphing({"low": 0, "high": 1}, bins=4).fit(X, y, simulation=simulation)
     with pytest.raises(InvalidInputError, match="leave open"):
         make(max_power=3).fit(X, y, simulation=simulation)
-    with pytest.raises(IncompatibleChoiceError, match="method must"):
+    with pytest.raises(IncompatibleChoiceError, match="method must be a str among"):
         make("spline").fit(X, y, simulation=simulation)
     pairs = {"low": (0, 0), "mid": (1, 0), "high": (0, 1)}
     with pytest.raises(InvalidInputError, match="one number per simulation"):
