@@ -15,6 +15,7 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
 
 
 def softmax(logits: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils.validation import check_array, column_or_1d
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 
 __all__ = [
@@ -34,8 +35,6 @@ __all__ = [
     "take_rows",
 ]
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
 
 # A block of doubles of this length stays in the second-level cache.
 BLOCK_SIZE = 1 << 15

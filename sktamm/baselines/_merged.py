@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from sktamm._numerics import IntArray
 from sktamm._sklearn import HasMethods, check_parameters
 from sktamm._validation import scalars, take_rows
 from sktamm.events import Sources, read_simulations, read_sources
@@ -58,7 +59,7 @@ class MergedBaseline(FractionWrapper):
         self._copy_attributes()
         return self
 
-    def _choose(self, sources: Sources) -> NDArray[np.intp] | None:
+    def _choose(self, sources: Sources) -> IntArray | None:
         """Rows that the inner estimator is to see; None for all."""
         raise NotImplementedError
 
@@ -166,7 +167,7 @@ class SingleSimulation(MergedBaseline):
         self.which = which
         self.random_state = random_state
 
-    def _choose(self, sources: Sources) -> NDArray[np.intp]:
+    def _choose(self, sources: Sources) -> IntArray:
         known = [
             sources.source_id[sources.source_class == c]
             for c in range(sources.classes.size)
@@ -210,5 +211,5 @@ def _read_sources(
     return read_simulations(X, y, sample_weight=sample_weight, **choices)
 
 
-def _take(X: Any, rows: NDArray[np.intp]) -> Any:
+def _take(X: Any, rows: IntArray) -> Any:
     return [X[i] for i in rows] if is_histogram(X) else take_rows(X, rows)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.coverage._result import CoverageResult
 from sktamm.exceptions import InvalidInputError
 from sktamm.tamm import Answers
@@ -47,7 +47,7 @@ class Plan:
 
     truth: FloatArray
     size: NDArray[np.int64]
-    part: NDArray[np.intp]
+    part: IntArray
     strengths: FloatArray
     levels: FloatArray
     batches: tuple[slice, ...]
@@ -59,7 +59,7 @@ class Plan:
         """Number of experiments."""
         return self.truth.size
 
-    def experiments(self, batch: int) -> NDArray[np.intp]:
+    def experiments(self, batch: int) -> IntArray:
         """Indices of the experiments of a batch."""
         return np.arange(self.n_experiments)[self.batches[batch]]
 
@@ -70,7 +70,7 @@ class Plan:
 
     def record(
         self,
-        rows: NDArray[np.intp],
+        rows: IntArray,
         answers: Answers,
         failure: Sequence[str],
         seconds: float,

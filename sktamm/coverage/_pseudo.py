@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, IntArray
 from sktamm._validation import find_labels
 from sktamm.exceptions import InvalidInputError
 
@@ -58,7 +58,7 @@ class LabelledPool:
         Number of events of all classes.
     """
 
-    events: tuple[NDArray[np.intp], ...]
+    events: tuple[IntArray, ...]
     probability: tuple[FloatArray | None, ...]
     share: FloatArray
     positive: int
@@ -196,7 +196,7 @@ class LabelledPool:
     def draw_many(
         self,
         kappas: Sequence[float] | FloatArray,
-        sizes: Sequence[int] | NDArray[np.intp],
+        sizes: Sequence[int] | IntArray,
         rngs: Sequence[np.random.Generator],
     ) -> sparse.csc_matrix:
         """Counts of many datasets, each with its own source of randomness.

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sktamm._numerics import IntArray
 from sktamm.coverage._errors import coverage_error
 from sktamm.coverage._files import import_pyarrow, write_atomically
 from sktamm.coverage._measures import FRACTIONS, covers, pulls, summarise
@@ -382,20 +383,18 @@ class CoverageResult:
                 f"error_level must be between 0 and 1, got {error_level!r}."
             )
 
-    def _lost(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    def _lost(self, rows: IntArray) -> NDArray[np.bool_]:
         """Whether fits failed."""
         finite = np.isfinite(self.interval[rows]).all(axis=(1, 2))
         known = np.isfinite(self.kappa[rows]) & finite
         return (self.failure[rows] != "") | ~known
 
-    def _covered(self, rows: NDArray[np.intp], i: int) -> NDArray[np.bool_]:
+    def _covered(self, rows: IntArray, i: int) -> NDArray[np.bool_]:
         """Whether intervals of the i-th level hold their truth; failed fits do not."""
         lower, upper = self.interval[rows, 0, i], self.interval[rows, 1, i]
         return ~self._lost(rows) & covers(self.truth[rows], lower, upper)
 
-    def _cells(
-        self, by: tuple[str, ...]
-    ) -> Iterator[tuple[dict[str, Any], NDArray[np.intp]]]:
+    def _cells(self, by: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], IntArray]]:
         """Values that make each cell, sorted, and the rows of its experiments."""
         if not by:
             yield {}, np.arange(self.truth.size)
@@ -407,7 +406,7 @@ class CoverageResult:
             yield dict(zip(by, known, strict=True)), np.asarray(rows)
 
     def _measures(
-        self, rows: NDArray[np.intp], method: str, error_level: float
+        self, rows: IntArray, method: str, error_level: float
     ) -> dict[str, float]:
         good = ~self._lost(rows)
         truth, interval = self.truth[rows], self.interval[rows]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["check_quantiles", "distribution", "exact_worst_tenth", "worst_tenth"]
@@ -68,7 +68,7 @@ def worst_tenth(covered: NDArray[np.bool_], group: NDArray) -> float:
     return _mean_of_worst(_of_groups(covered, group)[0])
 
 
-def exact_worst_tenth(n: NDArray[np.intp], nominal: float) -> float:
+def exact_worst_tenth(n: IntArray, nominal: float) -> float:
     """Worst tenth to expect of exact intervals, from the sizes of the groups."""
     sizes, times = np.unique(n, return_counts=True)
     m = _TENTH * n.size
@@ -85,7 +85,7 @@ def exact_worst_tenth(n: NDArray[np.intp], nominal: float) -> float:
 
 def _of_groups(
     covered: NDArray[np.bool_], group: NDArray
-) -> tuple[FloatArray, NDArray[np.intp]]:
+) -> tuple[FloatArray, IntArray]:
     """Coverage and number of experiments of every group."""
     _, code, n = np.unique(group, return_inverse=True, return_counts=True)
     return np.bincount(code, weights=covered) / n, n

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import joblib
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
+from sktamm._numerics import IntArray
 from sktamm._validation import take_rows
 from sktamm.coverage._plan import Plan
 from sktamm.coverage._pseudo import LabelledPool
@@ -33,7 +33,7 @@ class Source(Protocol):
     """Where datasets come from."""
 
     def draw(
-        self, plan: Plan, rows: NDArray[np.intp], events: Callable[[int], Any]
+        self, plan: Plan, rows: IntArray, events: Callable[[int], Any]
     ) -> tuple[Any, Any]:
         """Events of some experiments of one strength, and their ``dataset``."""
 
@@ -57,7 +57,7 @@ class EventPool:
     pool: LabelledPool
 
     def draw(
-        self, plan: Plan, rows: NDArray[np.intp], events: Callable[[int], Any]
+        self, plan: Plan, rows: IntArray, events: Callable[[int], Any]
     ) -> tuple[Any, Any]:
         """Events that are drawn at all, and how often in every dataset."""
         rngs = [plan.rng(row) for row in rows]
@@ -93,7 +93,7 @@ class Generator:
     misspecification: Callable[..., Any] | None
 
     def draw(
-        self, plan: Plan, rows: NDArray[np.intp], events: Callable[[int], Any]
+        self, plan: Plan, rows: IntArray, events: Callable[[int], Any]
     ) -> tuple[Any, Any]:
         """Events of all datasets, and the index of the dataset of each."""
         parts = [self.generate(plan, row) for row in rows]
@@ -149,7 +149,7 @@ def seeded(estimator: Any, seed: int) -> Any:
 
 
 def measure(
-    work: Work, rows: NDArray[np.intp], events: Callable[[int], Any]
+    work: Work, rows: IntArray, events: Callable[[int], Any]
 ) -> tuple[Answers, tuple[str, ...]]:
     """Answers of some experiments of one strength, and why fits failed.
 

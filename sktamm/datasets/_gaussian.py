@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.datasets._gaussian_parameters import (
     GaussianParameters,
     RandomState,
@@ -32,7 +33,6 @@ from sktamm.exceptions import InvalidInputError
 
 __all__ = ["GaussianStudy", "make_gaussian_study"]
 
-FloatArray = NDArray[np.float64]
 
 DEFAULT_SIMULATIONS = 10
 
@@ -67,10 +67,10 @@ class GaussianStudy:
     """
 
     X: FloatArray
-    y: NDArray[np.intp]
-    simulation: NDArray[np.intp]
+    y: IntArray
+    simulation: IntArray
     X_target: FloatArray
-    y_target: NDArray[np.intp]
+    y_target: IntArray
     kappa: float
     window: FloatArray
     parameters: GaussianParameters
@@ -218,7 +218,7 @@ def _check_features(name: str, given: GaussianParameters, n_features: int) -> No
 
 def _simulate(
     parameters: GaussianParameters, n_events: int, rng: np.random.Generator
-) -> tuple[FloatArray, NDArray[np.intp], NDArray[np.intp]]:
+) -> tuple[FloatArray, IntArray, IntArray]:
     """Labelled events of all simulations, background before signal."""
     n, d = parameters.signal_means.shape
     background, signal = rng.spawn(2)
@@ -240,7 +240,7 @@ def _draw_target(
     n_signal: int,
     n_background: int,
     rng: np.random.Generator,
-) -> tuple[FloatArray, NDArray[np.intp]]:
+) -> tuple[FloatArray, IntArray]:
     """Events of the target and their classes, in random order."""
     further_signal, further_background = rng.spawn(2)
     signal = _sample(

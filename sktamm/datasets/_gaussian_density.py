@@ -11,16 +11,16 @@ with u and l the ends of the window in units of the width of x_1 at given x_0.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import log_ndtr, logsumexp
 
+from sktamm._numerics import FloatArray
 from sktamm.datasets._gaussian_parameters import check_block_diagonal, feature_blocks
 from sktamm.datasets._truncated_normal import WINDOW, check_covariances
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["gaussian_log_density"]
 
-FloatArray = NDArray[np.float64]
 
 _LOG_2PI = float(np.log(2 * np.pi))
 

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sktamm._numerics import FloatArray
 from sktamm.datasets._truncated_normal import check_covariances
 from sktamm.exceptions import InvalidInputError
 
@@ -32,7 +33,6 @@ __all__ = [
     "feature_blocks",
 ]
 
-FloatArray = NDArray[np.float64]
 RandomState = int | np.random.Generator | np.random.RandomState | None
 
 MAX_FEATURES = 20

@@ -18,8 +18,9 @@ theta = 0 a boundary: only theta^2 can be measured.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from sktamm._numerics import FloatArray
 from sktamm.datasets._gaussian_parameters import (
     RandomState,
     as_generator,
@@ -29,7 +30,6 @@ from sktamm.exceptions import InvalidInputError
 
 __all__ = ["SmeftToy", "make_smeft_toy", "smeft_toy_log_ratio", "smeft_toy_smear"]
 
-FloatArray = NDArray[np.float64]
 
 PEAK_MEAN = 3.0
 PEAK_SCALE = 0.1

@@ -8,13 +8,13 @@ Events come from rejection; the probability of a bin from Gauss-Legendre quadrat
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["bin_probabilities", "check_covariances", "truncated_normal_sample"]
 
-FloatArray = NDArray[np.float64]
 
 # Of every feature of the Gaussian study.
 WINDOW = (-2.0, 2.0)

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, IntArray
 from sktamm._sklearn import check_feature_names, get_feature_names
 from sktamm._validation import (
     check_shared,
@@ -40,7 +40,6 @@ __all__ = [
     "read_target",
 ]
 
-IntArray = NDArray[np.intp]
 # One class more is another set of templates: 100 classes are a number, not a label.
 _MOST_CLASSES = 100
 # One dataset takes 4 s with 2 000 simulations, the default settings of TAMMRegressor

@@ -21,14 +21,12 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.exceptions import FeatureWarning
 
 __all__ = ["SeenFeatures", "warn_about_simulations", "warn_about_target"]
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
 
 # Rows that one look takes: milliseconds per column, and 2^31 pairs of whole numbers.
 _BLOCK = 1 << 16

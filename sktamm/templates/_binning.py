@@ -14,14 +14,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm._validation import event_blocks
 from sktamm.exceptions import InvalidInputError, RangeWarning
 from sktamm.templates._range import Ends, robust_ends, weighted_quantiles
 
 __all__ = ["Binning", "Bins", "Flow", "column_name", "make_binning", "per_feature"]
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
 Flow = Literal["clip", "bins", "drop", "refuse"]
 Bins = int | Sequence[int | ArrayLike]
 

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.templates._binning import Binning
 from sktamm.templates._histogram import HistogramTemplates
 
 __all__ = ["FilledBins", "filled_bins", "varying"]
 
-IntArray = NDArray[np.intp]
 # Candidates for the nearest bin: all that are equally near in up to four features.
 _NEAREST = 9
 # Content of a tail in which a feature counts as one place; as for unbinned functions.

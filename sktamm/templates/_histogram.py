@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm._validation import BLOCK_SIZE, event_blocks
 from sktamm.events import Pairing, SimulatedEvents, Sources, read_sources
 from sktamm.exceptions import InvalidInputError, VarianceWarning, WeightWarning
@@ -51,9 +52,6 @@ __all__ = [
 # Effective events of a bin that is known exactly: more than any simulation has, and
 # few enough for its roots, logarithms and ratios to keep their digits.
 _EXACT = 1e12
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, IntArray
 from sktamm._sklearn import check_feature_names, get_feature_names
 from sktamm._validation import read_features
 from sktamm.events import SimulatedEvents, read_simulations
@@ -308,7 +308,7 @@ class LearnedScore(TransformerMixin, BaseEstimator):
                     f"{name} must be a whole number of at least {least}, got {value!r}."
                 )
 
-    def _scores(self, X: FloatArray, part: NDArray[np.intp]) -> FloatArray:
+    def _scores(self, X: FloatArray, part: IntArray) -> FloatArray:
         """Log odds of the classes by the classifier of the part, then the spread."""
         log_p = _by_part(self.estimators_, X, part, self.classes_.size)
         score = log_p[:, 1:] - log_p[:, :1]
@@ -330,7 +330,7 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         return [own[:, 1:] - own[:, :1] for own in logs]
 
     def _fit_parts(
-        self, events: SimulatedEvents, label: NDArray[np.intp], part: NDArray[np.intp]
+        self, events: SimulatedEvents, label: IntArray, part: IntArray
     ) -> list[Any]:
         """Classifiers that have not seen one part each."""
         rng = check_random_state(self.random_state)
@@ -341,7 +341,7 @@ class LearnedScore(TransformerMixin, BaseEstimator):
             for f, own in enumerate(learners)
         )
 
-    def _spread(self, events: SimulatedEvents, part: NDArray[np.intp]) -> FloatArray:
+    def _spread(self, events: SimulatedEvents, part: IntArray) -> FloatArray:
         """Combinations of log ratios that vary most among simulations of a class."""
         size = events.n_sources
         weight = np.abs(_equal_weights(events, np.ones(len(events.X), dtype=bool)))
@@ -384,7 +384,7 @@ def _mapped(score: FloatArray, own: FloatArray, common: FloatArray) -> FloatArra
 def _fit_seen(
     learner: Any,
     events: SimulatedEvents,
-    label: NDArray[np.intp],
+    label: IntArray,
     seen: NDArray[np.bool_],
 ) -> Any:
     """Classifier of the events that it may see."""
@@ -393,7 +393,7 @@ def _fit_seen(
 
 
 def _by_part(
-    estimators: list[Any], X: FloatArray, part: NDArray[np.intp], size: int
+    estimators: list[Any], X: FloatArray, part: IntArray, size: int
 ) -> FloatArray:
     """Log probabilities of events from the classifier of their part."""
     out = np.empty((len(X), size))

@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.events import SimulatedEvents
 
 __all__ = ["Ends", "mixture_weights", "robust_ends", "weighted_quantiles"]
 
-FloatArray = NDArray[np.float64]
 
 # Of a in {.5, 1, 2.5, 5, 10, 15} % and c in {.5, 1, 1.5, 2, 3} those that keep a normal
 # distribution cut at two sigmas whole, and of these what keeps most of the information
@@ -64,7 +63,7 @@ def mixture_weights(events: SimulatedEvents) -> FloatArray:
     return weight / (total * events.n_sources)[events.source]
 
 
-def robust_ends(x: FloatArray, weight: FloatArray, group: NDArray[np.intp]) -> Ends:
+def robust_ends(x: FloatArray, weight: FloatArray, group: IntArray) -> Ends:
     """Ends of the bins of one feature.
 
     ``x, weight`` (n_events,), ``group`` (n_events,). Returns within the smallest and

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.events import SimulatedEvents
 from sktamm.exceptions import InvalidInputError
 
@@ -35,7 +35,6 @@ _COPIES = 3.0
 _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 Bits = NDArray[np.uint64]
-IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)

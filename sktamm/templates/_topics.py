@@ -25,13 +25,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import digamma, gammaln
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.exceptions import (
     ConvergenceWarning,
     IncompatibleChoiceError,
@@ -40,8 +41,7 @@ from sktamm.exceptions import (
 
 __all__ = ["TopicModel", "topic_relative_variance", "topic_shares"]
 
-FloatArray = NDArray[np.float64]
-Step = Callable[[FloatArray, NDArray[np.intp]], tuple[FloatArray, FloatArray]]
+Step = Callable[[FloatArray, IntArray], tuple[FloatArray, FloatArray]]
 
 _TINY = np.finfo(np.float64).tiny
 _LONGEST_LEAP = 5.0  # of one extrapolation, in units of ln gamma and ln lambda
@@ -285,9 +285,7 @@ def topic_shares(
     n = _check_counts(np.asarray(counts, dtype=np.float64))
     b = np.asarray(topics, dtype=np.float64)
 
-    def _step(
-        state: FloatArray, rows: NDArray[np.intp]
-    ) -> tuple[FloatArray, FloatArray]:
+    def _step(state: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         a, divergence = _expectation(np.exp(state), prior)
         density = np.maximum(a @ b, _TINY)
         objective = np.einsum("kv,kv->k", n[rows], np.log(density)) - divergence
@@ -349,7 +347,7 @@ def _squarem(step: Step, state: FloatArray, *, max_iter: int, tol: float) -> _Fi
 
 
 def _cycle(
-    step: Step, x0: FloatArray, rows: NDArray[np.intp], longest: FloatArray
+    step: Step, x0: FloatArray, rows: IntArray, longest: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Two steps, an extrapolation and a step from there unless the objective fell.
 

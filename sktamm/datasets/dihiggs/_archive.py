@@ -22,16 +22,15 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.datasets._gaussian_parameters import check_count
 from sktamm.datasets.dihiggs._jets import MASS_NAMES, WINDOW
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["DiHiggsArchive", "load_dihiggs"]
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
 
 N_SIMULATIONS = 500
 # In the order of the labels 0 and 1: nominal file, folder, start of the files in it.

@@ -16,6 +16,7 @@ has both masses in the window. The pair of the larger pT comes first.
 import numpy as np
 from numpy.typing import NDArray
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.datasets.dihiggs._partons import HIGGS_MASS, Draw, Partons
 
 __all__ = [
@@ -27,8 +28,6 @@ __all__ = [
     "energy_scale",
 ]
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
 
 NOMINAL_SCALE = (2.5, 0.15)
 WINDOW = (110.0, 140.0)  # GeV

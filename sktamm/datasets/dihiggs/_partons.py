@@ -19,7 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray
 
 __all__ = [
     "BACKGROUND_MASSES",
@@ -29,7 +30,6 @@ __all__ = [
     "draw_signal",
 ]
 
-FloatArray = NDArray[np.float64]
 Draw = Callable[[int, np.random.Generator], "Partons"]
 
 COLLISION_ENERGY = 13_600.0  # GeV

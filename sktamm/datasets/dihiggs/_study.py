@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.datasets._gaussian_parameters import (
     RandomState,
     as_generator,
@@ -33,8 +34,6 @@ from sktamm.exceptions import InvalidInputError
 
 __all__ = ["DiHiggsStudy", "make_dihiggs"]
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
 
 _NAMES = {"masses": MASS_NAMES, "full": FULL_NAMES}
 # In the order of the labels 0 and 1.

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
     "squared_amplitude",
 ]
 
-FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 
 COEFFICIENTS = ("c_PhiWB", "c_WWW", "c_Phiq3")

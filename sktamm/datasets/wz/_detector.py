@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.datasets._gaussian_parameters import RandomState, as_generator
 from sktamm.datasets.wz._amplitudes import M_Z, square
 from sktamm.datasets.wz._partons import PARTON_NAMES, Final
@@ -26,7 +27,6 @@ from sktamm.exceptions import InvalidInputError
 
 __all__ = ["RECO_NAMES", "wz_smear"]
 
-FloatArray = NDArray[np.float64]
 
 RECO_NAMES = (
     "pt_z1",
@@ -62,7 +62,7 @@ class _Seen:
     leptons: list[FloatArray]
     charges: list[FloatArray]
     missing: FloatArray
-    n_jets: NDArray[np.intp]
+    n_jets: IntArray
 
 
 def wz_smear(Z: ArrayLike, rng: RandomState = None) -> FloatArray:
@@ -126,7 +126,7 @@ def _detect(final: Final, rng: np.random.Generator) -> _Seen:
 
 def _radiate(
     mass: FloatArray, rng: np.random.Generator
-) -> tuple[NDArray[np.intp], FloatArray, FloatArray]:
+) -> tuple[IntArray, FloatArray, FloatArray]:
     """Number of jets, the sum of their sizes, and the recoil (2, n) of the pair."""
     mean = np.maximum(0.5 + 0.3 * np.log(mass / 250), 0.1)
     n_jets = np.minimum(rng.poisson(mean), _MAX_JETS)

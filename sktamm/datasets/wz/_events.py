@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from sktamm._numerics import FloatArray
 from sktamm.datasets._gaussian_parameters import (
     RandomState,
     as_generator,
@@ -40,7 +41,6 @@ from sktamm.exceptions import InvalidInputError
 
 __all__ = ["WZEvents", "make_wz"]
 
-FloatArray = NDArray[np.float64]
 
 # Points of the Monte Carlo integral however few events are asked for: 0.3 %.
 _MIN_POINTS = 200_000

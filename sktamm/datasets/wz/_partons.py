@@ -17,14 +17,13 @@ a function of the leptons' momenta alone.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import beta
 
+from sktamm._numerics import FloatArray
 from sktamm.datasets.wz._amplitudes import Event, square, squared_amplitude
 
 __all__ = ["BEAM_ENERGY", "PARTON_NAMES", "Final", "density", "momentum_density"]
 
-FloatArray = NDArray[np.float64]
 
 # Of each proton, in GeV: 13.6 TeV together.
 BEAM_ENERGY = 6800.0

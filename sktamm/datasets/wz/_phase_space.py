@@ -13,6 +13,7 @@ curves, s by a power, the production angle uniformly in rapidity.
 import numpy as np
 from numpy.typing import NDArray
 
+from sktamm._numerics import FloatArray
 from sktamm.datasets.wz._amplitudes import M_W, M_Z, WIDTH_W, WIDTH_Z, square
 from sktamm.datasets.wz._partons import BEAM_ENERGY, Final
 
@@ -25,7 +26,6 @@ __all__ = [
     "symmetrise",
 ]
 
-FloatArray = NDArray[np.float64]
 
 # s, y, production angle, two masses, two angles per decay, charge.
 N_DIMENSIONS = 10

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from sktamm._numerics import FloatArray, IntArray
 
 __all__ = ["Grid", "Sample", "adapt", "draw_unweighted"]
 
-FloatArray = NDArray[np.float64]
 # Points of the cube -> what to sample, at least 0, and rows that describe every point.
 Integrand = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
@@ -39,7 +39,7 @@ class Grid:
 
     def draw(
         self, n: int, rng: np.random.Generator
-    ) -> tuple[FloatArray, FloatArray, NDArray[np.intp]]:
+    ) -> tuple[FloatArray, FloatArray, IntArray]:
         """Points (n, n_dimensions), their inverse densities, and their steps."""
         u = rng.random((n, len(self.edges))) * N_STEPS
         step = np.minimum(u.astype(np.intp), N_STEPS - 1)
@@ -50,7 +50,7 @@ class Grid:
             measure *= width * N_STEPS
         return points, measure, step
 
-    def refine(self, weights: FloatArray, step: NDArray[np.intp]) -> "Grid":
+    def refine(self, weights: FloatArray, step: IntArray) -> "Grid":
         """Move the edges towards steps of equal moments of the weights."""
         edges = np.empty_like(self.edges)
         powers = (weights / weights.max()) ** _MOMENT
