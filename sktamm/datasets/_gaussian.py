@@ -18,12 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sktamm._numerics import FloatArray, IntArray
+from sktamm.datasets._arguments import RandomState, as_generator, check_count
 from sktamm.datasets._gaussian_parameters import (
     GaussianParameters,
-    RandomState,
-    as_generator,
     as_target,
-    check_count,
     check_n_features,
     draw_gaussian_parameters,
     feature_blocks,

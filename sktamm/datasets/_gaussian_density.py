@@ -15,7 +15,10 @@ from numpy.typing import ArrayLike
 from scipy.special import log_ndtr, logsumexp
 
 from sktamm._numerics import FloatArray
-from sktamm.datasets._gaussian_parameters import check_block_diagonal, feature_blocks
+from sktamm.datasets._gaussian_parameters import (
+    check_block_diagonal,
+    feature_blocks,
+)
 from sktamm.datasets._truncated_normal import WINDOW, check_covariances
 from sktamm.exceptions import InvalidInputError
 

@@ -19,21 +19,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._numerics import FloatArray
+from sktamm.datasets._arguments import RandomState, as_generator, check_count
 from sktamm.datasets._truncated_normal import check_covariances
 from sktamm.exceptions import InvalidInputError
 
 __all__ = [
     "GaussianParameters",
-    "as_generator",
     "as_target",
     "check_block_diagonal",
-    "check_count",
     "check_n_features",
     "draw_gaussian_parameters",
     "feature_blocks",
 ]
 
-RandomState = int | np.random.Generator | np.random.RandomState | None
 
 MAX_FEATURES = 20
 # Differences of signal and background, in units of the published ones.
@@ -342,21 +340,6 @@ def as_target(
             f"{target.n_simulations}."
         )
     return target
-
-
-def as_generator(random_state: RandomState) -> np.random.Generator:
-    """Numpy generator of any of scikit-learn's kinds of seed."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31, size=4))
-    return np.random.default_rng(random_state)
-
-
-def check_count(name: str, value: int, minimum: int) -> None:
-    """Refuse what is no integer of at least ``minimum``."""
-    if not isinstance(value, Integral) or value < minimum:
-        raise InvalidInputError(
-            f"{name} must be an integer of at least {minimum}; got {value!r}."
-        )
 
 
 def check_n_features(n_features: int) -> None:

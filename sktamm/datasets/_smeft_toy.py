@@ -21,11 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sktamm._numerics import FloatArray
-from sktamm.datasets._gaussian_parameters import (
-    RandomState,
-    as_generator,
-    check_count,
-)
+from sktamm.datasets._arguments import RandomState, as_generator, check_count
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["SmeftToy", "make_smeft_toy", "smeft_toy_log_ratio", "smeft_toy_smear"]

@@ -25,7 +25,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sktamm._numerics import FloatArray, IntArray
-from sktamm.datasets._gaussian_parameters import check_count
+from sktamm.datasets._arguments import check_count
 from sktamm.datasets.dihiggs._jets import MASS_NAMES, WINDOW
 from sktamm.exceptions import InvalidInputError
 

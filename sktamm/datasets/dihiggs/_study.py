@@ -17,11 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sktamm._numerics import FloatArray, IntArray
-from sktamm.datasets._gaussian_parameters import (
-    RandomState,
-    as_generator,
-    check_count,
-)
+from sktamm.datasets._arguments import RandomState, as_generator, check_count
 from sktamm.datasets.dihiggs._jets import (
     FULL_NAMES,
     MASS_NAMES,

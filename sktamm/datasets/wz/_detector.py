@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm._numerics import FloatArray, IntArray
-from sktamm.datasets._gaussian_parameters import RandomState, as_generator
+from sktamm.datasets._arguments import RandomState, as_generator
 from sktamm.datasets.wz._amplitudes import M_Z, square
 from sktamm.datasets.wz._partons import PARTON_NAMES, Final
 from sktamm.exceptions import InvalidInputError

@@ -16,11 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from sktamm._numerics import FloatArray
-from sktamm.datasets._gaussian_parameters import (
-    RandomState,
-    as_generator,
-    check_count,
-)
+from sktamm.datasets._arguments import RandomState, as_generator, check_count
 from sktamm.datasets.wz._amplitudes import (
     COEFFICIENTS,
     WZ_BENCHMARKS,
