@@ -4,11 +4,9 @@ Signal and background are correlated normals of two features restricted to a win
 
     p(x) = kappa s(x) + (1 - kappa) b(x),   s, b ~ N(mean, covariance) in [-2, 2]^2,
 
-and every simulation has a wrong mean, variance and covariance. Densities are known
-(:func:`sktamm.datasets.gaussian_log_density`), so exact templates
-(:func:`sktamm.datasets.bin_probabilities`) stand beside samples. Definition:
-arXiv:2604.02219. Up to 20 features in independent pairs show what dimension does to a
-method; the window factorises over the pairs, and so does everything that is exact.
+and every simulation has a wrong mean, variance and covariance (arXiv:2604.02219).
+Densities and templates are known: `gaussian_log_density`, `bin_probabilities`. Up to 20
+features in independent pairs show what dimension does to a method.
 """
 
 from collections.abc import Mapping, Sequence

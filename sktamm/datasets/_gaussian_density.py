@@ -15,10 +15,7 @@ from numpy.typing import ArrayLike
 from scipy.special import log_ndtr, logsumexp
 
 from sktamm._numerics import FloatArray
-from sktamm.datasets._gaussian_parameters import (
-    check_block_diagonal,
-    feature_blocks,
-)
+from sktamm.datasets._gaussian_parameters import check_block_diagonal, feature_blocks
 from sktamm.datasets._truncated_normal import WINDOW, check_covariances
 from sktamm.exceptions import InvalidInputError
 
@@ -92,7 +89,7 @@ def gaussian_log_density(
 def _check(
     X: ArrayLike, mean: ArrayLike, covariance: ArrayLike
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The three arrays as floats, of shapes that agree."""
+    """The arrays as floats, of shapes that agree."""
     rows = np.asarray(X, dtype=float)
     means = np.asarray(mean, dtype=float)
     covariances = np.asarray(covariance, dtype=float)

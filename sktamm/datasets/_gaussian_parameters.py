@@ -1,13 +1,13 @@
 """Means and covariances of the Gaussian study: the truth, and simulations that miss it.
 
-Features come in independent pairs (0, 1), (2, 3), ... and a last single feature if
-their number is odd, so that covariances are block diagonal. Pair 0 is the published
-study; in every further pair signal and background differ by a fifth as much,
+Features come in independent pairs (0, 1), (2, 3), ... and a last single feature, the
+second one of its pair, if their number is odd: covariances are block diagonal. Pair 0
+is the published study, f = 1; in every further pair signal and background differ by a
+fifth as much, f = .2,
 
-    signal N((0, 0), I), background N((0, f), [[1 + 2f, .4f], [.4f, 1 + 2f]]), f = .2,
+    signal N((0, 0), I), background N((0, f), [[1 + 2f, .4f], [.4f, 1 + 2f]]),
 
-and simulations miss the truth by half as much. A single feature is the second one of
-its pair.
+and simulations miss the truth by half as much.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,6 +39,7 @@ FURTHER_DIFFERENCE = 0.2
 # Misspecification, in units of the published one.
 FURTHER_SHIFT = 0.5
 
+# The published recipe, arXiv:2604.02219.
 SPREAD = 0.1
 MIN_MEAN_SHIFT = 0.1
 MIN_VARIANCE_SHIFT = 0.1
@@ -79,11 +80,6 @@ class GaussianParameters:
     background_covariances : ndarray of shape (n_simulations, n_features, n_features)
         Covariances of the background.
 
-    Raises
-    ------
-    InvalidInputError
-        If shapes disagree or a matrix is no covariance or connects different pairs.
-
     Examples
     --------
     >>> from sktamm.datasets import draw_gaussian_parameters
@@ -115,18 +111,7 @@ class GaussianParameters:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, ArrayLike]) -> Self:
-        """Read the four arrays from a mapping, for example an open ``.npz`` file.
-
-        Parameters
-        ----------
-        mapping : mapping of str to array-like
-            Must hold the four attributes of this class under their names.
-
-        Returns
-        -------
-        parameters : GaussianParameters
-            The same numbers as float64 arrays.
-        """
+        """Read the four arrays, by name, from an open ``.npz`` file for example."""
         missing = [name for name in _NAMES if name not in mapping]
         if missing:
             raise InvalidInputError(
@@ -146,18 +131,7 @@ class GaussianParameters:
         return self.signal_means.shape[1]
 
     def take(self, indices: Sequence[int] | NDArray | slice) -> Self:
-        """Pick simulations, the same ones for both classes.
-
-        Parameters
-        ----------
-        indices : sequence of int, ndarray or slice
-            Which simulations to keep.
-
-        Returns
-        -------
-        parameters : GaussianParameters
-            The chosen simulations in the order given.
-        """
+        """Pick simulations, the same ones for both classes, in the order given."""
         chosen = indices if isinstance(indices, slice) else np.asarray(indices)
         return type(self)(*(getattr(self, name)[chosen] for name in _NAMES))
 
@@ -177,13 +151,11 @@ def draw_gaussian_parameters(
 
     and a draw is kept only if its mean is shifted by more than .1, its variance by more
     than .1, its covariance by more than .05, and it is positive definite. The shift of
-    the mean is the length of the vector: the published parameter pairs all satisfy that
-    and most of them violate the same bound on each component. The offsets of the two
-    classes are independent.
+    the mean is the length of the vector, as in the published parameters.
 
     This holds for features 0 and 1. Every further pair is drawn by the same recipe with
-    half of all these numbers, independently of the other pairs; a last single feature
-    is the second one of its pair.
+    half of all these numbers, independently; a last single feature is the second one of
+    its pair.
 
     Parameters
     ----------

@@ -11,8 +11,8 @@ x the exact ratio that they are to teach,
     r(x | theta, 0) = [1 + theta^2 g(x)] / (1 + theta^2),
     g(x) = N(x; 3, sqrt .5) / N(x; 0, sqrt 1.49).
 
-In physics terms theta is a Wilson coefficient without interference, which makes
-theta = 0 a boundary: only theta^2 can be measured.
+In physics terms theta is a Wilson coefficient without interference: only theta^2 can be
+measured, and theta = 0 is a boundary.
 """
 
 from dataclasses import dataclass
@@ -27,14 +27,16 @@ from sktamm.exceptions import InvalidInputError
 __all__ = ["SmeftToy", "make_smeft_toy", "smeft_toy_log_ratio", "smeft_toy_smear"]
 
 
-PEAK_MEAN = 3.0
-PEAK_SCALE = 0.1
+# The toy of arXiv:2410.07315.
+PEAK_MEAN, PEAK_SCALE = 3.0, 0.1
 RESOLUTION = 0.7
 
 
 @dataclass(frozen=True, eq=False)
 class SmeftToy:
     """Events of the toy at one value of theta, with what is exact about them.
+
+    Methods take ``theta``, the parameter, a float.
 
     Attributes
     ----------
@@ -64,94 +66,38 @@ class SmeftToy:
     def joint_derivatives(self) -> FloatArray:
         """First and second derivative of dsigma(z, theta) over dsigma at theta_ref.
 
-        Returns
-        -------
-        derivatives : ndarray of shape (n_events, 2)
-            ``R_1`` and ``R_2``, per unit and per squared unit of theta.
+        Shape (n_events, 2), per unit and per squared unit of theta.
         """
         peak = _peak_ratio(self.Z[:, 0])
         second = 2 * peak / (1 + self.theta_ref**2 * peak)
         return np.column_stack([self.theta_ref * second, second])
 
     def weights(self, theta: float) -> FloatArray:
-        """Event weights dsigma(z, theta) / dsigma(z, theta_ref).
+        """Event weights dsigma(z, theta) / dsigma(z, theta_ref), shape (n_events,).
 
-        Parameters
-        ----------
-        theta : float
-            Parameter.
-
-        Returns
-        -------
-        weights : ndarray of shape (n_events,)
-            Weights; their expectation is the ratio of the cross sections.
+        Their expectation is the ratio of the cross sections.
         """
         peak = _peak_ratio(self.Z[:, 0])
         return (1 + theta**2 * peak) / (1 + self.theta_ref**2 * peak)
 
     def joint_ratio(self, theta: float) -> FloatArray:
-        """Ratio p(x, z | theta) / p(x, z | theta_ref) of every event.
+        """Ratio p(x, z | theta) / p(x, z | theta_ref) of every event, (n_events,).
 
-        Parameters
-        ----------
-        theta : float
-            Parameter.
-
-        Returns
-        -------
-        ratio : ndarray of shape (n_events,)
-            Ratio of normalised densities, of expectation one.
+        That of normalised densities, of expectation one.
         """
         scale = self.cross_section(self.theta_ref) / self.cross_section(theta)
         return scale * self.weights(theta)
 
     def log_ratio(self, X: ArrayLike, theta: float) -> FloatArray:
-        """Exact ln p(x | theta) / p(x | theta_ref).
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, 1) or (n_events,)
-            Events.
-        theta : float
-            Parameter.
-
-        Returns
-        -------
-        log_ratio : ndarray of shape (n_events,)
-            Log ratio of every event.
-        """
+        """Exact ln p(x | theta) / p(x | theta_ref): :func:`smeft_toy_log_ratio`."""
         return smeft_toy_log_ratio(X, theta, self.theta_ref)
 
     def cross_section(self, theta: float) -> float:
-        """Rate 1 + theta^2 in units of the rate at zero.
-
-        Parameters
-        ----------
-        theta : float
-            Parameter.
-
-        Returns
-        -------
-        cross_section : float
-            Rate.
-        """
+        """Rate 1 + theta^2 in units of the rate at zero."""
         return 1.0 + theta**2
 
     def smear(self, Z: ArrayLike, rng: RandomState = None) -> FloatArray:
-        """Draw x for given z; see :func:`smeft_toy_smear`.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_events, 1)
-            Latent truths; repeat rows for several draws each.
-        rng : int, Generator, RandomState or None
-            Seed.
-
-        Returns
-        -------
-        X : ndarray of shape (n_events, 1)
-            What the detector sees.
-        """
+        """Draw x for given z: :func:`smeft_toy_smear`."""
         return smeft_toy_smear(Z, rng)
 
 
@@ -238,7 +184,7 @@ def smeft_toy_smear(Z: ArrayLike, rng: RandomState = None) -> FloatArray:
     Parameters
     ----------
     Z : array-like of shape (n_events, 1)
-        Latent truths.
+        Latent truths; repeat rows for several draws each.
     rng : int, Generator, RandomState or None
         Seed.
 

@@ -19,9 +19,11 @@ __all__ = ["bin_probabilities", "check_covariances", "truncated_normal_sample"]
 # Of every feature of the Gaussian study.
 WINDOW = (-2.0, 2.0)
 
+# Numbers at a time, for tens of megabytes.
 _MAX_BATCH = 1_000_000
-_MAX_DRAWS_WITHOUT_EVENT = 10_000_000
 _MAX_NODES = 4_000_000
+# Rule of thumb: a second or so, after which a window is taken for empty.
+_MAX_DRAWS_WITHOUT_EVENT = 10_000_000
 
 
 def truncated_normal_sample(

@@ -7,8 +7,7 @@ jets in GeV. A nominal sample and 500 simulations per class lie as
     signal_ssds_processed_big_var/processed/dihiggs_ssd_big_var_{1..500}.dat
     background_ssds_processed_big_var/processed/bbbb_ssd_big_var_{1..500}.dat
 
-or with the two folders as ``.tar.gz`` files of these names. Archives are read as a
-stream; nothing is written to disk, whatever the names of their members.
+or with the two folders as archives, which are read as streams, never unpacked.
 """
 
 import csv

@@ -30,7 +30,7 @@ __all__ = [
 
 
 NOMINAL_SCALE = (2.5, 0.15)
-WINDOW = (110.0, 140.0)  # GeV
+WINDOW = (110.0, 140.0)  # GeV; both of arXiv:2604.02219
 # GeV; what the cards of Delphes begin with.
 MIN_PT, MAX_ETA = 20.0, 2.5
 # Typical of jets at the LHC; by hand.

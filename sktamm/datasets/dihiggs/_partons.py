@@ -51,24 +51,12 @@ _GLUON_POWER = 5
 
 @dataclass(frozen=True, eq=False)
 class Partons:
-    """Momenta of four massless partons (1 and 2 of the first system) in GeV.
+    """Momenta of four massless partons (1 and 2 of the first system) in GeV."""
 
-    Attributes
-    ----------
-    energy : ndarray of shape (4, n)
-        Energies in the rest frame of all four.
-    momentum : ndarray of shape (3, 4, n)
-        Momenta x, y, z in that frame; z along the beam.
-    rapidity : ndarray of shape (n,)
-        Rapidity of that frame in the laboratory.
-    masses : ndarray of shape (2, n)
-        True masses of the two systems.
-    """
-
-    energy: FloatArray
-    momentum: FloatArray
-    rapidity: FloatArray
-    masses: FloatArray
+    energy: FloatArray  # (4, n), in the rest frame of all four
+    momentum: FloatArray  # (3, 4, n), x, y, z in that frame; z along the beam
+    rapidity: FloatArray  # (n,), of that frame in the laboratory
+    masses: FloatArray  # (2, n), true ones of the two systems
 
     @property
     def pt(self) -> FloatArray:

@@ -5,9 +5,7 @@ Every simulation has its own jet-energy scale
     f(pT, eta) = sqrt((a - b |eta|)^2 / pT + 1)
 
 with (a, b) drawn around the nominal (2.5, 0.15): one number moves and bends every
-feature of both classes. Partons are those of :mod:`._partons`, jets and the
-selection those of :mod:`._jets`. After the physics study of arXiv:2604.02219,
-whose events :func:`sktamm.datasets.load_dihiggs` reads.
+feature of both classes. After the physics study of arXiv:2604.02219.
 """
 
 from dataclasses import dataclass

@@ -74,7 +74,7 @@ _PAIRS = [(i, j) for i in range(3) for j in range(i, 3)]
 
 @dataclass(frozen=True)
 class Event:
-    """Partons of one configuration, momenta of shape (4, n)."""
+    """Momenta (4, n) of the partons of n events, and the charge (n,) of the W."""
 
     quark: FloatArray
     antiquark: FloatArray
@@ -86,10 +86,7 @@ class Event:
 
 
 def monomials(theta: ArrayLike) -> FloatArray:
-    """1, c_1, c_2, c_3, c_1^2, c_1 c_2, c_1 c_3, c_2^2, c_2 c_3, c_3^2.
-
-    ``theta`` (3,) -> (10,): values of the monomials.
-    """
+    """1, c_1, c_2, c_3, c_1^2, c_1 c_2, c_1 c_3, c_2^2, c_2 c_3, c_3^2 at theta."""
     theta = check_theta(theta)
     squares = [theta[..., i] * theta[..., j] for i, j in _PAIRS]
     ones = np.ones((*theta.shape[:-1], 1))
@@ -97,10 +94,7 @@ def monomials(theta: ArrayLike) -> FloatArray:
 
 
 def monomial_gradient(theta: ArrayLike) -> FloatArray:
-    """First and second derivatives of the monomials.
-
-    ``theta`` (3,) -> (9, 10).
-    """
+    """First and second derivatives of the monomials; ``theta`` (3,) -> (9, 10)."""
     theta = check_theta(theta)
     out = np.zeros((9, 10))
     out[:3, 1:4] = np.eye(3)
@@ -123,9 +117,9 @@ def check_theta(theta: ArrayLike) -> FloatArray:
 
 
 def squared_amplitude(event: Event) -> FloatArray:
-    """|M|^2 as a polynomial, averaged over spins and colours of the quarks.
+    """|M|^2 averaged over spins and colours of the quarks, in 1/GeV^4.
 
-    Returns (10, n): factors of the monomials, in 1/GeV^4.
+    Returns factors of the monomials, (10, n).
     """
     total = np.zeros((10, event.quark.shape[1]))
     for amplitude in amplitudes(event):
@@ -148,7 +142,7 @@ def _square(amplitude: ComplexArray) -> FloatArray:
 def amplitudes(event: Event) -> list[ComplexArray]:
     """Amplitudes of both helicities of the leptons from the Z, left first.
 
-    Returns (4, n): standard model, then the factor of every coefficient.
+    Each (4, n): standard model, then the factor of every coefficient.
     """
     minus, plus = spinor(event.z_minus), spinor(event.z_plus)
     momentum_w, momentum_z = (
@@ -186,10 +180,9 @@ def production(
     momentum_z: FloatArray,
     field_z: ComplexArray,
 ) -> ComplexArray:
-    """Amplitudes of q qbar' -> W Z for given fields, or polarisations, of the bosons.
+    """Amplitudes (4, n) of q qbar' -> W Z for fields, or polarisations, of the bosons.
 
-    ``momentum_w, field_w`` (4, n), ``momentum_z, field_z`` (4, n) -> (4, n): standard
-    model, then the factor of every coefficient.
+    Momenta and fields are (4, n).
     """
     left, right = spinor(event.antiquark), spinor(event.quark)
     total = event.quark + event.antiquark
@@ -232,10 +225,9 @@ def gauge_vertex(
     two: tuple[FloatArray, ComplexArray],
     three: tuple[FloatArray, ComplexArray],
 ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-    """Triple vertex of (incoming momentum, field): its three Lorentz structures.
+    """Triple vertex of (incoming momentum, field): its three Lorentz structures (n,).
 
-    ``one, two, three`` (4, n) -> ``yang_mills`` (n,), ``magnetic`` (n,), ``cubic``
-    (n,).
+    Those of Yang and Mills, of the magnetic moment, and of the operator of three W.
     """
     (k1, e1), (k2, e2), (k3, e3) = one, two, three
     e12, e13, e23 = dot(e1, e2), dot(e1, e3), dot(e2, e3)

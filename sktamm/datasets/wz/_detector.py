@@ -47,6 +47,7 @@ RECO_NAMES = (
     "mt_wz",
 )
 
+# What the first lines of the module say, chosen by hand to resemble an experiment.
 _MAX_JETS = 6
 _JET_THRESHOLD, _JET_POWER = 30.0, 1.7
 _SOFT_RECOIL = 6.0

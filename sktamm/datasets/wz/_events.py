@@ -46,6 +46,8 @@ _MIN_POINTS = 200_000
 class WZEvents:
     """Unweighted events of WZ production at one parameter point.
 
+    Methods take ``theta``, the three coefficients in 1/TeV^2.
+
     Attributes
     ----------
     X : ndarray of shape (n_events, 16)
@@ -89,52 +91,29 @@ class WZEvents:
     def joint_derivatives(self) -> FloatArray:
         """Derivatives of dsigma(z, theta) over dsigma(z, theta_ref), at theta_ref.
 
-        Returns
-        -------
-        derivatives : ndarray of shape (n_events, 9)
-            First derivatives by the three coefficients, then second ones by c_i and c_j
-            for i <= j in row-major order.
+        Shape (n_events, 9): first derivatives by the three coefficients, then second
+        ones by c_i and c_j for i <= j in row-major order.
         """
         return self.polynomial @ monomial_gradient(self.theta_ref).T
 
     @property
     def benchmark_weights(self) -> FloatArray:
-        """Event weights at the ten points of :data:`WZ_BENCHMARKS`.
-
-        Returns
-        -------
-        weights : ndarray of shape (n_events, 10)
-            dsigma(z, theta_b) / dsigma(z, theta_ref).
-        """
+        """Event weights, (n_events, 10), at the points of :data:`WZ_BENCHMARKS`."""
         return self.weights(WZ_BENCHMARKS)
 
     def weights(self, theta: ArrayLike) -> FloatArray:
         """Event weights dsigma(z, theta) / dsigma(z, theta_ref).
 
-        Parameters
-        ----------
-        theta : array-like of shape (3,) or (n_points, 3)
-            Coefficients in 1/TeV^2.
+        Their expectation is the ratio of the cross sections.
 
-        Returns
-        -------
-        weights : ndarray of shape (n_events,) or (n_events, n_points)
-            Weights, whose expectation is the ratio of the cross sections.
+        ``theta`` (3,) or (n_points, 3) -> (n_events,) or (n_events, n_points).
         """
         return self.polynomial @ monomials(theta).T
 
     def joint_ratio(self, theta: ArrayLike) -> FloatArray:
         """Ratio p(x, z | theta) / p(x, z | theta_ref) of every event.
 
-        Parameters
-        ----------
-        theta : array-like of shape (3,)
-            Coefficients in 1/TeV^2.
-
-        Returns
-        -------
-        ratio : ndarray of shape (n_events,)
-            Ratio of normalised densities.
+        ``theta`` (3,) -> (n_events,): ratio of normalised densities.
         """
         scale = self.cross_section(self.theta_ref) / self.cross_section(theta)
         return self.weights(theta) * scale
@@ -142,30 +121,16 @@ class WZEvents:
     def cross_section(self, theta: ArrayLike) -> FloatArray:
         """Cross section within the cuts on partons, summed over flavours, in fb.
 
-        Parameters
-        ----------
-        theta : array-like of shape (3,) or (n_points, 3)
-            Coefficients in 1/TeV^2.
+        Leading order, without a factor for higher ones.
 
-        Returns
-        -------
-        cross_section : float or ndarray of shape (n_points,)
-            Leading order, without a factor for higher ones.
+        ``theta`` (3,) or (n_points, 3) -> float or (n_points,).
         """
         return monomials(theta) @ self.cross_section_coefficients
 
     def cross_section_error(self, theta: ArrayLike) -> FloatArray:
         """Standard error of the cross section from the Monte Carlo integral, in fb.
 
-        Parameters
-        ----------
-        theta : array-like of shape (3,) or (n_points, 3)
-            Coefficients in 1/TeV^2.
-
-        Returns
-        -------
-        error : float or ndarray of shape (n_points,)
-            Standard error.
+        ``theta`` (3,) or (n_points, 3) -> float or (n_points,).
         """
         values = monomials(theta)
         quadratic = ((values @ self.cross_section_covariance) * values).sum(axis=-1)
@@ -174,47 +139,18 @@ class WZEvents:
     def expected_events(
         self, theta: ArrayLike, luminosity: float = 300.0
     ) -> FloatArray:
-        """Expected number of events.
+        """Luminosity in 1/fb times cross section: all within the cuts are found.
 
-        Parameters
-        ----------
-        theta : array-like of shape (3,) or (n_points, 3)
-            Coefficients in 1/TeV^2.
-        luminosity : float
-            Integrated luminosity in 1/fb.
-
-        Returns
-        -------
-        expected : float or ndarray of shape (n_points,)
-            Luminosity times cross section; every lepton within the cuts is found.
+        ``theta`` (3,) or (n_points, 3) -> float or (n_points,).
         """
         return luminosity * self.cross_section(theta)
 
     def smear(self, Z: ArrayLike, rng: RandomState = None) -> FloatArray:
-        """Draw x for given z; see :func:`wz_smear`.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_events, 14)
-            Parton features; repeat rows for several draws each.
-        rng : int, Generator, RandomState or None
-            Seed.
-
-        Returns
-        -------
-        X : ndarray of shape (n_events, 16)
-            Reconstructed features.
-        """
+        """Draw x for given z: :func:`wz_smear`."""
         return wz_smear(Z, rng)
 
     def to_frame(self) -> pd.DataFrame:
-        """Reconstructed features as a table.
-
-        Returns
-        -------
-        frame : DataFrame of shape (n_events, 16)
-            X with the names of the features.
-        """
+        """Reconstructed features with their names, of shape (n_events, 16)."""
         return pd.DataFrame(self.X, columns=list(self.feature_names))
 
 

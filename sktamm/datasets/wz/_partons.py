@@ -75,9 +75,9 @@ def momentum_density(x: FloatArray) -> dict[str, FloatArray]:
 
 
 def density(Z: FloatArray) -> FloatArray:
-    """Luminosity times |M|^2 of final states, as a polynomial of the coefficients.
+    """Luminosity times |M|^2 of final states, in 1/GeV^4.
 
-    ``Z`` (n, 14) -> (n, 10): factors of the monomials, in 1/GeV^4.
+    ``Z`` (n, 14) -> (n, 10): factors of the monomials of the coefficients.
     """
     final = Final(Z)
     total = final.total

@@ -19,11 +19,12 @@ __all__ = ["Grid", "Sample", "adapt", "draw_unweighted"]
 # Points of the cube -> what to sample, at least 0, and rows that describe every point.
 Integrand = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
+# Rules of thumb, which change how many points are accepted and not what they are like.
 N_STEPS = 20
 # Acceptance suffers from large weights: steps are chosen by the fourth moment.
 _MOMENT = 4
 _DAMPING = 0.5
-_BATCH = 40_000
+_BATCH = 40_000  # points at a time
 
 
 @dataclass(frozen=True)
