@@ -22,6 +22,7 @@ from sktamm.exceptions import InvalidInputError, InvalidParameterError
 
 __all__ = [
     "HasMethods",
+    "Interval",
     "at_least",
     "between",
     "check_feature_names",

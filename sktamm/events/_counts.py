@@ -18,6 +18,7 @@ from sktamm.exceptions import InvalidInputError
 __all__ = ["check_filled", "read_datasets"]
 
 # A dataset that holds every event this often is no resampling but a number of a run.
+# Rule of thumb: resamplings of ten times the events pass, years and runs do not.
 _LARGEST_COUNT = 1000
 # A dataset may be small, but one event each is a number of the event.
 _FEWEST_OBSERVED = 2

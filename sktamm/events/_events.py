@@ -52,30 +52,14 @@ Pairing = bool | Literal["auto"]
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """Which (class, simulation) every event or histogram comes from.
+    """Which (class, simulation) every event or histogram comes from."""
 
-    Attributes
-    ----------
-    source : ndarray of int, shape (n_events,)
-        Index of the source of each event.
-    source_class : ndarray of int, shape (n_sources,)
-        Index into ``classes`` of each source; ascending.
-    source_id : ndarray of shape (n_sources,)
-        Simulation id of each source; ascending within a class.
-    classes : ndarray of shape (n_classes,)
-        Sorted class labels.
-    positive : int
-        Index of ``pos_label`` in ``classes``.
-    paired : bool
-        Whether equal ids in different classes mean the same simulation.
-    """
-
-    source: IntArray
-    source_class: IntArray
-    source_id: NDArray
-    classes: NDArray
-    positive: int
-    paired: bool
+    source: IntArray  # (n_events,), index of the source
+    source_class: IntArray  # (n_sources,), index into ``classes``; ascending
+    source_id: NDArray  # (n_sources,), of the simulation; ascending within a class
+    classes: NDArray  # (n_classes,), sorted labels
+    positive: int  # index of ``pos_label`` in ``classes``
+    paired: bool  # equal ids in different classes mean the same simulation
 
     @property
     def n_sources(self) -> int:
@@ -90,43 +74,22 @@ class Sources:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedEvents(Sources):
-    """Labelled events of all simulations; attributes of `Sources` and these.
+    """Labelled events of all simulations."""
 
-    Attributes
-    ----------
-    X : ndarray of shape (n_events, n_features)
-        Finite features; not copied when given as float64.
-    weight : ndarray of shape (n_events,) or None
-        Event weights, possibly negative; None when all are one.
-    feature_names : tuple of str or None
-        Column names when X was a data frame.
-    """
-
-    X: FloatArray
-    weight: FloatArray | None
-    feature_names: tuple[str, ...] | None
+    X: FloatArray  # (n_events, n_features), finite; not copied when given as float64
+    weight: FloatArray | None  # (n_events,), possibly negative; None when all are one
+    feature_names: tuple[str, ...] | None  # of columns, when X was a data frame
 
 
 @dataclass(frozen=True, eq=False)
 class TargetEvents:
-    """Unlabelled events of one or several datasets.
+    """Unlabelled events of one or several datasets."""
 
-    Attributes
-    ----------
-    X : ndarray of shape (n_events, n_features)
-        Finite features; not copied when given as float64.
-    weight : ndarray of shape (n_events,) or None
-        Event weights, possibly negative; None when all are one.
-    counts : ndarray or sparse array of shape (n_events, n_datasets), or None
-        How many times each dataset holds each event; None for one dataset of all.
-    dataset_id : ndarray of shape (n_datasets,)
-        Identifier of each dataset.
-    """
-
-    X: FloatArray
-    weight: FloatArray | None
+    X: FloatArray  # (n_events, n_features), finite; not copied when given as float64
+    weight: FloatArray | None  # (n_events,), possibly negative; None when all are one
+    # (n_events, n_datasets), how often each dataset holds each; None for one of all.
     counts: NDArray | sparse.csr_array | None
-    dataset_id: NDArray
+    dataset_id: NDArray  # (n_datasets,)
 
     @property
     def n_datasets(self) -> int:
@@ -143,41 +106,11 @@ def read_simulations(
     pos_label: Any = None,
     paired: Pairing = "auto",
 ) -> SimulatedEvents:
-    """Read labelled events of several simulations.
+    """Read labelled events of several simulations, None being one of id 0 per class.
 
-    Parameters
-    ----------
-    X : array-like or data frame of shape (n_events, n_features)
-        Features.
-    y : array-like of shape (n_events,)
-        Class label of each event.
-    simulation : array-like of shape (n_events,), default=None
-        Simulation id of each event; None is one simulation, of id 0, per class.
-    sample_weight : array-like of shape (n_events,), default=None
-        Event weights; negative ones are allowed.
-    pos_label : label, default=None
-        The class whose fraction is measured; None is the last of the sorted classes.
-    paired : bool or "auto", default="auto"
-        Whether equal ids in different classes mean the same simulation. "auto" pairs
-        when there are several ids and each occurs in every class.
+    "auto" pairs when there are several ids and each occurs in every class.
 
-    Returns
-    -------
-    events : SimulatedEvents
-        Checked events.
-
-    Raises
-    ------
-    InvalidInputError
-        If anything in the input cannot be used.
-
-    Examples
-    --------
-    >>> from sktamm.events import read_simulations
-    >>> X = [[0.1], [0.2], [0.3], [0.4]]
-    >>> events = read_simulations(X, [0, 0, 1, 1], simulation=["a", "b", "a", "b"])
-    >>> events.source.tolist(), events.paired
-    ([0, 1, 2, 3], True)
+    ``X`` (n_events, n_features), ``y, simulation, sample_weight`` (n_events,).
     """
     names = get_feature_names(X)
     X = read_features(X, names)
@@ -200,10 +133,7 @@ def read_sources(
     paired: Pairing = "auto",
     n_events: int | None = None,
 ) -> Sources:
-    """Read class labels and simulation ids.
-
-    ``y`` (n_events,), ``simulation`` (n_events,). Returns source of every entry.
-    """
+    """Read class labels and simulation ids; ``y, simulation`` (n_events,)."""
     if y is None:
         raise InvalidInputError(
             "y must hold one class label per event: fit requires y to be passed, but "
@@ -247,45 +177,12 @@ def read_target(
     estimator_name: str = "estimator",
     may_be_empty: bool = False,
 ) -> TargetEvents:
-    """Read unlabelled events of one or several datasets.
+    """Read unlabelled events of one or several datasets, whose features are as at fit.
 
-    Parameters
-    ----------
-    X : array-like or data frame of shape (n_events, n_features)
-        Features.
-    dataset : array-like or sparse matrix, default=None
-        None: all events are one dataset. Shape (n_events,): one id per event, one
-        dataset per sorted unique id. Shape (n_events, n_datasets), dense, sparse or a
-        data frame: how many times each dataset holds each event. A data frame of one
-        column, which may hold ids, is refused.
-    sample_weight : array-like of shape (n_events,), default=None
-        Event weights; negative ones are allowed.
-    n_features : int
-        Number of features seen at fit.
-    feature_names : tuple of str, default=None
-        Feature names seen at fit.
-    estimator_name : str, default="estimator"
-        Name of the estimator, for messages.
-    may_be_empty : bool, default=False
-        Whether datasets without events, or of weights without a sum, are allowed.
+    Datasets without events, or a sum of weights, are refused unless ``may_be_empty``.
 
-    Returns
-    -------
-    events : TargetEvents
-        Checked events.
-
-    Raises
-    ------
-    InvalidInputError
-        If anything in the input cannot be used.
-
-    Examples
-    --------
-    >>> from sktamm.events import read_target
-    >>> target = read_target([[0.1], [0.2], [0.3]], dataset=[7, 5, 7], n_features=1)
-    >>> target.dataset_id, target.counts.toarray().T
-    (array([5, 7]), array([[0., 1., 0.],
-           [1., 0., 1.]]))
+    ``X`` (n_events, n_features), ``dataset`` ids (n_events,) or counts (n_events,
+    n_datasets), ``sample_weight`` (n_events,).
     """
     check_feature_names(X, feature_names, estimator_name)
     X = read_features(X, get_feature_names(X))
@@ -309,10 +206,9 @@ def accumulate(
 ) -> tuple[FloatArray, FloatArray]:
     """Sum weights and squared weights of the events of each dataset in each row.
 
-    Counts are multiplicities: an event held n times adds n w and n w^2.
+    An event held n times adds n w and n w^2; one of row -1 adds nothing.
 
-    ``row_index`` (n_events,) -> ``row_weight`` (n_datasets, n_rows), ``row_variance``
-    (n_datasets, n_rows).
+    ``row_index`` (n_events,) -> two of (n_datasets, n_rows).
     """
     weight = np.ones(len(target.X)) if target.weight is None else target.weight
     counts = target.counts
@@ -327,10 +223,7 @@ def accumulate(
 
 
 def dataset_sums(target: TargetEvents) -> tuple[FloatArray, FloatArray]:
-    """Sum weights and squared weights of the events of each dataset.
-
-    Returns ``sum_of_weights`` (n_datasets,), ``sum_of_squares`` (n_datasets,).
-    """
+    """Sums of weights and of squared weights of each dataset, (n_datasets,)."""
     row_weight, row_variance = accumulate(np.zeros(len(target.X), np.intp), 1, target)
     return row_weight[:, 0], row_variance[:, 0]
 

@@ -32,9 +32,9 @@ __all__ = ["SeenFeatures", "warn_about_simulations", "warn_about_target"]
 _BLOCK = 1 << 16
 # Fewer rows show no pattern: 2^-30 is the chance that so many pairs increase.
 _FEWEST = 30
-_CHANCE = 1e-6
+_CHANCE = 1e-6  # rule of thumb: no user gets a false warning
 # Simulated events that are remembered to compare the target with.
-_SAMPLE = 4096
+_SAMPLE = 4096  # rule of thumb: enough for shares of values
 
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _WEIGHTS = {"weight", "weights", "wgt"}
@@ -48,24 +48,12 @@ _ADDITIONS = {"number", "num", "nr", "no", "block", "mc", "gen", "channel"}
 
 @dataclass(frozen=True, eq=False)
 class SeenFeatures:
-    """What the simulations looked like, for the target to be compared with.
+    """What the simulations looked like, for the target to be compared with."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Names of the features.
-    suspects : frozenset of int
-        Columns that were warned about already.
-    sample : ndarray of shape (n_rows, n_features)
-        Some simulated events.
-    source : ndarray of int, shape (n_rows,)
-        Their simulation.
-    """
-
-    names: tuple[str, ...]
-    suspects: frozenset[int]
-    sample: FloatArray
-    source: IntArray
+    names: tuple[str, ...]  # of the features
+    suspects: frozenset[int]  # columns that were warned about already
+    sample: FloatArray  # (n_rows, n_features), some simulated events
+    source: IntArray  # (n_rows,), their simulation
 
 
 def warn_about_simulations(
@@ -78,28 +66,8 @@ def warn_about_simulations(
 ) -> SeenFeatures:
     """Warn about features of the simulations that look like bookkeeping.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_events, n_features)
-        Simulated events.
-    source : ndarray of int, shape (n_events,)
-        Simulation of every event.
-    names : tuple of str or None
-        Names of the features; None is x0, x1, ...
-    constants : bool, default=True
-        Whether a feature of one value is suspected; four-vectors have them.
-    stacklevel : int, default=3
-        Where the warning points to, from this function: its caller's caller is 3.
-
-    Returns
-    -------
-    seen : SeenFeatures
-        For `warn_about_target`.
-
-    Warns
-    -----
-    FeatureWarning
-        If a feature looks like bookkeeping.
+    Four-vectors have components that are constant. ``X`` (n_events, n_features),
+    ``source`` (n_events,).
     """
     names = names or tuple(f"x{j}" for j in range(X.shape[1]))
     reasons = {j: "its name" for j, name in enumerate(names) if _is_bookkeeping(name)}
@@ -120,23 +88,9 @@ def warn_about_simulations(
 def warn_about_target(
     X: FloatArray, dataset: IntArray | None, seen: SeenFeatures, stacklevel: int = 3
 ) -> None:
-    """Warn about features of the target that look like bookkeeping.
+    """Warn about features of the target that the simulations gave no reason to suspect.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_events, n_features)
-        Events.
-    dataset : ndarray of int, shape (n_events,), or None
-        Dataset of every event; None for one.
-    seen : SeenFeatures
-        What the simulations looked like.
-    stacklevel : int, default=3
-        As for `warn_about_simulations`.
-
-    Warns
-    -----
-    FeatureWarning
-        If a feature that the simulations gave no reason to suspect does now.
+    ``X`` (n_events, n_features), ``dataset`` (n_events,); None is one of all.
     """
     if X.shape[1] == 1:
         return

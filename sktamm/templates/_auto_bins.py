@@ -23,19 +23,18 @@ __all__ = ["automatic_bins"]
 # Not biased beyond errors at 25 events per bin, biased by 1 to 3 errors at 8:
 # bench_sparse.py, one to four features, K = 3 to 10.
 _EVENTS_PER_BIN = 25.0
+# Rules of thumb: a finer grid of several features resolves noise, and fewer than four
+# bins hide a peak, so that the feature that separates best gets one more.
 _MOST, _FEW = 10, 4
 # A narrow peak on a spectrum: interval scores .057 with 20 or 30 bins, .062 with 10.
 _MOST_OF_ONE = 20
-_SAMPLE = 100_000
+_SAMPLE = 100_000  # events that the separation is computed of; a tenth of a second
 
 
 def automatic_bins(
     events: SimulatedEvents, weight: FloatArray
 ) -> list[int | ArrayLike]:
-    """Number of bins of every feature; the edges of the one bin of a constant feature.
-
-    ``weight`` (n_events,). Returns as `make_binning` takes them.
-    """
+    """Number of bins of every feature; the edges of the one bin of a constant feature."""
     X = events.X
     constant = X.min(axis=0) == X.max(axis=0)
     bins: list[int | ArrayLike] = [

@@ -64,12 +64,11 @@ def _axis_edges(axis: Any, number: int) -> FloatArray:
 
 def _names(histogram: Any) -> list[tuple[str, str]]:
     """Name and label of every axis, empty where it has none."""
-    return [(_text(axis, "name"), _label(axis)) for axis in histogram.axes]
-
-
-def _label(axis: Any) -> str:
     # boost-histogram has no labels but metadata, where users put them.
-    return _text(axis, "label") or _text(axis, "metadata")
+    return [
+        (_text(axis, "name"), _text(axis, "label") or _text(axis, "metadata"))
+        for axis in histogram.axes
+    ]
 
 
 def _text(axis: Any, attribute: str) -> str:

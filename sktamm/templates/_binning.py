@@ -26,7 +26,7 @@ Bins = int | Sequence[int | ArrayLike]
 
 # Axes that every numpy gives an array, one of them for the simulations.
 _MOST_FEATURES = 31
-_MAX_BINS = 1_000_000
+_MAX_BINS = 1_000_000  # rule of thumb: 8 MB a template
 # The arithmetic estimate of a bin is lowered by this share of a bin, so that it is
 # right or one too low; edges may be off the regular grid by a tenth of it.
 _MARGIN = 1e-6
@@ -37,26 +37,11 @@ _EQUAL = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Binning:
-    """Bins of every feature and what happens to events beyond them.
+    """Bins of every feature and what happens to events beyond them."""
 
-    Attributes
-    ----------
-    edges : tuple of ndarray
-        Finite ascending bin edges of every feature, without flow bins.
-    flow : {"clip", "bins", "drop", "refuse"}
-        Events beyond the edges go into the first or last bin ("clip"), into underflow
-        and overflow bins of their own ("bins"), are left out ("drop"), or raise an
-        error ("refuse").
-
-    Examples
-    --------
-    >>> from sktamm.templates._binning import make_binning
-    >>> binning = make_binning([[0.0], [1.0]], bins=4, flow="drop")
-    >>> binning.index(np.array([[0.25], [1.0], [1.1]]))
-    array([ 1,  3, -1])
-    """
-
-    edges: tuple[FloatArray, ...]
+    edges: tuple[FloatArray, ...]  # finite and ascending, without flow bins
+    # Events beyond go into the first or last bin ("clip"), into bins of their own
+    # ("bins"), are left out ("drop"), or raise an error ("refuse").
     flow: Flow = "clip"
 
     @property
@@ -71,10 +56,9 @@ class Binning:
         return int(np.prod(self.shape))
 
     def index(self, X: FloatArray) -> IntArray:
-        """Bin of every event.
+        """Bin of every event, in C order of ``shape``; -1 for events left out.
 
-        ``X`` (n_events, n_features) -> (n_events,): number of the bin in C order of
-        ``shape``; -1 for events left out.
+        ``X`` (n_events, n_features) -> (n_events,).
         """
         index = np.empty(len(X), dtype=np.intp)
         for block in event_blocks(len(X)):
@@ -82,10 +66,7 @@ class Binning:
         return index
 
     def beyond(self, X: FloatArray) -> NDArray[np.bool_]:
-        """Whether every event lies beyond the edges in some feature.
-
-        ``X`` (n_events, n_features) -> (n_events,): such events go where ``flow`` says.
-        """
+        """Whether events lie beyond the edges in some feature, shape (n_events,)."""
         low = np.array([edges[0] for edges in self.edges])
         high = np.array([edges[-1] for edges in self.edges])
         beyond = np.empty(len(X), dtype=np.bool_)
@@ -175,45 +156,12 @@ def make_binning(
     group: IntArray | None = None,
     names: Sequence[str] | None = None,
 ) -> Binning:
-    """Choose bin edges from pooled simulated events.
+    """Choose bin edges from pooled simulated events, to suit every class.
 
-    Parameters
-    ----------
-    X : array-like of shape (n_events, n_features)
-        Pooled simulated events.
-    weight : ndarray of shape (n_events,), default=None
-        Event weights for the quantiles; negative ones count as zero there.
-    bins : int or sequence, default=10
-        Number of bins of every feature, or for each feature a number or the edges.
-    strategy : {"uniform", "quantile"}, default="uniform"
-        Equal widths, or equal sums of weights in each feature; equal edges are merged.
-    range : sequence of pairs or None, default=None
-        Lower and upper end for each feature; None takes them from the events such that
-        outliers and placeholders for missing values lie beyond, or, where ``flow`` is
-        "refuse", the smallest and largest value. Ignored for features whose edges are
-        given.
-    flow : {"clip", "bins", "drop", "refuse"}, default="clip"
-        What happens to events beyond the edges; see `Binning`.
-    group : ndarray of int, shape (n_events,), default=None
-        Class of each event: the bins suit every class. None is one.
-    names : sequence of str, default=None
-        Names of the features for messages.
+    Without a range outliers and placeholders for missing values lie beyond the edges;
+    equal edges of quantiles are merged; ``names`` are for messages.
 
-    Returns
-    -------
-    binning : Binning
-        Bins of every feature.
-
-    Raises
-    ------
-    InvalidInputError
-        If an argument is invalid, a feature is constant, edges do not increase, or
-        there are more than a million bins or 31 features.
-
-    Warns
-    -----
-    RangeWarning
-        If a feature has placeholders for missing values.
+    ``X`` (n_events, n_features), ``weight, group`` (n_events,), group being the class.
     """
     X = np.asarray(X, dtype=np.float64)
     if strategy not in ("uniform", "quantile"):
@@ -241,11 +189,10 @@ def make_binning(
             continue
         _check_number(choices[j], name)
         x, given = X[:, j], ranges[j] is not None
-        ends = (
-            _check_range(ranges[j], name)
-            if given
-            else _find_range(x, weight, group, flow, name)
-        )
+        if given:
+            ends = _check_range(ranges[j], name)
+        else:
+            ends = _find_range(x, weight, group, flow, name)
         cut = np.linspace(ends.low, ends.high, choices[j] + 1)
         if strategy == "quantile":
             inside = (x >= ends.low) & (x <= ends.high)

@@ -26,21 +26,11 @@ _TAIL = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class FilledBins:
-    """Rows of a table as bins of a grid.
+    """Rows of a table as bins of a grid."""
 
-    Attributes
-    ----------
-    binning : Binning
-        The whole grid.
-    number : ndarray of int, shape (n_rows,)
-        Bin of the grid, in C order, of every row; ascending.
-    content : ndarray of shape (n_rows,)
-        Simulated content of the rows, which decides between bins equally near.
-    """
-
-    binning: Binning
-    number: IntArray
-    content: FloatArray
+    binning: Binning  # the whole grid
+    number: IntArray  # (n_rows,), bin of the grid, in C order; ascending
+    content: FloatArray  # (n_rows,), simulated; decides between bins equally near
 
     @property
     def n_rows(self) -> int:
@@ -48,10 +38,9 @@ class FilledBins:
         return self.number.size
 
     def index(self, X: FloatArray) -> IntArray:
-        """Row of every event, the nearest one where its bin is no row.
+        """Row of every event, the nearest one where its bin is none; -1 if left out.
 
-        ``X`` (n_events, n_features) -> (n_events,): -1 for events that the binning
-        leaves out.
+        ``X`` (n_events, n_features) -> (n_events,).
         """
         return self.rows_of(self.binning.index(X))
 

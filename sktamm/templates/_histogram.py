@@ -9,9 +9,6 @@ class,
 with n_ki effective events observed where N_k P_i are expected: a bin that one
 simulation leaves empty by chance still has a logarithm, a bin with many events is left
 alone.
-
-Histograms are read by duck typing through the protocol of the Unified Histogram
-Interface (https://uhi.readthedocs.io): ``axes``, ``values()`` and ``variances()``.
 """
 
 import warnings
@@ -33,17 +30,15 @@ from sktamm.templates._axes import (
     treat_flow,
     with_flow_bins,
 )
-from sktamm.templates._binning import Binning, Flow, make_binning
+from sktamm.templates._binning import Binning, Flow
 
 __all__ = [
-    "Binning",
     "HistogramTemplates",
     "as_histograms",
     "class_probabilities",
     "effective_events",
     "fill_templates",
     "is_histogram",
-    "make_binning",
     "read_histograms",
     "target_from_histograms",
     "template_probabilities",
@@ -56,45 +51,19 @@ _EXACT = 1e12
 
 @dataclass(frozen=True, eq=False)
 class HistogramTemplates:
-    """Binned content of every source.
+    """Binned content of every source; what is not described is as in `Sources`."""
 
-    Attributes
-    ----------
-    sum_of_weights : ndarray of shape (n_sources, n_columns)
-        Sum of weights, possibly negative in a bin.
-    sum_of_squares : ndarray of shape (n_sources, n_columns)
-        Sum of squared weights, the variance of ``sum_of_weights``.
-    dropped : ndarray of shape (n_sources,)
-        Sum of weights beyond the edges that was left out; zero unless flow is "drop".
-    binning : Binning
-        Bins.
-    source_class : ndarray of int, shape (n_sources,)
-        Class index of each source; ascending.
-    source_id : ndarray of shape (n_sources,)
-        Simulation id of each source.
-    classes : ndarray of shape (n_classes,)
-        Sorted class labels.
-    positive : int
-        Index of the class whose fraction is measured.
-    paired : bool
-        Whether equal ids in different classes mean the same simulation.
-    columns : ndarray of int, shape (n_columns,), or None
-        Bin of every column, in C order; None when the columns are all bins.
-    feature_names : tuple of str or None
-        Names of the axes of histograms; None of events.
-    """
-
-    sum_of_weights: FloatArray
-    sum_of_squares: FloatArray
-    dropped: FloatArray
+    sum_of_weights: FloatArray  # (n_sources, n_columns), possibly negative
+    sum_of_squares: FloatArray  # (n_sources, n_columns), of weights: the variance
+    dropped: FloatArray  # (n_sources,), sum of weights left out, if flow is "drop"
     binning: Binning
     source_class: IntArray
     source_id: NDArray
     classes: NDArray
     positive: int
     paired: bool
-    columns: IntArray | None = None
-    feature_names: tuple[str, ...] | None = None
+    columns: IntArray | None = None  # (n_columns,), bins in C order; None is all bins
+    feature_names: tuple[str, ...] | None = None  # of the axes; None of events
 
     @property
     def empty_everywhere(self) -> NDArray[np.bool_]:
@@ -133,25 +102,6 @@ class HistogramTemplates:
 def fill_templates(events: SimulatedEvents, binning: Binning) -> HistogramTemplates:
     """Histogram the events of every source in one pass.
 
-    Parameters
-    ----------
-    events : SimulatedEvents
-        Labelled events.
-    binning : Binning
-        Bins.
-
-    Returns
-    -------
-    templates : HistogramTemplates
-        Content of every source.
-
-    Raises
-    ------
-    InvalidInputError
-        If the content of a source within the bins is not positive.
-
-    Notes
-    -----
     Memory is bounded by the templates and one block of events.
     """
     # One more column collects what is left out.
@@ -206,7 +156,8 @@ def class_probabilities(
 ) -> FloatArray:
     """Pool the simulations of each class, each with equal weight.
 
-    Returns (n_classes, n_bins): positive probabilities; rows sum to one.
+    Returns positive probabilities, (n_classes, n_bins); ``floor`` is the content of
+    bins that a whole class leaves empty.
     """
     content = np.maximum(templates.sum_of_weights, 0)
     share = content / content.sum(axis=1, keepdims=True)
@@ -224,30 +175,10 @@ def class_probabilities(
 def template_probabilities(
     templates: HistogramTemplates, *, strength: float = 1.0, floor: float = 0.5
 ) -> tuple[FloatArray, FloatArray]:
-    """Estimate smooth positive probabilities of every source, and their error.
+    """Positive probabilities of every source, and their squared relative error.
 
-    Parameters
-    ----------
-    templates : HistogramTemplates
-        Content of every source.
-    strength : float, default=1.0
-        Events a of the shrinkage towards the pooled template of the class.
-    floor : float, default=0.5
-        Content of bins that a whole class leaves empty; see `class_probabilities`.
-
-    Returns
-    -------
-    probability : ndarray of shape (n_sources, n_bins)
-        Positive probabilities; rows sum to one.
-    relative_variance : ndarray of shape (n_sources, n_bins)
-        Squared relative statistical error, 1 / (n + a) with n = (sum w)^2 / sum w^2 of
-        the bin, its effective number of events. Bins known exactly, and the empty ones
-        of a template that is, have 1e-12.
-
-    Warns
-    -----
-    WeightWarning
-        If bins have a negative sum of weights, which is set to zero.
+    Both (n_sources, n_bins); the latter is 1 / (n + a) with n effective events in the
+    bin and ``strength`` a, and 1e-12 where a bin, or a template, is known exactly.
     """
     sums, squares = templates.sum_of_weights, templates.sum_of_squares
     negative = int((sums < 0).sum())
@@ -297,47 +228,12 @@ def read_histograms(
     paired: Pairing = "auto",
     flow: Flow = "drop",
 ) -> HistogramTemplates:
-    """Read templates from histograms, one label and simulation id per histogram.
+    """Read templates from histograms of equal axes, those of one source being added.
 
-    Parameters
-    ----------
-    histograms : sequence of n_histograms histograms
-        All with the same axes, continuous, integer or boolean. Where ``variances()``
-        is None the contents are taken for counts, with a warning; a bin with content
-        and a variance of zero is known exactly. Histograms of the same source are
-        added.
-    y : array-like of shape (n_histograms,)
-        Class label of each histogram.
-    simulation : array-like of shape (n_histograms,), default=None
-        Simulation id of each histogram; None is one simulation per class.
-    pos_label : label, default=None
-        The class whose fraction is measured; None is the last of the sorted classes.
-    paired : bool or "auto", default="auto"
-        Whether equal ids in different classes mean the same simulation.
-    flow : {"drop", "bins", "clip", "refuse"}, default="drop"
-        What happens to the content of underflow and overflow bins: left out, kept as
-        bins, added to the first and last bin, or refused. Absent flow bins are empty.
+    A bin with content and a variance of zero is known exactly. Most libraries put an
+    event at the very last edge into the overflow bin, `Binning` into the last bin.
 
-    Returns
-    -------
-    templates : HistogramTemplates
-        Content of every source.
-
-    Raises
-    ------
-    InvalidInputError
-        If axes differ, in edges or names, or are categorical, or contents cannot be
-        used.
-
-    Warns
-    -----
-    VarianceWarning
-        If variances are unknown.
-
-    Notes
-    -----
-    Most histogram libraries put an event at the very last edge into the overflow bin;
-    `Binning` puts it into the last bin.
+    ``y, simulation`` (n_histograms,).
     """
     histograms = as_histograms(histograms)
     sources = read_sources(
@@ -362,32 +258,10 @@ def read_histograms(
 def target_from_histograms(
     histograms: Sequence[Any], binning: Binning
 ) -> tuple[FloatArray, FloatArray]:
-    """Read the target from histograms, one dataset per histogram.
+    """Read the target from histograms with the axes seen at fit, one per dataset.
 
-    Parameters
-    ----------
-    histograms : histogram or sequence of n_datasets histograms
-        With the axes of ``binning``.
-    binning : Binning
-        Bins seen at fit; its ``flow`` says what happens to flow bins.
-
-    Returns
-    -------
-    row_weight : ndarray of shape (n_datasets, n_bins)
-        Sum of weights.
-    row_variance : ndarray of shape (n_datasets, n_bins)
-        Sum of squared weights.
-
-    Raises
-    ------
-    InvalidInputError
-        If axes differ from the binning, or contents cannot be used.
-
-    Warns
-    -----
-    VarianceWarning
-        If variances are unknown, or zero where there is content; contents are then
-        taken for counts.
+    Returns sums of weights and of squared weights, (n_datasets, n_bins); contents of
+    unknown variance, or of none, are taken for counts with a warning.
     """
     histograms = as_histograms(histograms)
     values, variances = _read_contents(histograms, binning, simulated=False)

@@ -23,7 +23,8 @@ simulations. So the scores of each are mapped, monotonically, to the distributio
 the mean of all classifiers has for the same events.
 """
 
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -33,16 +34,21 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray, IntArray
-from sktamm._sklearn import check_feature_names, get_feature_names
+from sktamm._sklearn import (
+    at_least,
+    check_feature_names,
+    check_parameters,
+    get_feature_names,
+)
 from sktamm._validation import read_features
 from sktamm.events import SimulatedEvents, read_simulations
-from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.exceptions import InvalidInputError
 from sktamm.learning import fit_classifier, make_classifier, seeded
 from sktamm.templates._score_parts import by_values, find_parts, sample_rows
 
 __all__ = ["LearnedScore"]
 
-# Log odds of probabilities of zero and one.
+# Rule of thumb: probabilities of zero have log odds of 28 at most, beyond all others.
 _SMALLEST = 1e-12
 # Events of a simulation and quantiles that the maps between classifiers are made of:
 # rules of thumb; all events and as many quantiles were measured.
@@ -119,6 +125,14 @@ class LearnedScore(TransformerMixin, BaseEstimator):
 
     __metadata_request__fit = {"simulation": True, "sample_weight": True}
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "classifier": [object],  # checked where it is made
+        "n_scores": [at_least(1)],
+        "cv": [at_least(2)],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         classifier: Any = "lightgbm",
@@ -177,19 +191,8 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         return self.fit_events(events)
 
     def fit_events(self, events: SimulatedEvents) -> Self:
-        """Train on a checked record.
-
-        Parameters
-        ----------
-        events : SimulatedEvents
-            Labelled events.
-
-        Returns
-        -------
-        self : LearnedScore
-            Fitted transformer.
-        """
-        self._check()
+        """Train on a record that has been checked, `SimulatedEvents`."""
+        check_parameters(self)
         self.n_features_in_ = events.X.shape[1]
         self.classes_ = events.classes
         self._parts, part = find_parts(events, self.cv)
@@ -214,39 +217,14 @@ class LearnedScore(TransformerMixin, BaseEstimator):
     ) -> FloatArray:
         """Train, and score every event by a classifier without its simulation.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Simulated events.
-        y : array-like of shape (n_events,)
-            Class label of each event.
-        simulation : array-like of shape (n_events,), default=None
-            Simulation id of each event; None is one simulation per class.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        score : ndarray of shape (n_events, n_classes - 1 + n_scores - 1)
-            As those of ``transform``.
+        Arguments are those of ``fit``, scores those of ``transform``.
         """
         self.fit(X, y, simulation=simulation, sample_weight=sample_weight)
         events = read_simulations(X, y, simulation=simulation)
         return self.score_events(events)
 
     def score_events(self, events: SimulatedEvents) -> FloatArray:
-        """Scores of the events of ``fit``, each without its simulation.
-
-        Parameters
-        ----------
-        events : SimulatedEvents
-            The events that the score was fitted to.
-
-        Returns
-        -------
-        score : ndarray of shape (n_events, n_classes - 1 + n_scores - 1)
-            As those of ``transform``.
-        """
+        """Scores of the events of ``fit_events``, each without its simulation."""
         return self._scores(events.X, find_parts(events, self.cv)[1])
 
     def transform(self, X: Any) -> FloatArray:
@@ -281,33 +259,13 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         return self._scores(values, self._parts.of(values))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray:
-        """Names of the scores.
-
-        Parameters
-        ----------
-        input_features : ignored
-            Not used, present for the API.
-
-        Returns
-        -------
-        names : ndarray of str
-            Such as ``log odds of 1``.
-        """
+        """Names of the scores, such as ``log odds of 1``; the argument is ignored."""
         check_is_fitted(self)
         odds = [f"log odds of {label}" for label in self.classes_[1:]]
         spread = [f"spread {j + 1}" for j in range(self.directions_.shape[1])]
         return np.array(odds + spread, dtype=object)
 
     # ------------------------------------------------------------------- private steps
-    def _check(self) -> None:
-        for name, least in (("n_scores", 1), ("cv", 2)):
-            value = getattr(self, name)
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not (whole and value >= least):
-                raise IncompatibleChoiceError(
-                    f"{name} must be a whole number of at least {least}, got {value!r}."
-                )
-
     def _scores(self, X: FloatArray, part: IntArray) -> FloatArray:
         """Log odds of the classes by the classifier of the part, then the spread."""
         log_p = _by_part(self.estimators_, X, part, self.classes_.size)

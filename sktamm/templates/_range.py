@@ -6,8 +6,8 @@ With its quantiles q, the bins of a class would start at
     its smallest event that is not below q_a - c (q_50 - q_a)
 
 and end likewise, as the whiskers of a box plot do; the bins hold those of all classes.
-Light tails keep all their events,
-heavy ones are cut where little is left, and one event at 10^6 changes nothing.
+Light tails keep all their events, heavy ones are cut where little is left, and one
+event at 10^6 changes nothing.
 Placeholders for missing values (a value like -999 that many events share, far from all
 others) are set aside first.
 """
@@ -31,13 +31,14 @@ _TAIL = 0.15
 _REACH = 1.5
 # A value of this share of the events has no distance to itself, and is left out of the
 # quantiles unless fewer than _LEAST are left.
+# Rule of thumb.
 _HEAVY, _LEAST = 0.1, 0.01
 # A placeholder is shared by at least this many events and this share of its class, and
 # lies _FAR times the distance of the quantiles beyond the other events' q_a: a normal
 # one at 5 sigma, where nobody expects five equal numbers in a thousand.
 _MANY, _SHARE = 5, 1e-3
 _FAR = 3.0
-_MAX_PLACEHOLDERS = 4
+_MAX_PLACEHOLDERS = 4  # rule of thumb: -999, -998, ... at each end
 # Longer columns are not sorted as a whole: a sample of this size finds where each
 # quantile lies, within _SLACK (six standard errors of its level).
 _PILOT = 16_384
@@ -64,11 +65,7 @@ def mixture_weights(events: SimulatedEvents) -> FloatArray:
 
 
 def robust_ends(x: FloatArray, weight: FloatArray, group: IntArray) -> Ends:
-    """Ends of the bins of one feature.
-
-    ``x, weight`` (n_events,), ``group`` (n_events,). Returns within the smallest and
-    largest value, and equal if all values are.
-    """
+    """Ends of the bins of one feature; ``x, weight, group`` (n_events,)."""
     parts = []
     for g in np.flatnonzero(np.bincount(group)):
         rows = (group == g) & (weight > 0)
@@ -154,9 +151,7 @@ def weighted_quantiles(
     """Quantiles that a common factor, the order and rounding of weights do not move.
 
     Linear in between the middles of the events' weights, and flat at values that
-    several events share.
-
-    ``x, weight`` (n_events,), ``levels`` (n_levels,) -> (n_levels,).
+    several events share. ``x, weight`` (n_events,).
     """
     targets = np.asarray(levels, dtype=float)
     if x.size > 8 * _PILOT:

@@ -28,8 +28,8 @@ __all__ = [
     "spread_over",
 ]
 
-# Copies of a row, on average, from which on features are discrete; a bootstrap sample
-# has 1.6 of every row that it holds.
+# Copies of a row, on average, from which on features are discrete. Rule of thumb: twice
+# those of a bootstrap sample, which has 1.6 of every row that it holds.
 _COPIES = 3.0
 # Odd constants that mix 64 bits (SplitMix64: Steele, Lea and Flood 2014).
 _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -39,24 +39,12 @@ Bits = NDArray[np.uint64]
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Which part any event belongs to.
+    """Which part any event belongs to."""
 
-    Attributes
-    ----------
-    number : int
-        Number of parts.
-    discrete : bool
-        Whether most events have copies.
-    known : ndarray of shape (n_known,)
-        Sorted bits of the simulated events.
-    known_part : ndarray of shape (n_known,)
-        Their parts.
-    """
-
-    number: int
-    discrete: bool
-    known: Bits
-    known_part: IntArray
+    number: int  # of parts
+    discrete: bool  # most events have copies
+    known: Bits  # (n_known,), sorted, of the simulated events
+    known_part: IntArray  # (n_known,)
 
     def of(self, X: FloatArray) -> IntArray:
         """Part of every event, shape (n_events,)."""
@@ -70,10 +58,7 @@ class Parts:
 
 
 def find_parts(events: SimulatedEvents, most: int) -> tuple[Parts, IntArray]:
-    """Divide simulated events into parts.
-
-    Returns (n_events,).
-    """
+    """Divide simulated events into parts; also that of every event, (n_events,)."""
     bits = _mixed_bits(events.X)
     discrete = _has_copies(bits)
     number, of_source = _source_parts(events, bits, most)

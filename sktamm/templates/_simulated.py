@@ -27,7 +27,7 @@ __all__ = ["Beyond", "bin_simulations"]
 # Ten bins keep less than half of the information on kappa, at the median over shapes
 # and rules, when one holds four fifths of every source: bench_range.py.
 _MOST = 0.8
-# Fewer events from beyond the edges hardly show in an outermost bin of a per cent.
+# Share that hardly shows in an outermost bin of a per cent. Rule of thumb.
 _CROWDED = 1e-3
 
 
@@ -47,31 +47,7 @@ def bin_simulations(
 ) -> tuple[HistogramTemplates, Beyond]:
     """Choose edges and fill the events of every source.
 
-    Parameters
-    ----------
-    events : SimulatedEvents
-        Labelled events.
-    bins : "auto", int or sequence
-        As in `make_binning`, as are the next three; "auto" follows the events.
-    strategy : {"uniform", "quantile"}
-        Equal widths or equal contents.
-    range : sequence of pairs or None
-        Lower and upper ends.
-    flow : {"clip", "bins", "drop", "refuse"}
-        What happens to events beyond the edges.
-
-    Returns
-    -------
-    templates : HistogramTemplates
-        Content of every source.
-    beyond : Beyond
-        What lies beyond the edges.
-
-    Warns
-    -----
-    RangeWarning
-        If a feature has placeholders for missing values, or if one of the bins that
-        were not given as edges holds most of every source.
+    Warns if one of the bins that were not given as edges holds most of every source.
     """
     weight = mixture_weights(events)
     if isinstance(bins, str):
@@ -87,7 +63,8 @@ def bin_simulations(
         names=events.feature_names,
     )
     templates = fill_templates(events, binning)
-    _warn_about_fullest(templates, _given(bins, len(binning.edges)), events)
+    given = [np.ndim(b) == 1 for b in per_feature(bins, len(binning.edges), "bins")]
+    _warn_about_fullest(templates, given, events)
     return templates, _beyond(events, weight, binning)
 
 
@@ -112,11 +89,6 @@ def _beyond(events: SimulatedEvents, weight: FloatArray, binning: Binning) -> Be
         if binning.flow in ("clip", "bins") and weight[out].sum() > _CROWDED
     ]
     return Beyond(float(shares.max() * events.n_sources), tuple(crowded))
-
-
-def _given(bins: Bins, n_features: int) -> list[bool]:
-    """Whether the edges of each feature were given."""
-    return [np.ndim(choice) == 1 for choice in per_feature(bins, n_features, "bins")]
 
 
 def _warn_about_fullest(

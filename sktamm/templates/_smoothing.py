@@ -38,8 +38,11 @@ from sktamm.templates._filled import varying
 
 __all__ = ["smooth_templates"]
 
+# Rules of thumb: higher degrees swing between bins, and with fewer bins per function the
+# noise that C_p estimates from what is left is noise itself.
 _DEGREES = range(1, 9)
 _BINS_PER_FUNCTION = 3
+# Lowest degree for deviations of single simulations, as the first lines say.
 _LOWEST_DEVIATION = 3
 # Events of all simulations of a class that make a bin a measurement: with fewer, empty
 # neighbours of the data moved kappa by up to half an error (rings around a Gaussian,
@@ -47,7 +50,7 @@ _LOWEST_DEVIATION = 3
 _FEWEST_EVENTS = 5.0
 # Bins times squared functions, about a second of work.
 _LARGEST_WORK = 2e9
-_RANK_TOLERANCE = 1e-10
+_RANK_TOLERANCE = 1e-10  # relative: rounding
 
 
 def smooth_templates(
@@ -57,11 +60,10 @@ def smooth_templates(
     coordinates: FloatArray,
     crowded: Sequence[tuple[int, int]] = (),
 ) -> tuple[FloatArray, tuple[NoiseShape, ...]]:
-    """Remove noise from the templates of every class.
+    """Remove noise from the templates of every class; also the noise that remains.
 
-    ``probability`` (n_sources, n_bins), ``relative_variance`` (n_sources, n_bins),
-    ``source_class`` (n_sources,), ``coordinates`` (n_bins, n_features) -> (n_sources,
-    n_bins).
+    ``probability, relative_variance`` (n_sources, n_bins), ``source_class``
+    (n_sources,), ``coordinates`` (n_bins, n_features) -> (n_sources, n_bins).
     """
     smooth = probability.copy()
     shapes = []

@@ -22,7 +22,8 @@ apart as possible; a canonical order of the simulations makes the given one irre
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from numbers import Real
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,6 +34,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from sktamm._numerics import FloatArray, IntArray
+from sktamm._sklearn import Interval, at_least, between, check_parameters, one_of
 from sktamm.exceptions import (
     ConvergenceWarning,
     IncompatibleChoiceError,
@@ -44,8 +46,11 @@ __all__ = ["TopicModel", "topic_relative_variance", "topic_shares"]
 Step = Callable[[FloatArray, IntArray], tuple[FloatArray, FloatArray]]
 
 _TINY = np.finfo(np.float64).tiny
-_LONGEST_LEAP = 5.0  # of one extrapolation, in units of ln gamma and ln lambda
-_MEAN_ADMIXTURE = 0.2  # of the average simulation in the initial topics
+# Rules of thumb. The longest extrapolation, in units of ln gamma and ln lambda, beyond
+# which the objective mostly falls; and the share of the average simulation in the
+# initial topics, without which bins that a simulation leaves empty start too low.
+_LONGEST_LEAP = 5.0
+_MEAN_ADMIXTURE = 0.2
 
 
 class TopicModel(TransformerMixin, BaseEstimator):
@@ -102,6 +107,17 @@ class TopicModel(TransformerMixin, BaseEstimator):
     array([[0.7, 0.2, 0.1]])
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_topics": [at_least(1)],
+        "max_iter": [at_least(1)],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "doc_topic_prior": [between(0, np.inf)],
+        "topic_prior": [between(0, np.inf)],
+        "denoise": ["boolean"],
+        "init": [one_of("spread", "random")],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         n_topics: int = 20,
@@ -124,29 +140,13 @@ class TopicModel(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, counts: ArrayLike, y: object = None) -> Self:
-        """Find the topics of the simulations.
+        """Find the topics of the simulations, at least as many; ``y`` is ignored.
 
-        Parameters
-        ----------
-        counts : array-like of shape (n_simulations, n_bins)
-            Events of each simulation in each bin; effective counts need not be whole.
-        y : object
-            Ignored; present for the scikit-learn interface.
-
-        Returns
-        -------
-        self : TopicModel
-            The fitted model.
-
-        Raises
-        ------
-        InvalidInputError
-            A count is negative, a simulation is empty, or a parameter is out of range.
-        IncompatibleChoiceError
-            There are more topics than simulations.
+        ``counts`` (n_simulations, n_bins): events, or effective ones, in each bin.
         """
+        check_parameters(self)
         n = self._validate(counts, reset=True)
-        self._check_parameters(len(n))
+        self._check_number(len(n))
         order = np.lexsort(n.T[::-1])
         with _one_blas_thread():
             fit = self._maximise(n[order])
@@ -158,17 +158,9 @@ class TopicModel(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, counts: ArrayLike) -> FloatArray:
-        """Topic shares of other simulations, the topics held fixed.
+        """Posterior mean shares of other simulations, the topics held fixed.
 
-        Parameters
-        ----------
-        counts : array-like of shape (n_simulations, n_bins)
-            Events of each simulation in each bin.
-
-        Returns
-        -------
-        shares : ndarray of shape (n_simulations, n_topics)
-            Posterior mean shares; rows sum to one.
+        ``counts`` (n_simulations, n_bins) -> (n_simulations, n_topics).
         """
         check_is_fitted(self)
         n = self._validate(counts, reset=False)
@@ -177,17 +169,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     def score(self, counts: ArrayLike, y: object = None) -> float:
         """Mean log likelihood per event, the shares fitted to the same counts.
 
-        Parameters
-        ----------
-        counts : array-like of shape (n_simulations, n_bins)
-            Events of each simulation in each bin.
-        y : object
-            Ignored; present for the scikit-learn interface.
-
-        Returns
-        -------
-        score : float
-            sum_kv n_kv ln p_k(v) / sum_kv n_kv; higher is better.
+        ``counts`` (n_simulations, n_bins); ``y`` is ignored.
         """
         shares = self.transform(counts)
         n = self._validate(counts, reset=False)
@@ -202,16 +184,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         n = validate_data(self, counts, dtype=np.float64, order="C", reset=reset)
         return _check_counts(n)
 
-    def _check_parameters(self, n_simulations: int) -> None:
-        for name in ("n_topics", "max_iter", "doc_topic_prior", "topic_prior"):
-            if not getattr(self, name) > 0:
-                message = f"{name} must be positive, got {getattr(self, name)!r}."
-                raise InvalidInputError(message)
-        if not self.tol >= 0:
-            raise InvalidInputError(f"tol must not be negative, got {self.tol!r}.")
-        if self.init not in ("spread", "random"):
-            message = f"init must be 'spread' or 'random', got {self.init!r}."
-            raise InvalidInputError(message)
+    def _check_number(self, n_simulations: int) -> None:
         if self.n_topics > n_simulations:
             message = (
                 f"n_topics={self.n_topics} topics cannot be told apart with "

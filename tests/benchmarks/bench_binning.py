@@ -37,7 +37,8 @@ def draw(n_events, weighted):
 def run_sktamm(X, y, simulation, weight, given=True):
     """Templates through the input door."""
     from sktamm.events import read_simulations
-    from sktamm.templates._histogram import fill_templates, make_binning
+    from sktamm.templates._binning import make_binning
+    from sktamm.templates._histogram import fill_templates
 
     events = read_simulations(X, y, simulation=simulation, sample_weight=weight)
     binning = make_binning(
