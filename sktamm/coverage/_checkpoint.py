@@ -40,19 +40,13 @@ __all__ = ["Checkpoint", "forget", "run_batch"]
 
 # Answers of the same estimator agree to rounding; this share of them is generous.
 _TOLERANCE = 1e-4
-_MOMENT = 0.02  # seconds
+_MOMENT = 0.02  # seconds, longer than it takes to write a small file
 _CHECK_SUM = "check_sum"
 _FIELDS = tuple(f.name for f in fields(CoverageResult) if f.name != "settings")
 
 
 class Checkpoint:
-    """Files of a study.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the study; made if it does not exist.
-    """
+    """Files of a study in its folder."""
 
     def __init__(self, folder: Path):
         self.folder = folder

@@ -20,20 +20,14 @@ from sktamm.coverage._files import refused_file
 
 __all__ = ["Claims"]
 
-_BEAT = 5.0  # seconds from one sign of life to the next
+_BEAT = 5.0  # seconds from one sign of life to the next; many in the silence below
 # Without one for so long an owner elsewhere counts as dead. Clients of a network file
 # system see times up to a minute late (acregmax of NFS).
 _SILENCE = 120.0
 
 
 class Claims:
-    """Claims on named pieces of work.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder that the processes share.
-    """
+    """Claims on named pieces of work in a folder that the processes share."""
 
     def __init__(self, folder: Path):
         self.folder = folder

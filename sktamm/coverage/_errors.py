@@ -36,10 +36,7 @@ def coverage_error(
     method: str,
     error_level: float = 0.683,
 ) -> CoverageError:
-    """Interval of a coverage and its two-sided p-value.
-
-    ``covered`` (n,), ``group`` (n,). Returns lower and upper end and p-value.
-    """
+    """Interval of a coverage and its two-sided p-value; ``covered, group`` (n,)."""
     n, k = covered.size, int(covered.sum())
     names, code = np.unique(group, return_inverse=True)
     if method == "groups" and names.size > 1:

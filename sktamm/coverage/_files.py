@@ -29,7 +29,7 @@ __all__ = [
     "write_atomically",
 ]
 
-# Smaller arrays, in bytes, are not worth a memory map.
+# Smaller arrays, in bytes, are not worth a memory map. Rule of thumb: a few pages.
 _SMALL = 1 << 16
 
 

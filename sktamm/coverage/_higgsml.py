@@ -1,16 +1,6 @@
-r"""Scores of intervals on truths that are known.
+"""The score of the HiggsML challenge, in which its results are quoted.
 
-The HiggsML challenge ranks methods by one number of many pseudo-experiments,
-
-    s = -ln[(w + eps) f(c)],
-
-with the mean width w of 68.27 % intervals and a fine f for their coverage c. It is what
-results of that challenge are quoted in. Choices are better made by the interval score
-of `sktamm.model_selection.CoverageScorer`, which has a value for every interval.
-
-References
-----------
-FAIR Universe HiggsML Uncertainty Challenge, arXiv:2410.02867.
+Choices are better made by the interval score, which has a value for every interval.
 """
 
 import numpy as np

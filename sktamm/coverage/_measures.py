@@ -34,7 +34,7 @@ Range = tuple[float, float]
 # What is known of a fraction before any measurement.
 FRACTIONS: Range = (0.0, 1.0)
 
-# Level of the HiggsML challenge; what is called one sigma, 0.68 or 0.683, is near it.
+# Level of the HiggsML challenge; what is called one sigma, 0.68 to 0.685, is near it.
 ONE_SIGMA = 0.6827
 _NEAR = 0.003
 # Width that the challenge adds (arXiv:2410.02867): vanishing intervals win nothing.

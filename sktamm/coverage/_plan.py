@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray, IntArray
+from sktamm.coverage._pseudo import check_count
 from sktamm.coverage._result import CoverageResult
 from sktamm.exceptions import InvalidInputError
 from sktamm.tamm import Answers
@@ -23,36 +24,16 @@ __all__ = ["Plan", "check_seed", "make_plan"]
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All experiments of a study.
+    """All experiments of a study."""
 
-    Attributes
-    ----------
-    truth : ndarray of shape (n,)
-        True kappa, or another true parameter.
-    size : ndarray of int, shape (n,)
-        Number of events.
-    part : ndarray of int, shape (n,)
-        Index of the strength.
-    strengths : ndarray of shape (n_strengths,)
-        Strengths of the misspecification.
-    levels : ndarray of shape (n_levels,)
-        Levels of the intervals.
-    batches : tuple of slice
-        Experiments of every batch.
-    seed : int
-        Seed of the study.
-    group : str
-        Set of simulations.
-    """
-
-    truth: FloatArray
-    size: NDArray[np.int64]
-    part: IntArray
-    strengths: FloatArray
-    levels: FloatArray
-    batches: tuple[slice, ...]
+    truth: FloatArray  # (n,), kappa or another parameter
+    size: NDArray[np.int64]  # (n,), number of events
+    part: IntArray  # (n,), index of the strength
+    strengths: FloatArray  # (n_strengths,), of the misspecification
+    levels: FloatArray  # (n_levels,), of the intervals
+    batches: tuple[slice, ...]  # experiments of every batch
     seed: int
-    group: str
+    group: str  # set of simulations
 
     @property
     def n_experiments(self) -> int:
@@ -105,10 +86,7 @@ def make_plan(
     group: str,
     fractions: bool,
 ) -> Plan:
-    """Lay out the experiments.
-
-    ``levels`` (n_levels,).
-    """
+    """Lay out the experiments."""
     kappas, strengths = _numbers(kappas, "kappas"), _numbers(strengths, "strengths")
     if fractions and not ((kappas >= 0) & (kappas <= 1)).all():
         raise InvalidInputError(
@@ -119,7 +97,8 @@ def make_plan(
         raise InvalidInputError(
             f"sizes must hold integers of at least 1, got {sizes.tolist()}."
         )
-    n_datasets = _count(n_datasets, "n_datasets")
+    n_datasets = check_count("n_datasets", n_datasets)
+    batch_size = check_count("batch_size", batch_size)
     axes = np.meshgrid(
         np.arange(strengths.size), np.arange(n_datasets), kappas, sizes, indexing="ij"
     )
@@ -131,7 +110,7 @@ def make_plan(
         part=part.astype(np.intp),
         strengths=strengths,
         levels=levels,
-        batches=_cut(strengths.size, per_strength, _count(batch_size, "batch_size")),
+        batches=_cut(strengths.size, per_strength, batch_size),
         seed=seed,
         group=group,
     )
@@ -156,14 +135,6 @@ def _cut(n_strengths: int, length: int, batch_size: int) -> tuple[slice, ...]:
         for first in range(0, n_strengths * length, length)
         for start in range(first, first + length, batch_size)
     )
-
-
-def _count(value: Any, name: str) -> int:
-    if not isinstance(value, Integral) or value < 1:
-        raise InvalidInputError(
-            f"{name} must be an integer of at least 1, got {value!r}."
-        )
-    return int(value)
 
 
 def _numbers(values: Any, name: str) -> FloatArray:

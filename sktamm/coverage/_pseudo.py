@@ -26,44 +26,29 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sktamm._numerics import FloatArray, IntArray
-from sktamm._validation import find_labels
+from sktamm._validation import find_labels, read_weight
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["PROTOCOLS", "LabelledPool", "choose_fractions"]
+__all__ = ["PROTOCOLS", "LabelledPool", "check_count", "choose_fractions"]
 
 PROTOCOLS = ("fixed", "grid", "natural", "uniform")
 
-# Standard deviations of the number of events drawn that have to fit.
+# Standard deviations of the number of events drawn that have to fit: more happen in
+# one of a thousand million datasets.
 _SAFE = 6.0
-_ROUNDING = 1e-6
+_ROUNDING = 1e-6  # of numbers of events
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledPool:
-    """Labelled events from which datasets are drawn.
+    """Labelled events from which datasets are drawn."""
 
-    Attributes
-    ----------
-    events : tuple of ndarray of int, one per class
-        Indices of the events of every class.
-    probability : tuple of (ndarray or None), one per class
-        Chance of every event of the class to be drawn; None where all are equal.
-    share : ndarray of shape (n_classes,)
-        Natural share of every class.
-    positive : int
-        Index of the class whose fraction is kappa.
-    replace : bool
-        Whether events are drawn with replacement.
-    n_events : int
-        Number of events of all classes.
-    """
-
-    events: tuple[IntArray, ...]
-    probability: tuple[FloatArray | None, ...]
-    share: FloatArray
-    positive: int
-    replace: bool
-    n_events: int
+    events: tuple[IntArray, ...]  # per class: their indices
+    probability: tuple[FloatArray | None, ...]  # per class: chances; None where equal
+    share: FloatArray  # (n_classes,), natural ones
+    positive: int  # index of the class whose fraction is kappa
+    replace: bool  # drawn with replacement
+    n_events: int  # of all classes
 
     @classmethod
     def of(
@@ -76,11 +61,7 @@ class LabelledPool:
         replace: bool | str = "auto",
         largest: tuple[int, float] | None = None,
     ) -> "LabelledPool":
-        """Sort labelled events by class.
-
-        ``y`` (n_events,), ``classes`` (n_classes,), ``sample_weight`` (n_events,).
-        Returns events to draw from.
-        """
+        """Sort labelled events by class; ``y, sample_weight`` (n_events,)."""
         weight = _check_weight(sample_weight, len(y))
         label = find_labels(y, classes, "y", len(y))
         events = tuple(np.flatnonzero(label == c) for c in range(len(classes)))
@@ -175,10 +156,7 @@ class LabelledPool:
         return fractions
 
     def draw(self, kappa: float, size: int, rng: np.random.Generator) -> FloatArray:
-        """Counts of every event in one dataset.
-
-        Returns (n_events,): how often every event is in the dataset.
-        """
+        """How often every event is in one dataset, (n_events,)."""
         counts = np.zeros(self.n_events)
         numbers = rng.multinomial(size, self.class_fractions(kappa))
         for index, chance, n in zip(
@@ -199,27 +177,16 @@ class LabelledPool:
         sizes: Sequence[int] | IntArray,
         rngs: Sequence[np.random.Generator],
     ) -> sparse.csc_matrix:
-        """Counts of many datasets, each with its own source of randomness.
-
-        Returns (n_events, n_datasets): the ``dataset`` argument of ``predict`` and
-        ``infer``.
-        """
+        """Counts of many datasets, (n_events, n_datasets), as ``infer`` takes them."""
         plan = zip(kappas, sizes, rngs, strict=True)
         columns = [sparse.csc_matrix(self.draw(*one)[:, None]) for one in plan]
         return sparse.hstack(columns, format="csc")
 
 
 def _check_weight(weight: FloatArray | None, n_events: int) -> FloatArray | None:
+    weight = read_weight(weight, n_events)
     if weight is None:
         return None
-    weight = np.asarray(weight, dtype=float)
-    if weight.shape != (n_events,):
-        raise InvalidInputError(
-            f"sample_weight must hold one weight per event, {n_events}, got shape "
-            f"{weight.shape}."
-        )
-    if not np.isfinite(weight).all():
-        raise InvalidInputError("sample_weight must be finite.")
     if (weight < 0).any():
         raise InvalidInputError(
             "sample_weight must not be negative where pseudo-datasets are drawn: an "
@@ -236,14 +203,8 @@ def choose_fractions(
     natural: float,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """True fractions of the datasets by a protocol.
-
-    Returns (n_datasets,).
-    """
-    if not isinstance(n_datasets, Integral) or n_datasets < 1:
-        raise InvalidInputError(
-            f"n_datasets must be an integer of at least 1, got {n_datasets!r}."
-        )
+    """True fractions of the datasets by a protocol, (n_datasets,)."""
+    check_count("n_datasets", n_datasets)
     if protocol not in PROTOCOLS:
         raise InvalidInputError(
             f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}."
@@ -257,14 +218,24 @@ def choose_fractions(
     values = _check_kappa(kappa, natural if protocol == "fixed" else (0.0, 1.0))
     if protocol == "fixed":
         return np.resize(values, n_datasets)
-    if values.size != 2 or values[0] >= values[1]:
+    low, high = values if values.size == 2 else (0.0, 0.0)
+    if low >= high:
         raise InvalidInputError(
             f"kappa must be two ascending ends for the {protocol} protocol, got "
             f"{kappa!r}."
         )
     if protocol == "grid":
-        return np.linspace(*values, n_datasets)
-    return rng.uniform(*values, n_datasets)
+        return np.linspace(low, high, n_datasets)
+    return rng.uniform(low, high, n_datasets)
+
+
+def check_count(name: str, value: Any) -> int:
+    """Refuse what is no number of things."""
+    if not isinstance(value, Integral) or value < 1:
+        raise InvalidInputError(
+            f"{name} must be an integer of at least 1, got {value!r}."
+        )
+    return int(value)
 
 
 def _check_kappa(

@@ -1,15 +1,12 @@
 """The record of a coverage study: one row per pseudo-experiment, and its tables.
 
-A failed fit stays a row. It counts as a miss and its interval score is that of [0, 1],
-which says nothing of a fraction; bias, pulls and widths leave it out. In a study of a
-parameter that leaves [0, 1] no interval says nothing: the interval score leaves failed
-fits out, too, and has to be read beside their number.
+A failed fit stays a row. It counts as a miss; bias, pulls and widths leave it out.
 """
 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
@@ -436,19 +433,8 @@ class CoverageResult:
 
 
 # Fields with one entry per experiment.
-_ROWS = (
-    "experiment",
-    "truth",
-    "size",
-    "strength",
-    "group",
-    "kappa",
-    "std",
-    "interval",
-    "flags",
-    "failure",
-    "seconds",
-    "seed",
+_ROWS = tuple(
+    f.name for f in fields(CoverageResult) if f.name not in ("levels", "settings")
 )
 
 

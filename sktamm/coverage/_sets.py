@@ -47,11 +47,7 @@ def distribution(
     nominal: float,
     quantiles: Sequence[float],
 ) -> dict[str, float]:
-    """Distribution of the coverage over groups.
-
-    ``covered`` (n,), ``group`` (n,). Returns "n_groups", "mean", "worst_tenth",
-    "exact_worst_tenth" and one for every quantile, "q0.5".
-    """
+    """Distribution of the coverage over groups, by name; ``covered, group`` (n,)."""
     share, n = _of_groups(covered, group)
     ends = np.quantile(share, quantiles)
     return {

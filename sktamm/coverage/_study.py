@@ -45,7 +45,8 @@ from sktamm.tamm import check_askable, check_levels, classes_of, final_step
 __all__ = ["coverage_study"]
 
 FORMAT_VERSION = 2
-_PATIENCE = 0.2  # seconds between looks at what other processes have finished
+# Seconds between looks at what other processes have finished: short for a batch.
+_PATIENCE = 0.2
 
 
 def coverage_study(

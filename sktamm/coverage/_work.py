@@ -26,7 +26,7 @@ __all__ = ["EventPool", "Generator", "Work", "measure", "seeded"]
 
 # Neither is a failed fit: no experiment of the study could do better.
 _FATAL = (CheckpointError, NotFittedError)
-_MAX_REASON = 200
+_MAX_REASON = 200  # characters, two lines
 
 
 class Source(Protocol):
@@ -46,13 +46,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class EventPool:
-    """Datasets drawn from labelled events.
-
-    Attributes
-    ----------
-    pool : LabelledPool
-        Events by class.
-    """
+    """Datasets drawn from labelled events."""
 
     pool: LabelledPool
 
@@ -79,18 +73,10 @@ class EventPool:
 
 @dataclass(frozen=True, eq=False)
 class Generator:
-    """Datasets that a function generates.
+    """Datasets that a function generates."""
 
-    Attributes
-    ----------
-    sample : callable
-        ``sample(kappa, size, rng)`` returns events.
-    misspecification : callable or None
-        ``misspecification(events, None, strength)`` returns deformed events.
-    """
-
-    sample: Callable[..., Any]
-    misspecification: Callable[..., Any] | None
+    sample: Callable[..., Any]  # kappa, size, rng -> events
+    misspecification: Callable[..., Any] | None  # events, None, strength -> deformed
 
     def draw(
         self, plan: Plan, rows: IntArray, events: Callable[[int], Any]
@@ -121,19 +107,9 @@ class Generator:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """All that a worker needs besides the events.
+    """All that a worker needs besides the events."""
 
-    Attributes
-    ----------
-    estimator : estimator
-        Fitted estimator.
-    plan : Plan
-        The experiments.
-    source : EventPool or Generator
-        Where datasets come from.
-    """
-
-    estimator: Any
+    estimator: Any  # fitted
     plan: Plan
     source: Source
 
@@ -153,10 +129,7 @@ def measure(
 ) -> tuple[Answers, tuple[str, ...]]:
     """Answers of some experiments of one strength, and why fits failed.
 
-    If the fit of all together raises, each is tried alone, so that only the guilty
-    ones fail.
-
-    ``rows`` (n,).
+    If the fit of all together raises, each is tried alone: only the guilty ones fail.
     """
     try:
         X, dataset = work.source.draw(work.plan, rows, events)

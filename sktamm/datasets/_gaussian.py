@@ -155,8 +155,12 @@ def make_gaussian_study(
     rng_parameters, rng_events, rng_target = as_generator(random_state).spawn(3)
     chosen = _choose_parameters(parameters, n_simulations, n_features, rng_parameters)
     truth = as_target(target, n_features)
-    _check_features("parameters", chosen, n_features)
-    _check_features("target", truth, n_features)
+    for name, given in (("parameters", chosen), ("target", truth)):
+        if given.n_features != n_features:
+            raise InvalidInputError(
+                f"{name} must have n_features={n_features} features; got "
+                f"{given.n_features}."
+            )
     X, y, simulation = _simulate(chosen, n_events, rng_events)
     X_target, y_target = _draw_target(truth, n_signal, n_background, rng_target)
     return GaussianStudy(
@@ -185,7 +189,9 @@ def _choose_parameters(
     if parameters is None:
         n = DEFAULT_SIMULATIONS if n_simulations is None else n_simulations
         return draw_gaussian_parameters(n, rng, n_features)
-    given = _as_parameters(parameters)
+    given = parameters
+    if not isinstance(given, GaussianParameters):
+        given = GaussianParameters.from_mapping(given)
     if n_simulations is None:
         return given
     if n_simulations > given.n_simulations:
@@ -194,22 +200,6 @@ def _choose_parameters(
             f"parameters holds; got {n_simulations}."
         )
     return given.take(slice(n_simulations))
-
-
-def _as_parameters(
-    parameters: GaussianParameters | Mapping[str, ArrayLike],
-) -> GaussianParameters:
-    if isinstance(parameters, GaussianParameters):
-        return parameters
-    return GaussianParameters.from_mapping(parameters)
-
-
-def _check_features(name: str, given: GaussianParameters, n_features: int) -> None:
-    if given.n_features != n_features:
-        raise InvalidInputError(
-            f"{name} must have n_features={n_features} features; got "
-            f"{given.n_features}."
-        )
 
 
 def _simulate(
@@ -239,20 +229,10 @@ def _draw_target(
 ) -> tuple[FloatArray, IntArray]:
     """Events of the target and their classes, in random order."""
     further_signal, further_background = rng.spawn(2)
-    signal = _sample(
-        truth.signal_means[0],
-        truth.signal_covariances[0],
-        n_signal,
-        rng,
-        further_signal,
-    )
-    background = _sample(
-        truth.background_means[0],
-        truth.background_covariances[0],
-        n_background,
-        rng,
-        further_background,
-    )
+    means, covariances = truth.signal_means[0], truth.signal_covariances[0]
+    signal = _sample(means, covariances, n_signal, rng, further_signal)
+    means, covariances = truth.background_means[0], truth.background_covariances[0]
+    background = _sample(means, covariances, n_background, rng, further_background)
     order = rng.permutation(n_signal + n_background)
     y = np.repeat(np.array([1, 0]), [n_signal, n_background])
     return np.concatenate([signal, background])[order], y[order]

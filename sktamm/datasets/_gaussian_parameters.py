@@ -79,13 +79,6 @@ class GaussianParameters:
         Means of the background.
     background_covariances : ndarray of shape (n_simulations, n_features, n_features)
         Covariances of the background.
-
-    Examples
-    --------
-    >>> from sktamm.datasets import draw_gaussian_parameters
-    >>> parameters = draw_gaussian_parameters(5, random_state=0)
-    >>> parameters.take([0, 3]).signal_covariances.shape
-    (2, 2, 2)
     """
 
     signal_means: FloatArray
@@ -184,6 +177,8 @@ def draw_gaussian_parameters(
     >>> parameters = draw_gaussian_parameters(100, random_state=0)
     >>> bool((np.linalg.norm(parameters.signal_means, axis=1) > 0.1).all())
     True
+    >>> parameters.take([0, 3]).signal_covariances.shape
+    (2, 2, 2)
     >>> draw_gaussian_parameters(100, n_features=5).signal_covariances.shape
     (100, 5, 5)
     """
@@ -191,20 +186,10 @@ def draw_gaussian_parameters(
     check_n_features(n_features)
     rng_signal, rng_background = as_generator(random_state).spawn(2)
     truth = _true_pairs(n_features)
-    signal = _draw_class(
-        truth.signal_means[0],
-        truth.signal_covariances[0],
-        -SPREAD,
-        n_simulations,
-        rng_signal,
-    )
-    background = _draw_class(
-        truth.background_means[0],
-        truth.background_covariances[0],
-        SPREAD,
-        n_simulations,
-        rng_background,
-    )
+    means, covariances = truth.signal_means[0], truth.signal_covariances[0]
+    signal = _draw_class(means, covariances, -SPREAD, n_simulations, rng_signal)
+    means, covariances = truth.background_means[0], truth.background_covariances[0]
+    background = _draw_class(means, covariances, SPREAD, n_simulations, rng_background)
     return _choose_features(GaussianParameters(*signal, *background), n_features)
 
 

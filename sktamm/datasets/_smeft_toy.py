@@ -48,13 +48,6 @@ class SmeftToy:
         Value of theta that the events were drawn at.
     feature_names : tuple of str
         Name of the feature.
-
-    Examples
-    --------
-    >>> from sktamm.datasets import make_smeft_toy
-    >>> toy = make_smeft_toy(3, random_state=0)
-    >>> toy.X.shape, toy.joint_derivatives.shape, toy.weights(1.0).shape
-    ((3, 1), (3, 2), (3,))
     """
 
     X: FloatArray

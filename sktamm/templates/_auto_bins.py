@@ -34,7 +34,7 @@ _SAMPLE = 100_000  # events that the separation is computed of; a tenth of a sec
 def automatic_bins(
     events: SimulatedEvents, weight: FloatArray
 ) -> list[int | ArrayLike]:
-    """Number of bins of every feature; the edges of the one bin of a constant feature."""
+    """Numbers of bins of every feature; edges of the one bin of a constant feature."""
     X = events.X
     constant = X.min(axis=0) == X.max(axis=0)
     bins: list[int | ArrayLike] = [

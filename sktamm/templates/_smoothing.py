@@ -38,8 +38,8 @@ from sktamm.templates._filled import varying
 
 __all__ = ["smooth_templates"]
 
-# Rules of thumb: higher degrees swing between bins, and with fewer bins per function the
-# noise that C_p estimates from what is left is noise itself.
+# Rules of thumb: higher degrees swing between bins, and with fewer bins per function
+# little is left to tell noise from structure.
 _DEGREES = range(1, 9)
 _BINS_PER_FUNCTION = 3
 # Lowest degree for deviations of single simulations, as the first lines say.

@@ -46,9 +46,10 @@ __all__ = ["TopicModel", "topic_relative_variance", "topic_shares"]
 Step = Callable[[FloatArray, IntArray], tuple[FloatArray, FloatArray]]
 
 _TINY = np.finfo(np.float64).tiny
-# Rules of thumb. The longest extrapolation, in units of ln gamma and ln lambda, beyond
-# which the objective mostly falls; and the share of the average simulation in the
-# initial topics, without which bins that a simulation leaves empty start too low.
+# Rules of thumb. The longest extrapolation, in units of ln gamma and ln lambda: longer
+# ones save cycles where the objective rises, and are discarded where it falls. The
+# share of the average simulation in the initial topics: it fills bins that are empty in
+# one, and makes topics alike.
 _LONGEST_LEAP = 5.0
 _MEAN_ADMIXTURE = 0.2
 
@@ -140,9 +141,10 @@ class TopicModel(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, counts: ArrayLike, y: object = None) -> Self:
-        """Find the topics of the simulations, at least as many; ``y`` is ignored.
+        """Find the topics of the simulations; ``y`` is ignored.
 
         ``counts`` (n_simulations, n_bins): events, or effective ones, in each bin.
+        Negative counts, empty simulations and more topics than simulations are refused.
         """
         check_parameters(self)
         n = self._validate(counts, reset=True)

@@ -132,7 +132,7 @@ def test_a_dataset_depends_on_its_own_seed_alone():
     ("change", "message"),
     [
         ({"weight": -np.ones(8000)}, "must not be negative where pseudo-datasets"),
-        ({"weight": np.ones(3)}, "one weight per event, 8000"),
+        ({"weight": np.ones(3)}, "each of the 8000 rows"),
         ({"weight": np.r_[np.nan, np.ones(7999)]}, "must be finite"),
         ({"weight": np.r_[np.ones(5000), np.zeros(3000)]}, "positive sum in every"),
         ({"numbers": (8000, 0)}, "events of every class .* none of class"),

@@ -198,7 +198,7 @@ def test_it_works_in_pipelines_with_any_classifier():
 def test_senseless_choices_are_refused(choice):
     X, y, _ = _events(50)
     name = next(iter(choice))
-    with pytest.raises(IncompatibleChoiceError, match=f"{name} must be a whole number"):
+    with pytest.raises(IncompatibleChoiceError, match=f"{name} must be an int"):
         LearnedScore("logistic", **choice).fit(X, y)
 
 

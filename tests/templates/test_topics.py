@@ -235,10 +235,13 @@ def test_more_topics_than_simulations_is_refused(counts):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_topics": 0}, "n_topics must be positive, got 0"),
-        ({"doc_topic_prior": 0.0}, "doc_topic_prior must be positive, got 0"),
-        ({"tol": -1.0}, "tol must not be negative, got -1"),
-        ({"init": "best"}, "init must be 'spread' or 'random', got 'best'"),
+        ({"n_topics": 0}, "n_topics must be an int in the range .* got 0"),
+        (
+            {"doc_topic_prior": 0.0},
+            "doc_topic_prior must be a float in .* got 0",
+        ),
+        ({"tol": -1.0}, "tol must be a float in the range .* got -1"),
+        ({"init": "best"}, "init must be a str among .* got 'best'"),
     ],
 )
 def test_parameters_out_of_range_are_refused(counts, change, message):

@@ -48,13 +48,8 @@ class DiHiggsArchive:
 
     Attributes
     ----------
-    X : ndarray of shape (n_rows, 2)
-        Simulated events, masses in GeV: background first, then signal, each ordered by
-        simulation. All have weight one.
-    y : ndarray of int, shape (n_rows,)
-        1 for signal, 0 for background.
-    simulation : ndarray of int, shape (n_rows,)
-        Number of the file of every event, 1 to ``n_simulations``.
+    X, y, simulation : ndarray
+        As those of `DiHiggsStudy`, the simulation being the number of the file, from 1.
     X_signal, X_background : ndarray of shape (n_signal, 2) and (n_background, 2)
         The nominal samples, of which targets are made.
     window : ndarray of shape (2, 2) or None
@@ -195,10 +190,8 @@ def _read_window(window: ArrayLike | None) -> tuple[float, float] | None:
 
 def _read_simulations(root: Path, label: int, n: int, cut: _Cut) -> list[FloatArray]:
     """Events of the simulations 1 to n of a class."""
-    folder, names = (
-        _CLASSES[label][1],
-        [f"{_PREFIXES[label]}_{i + 1}.dat" for i in range(n)],
-    )
+    folder = _CLASSES[label][1]
+    names = [f"{_PREFIXES[label]}_{i + 1}.dat" for i in range(n)]
     place, archive = root / folder, root / f"{folder}.tar.gz"
     if place.is_dir():
         inner = place / "processed"

@@ -40,19 +40,9 @@ class DiHiggsStudy:
 
     Attributes
     ----------
-    X : ndarray of shape (2 * n_simulations * n_events, n_features)
-        Selected events: background first, then signal, each ordered by simulation.
-        All have weight one; masses and momenta are in GeV.
-    y : ndarray of int, shape (2 * n_simulations * n_events,)
-        1 for signal, 0 for background.
-    simulation : ndarray of int, shape (2 * n_simulations * n_events,)
-        Simulation of every event, 0 to n_simulations - 1 in both classes.
-    X_target : ndarray of shape (n_target, n_features)
-        Events of the target in random order.
-    y_target : ndarray of int, shape (n_target,)
-        True classes of the target's events, unknown to a measurement.
-    kappa : float
-        True signal fraction of these events.
+    X, y, simulation, X_target, y_target, kappa : ndarray and float
+        As those of `GaussianStudy`, of selected events of weight one, masses and
+        momenta in GeV.
     window : ndarray of shape (2, 2)
         Lower and upper end of the masses of both pairs, the first two features.
     scales : ndarray of shape (n_simulations, 2, 2)
@@ -139,11 +129,9 @@ def make_dihiggs(
     Signal is a pair of Higgs bosons with a toy spectrum of m_hh above 2 m_h (maximum at
     400 GeV), uniform cos theta*, isotropic decays and the rapidity that gluons give it.
     Background is two systems of two partons whose masses fall as m^-2 from 80 to
-    185 GeV; resolution and scale bring less than one in a thousand events into the
-    window from beyond, and systems beyond are no part of this background. No matrix
-    element, no shower and no radiation are behind either. Partons lose what the nominal
-    scale restores, so that the nominal signal peaks at 125 GeV, and are measured with a
-    resolution of 0.7 sqrt(GeV / pT) and 5 % in quadrature.
+    185 GeV. No matrix element, no shower and no radiation are behind either. Partons
+    lose what the nominal scale restores, so that the nominal signal peaks at 125 GeV,
+    and are measured with a resolution of 0.7 sqrt(GeV / pT) and 5 % in quadrature.
 
     References
     ----------

@@ -68,13 +68,6 @@ class WZEvents:
         Names of the three coefficients.
     feature_names, parton_names : tuple of str
         Names of the columns of X and Z.
-
-    Examples
-    --------
-    >>> from sktamm.datasets import make_wz
-    >>> events = make_wz(100, random_state=0)
-    >>> events.X.shape, events.Z.shape, events.joint_derivatives.shape
-    ((100, 16), (100, 14), (100, 9))
     """
 
     X: FloatArray

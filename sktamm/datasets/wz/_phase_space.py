@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm.datasets.wz._amplitudes import M_W, M_Z, WIDTH_W, WIDTH_Z, square
+from sktamm.datasets.wz._amplitudes import M_W, M_Z, WIDTH_W, WIDTH_Z
 from sktamm.datasets.wz._partons import BEAM_ENERGY, Final
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "N_DIMENSIONS",
     "accepted",
     "map_to_events",
-    "pair_mass",
     "symmetrise",
 ]
 
@@ -176,8 +175,3 @@ def _boost_along_beam(momentum: FloatArray, rapidity: FloatArray) -> FloatArray:
     """Components x, y, z in the laboratory."""
     energy, x, y, z = momentum
     return np.stack([x, y, np.cosh(rapidity) * z + np.sinh(rapidity) * energy])
-
-
-def pair_mass(Z: FloatArray) -> FloatArray:
-    """Mass of the pair of bosons in GeV, of shape (n,)."""
-    return np.sqrt(square(Final(Z).total))

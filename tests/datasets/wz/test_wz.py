@@ -12,7 +12,7 @@ from sktamm.datasets import WZ_BENCHMARKS, make_wz, wz_smear
 from sktamm.datasets.wz import _detector as detector
 from sktamm.datasets.wz._amplitudes import square
 from sktamm.datasets.wz._partons import Final
-from sktamm.datasets.wz._phase_space import accepted, pair_mass
+from sktamm.datasets.wz._phase_space import accepted
 from sktamm.exceptions import InvalidInputError
 from sktamm.parametric import MorphingBasis, joint_derivatives
 
@@ -20,6 +20,11 @@ from sktamm.parametric import MorphingBasis, joint_derivatives
 SIGMAS = 5
 N = 20_000
 SM = np.zeros(3)
+
+
+def pair_mass(Z):
+    """Mass of the pair of bosons in GeV, of shape (n,)."""
+    return np.sqrt(square(Final(Z).total))
 
 
 @pytest.fixture(scope="module")
