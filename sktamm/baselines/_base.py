@@ -5,18 +5,16 @@ an established method: reading, checking and all public verbs stay the same.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm._sklearn import between, one_of
 from sktamm.components import TemplateComponents
 from sktamm.inference import Answer, normal_quantile
 from sktamm.mixture import LinearForm
 from sktamm.tamm import TAMMRegressor
-from sktamm.templates import Flow
 
 __all__ = [
     "BinnedBaseline",
@@ -24,6 +22,7 @@ __all__ = [
     "FractionBaseline",
     "NoPrior",
     "make_answer",
+    "rules_of",
     "wald_intervals",
 ]
 
@@ -57,13 +56,17 @@ class NoPrior:
     """Nothing but the data decides the fractions."""
 
 
+def rules_of(estimator: Any, *names: str) -> dict[str, list[Any]]:
+    """Constraints of parameters that are handed on to an estimator."""
+    return {name: estimator._parameter_constraints[name] for name in names}
+
+
 class FractionBaseline(TAMMRegressor):
     """Estimator whose densities are given: children say in ``_run`` how they fit."""
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "pos_label": [object],
-        "level": [between(0, 1)],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = rules_of(
+        TAMMRegressor, "pos_label", "level"
+    )
 
     # No arguments of a baseline unless it says so: nothing adapts or is random.
     paired: Any = False
@@ -84,10 +87,7 @@ class BinnedBaseline(FractionBaseline):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **FractionBaseline._parameter_constraints,
-        "bins": [object],  # a number or edges for every feature, checked with these
-        "strategy": [one_of("uniform", "quantile")],
-        "range": ["array-like", None],
-        "flow": [one_of(*get_args(Flow))],
+        **rules_of(TemplateComponents, "bins", "strategy", "range", "flow"),
     }
 
     bins: Any

@@ -12,7 +12,6 @@ them.
 """
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,10 +22,11 @@ from scipy import optimize, stats
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import one_of
 from sktamm.base import ComponentTable
-from sktamm.baselines._base import BinnedBaseline, FixedMixture, make_answer
+from sktamm.baselines._base import BinnedBaseline, FixedMixture, make_answer, rules_of
 from sktamm.baselines._free_profile import FreeYields, KappaCurve, kappa_curve
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference import Answer, normal_quantile, ratio_intervals
+from sktamm.tamm import TAMMRegressor
 
 __all__ = ["FreeTemplates"]
 
@@ -94,7 +94,7 @@ class FreeTemplates(BinnedBaseline):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BinnedBaseline._parameter_constraints,
         "method": [one_of("da", "jsc")],
-        "n_jobs": [Integral, None],
+        **rules_of(TAMMRegressor, "n_jobs"),
     }
 
     def __init__(

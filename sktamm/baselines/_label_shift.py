@@ -12,7 +12,6 @@ pairs (SQUAREM, Varadhan and Roland, 2008), which leaves the fixed point as it i
 """
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +26,7 @@ from sktamm.baselines._base import (
     FixedMixture,
     FractionBaseline,
     make_answer,
+    rules_of,
     wald_intervals,
 )
 from sktamm.baselines._em import fit_fractions, information, profile_likelihood
@@ -35,7 +35,7 @@ from sktamm.events import read_sources
 from sktamm.exceptions import InvalidInputError
 from sktamm.inference import Answer, normal_quantile, ratio_intervals
 from sktamm.ratios import DensityRatio
-from sktamm.tamm import seed_sequence
+from sktamm.tamm import TAMMRegressor, seed_sequence
 
 __all__ = ["LabelShiftEM"]
 
@@ -105,14 +105,11 @@ class LabelShiftEM(FractionBaseline):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **FractionBaseline._parameter_constraints,
-        "classifier": [object],  # this and the next two: checked by the ratios
-        "calibration": [object],
-        "holdout": [object],
+        **rules_of(DensityRatio, "classifier", "calibration", "holdout"),
+        **rules_of(TAMMRegressor, "n_jobs", "random_state"),
         "interval": [one_of("likelihood", "wald", "bootstrap")],
         "n_bootstrap": [at_least(1)],
         "max_iter": [at_least(1)],
-        "n_jobs": [Integral, None],
-        "random_state": ["random_state"],
     }
 
     def __init__(

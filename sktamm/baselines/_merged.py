@@ -156,7 +156,7 @@ class SingleSimulation(MergedBaseline):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **MergedBaseline._parameter_constraints,
-        "which": [object],
+        "which": [object],  # any id
         "random_state": ["random_state"],
     }
 

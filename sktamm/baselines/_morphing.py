@@ -25,6 +25,7 @@ from sktamm.baselines._base import (
     BinnedBaseline,
     FixedMixture,
     make_answer,
+    rules_of,
     wald_intervals,
 )
 from sktamm.baselines._morphing_fit import (
@@ -35,6 +36,7 @@ from sktamm.baselines._morphing_fit import (
 from sktamm.exceptions import InvalidInputError
 from sktamm.inference import Answer
 from sktamm.parametric import MomentMorphing
+from sktamm.tamm import TAMMRegressor
 
 __all__ = ["TemplateMorphing"]
 
@@ -102,7 +104,7 @@ class TemplateMorphing(BinnedBaseline):
         "parameters": [HasMethods(["__contains__", "__getitem__"]), None],
         "method": [one_of("polynomial", "moment")],
         "max_power": [at_least(0)],
-        "bounded": ["boolean"],
+        **rules_of(TAMMRegressor, "bounded"),
     }
 
     def __init__(
