@@ -77,14 +77,8 @@ class PooledSimulations(MergedBaseline):
     ----------
     estimator_ : TAMMRegressor
         Fitted estimator, one simulation per class.
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-    pos_label_ : label
-        The class whose fraction is kappa.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of str
-        Names of the features, when fitted on a data frame.
+    classes_, pos_label_, n_features_in_, feature_names_in_ : various
+        Those of ``estimator_``.
 
     See Also
     --------
@@ -130,14 +124,8 @@ class SingleSimulation(MergedBaseline):
         Id of the simulation of every class.
     estimator_ : TAMMRegressor
         Fitted estimator, one simulation per class.
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
-    pos_label_ : label
-        The class whose fraction is kappa.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of str
-        Names of the features, when fitted on a data frame.
+    classes_, pos_label_, n_features_in_, feature_names_in_ : various
+        Those of ``estimator_``.
 
     See Also
     --------

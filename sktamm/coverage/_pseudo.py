@@ -29,7 +29,7 @@ from sktamm._numerics import FloatArray, IntArray
 from sktamm._validation import find_labels, read_weight
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["PROTOCOLS", "LabelledPool", "check_count", "choose_fractions"]
+__all__ = ["PROTOCOLS", "LabelledEvents", "check_count", "choose_fractions"]
 
 PROTOCOLS = ("fixed", "grid", "natural", "uniform")
 
@@ -40,7 +40,7 @@ _ROUNDING = 1e-6  # of numbers of events
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledPool:
+class LabelledEvents:
     """Labelled events from which datasets are drawn."""
 
     events: tuple[IntArray, ...]  # per class: their indices
@@ -60,7 +60,7 @@ class LabelledPool:
         *,
         replace: bool | str = "auto",
         largest: tuple[int, float] | None = None,
-    ) -> "LabelledPool":
+    ) -> "LabelledEvents":
         """Sort labelled events by class; ``y, sample_weight`` (n_events,)."""
         weight = _check_weight(sample_weight, len(y))
         label = find_labels(y, classes, "y", len(y))
@@ -79,7 +79,7 @@ class LabelledPool:
                 "sample_weight must have a positive sum in every class to draw from."
             )
         positive = int(np.flatnonzero(classes == pos_label)[0])
-        pool = cls(
+        labelled = cls(
             events=events,
             probability=tuple(
                 None if weight is None else weight[i] / weight[i].sum() for i in events
@@ -89,11 +89,11 @@ class LabelledPool:
             replace=True,
             n_events=len(y),
         )
-        return pool.drawn(replace, largest)
+        return labelled.drawn(replace, largest)
 
     def drawn(
         self, replace: bool | str, largest: tuple[int, float] | None
-    ) -> "LabelledPool":
+    ) -> "LabelledEvents":
         """The same events, drawn with or without replacement."""
         if not isinstance(replace, bool | np.bool_) and replace != "auto":
             raise InvalidInputError(

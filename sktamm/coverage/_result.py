@@ -66,23 +66,7 @@ class CoverageResult:
 
     See Also
     --------
-    coverage_study : Makes this record.
-
-    Examples
-    --------
-    >>> from sktamm import BinnedTopicTAMM
-    >>> from sktamm.coverage import coverage_study
-    >>> from sktamm.datasets import make_gaussian_study
-    >>> train = make_gaussian_study(n_simulations=4, n_events=1000, random_state=1)
-    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
-    >>> tamm = tamm.fit(train.X, train.y, simulation=train.simulation)
-    >>> study = coverage_study(
-    ...     tamm, train.X_target, train.y_target, kappas=0.1, sizes=500, n_datasets=4
-    ... )
-    >>> study.to_frame().shape
-    (4, 14)
-    >>> study.table().n.sum()
-    np.int64(4)
+    coverage_study : Makes this record, with an example.
     """
 
     experiment: NDArray
@@ -111,13 +95,9 @@ class CoverageResult:
         return self._lost(np.arange(self.truth.size))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per experiment.
+        """One row per experiment, which is the index.
 
-        Returns
-        -------
-        frame : pandas.DataFrame of n rows
-            The index is ``experiment``; columns ``lower_<level>`` and
-            ``upper_<level>`` hold the intervals.
+        Columns ``lower_<level>`` and ``upper_<level>`` hold the intervals.
         """
         columns: dict[str, Any] = {
             name: getattr(self, name)
@@ -173,8 +153,8 @@ class CoverageResult:
         InvalidInputError
             If an argument is unknown.
         """
-        by = (by,) if isinstance(by, str) else tuple(by)
-        self._check_table(by, errors, error_level)
+        by = _check_by(by, BY)
+        self._check_errors(errors, error_level)
         method = "groups" if errors == "auto" else errors
         rows = [
             {**cell, **self._measures(rows, method, error_level)}
@@ -216,8 +196,7 @@ class CoverageResult:
         InvalidInputError
             If an argument is unknown.
         """
-        by = (by,) if isinstance(by, str) else tuple(by)
-        _check_by(by, BY[:-1])
+        by = _check_by(by, BY[:-1])
         chosen = check_quantiles(quantiles)
         rows = [
             {
@@ -362,10 +341,7 @@ class CoverageResult:
         inside = (self.truth >= low) & (self.truth <= high)
         return FRACTIONS if inside.all() else None
 
-    def _check_table(
-        self, by: tuple[str, ...], errors: str, error_level: float
-    ) -> None:
-        _check_by(by, BY)
+    def _check_errors(self, errors: str, error_level: float) -> None:
         if errors not in ERRORS:
             raise InvalidInputError(
                 f"errors must be one of {', '.join(ERRORS)}, got {errors!r}."
@@ -438,11 +414,13 @@ _ROWS = tuple(
 )
 
 
-def _check_by(by: tuple[str, ...], allowed: Sequence[str]) -> None:
+def _check_by(by: str | Sequence[str], allowed: Sequence[str]) -> tuple[str, ...]:
+    by = (by,) if isinstance(by, str) else tuple(by)
     if not set(by) <= set(allowed) or len(set(by)) < len(by):
         raise InvalidInputError(
             f"by must hold different ones of {', '.join(allowed)}, got {by!r}."
         )
+    return by
 
 
 def _check_distinct(columns: Mapping[str, NDArray]) -> None:

@@ -30,10 +30,10 @@ from sktamm.coverage._checkpoint import Checkpoint, forget, run_batch
 from sktamm.coverage._files import content_digest
 from sktamm.coverage._measures import check_different
 from sktamm.coverage._plan import Plan, check_seed, make_plan
-from sktamm.coverage._pseudo import LabelledPool
+from sktamm.coverage._pseudo import LabelledEvents
 from sktamm.coverage._result import CoverageResult
 from sktamm.coverage._threads import one_thread
-from sktamm.coverage._work import EventPool, Generator, Work, measure, seeded
+from sktamm.coverage._work import DrawnDatasets, Generator, Work, measure, seeded
 from sktamm.exceptions import (
     CheckpointError,
     FitFailedWarning,
@@ -160,6 +160,8 @@ def coverage_study(
     ...     sizes=500,
     ...     n_datasets=5,
     ... )
+    >>> study.to_frame().shape
+    (10, 14)
     >>> study.table(by=("truth", "size")).n.tolist()
     [5, 5]
     """
@@ -184,8 +186,8 @@ def coverage_study(
         work = Work(estimator, plan, Generator(X, misspecification))
         events: dict[int, Any] = {}
     else:
-        X, pool = _read_pool(estimator, X, y, sample_weight, plan, replace)
-        work = Work(estimator, plan, EventPool(pool))
+        X, labelled = _read_labelled(estimator, X, y, sample_weight, plan, replace)
+        work = Work(estimator, plan, DrawnDatasets(labelled))
         events = _deform(X, y, misspecification, plan.strengths)
     with _folder(checkpoint) as folder:
         files = Checkpoint(folder)
@@ -219,9 +221,9 @@ def _check_source(
         )
 
 
-def _read_pool(
+def _read_labelled(
     estimator: Any, X: Any, y: Any, sample_weight: Any, plan: Plan, replace: Any
-) -> tuple[Any, LabelledPool]:
+) -> tuple[Any, LabelledEvents]:
     refuse_masked(X, "X")
     X = X if hasattr(X, "iloc") else np.asarray(X)
     labels = read_ids(y, "y")
@@ -229,14 +231,14 @@ def _read_pool(
         raise InvalidInputError(
             f"y must hold one class per event, {len(X)}, got shape {labels.shape}."
         )
-    pool = LabelledPool.of(
+    labelled = LabelledEvents.of(
         labels,
         *classes_of(estimator, labels),
         read_weight(sample_weight, len(X)),
         replace=replace,
         largest=(int(plan.size.max()), float(plan.truth.max())),
     )
-    return X, pool
+    return X, labelled
 
 
 def _deform(

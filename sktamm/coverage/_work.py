@@ -1,6 +1,6 @@
 """One batch of experiments: draw the datasets, ask the estimator, survive failures.
 
-Datasets come from a pool of labelled events, as a matrix of counts that shares one
+Datasets are drawn from labelled events, as a matrix of counts that shares one
 evaluation of the estimator's components, or from a generator, as events of their own.
 """
 
@@ -18,11 +18,11 @@ from sklearn.exceptions import NotFittedError
 from sktamm._numerics import IntArray
 from sktamm._validation import take_rows
 from sktamm.coverage._plan import Plan
-from sktamm.coverage._pseudo import LabelledPool
+from sktamm.coverage._pseudo import LabelledEvents
 from sktamm.exceptions import CheckpointError, InvalidInputError
 from sktamm.tamm import Answers, ask, final_step
 
-__all__ = ["EventPool", "Generator", "Work", "measure", "seeded"]
+__all__ = ["DrawnDatasets", "Generator", "Work", "measure", "seeded"]
 
 # Neither is a failed fit: no experiment of the study could do better.
 _FATAL = (CheckpointError, NotFittedError)
@@ -45,29 +45,31 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class EventPool:
+class DrawnDatasets:
     """Datasets drawn from labelled events."""
 
-    pool: LabelledPool
+    labelled: LabelledEvents
 
     def draw(
         self, plan: Plan, rows: IntArray, events: Callable[[int], Any]
     ) -> tuple[Any, Any]:
         """Events that are drawn at all, and how often in every dataset."""
         rngs = [plan.rng(row) for row in rows]
-        counts = self.pool.draw_many(plan.truth[rows], plan.size[rows], rngs).tocsr()
+        counts = self.labelled.draw_many(
+            plan.truth[rows], plan.size[rows], rngs
+        ).tocsr()
         used = np.flatnonzero(np.diff(counts.indptr))
         X = events(int(plan.part[rows[0]]))
         return take_rows(X, used), counts[used].tocsc()
 
     def content(self, plan: Plan) -> list[Any]:
         """Events by class, their chances, and how they are drawn."""
-        chances = [p for p in self.pool.probability if p is not None]
-        return [*self.pool.events, *chances, np.array(self.pool.replace)]
+        chances = [p for p in self.labelled.probability if p is not None]
+        return [*self.labelled.events, *chances, np.array(self.labelled.replace)]
 
     def words(self) -> str:
         """How events are drawn."""
-        how = "with" if self.pool.replace else "without"
+        how = "with" if self.labelled.replace else "without"
         return f"labelled events, {how} replacement"
 
 

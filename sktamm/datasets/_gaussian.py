@@ -129,11 +129,6 @@ def make_gaussian_study(
     study : GaussianStudy
         Events, labels and the truth behind them.
 
-    Raises
-    ------
-    InvalidInputError
-        If a number of events, the parameters or ``n_features`` cannot be used.
-
     References
     ----------
     Alvarez, Benevedes, Szewc, Thaler, "Many Wrongs Make a Right", arXiv:2604.02219.

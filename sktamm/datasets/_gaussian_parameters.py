@@ -70,15 +70,12 @@ class GaussianParameters:
 
     Attributes
     ----------
-    signal_means : ndarray of shape (n_simulations, n_features)
-        Means of the signal before the window is applied.
-    signal_covariances : ndarray of shape (n_simulations, n_features, n_features)
-        Covariances of the signal before the window is applied. Only the pairs of
-        features (0, 1), (2, 3), ... may have a covariance.
-    background_means : ndarray of shape (n_simulations, n_features)
-        Means of the background.
-    background_covariances : ndarray of shape (n_simulations, n_features, n_features)
-        Covariances of the background.
+    signal_means, background_means : ndarray of shape (n_simulations, n_features)
+        Means before the window is applied.
+    signal_covariances, background_covariances : ndarray of shape \
+            (n_simulations, n_features, n_features)
+        Covariances before the window is applied. Only the pairs of features (0, 1),
+        (2, 3), ... may have a covariance.
     """
 
     signal_means: FloatArray
@@ -164,11 +161,6 @@ def draw_gaussian_parameters(
     -------
     parameters : GaussianParameters
         Parameters of ``n_simulations`` signals and backgrounds.
-
-    Raises
-    ------
-    InvalidInputError
-        If a number cannot be used.
 
     Examples
     --------

@@ -313,7 +313,7 @@ def _read_pairing(
 def _find_positive(classes: NDArray, pos_label: Any) -> int:
     if pos_label is None:
         return classes.size - 1
-    found = [i for i, label in enumerate(scalars(classes)) if _is(label, pos_label)]
+    found = [i for i, label in enumerate(scalars(classes)) if _same(label, pos_label)]
     if not found:
         raise InvalidInputError(
             f"pos_label must be one of the classes {classes.tolist()}, "
@@ -322,7 +322,7 @@ def _find_positive(classes: NDArray, pos_label: Any) -> int:
     return found[0]
 
 
-def _is(label: Any, given: Any) -> bool:
+def _same(label: Any, given: Any) -> bool:
     """Whether two labels are equal; nothing that is no label equals one."""
     same = label == given
     return bool(same) if isinstance(same, bool | np.bool_) else False

@@ -22,7 +22,7 @@ from sktamm._numerics import FloatArray
 from sktamm._validation import read_ids, read_weight
 from sktamm.coverage import (
     ONE_SIGMA,
-    LabelledPool,
+    LabelledEvents,
     check_different,
     choose_fractions,
     summarise,
@@ -225,7 +225,7 @@ class CoverageScorer(_RequestsWeight):
         labels = read_ids(y, "y")
         weight = read_weight(sample_weight, len(labels))
         classes, pos_label = classes_of(estimator, labels)
-        pool = LabelledPool.of(labels, classes, pos_label, weight)
+        pool = LabelledEvents.of(labels, classes, pos_label, weight)
         seeds = seed_sequence(self.random_state).spawn(2)
         kappa = _FRACTIONS.get(self.protocol) if self.kappa is None else self.kappa
         rng = np.random.default_rng(seeds[0])
@@ -237,7 +237,7 @@ class CoverageScorer(_RequestsWeight):
         rngs = [np.random.default_rng(seed) for seed in seeds[1].spawn(len(truth))]
         return truth, pool.draw_many(truth, [size] * len(truth), rngs)
 
-    def _size(self, pool: LabelledPool, largest_kappa: float) -> int:
+    def _size(self, pool: LabelledEvents, largest_kappa: float) -> int:
         if self.size is None:
             return pool.default_size(largest_kappa, self.replace)
         if not isinstance(self.size, int | np.integer) or self.size < 1:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sktamm.coverage._pseudo import LabelledPool, choose_fractions
+from sktamm.coverage._pseudo import LabelledEvents, choose_fractions
 from sktamm.exceptions import InvalidInputError
 
 RARE = 1e-4
@@ -16,7 +16,7 @@ RARE = 1e-4
 def _pool(numbers=(5000, 3000), weight=None, **options):
     y = np.repeat(np.arange(len(numbers)), numbers)
     classes = np.arange(len(numbers))
-    return y, LabelledPool.of(y, classes, classes[-1], weight, **options)
+    return y, LabelledEvents.of(y, classes, classes[-1], weight, **options)
 
 
 def _rngs(n, seed=0):
@@ -147,7 +147,7 @@ def test_unusable_events_are_refused(change, message):
 
 def test_unknown_classes_are_refused():
     with pytest.raises(InvalidInputError, match=r"classes seen at fit.*got 2"):
-        LabelledPool.of(np.array([0, 1, 2]), np.array([0, 1]), 1)
+        LabelledEvents.of(np.array([0, 1, 2]), np.array([0, 1]), 1)
 
 
 def test_running_out_of_events_is_refused():

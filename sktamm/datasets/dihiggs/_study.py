@@ -118,12 +118,6 @@ def make_dihiggs(
     study : DiHiggsStudy
         Events, labels and the scales behind them.
 
-    Raises
-    ------
-    InvalidInputError
-        If a number of events, ``kappa``, ``features``, ``spread`` or ``target_scale``
-        cannot be used.
-
     Notes
     -----
     Signal is a pair of Higgs bosons with a toy spectrum of m_hh above 2 m_h (maximum at
