@@ -22,6 +22,10 @@ _KEPT = 0.1
 _LONGEST = 1e6
 # Rule of thumb: inverting the information beyond it leaves four digits or fewer.
 _LARGEST_CONDITION = 1e12
+# No other fraction starts at zero, or EM could not leave it.
+_LEAST_START = 1e-12
+# Of fractions, below all errors; curves need no more than their shape.
+_TOLERANCE, _CURVE_TOLERANCE = 1e-9, 1e-7
 # Points of a curve at a time: rows times 32 numbers of memory.
 _BLOCK = 32
 
@@ -41,7 +45,7 @@ def fit_fractions(
     start: FloatArray,
     *,
     fixed: int | None = None,
-    tol: float = 1e-9,
+    tol: float = _TOLERANCE,
     max_iter: int = 1000,
 ) -> Fractions:
     """Fractions of maximum likelihood.
@@ -126,7 +130,7 @@ def profile_likelihood(
     ``ratio`` (n_rows, n_classes), ``weight`` (n_rows,), ``fractions`` (n_classes,),
     ``kappa`` (n_points,) -> (n_points,).
     """
-    rest = np.maximum(fractions, 1e-12)
+    rest = np.maximum(fractions, _LEAST_START)
     rest[positive] = 0.0
     rest /= rest.sum()
     start = (1.0 - kappa)[:, None] * rest
@@ -135,7 +139,10 @@ def profile_likelihood(
     def highest(at: FloatArray) -> FloatArray:
         if fractions.size == 2:  # nothing to maximise over
             return np.log(np.maximum(at @ ratio.T, _TINY)) @ weight
-        return fit_fractions(ratio, weight[None], at, fixed=positive, tol=1e-7).value
+        fit = fit_fractions(
+            ratio, weight[None], at, fixed=positive, tol=_CURVE_TOLERANCE
+        )
+        return fit.value
 
     blocks = [start[i : i + _BLOCK] for i in range(0, kappa.size, _BLOCK)]
     return np.concatenate([highest(block) for block in blocks])

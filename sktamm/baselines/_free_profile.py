@@ -36,9 +36,10 @@ _SHARP = 1e-12
 _N_FITTED, _N_CURVE = 16, 100
 _FIRST_STEP = 1e-3  # rule of thumb: below most errors of kappa, doubled from there
 _LEAST_REACH = 9.0  # of -2 ln L, three standard errors
+_MARGIN = 1.2  # of the fall, so that interpolated ends of intervals lie inside
 # Rule of thumb: a curve that falls by more times what was asked for ends before, or its
 # points would lie too far apart near the estimate.
-_STEEP = 3.0
+_STEEP, _CLOSE = 3.0, 1e-3  # and how well the distance is found, relative
 # The profile may find a deeper minimum: it starts again from there. Rule of thumb: what
 # is less deep shifts intervals by no more than a thousandth.
 _N_CENTRES, _DEEPER = 3, 1e-3
@@ -201,7 +202,7 @@ def kappa_curve(model: FreeYields, start: FloatArray, drop: float) -> KappaCurve
     yields = start / model.total
     mixed = (1.0 - _MIXED) * yields + _MIXED * yields.mean()
     ends = [Minimum(model.value(yields)[0], yields, False), model.minimise(mixed)]
-    drop = 1.2 * max(drop, _LEAST_REACH)
+    drop = _MARGIN * max(drop, _LEAST_REACH)
     for _ in range(_N_CENTRES):
         best = min(ends, key=lambda end: end.value)
         march = _March(model, best)
@@ -254,7 +255,7 @@ class _March:
         while rise < drop and high < room:
             low, high = high, min(2.0 * high, room)
             rise, near = self._rise(high, bound, near)
-        while rise > _STEEP * drop and high - low > 1e-3 * high:
+        while rise > _STEEP * drop and high - low > _CLOSE * high:
             middle = 0.5 * (low + high)
             rise, _ = self._rise(middle, bound, self.best.yields)
             low, high = (middle, high) if rise < drop else (low, middle)

@@ -14,8 +14,11 @@ from sktamm.parametric import MorphingBasis
 __all__ = ["MorphingFit", "TemplateFamily", "polynomial_family"]
 
 _FLOOR = 1e-12  # no content vanishes, so that its logarithm is finite
-# Rule of thumb: settings have few minima, and every start costs a descent.
-_MAX_STARTS = 5
+# Rules of thumb: settings have few minima and every start costs a descent; starts keep
+# away from the ends of a range, where descents stay.
+_MAX_STARTS, _FIRST, _LAST = 5, 0.15, 0.85
+# Of the mean content: emptier bins have no normal errors, and no part in chi^2.
+_FILLED = 1e-6
 # Steps of numerical derivatives, in units of the ranges. Rules of thumb: smooth ones
 # lose few digits; rough ones average over the events that cross an edge.
 _STEP, _ROUGH_STEP = 1e-3, 0.02
@@ -176,7 +179,7 @@ def _p_value(
     data: FloatArray, mean: FloatArray, variance: FloatArray, n_fitted: int
 ) -> float:
     """Of chi^2 of the bins that expect anything."""
-    filled = mean > 1e-6 * data.sum() / mean.size
+    filled = mean > _FILLED * data.sum() / mean.size
     chi2 = ((data - mean) ** 2 / variance)[filled].sum()
     degrees = max(int(filled.sum()) - 1 - n_fitted, 1)
     return float(stats.chi2.sf(chi2, degrees))
@@ -185,7 +188,7 @@ def _p_value(
 def _deepest(loss: Any, limits: FloatArray, n_events: float) -> Any:
     """Deepest minimum of descents from the centre and from points around it."""
     rng = np.random.default_rng(0)
-    starts = rng.uniform(0.15, 0.85, (_MAX_STARTS, len(limits)))
+    starts = rng.uniform(_FIRST, _LAST, (_MAX_STARTS, len(limits)))
     starts[0] = 0.5
     if not (limits[1:, 1] > 0).any():
         starts = starts[:1]

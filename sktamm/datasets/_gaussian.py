@@ -30,7 +30,7 @@ from sktamm.exceptions import InvalidInputError
 __all__ = ["GaussianStudy", "make_gaussian_study"]
 
 
-DEFAULT_SIMULATIONS = 10
+DEFAULT_SIMULATIONS = 10  # as in the published study
 
 
 @dataclass(frozen=True, eq=False)

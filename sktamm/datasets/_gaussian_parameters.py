@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-MAX_FEATURES = 20
+MAX_FEATURES = 20  # rule of thumb: ten pairs show what dimension does
 # Differences of signal and background, in units of the published ones.
 FURTHER_DIFFERENCE = 0.2
 # Misspecification, in units of the published one.

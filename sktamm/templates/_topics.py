@@ -52,6 +52,10 @@ _TINY = np.finfo(np.float64).tiny
 # one, and makes topics alike.
 _LONGEST_LEAP = 5.0
 _MEAN_ADMIXTURE = 0.2
+# Varadhan and Roland's growth of the longest step, and where it starts.
+_GROWTH = 4.0
+# Spread of perturbed topics about the average simulation: 10 %. Rule of thumb.
+_SHAPE = 100.0
 
 
 class TopicModel(TransformerMixin, BaseEstimator):
@@ -302,7 +306,7 @@ class _Fit(NamedTuple):
 def _squarem(step: Step, state: FloatArray, *, max_iter: int, tol: float) -> _Fit:
     """Iterate ``step`` to its fixed point; each row of ``state`` is its own problem."""
     state, history = state.copy(), []
-    longest = np.full(len(state), 4.0)
+    longest = np.full(len(state), _GROWTH)
     active = np.arange(len(state))
     before = np.full(len(state), -np.inf)
     n_steps = 0
@@ -338,8 +342,8 @@ def _cycle(
     leap = np.clip(2 * s * r + s**2 * v, -_LONGEST_LEAP, _LONGEST_LEAP)
     x3, objective_3 = step(x0 + leap, rows)
     risen = objective_3 >= objective_1
-    longest = np.where(length == longest, 4 * longest, longest)
-    longest = np.where(risen, longest, np.maximum(1.0, length / 4))
+    longest = np.where(length == longest, _GROWTH * longest, longest)
+    longest = np.where(risen, longest, np.maximum(1.0, length / _GROWTH))
     return np.where(risen[:, None], x3, x2), objective, longest
 
 
@@ -393,7 +397,7 @@ def _denoised(n: FloatArray) -> FloatArray:
 def _perturbed_topics(
     n: FloatArray, n_topics: int, rng: np.random.RandomState
 ) -> FloatArray:
-    noise = rng.gamma(100.0, 0.01, size=(n_topics, n.shape[1]))
+    noise = rng.gamma(_SHAPE, 1.0 / _SHAPE, size=(n_topics, n.shape[1]))
     return _normalised(noise * _normalised(n).mean(axis=0))
 
 

@@ -56,6 +56,7 @@ WZ_BENCHMARKS = np.array(
 )
 WZ_BENCHMARKS.setflags(write=False)
 
+# In GeV, as measured (Particle Data Group).
 M_W, WIDTH_W = 80.379, 2.085
 M_Z, WIDTH_Z = 91.1876, 2.4952
 G_FERMI = 1.1663787e-5

@@ -35,6 +35,7 @@ PARTON_NAMES = (
     "same_flavour",
 )
 
+# Norms of the sum rules of the valence quarks.
 _VALENCE_U = 2 / beta(0.55, 5)
 _VALENCE_D = 1 / beta(0.55, 6)
 

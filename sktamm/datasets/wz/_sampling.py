@@ -61,6 +61,7 @@ class Grid:
             padded = np.pad(counts, 1, mode="edge")
             moment = np.convolve(padded, np.ones(3) / 3, "valid")
             share = (moment / moment.sum()) ** (_DAMPING / _MOMENT)
+            # No step is so wide that it would never be refined again.
             share = share / share.sum() + 1e-3 / N_STEPS
             cumulative = np.concatenate([[0], np.cumsum(share)])
             levels = np.linspace(0, cumulative[-1], N_STEPS + 1)
