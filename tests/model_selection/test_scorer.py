@@ -33,6 +33,7 @@ from sktamm.model_selection import (
     interval_score_scorer,
     neg_rmse_scorer,
 )
+from sktamm.ratios import DensityRatio
 
 RARE, CERTAIN = 1e-4, 1e-6
 LEVELS = (0.683, 0.954)
@@ -393,7 +394,7 @@ def test_settings_of_classifiers_are_searched_the_same_way(study):
     pipe = Pipeline(
         [
             ("scale", StandardScaler()),
-            ("tamm", NeuralRatioTAMM("logistic", random_state=0)),
+            ("tamm", NeuralRatioTAMM(DensityRatio("logistic"), random_state=0)),
         ]
     )
     search = GridSearchCV(
