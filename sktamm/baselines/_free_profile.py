@@ -205,24 +205,24 @@ def kappa_curve(model: FreeYields, start: FloatArray, drop: float) -> KappaCurve
     drop = _MARGIN * max(drop, _LEAST_REACH)
     for _ in range(_N_CENTRES):
         best = min(ends, key=lambda end: end.value)
-        march = _March(model, best)
-        inside = 0.0 < march.kappa < 1.0
-        n_below = _N_CURVE if inside else 2 * _N_CURVE * (march.kappa > 0)
-        below, left = march.side(0.0, drop, n_below)
-        above, right = march.side(1.0, drop, 2 * _N_CURVE - n_below)
-        known = march.deepest.value > best.value - _DEEPER
+        scan = _Scan(model, best)
+        inside = 0.0 < scan.kappa < 1.0
+        n_below = _N_CURVE if inside else 2 * _N_CURVE * (scan.kappa > 0)
+        below, left = scan.side(0.0, drop, n_below)
+        above, right = scan.side(1.0, drop, 2 * _N_CURVE - n_below)
+        known = scan.deepest.value > best.value - _DEEPER
         if known:
             break
-        ends = [march.deepest]
+        ends = [scan.deepest]
     return KappaCurve(
         best.yields * model.total,
-        np.concatenate([below[::-1], [march.kappa], above]),
+        np.concatenate([below[::-1], [scan.kappa], above]),
         -0.5 * np.concatenate([left[::-1], [0.0], right]),
         known and any(end.converged for end in ends),
     )
 
 
-class _March:
+class _Scan:
     """Profile from its maximum outward; keeps the deepest point of the way."""
 
     def __init__(self, model: FreeYields, best: Minimum):

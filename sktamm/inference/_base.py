@@ -28,8 +28,8 @@ from sktamm.inference._fit import (
     prior_tension,
     rows_described,
 )
-from sktamm.inference._march import event_curve
 from sktamm.inference._optimise import Objective, Optimum, maximise
+from sktamm.inference._scan import event_curve
 from sktamm.inference._simplex import OnSimplex
 from sktamm.mixture import (
     MixtureModel,

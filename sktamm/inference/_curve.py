@@ -147,7 +147,7 @@ def kappa_curve(
             break
         low = np.where(short_low, np.maximum(low - 1.0, limits[0]), low)
         high = np.where(short_high, np.minimum(high + 1.0, limits[1]), high)
-    low, high = _worth(grid, values)
+    low, high = _trimmed_range(grid, values)
     fine = low + np.linspace(0.0, 1.0, _FINE) * (high - low)
     start = _interpolated(grid, values, modes, fine)
     curve, modes = _evaluate(model, data, (centre, scale, bounds, fine), start)
@@ -245,7 +245,9 @@ def outward_minimum(values: FloatArray, start: np.ndarray) -> FloatArray:
     return np.minimum(from_right, from_left)
 
 
-def _worth(grid: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _trimmed_range(
+    grid: FloatArray, values: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Ends of the part of the grid that lies less than the depth below the top."""
     inside = values > values.max(axis=1, keepdims=True) - _DEPTH
     last = grid.shape[1] - 1

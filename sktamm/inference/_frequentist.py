@@ -128,7 +128,7 @@ class FrequentistInference(InferenceBase):
         start = OnSimplex(model).theta(first)
         optimum = maximise(model, start, data.rows, max_iter=self.max_iter)
         optimum = self._called_back(model, model, start, optimum, data)
-        fit = self._off_the_wall(model, local_fit(model, optimum, data))
+        fit = self._with_errors_inside(model, local_fit(model, optimum, data))
         inside = np.clip(fit.mode, 0.0, 1.0) if bounded else fit.mode
         beyond = inside != fit.mode
         if beyond.any():
@@ -138,26 +138,26 @@ class FrequentistInference(InferenceBase):
             fit = replace(at, optimum=optimum, mode=inside)
         return _expecting(model, fit)
 
-    def _off_the_wall(self, model: MixtureModel, fit: Fit) -> Fit:
+    def _with_errors_inside(self, model: MixtureModel, fit: Fit) -> Fit:
         """Errors of fits that end where the density of some row vanishes.
 
-        Beyond 0 or 1 the likelihood may rise up to a wall, where no derivative
+        Beyond 0 or 1 the likelihood may rise up to an edge, where no derivative
         vanishes: the estimate stays, its errors are those at the nearest bound.
         """
         kappa = fit.optimum.theta[:, 0]
-        wall = ~fit.optimum.converged & ((kappa < 0.0) | (kappa > 1.0))
-        if not wall.any():
+        at_edge = ~fit.optimum.converged & ((kappa < 0.0) | (kappa > 1.0))
+        if not at_edge.any():
             return fit
         inside = self._fit_at(model, fit, np.clip(kappa, 0.0, 1.0)[:, None])
-        wall &= inside.at_kappa
-        column = wall[:, None, None]
-        optimum = replace(fit.optimum, converged=fit.optimum.converged | wall)
+        at_edge &= inside.at_kappa
+        column = at_edge[:, None, None]
+        optimum = replace(fit.optimum, converged=fit.optimum.converged | at_edge)
         return replace(
             fit,
             optimum=optimum,
             covariance=np.where(column, inside.covariance, fit.covariance),
-            singular=fit.singular & ~wall,
-            local=np.where(wall[:, None], inside.local, fit.local),
+            singular=fit.singular & ~at_edge,
+            local=np.where(at_edge[:, None], inside.local, fit.local),
         )
 
     def _variance(self, model: MixtureModel, fit: Fit, informative: bool) -> FloatArray:

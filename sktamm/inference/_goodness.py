@@ -179,7 +179,7 @@ def _p_value(*fit: Any) -> float:
     if mean > _NO_FREEDOM:
         width = half / mean
         return float(stats.chi2.sf(statistic / width, mean / width))
-    # Nothing is free, or a fit at a wall responds to nothing: what nobody can excuse.
+    # Nothing is free, or a fit at an edge responds to nothing: what nobody can excuse.
     return 0.0 if stats.chi2.sf(statistic, size) < _INEXCUSABLE else float("nan")
 
 

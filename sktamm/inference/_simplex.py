@@ -6,7 +6,7 @@ simplex has the density prod_c f_c in y, so that
     ln p(y, z | data) = ln p(f(y), z | data) + sum_c ln f_c(y)
 
 has its maximum inside the simplex, about one event away from a bound that the data
-press against: no step, wall or rounding can leave it. With the slopes s_c = f_c (G_c -
+press against: no step, edge or rounding can leave it. With the slopes s_c = f_c (G_c -
 f'G) of the logits, G the gradient by the fractions, and J = (diag f - f f') V,
 
     d/dy   = V' (s - C f),
@@ -107,8 +107,8 @@ class OnSimplex:
         )
         bad = ~positive_definite(exact)
         if bad.any():
-            wall = _diagonal(np.maximum(-slope, 0.0))
-            inner = wall + self._volume_curvature(fractions)
+            bound = _diagonal(np.maximum(-slope, 0.0))
+            inner = bound + self._volume_curvature(fractions)
             exact[bad] = self._transformed(information, fractions, inner)[bad]
         value = value + self.log_volume(position)
         return value, self._pulled(gradient, fractions, slope), exact

@@ -9,7 +9,7 @@ from sktamm.mixture._priors import (
     ShrinkagePrior,
     SimulationsPrior,
 )
-from sktamm.mixture._reference_floor import FEW_ROWS
+from sktamm.mixture._reference_barrier import FEW_ROWS
 from sktamm.mixture._sphere import sphere_tails
 
 __all__ = [

@@ -53,7 +53,9 @@ class ClassDensity(Protocol):
     def curvature(self, at: Evaluation, row_weight: FloatArray) -> FloatArray:
         """Sum_i g_i d2 ln q_i / d params2, shape (n_fits, n_params, n_params)."""
 
-    def wall(self, at: Evaluation, row_weight: FloatArray) -> FloatArray | float:
+    def bound_curvature(
+        self, at: Evaluation, row_weight: FloatArray
+    ) -> FloatArray | float:
         """Curvature that scoring misses where the data push against a bound."""
 
     def weights(self, params: FloatArray) -> FloatArray:
@@ -124,7 +126,9 @@ class ExponentialDensity:
         covariance = (centred * at.share[:, :, None]).swapaxes(1, 2) @ centred
         return -row_weight.sum(axis=1)[:, None, None] * covariance
 
-    def wall(self, at: Evaluation, row_weight: FloatArray) -> FloatArray | float:
+    def bound_curvature(
+        self, at: Evaluation, row_weight: FloatArray
+    ) -> FloatArray | float:
         """Nothing: the directions have no bound."""
         return 0.0
 
@@ -188,7 +192,9 @@ class LinearDensity:
         inner[:, index, index] += diagonal
         return self.contrast.T @ inner @ self.contrast
 
-    def wall(self, at: Evaluation, row_weight: FloatArray) -> FloatArray | float:
+    def bound_curvature(
+        self, at: Evaluation, row_weight: FloatArray
+    ) -> FloatArray | float:
         """V' diag(max(h, 0)) V with h_k = w_k (sum_i g_i - sum_i g_i r_ki / q_i).
 
         The slope h of a weight that the data push to zero is its curvature as well, in

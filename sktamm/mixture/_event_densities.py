@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray, contrast_basis, softmax
-from sktamm.mixture._reference_floor import FEW_ROWS, Wall, wall_height
+from sktamm.mixture._reference_barrier import FEW_ROWS, Barrier, barrier_height
 
 __all__ = ["EventDensity", "EventExponential", "EventLinear", "Moments", "Sums"]
 
@@ -132,8 +132,8 @@ class EventDensity(Protocol):
     def reference_size(self, at: Moments, reference_weight: FloatArray) -> float:
         """Effective number of reference rows under q, for one fit."""
 
-    def wall(self, at: Moments, order: int) -> Wall | None:
-        """Wall before few reference rows, None where no fit is near it."""
+    def barrier(self, at: Moments, order: int) -> Barrier | None:
+        """Barrier before few reference rows, None where no fit is near it."""
 
     def weights(self, params: FloatArray) -> FloatArray:
         """Weights that a user reads."""
@@ -238,23 +238,23 @@ class EventExponential(_Features):
         return self._last
 
     @cached_property
-    def foot(self) -> float:
-        """Sum of squared shares at which the wall begins: that of few rows."""
+    def onset(self) -> float:
+        """Sum of squared shares at which the barrier begins: that of few rows."""
         # or of half the rows of the centre, from where fits start
         offset = self.reference_offset.astype(float)
         mass = self.reference_weight * np.exp(offset - offset.max())
         return max(1.0 / FEW_ROWS, 2.0 * float((mass**2).sum() / mass.sum() ** 2))
 
-    def wall(self, at: Moments, order: int) -> Wall | None:
-        """Wall before few reference rows, None where no fit is near it."""
+    def barrier(self, at: Moments, order: int) -> Barrier | None:
+        """Barrier before few reference rows, None where no fit is near it."""
         # dS = 2 S e and d2S = 4 S (e e' + Cov_2) - 2 S Cov_1: e is the mean of the
         # directions under the squared shares less that under the shares, and Cov_2,
         # Cov_1 are their covariances under them.
         share = np.asarray(at.share)
-        if not (share > self.foot).any():
+        if not (share > self.onset).any():
             return None
         n_fits, p = at.params.shape
-        height, slope, bend = wall_height(share, self.foot)
+        height, slope, bend = barrier_height(share, self.onset)
         gradient, (hessian, convex) = np.zeros((n_fits, p)), np.zeros((2, n_fits, p, p))
         for b in np.flatnonzero(slope).tolist() if order else ():
             mean, covariance = self._under_squares(at, b, order)
@@ -266,7 +266,7 @@ class EventExponential(_Features):
                 convex[b] = 4.0 * (rise * covariance + bend[b] * share[b] ** 2 * outer)
                 convex[b] += 4.0 * rise * outer
                 hessian[b] = convex[b] - 2.0 * rise * np.asarray(at.covariance)[b]
-        return Wall(height, gradient, hessian, convex)
+        return Barrier(height, gradient, hessian, convex)
 
     def _under_squares(
         self, at: Moments, b: int, order: int
@@ -396,7 +396,7 @@ class EventLinear(_Features):
         shares = shares * reference_weight
         return float(shares.sum() ** 2 / (shares**2).sum())
 
-    def wall(self, at: Moments, order: int) -> Wall | None:
+    def barrier(self, at: Moments, order: int) -> Barrier | None:
         """None: the normalisation is that of the components."""
         return None
 

@@ -34,7 +34,7 @@ from sktamm.mixture._model import (
     RowData,
     near_simplex,
 )
-from sktamm.mixture._reference_floor import Wall, subtract_walls
+from sktamm.mixture._reference_barrier import Barrier, subtract_barriers
 from sktamm.mixture._sensitivity import extra_variance
 
 __all__ = ["EventMixture"]
@@ -98,7 +98,7 @@ class EventMixture(MixtureModel):
 
     def ran_away(self, theta: FloatArray) -> NDArray[np.bool_]:
         """Whether fits are where the reference knows no normalisation, (n_fits,)."""
-        return (self.prior_tension(theta) < _RUNAWAY) | self.meets_wall(theta)
+        return (self.prior_tension(theta) < _RUNAWAY) | self.meets_barrier(theta)
 
     def extra_variance(
         self,
@@ -264,15 +264,15 @@ class EventMixture(MixtureModel):
                 sizes[b, c] = density.reference_size(at[c], self.reference_weight)
         return sizes.min(axis=1)
 
-    def meets_wall(self, theta: FloatArray) -> NDArray[np.bool_]:
+    def meets_barrier(self, theta: FloatArray) -> NDArray[np.bool_]:
         """Whether few reference rows hold a fit back, shape (n_fits,)."""
-        walls = self._walls(self.class_moments(theta), 0)
-        heights = [wall.height for wall in walls if wall is not None]
+        barriers = self._barriers(self.class_moments(theta), 0)
+        heights = [barrier.height for barrier in barriers if barrier is not None]
         return np.any([np.zeros(len(theta)), *heights], axis=0)
 
-    def _walls(self, at: list[Moments], order: int) -> list[Wall | None]:
+    def _barriers(self, at: list[Moments], order: int) -> list[Barrier | None]:
         pairs = zip(self.events, at, strict=True)
-        return [density.wall(own, order) for density, own in pairs]
+        return [density.barrier(own, order) for density, own in pairs]
 
     # ---------------------------------------------------------------- sums over rows
     def log_likelihood(self, theta: FloatArray, data: RowData) -> FloatArray:
@@ -400,13 +400,13 @@ class EventMixture(MixtureModel):
                 self._add_gradient(gradient, at, block, rows)
             if order == 2:
                 self._add_hessian(hessian, at, block, rows, scores_only)
-        walls = self._walls(at, order)
-        if any(wall is not None for wall in walls):
+        barriers = self._barriers(at, order)
+        if any(barrier is not None for barrier in barriers):
             signs = np.eye(self.n_classes)[self.free_classes]
             signs[:, self.dependent_class] = -1.0
             events = self.fractions(theta), data.observed.sum(axis=1)
             terms = value, gradient, hessian
-            subtract_walls(terms, walls, events, signs, self.slices, scores_only)
+            subtract_barriers(terms, barriers, events, signs, self.slices, scores_only)
         return np.where(inside, value, -np.inf), gradient, hessian
 
     def _add_gradient(

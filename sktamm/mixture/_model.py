@@ -409,7 +409,7 @@ class MixtureModel:
         """Value, gradient and the positive semi-definite information of a scoring step.
 
         The information S' diag(a) S + Q drops the curvature of ln q, which vanishes on
-        average where the model describes the data, except at the walls of the simplex.
+        average where the model describes the data, except at the bounds of the simplex.
 
         Parameters
         ----------
@@ -447,8 +447,8 @@ class MixtureModel:
         residual = self._residual(state, data)
         for c, columns in enumerate(self.slices):
             share = residual * state.fractions[:, c, None] * state.ratio[c]
-            wall = self.densities[c].wall(state.parts[c], share)
-            information[:, columns, columns] += wall
+            bound = self.densities[c].bound_curvature(state.parts[c], share)
+            information[:, columns, columns] += bound
         gradient = self._gradient(state, theta, data)
         return self._value(state, theta, data), gradient, information
 

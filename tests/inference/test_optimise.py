@@ -150,7 +150,7 @@ def test_too_few_iterations_are_not_called_converged():
 
 
 def test_a_step_out_of_the_positive_densities_is_refused():
-    """Pure background with a bin that only signal fills: the wall is never crossed."""
+    """Pure background with a bin that only signal fills: the edge is never crossed."""
     ratio = np.array([[[1.0], [2.0], [1e-9]], [[1.0], [0.1], [5.0]]])
     densities = [LinearDensity(r) for r in ratio]
     model = MixtureModel(densities, [], 1, np.full(3, 1 / 3))

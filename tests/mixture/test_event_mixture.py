@@ -100,8 +100,8 @@ def test_events_at_the_reference_rows_are_bins(
 def test_the_maximum_is_that_of_bins(
     event_table, as_binned, choice, n_classes, monkeypatch
 ):
-    """Where no wall stands before few reference rows, which bins do not have."""
-    monkeypatch.setattr(f"{DENSITIES}.EventExponential.foot", np.inf)
+    """Where no barrier stands before few reference rows, which bins do not have."""
+    monkeypatch.setattr(f"{DENSITIES}.EventExponential.onset", np.inf)
     form, prior = choice
     table = event_table(n_classes, n_reference=60)
     data = RowData(table.row_weight)

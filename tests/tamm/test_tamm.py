@@ -512,7 +512,7 @@ def test_a_strained_blend_is_reported(fitted):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_pure_background_has_sane_errors_without_bounds(seed):
-    """The likelihood may rise up to a wall below zero, where it has no curvature."""
+    """The likelihood may rise up to an edge below zero, where it has no curvature."""
     rng = np.random.default_rng(seed)
     X = np.concatenate([rng.normal(0, 1, 20_000), rng.normal(1.2, 1, 20_000)])[:, None]
     tamm = BinnedTopicTAMM(inference="frequentist")

@@ -1,4 +1,4 @@
-"""The wall before densities that a handful of reference rows carry."""
+"""The barrier before densities that a handful of reference rows carry."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,9 +9,9 @@ import pytest
 from sktamm.inference import BayesianInference
 from sktamm.inference._optimise import maximise
 from sktamm.mixture import FEW_ROWS, ExponentialForm, RidgePrior, RowData
-from sktamm.mixture._reference_floor import events_of_class, wall_height
+from sktamm.mixture._reference_barrier import barrier_height, events_of_class
 
-FOOT = "sktamm.mixture._event_densities.EventExponential.foot"
+ONSET = "sktamm.mixture._event_densities.EventExponential.onset"
 STEP = 1e-6
 
 
@@ -22,7 +22,7 @@ def _differences(function, theta):
 
 
 @pytest.fixture(params=[2, 3])
-def near_the_wall(request, event_table):
+def near_the_barrier(request, event_table):
     """A model, data and parameters at which some class is carried by few rows."""
     n_classes = request.param
     table = event_table(n_classes, n_rows=25, n_reference=600)
@@ -32,7 +32,7 @@ def near_the_wall(request, event_table):
     theta[:, : model.n_fractions] = rng.uniform(-0.1, 0.5, (400, model.n_fractions))
     data = RowData(np.full((400, 25), 40.0))
     inside = np.isfinite(model.value(theta, data))
-    kept = np.flatnonzero(inside & model.meets_wall(theta))[:3]
+    kept = np.flatnonzero(inside & model.meets_barrier(theta))[:3]
     assert kept.size == 3
     return model, data.take(kept), theta[kept]
 
@@ -47,24 +47,24 @@ def _shares(model, theta):
     return np.stack(out, axis=1)
 
 
-def test_the_wall_is_what_its_formula_says(near_the_wall):
-    model, data, theta = near_the_wall
-    share, foot = _shares(model, theta), np.array([d.foot for d in model.events])
-    u = np.maximum((share - foot) / foot, 0.0)
-    height = 0.5 * foot * (-np.log(1.0 - u) - u - 0.5 * u**2)
+def test_the_barrier_is_what_its_formula_says(near_the_barrier):
+    model, data, theta = near_the_barrier
+    share, onset = _shares(model, theta), np.array([d.onset for d in model.events])
+    u = np.maximum((share - onset) / onset, 0.0)
+    height = 0.5 * onset * (-np.log(1.0 - u) - u - 0.5 * u**2)
     mean = data.observed.sum(axis=1)[:, None] * model.fractions(theta)
     number = 0.5 * (mean + np.sqrt(mean**2 + 4 * data.observed.sum(axis=1)[:, None]))
-    with_wall = model.value(theta, data)
+    with_barrier = model.value(theta, data)
     for density in model.events:
-        density.foot = np.inf
+        density.onset = np.inf
     without = model.value(theta, data)
-    np.testing.assert_allclose(without - with_wall, (number * height).sum(axis=1))
-    assert (without > with_wall).all()
+    np.testing.assert_allclose(without - with_barrier, (number * height).sum(axis=1))
+    assert (without > with_barrier).all()
 
 
-def test_derivatives_are_numerical(near_the_wall):
+def test_derivatives_are_numerical(near_the_barrier):
     """By blends, fractions and both, negative fractions among them."""
-    model, data, theta = near_the_wall
+    model, data, theta = near_the_barrier
     gradient = model.value_and_gradient(theta, data)[1]
     expected = _differences(lambda t: model.value(t, data), theta)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-3)
@@ -76,15 +76,15 @@ def test_derivatives_are_numerical(near_the_wall):
 
 
 def test_the_height_joins_smoothly_and_has_a_pole():
-    foot = 1.0 / FEW_ROWS
-    share = foot * np.array([0.5, 1.0, 1.0 + 1e-4, 1.5, 2.0 - 1e-9, 2.0, 9.0])
-    height, slope, bend = wall_height(share, foot)
+    onset = 1.0 / FEW_ROWS
+    share = onset * np.array([0.5, 1.0, 1.0 + 1e-4, 1.5, 2.0 - 1e-9, 2.0, 9.0])
+    height, slope, bend = barrier_height(share, onset)
     np.testing.assert_array_equal(height[:2], 0.0)
-    np.testing.assert_array_equal(np.isinf(height), share >= 2.0 * foot)
+    np.testing.assert_array_equal(np.isinf(height), share >= 2.0 * onset)
     assert slope[2] < 1e-7
-    assert bend[2] * foot < 2e-4
+    assert bend[2] * onset < 2e-4
     assert height[4] > 5 * height[3]
-    meeting = wall_height(np.array([1.618034 * foot]), foot)[1]
+    meeting = barrier_height(np.array([1.618034 * onset]), onset)[1]
     np.testing.assert_allclose(meeting, 0.5, rtol=1e-5)  # half the relative variance
 
 
@@ -127,15 +127,15 @@ def _fit(table):
 def test_a_fit_stays_where_reference_rows_are(far_events, monkeypatch):
     model, fit = _fit(far_events)
     assert fit.converged.all()
-    assert model.meets_wall(fit.theta).all()
+    assert model.meets_barrier(fit.theta).all()
     assert FEW_ROWS / 2 < model.reference_size(fit.theta)[0] < FEW_ROWS
-    monkeypatch.setattr(FOOT, np.inf)
+    monkeypatch.setattr(ONSET, np.inf)
     model, free = _fit(far_events)
     assert model.reference_size(free.theta)[0] < 50
-    assert not model.meets_wall(free.theta).any()
+    assert not model.meets_barrier(free.theta).any()
 
 
-def test_a_fit_that_the_wall_holds_up_is_called_back(far_events):
+def test_a_fit_that_the_barrier_holds_up_is_called_back(far_events):
     """One that did not converge there; its blend alone would not be suspicious."""
     model, fit = _fit(far_events)
     data = SimpleNamespace(rows=RowData(far_events.row_weight))
@@ -150,18 +150,18 @@ def test_a_fit_that_the_wall_holds_up_is_called_back(far_events):
 
 
 def test_few_rows_of_the_centre_leave_room(event_table):
-    """The wall begins at half the rows of the centre if these are few."""
+    """The barrier begins at half the rows of the centre if these are few."""
     table = event_table(2, n_rows=25)
     model = ExponentialForm().build(table, RidgePrior())
     start = model.start(1)
     centre = 1.0 / _shares(model, start)[0]
-    feet = [1.0 / density.foot for density in model.events]
+    feet = [1.0 / density.onset for density in model.events]
     np.testing.assert_allclose(feet, 0.5 * centre)
-    assert not model.meets_wall(start).any()
+    assert not model.meets_barrier(start).any()
 
 
-def test_single_precision_moves_the_wall_by_nothing(near_the_wall, monkeypatch):
-    model, data, theta = near_the_wall
+def test_single_precision_moves_the_barrier_by_nothing(near_the_barrier, monkeypatch):
+    model, data, theta = near_the_barrier
     hessian, value = model.hessian(theta, data), model.value(theta, data)
     for density in model.events:
         density.dtype, density._last = np.float32, None

@@ -1,4 +1,4 @@
-"""Curves of kappa by a march: those of the grid, point by point."""
+"""Curves of kappa by a scan: those of the grid, point by point."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import pytest
 from sktamm.base import ComponentTable, Simulations
 from sktamm.inference._curve import kappa_curve
 from sktamm.inference._laplace_error import laplace_error
-from sktamm.inference._march import event_curve
 from sktamm.inference._optimise import maximise
+from sktamm.inference._scan import event_curve
 from sktamm.mixture import (
     DirichletPrior,
     ExponentialForm,
@@ -100,17 +100,17 @@ def _at(curve, which, kappa):
 
 @pytest.mark.parametrize("bounds", [INSIDE, EVERYWHERE], ids=["inside", "everywhere"])
 @pytest.mark.parametrize("which", ["profile", "marginal"])
-def test_the_march_is_the_grid(choice, which, bounds):
+def test_the_scan_is_the_grid(choice, which, bounds):
     """To some hundredths of a unit within one and within two sigmas."""
     problem = make_problem(choice)
-    march = event_curve(*problem, bounds, which)
+    scan = event_curve(*problem, bounds, which)
     grid = kappa_curve(*problem, bounds, which)
-    np.testing.assert_allclose(march.centre, grid.centre)
+    np.testing.assert_allclose(scan.centre, grid.centre)
     std = np.sqrt(problem[3][:, :1, 0])
     kappa = problem[2][:, :1] + std * np.linspace(-2, 2, 41)
-    for curve in (march, grid):
+    for curve in (scan, grid):
         kappa = np.clip(kappa, curve.kappa[:, :1], curve.kappa[:, -1:])
-    expected, found = _at(grid, which, kappa), _at(march, which, kappa)
+    expected, found = _at(grid, which, kappa), _at(scan, which, kappa)
     near = expected > -1.0
     assert near.any()
     np.testing.assert_allclose(found[near], expected[near], atol=0.025)
@@ -118,7 +118,7 @@ def test_the_march_is_the_grid(choice, which, bounds):
 
 
 @pytest.mark.parametrize("which", ["profile", "marginal"])
-def test_the_march_goes_down_far_enough(choice, which):
+def test_the_scan_goes_down_far_enough(choice, which):
     """Twelve units on both sides, unless a bound or the end of the densities is met."""
     model, data, theta, covariance = make_problem(choice)
     curve = event_curve(model, data, theta, covariance, INSIDE, which)
@@ -146,7 +146,7 @@ def test_bounds_are_met_and_not_passed(choice, kappa):
     assert np.isfinite(curve.profile).all()
 
 
-def test_a_start_at_a_bound_marches_to_one_side(choice):
+def test_a_start_at_a_bound_scans_to_one_side(choice):
     model, data, theta, covariance = make_problem(choice, 0.0)
     theta[:, 0] = 0.0
     fit = maximise(model, theta, data, fixed=slice(0, 1))
@@ -156,7 +156,7 @@ def test_a_start_at_a_bound_marches_to_one_side(choice):
 
 
 @pytest.mark.parametrize("kappa", [0.1, 0.9])
-def test_without_bounds_the_march_stops_where_a_density_ends(kappa):
+def test_without_bounds_the_scan_stops_where_a_density_ends(kappa):
     """The curve has fallen far enough, or a little further nothing is allowed."""
     problem = make_problem(CHOICES["linear"], kappa, separation=3.0)
     model, data, theta, covariance = problem
@@ -171,7 +171,7 @@ def test_without_bounds_the_march_stops_where_a_density_ends(kappa):
         assert (ended | (drop[:, side] > 4.0)).all()
 
 
-def test_a_wall_at_the_bound_makes_no_bump():
+def test_an_edge_at_the_bound_makes_no_bump():
     """An event that only background explains: the likelihood ends at kappa of one."""
     model, data, theta, covariance = make_problem(CHOICES["linear"], 0.85)
     far = model.events[1].features[:, 0].argmin()
@@ -193,7 +193,7 @@ def test_a_wall_at_the_bound_makes_no_bump():
         assert not (rising & beyond[:, 1:]).any()
 
 
-def test_three_classes_march_too():
+def test_three_classes_are_scanned_too():
     """The other fractions are maximised along the way."""
     form, prior = CHOICES["simulations"]
     table = _three_classes(np.random.default_rng(0))
@@ -203,11 +203,11 @@ def test_three_classes_march_too():
     fit = maximise(model, first.theta, data)
     covariance = np.linalg.inv(-model.hessian(fit.theta, data))
     problem = model, data, fit.theta, covariance
-    march = event_curve(*problem, INSIDE, "marginal")
+    scan = event_curve(*problem, INSIDE, "marginal")
     grid = kappa_curve(*problem, INSIDE, "marginal")
     kappa = fit.theta[:, :1] + np.sqrt(covariance[:, :1, 0]) * np.linspace(-2, 2, 41)
     expected = _at(grid, "marginal", kappa)
-    np.testing.assert_allclose(_at(march, "marginal", kappa), expected, atol=0.02)
+    np.testing.assert_allclose(_at(scan, "marginal", kappa), expected, atol=0.02)
 
 
 def _three_classes(rng):
@@ -242,7 +242,7 @@ def _three_classes(rng):
 
 
 def test_the_error_of_the_integrals_is_that_of_the_grid(choice):
-    """The march keeps its Hessians, the grid does not; their points are neighbours."""
+    """The scan keeps its Hessians, the grid does not; their points are neighbours."""
     problem = make_problem(choice)
     none = np.zeros(len(problem[2]))
     errors = [

@@ -1,4 +1,4 @@
-"""The march on its way: walls, other solutions, failures, and what it costs.
+"""The scan on its way: edges, other solutions, failures, and what it costs.
 
 A toy of two parameters, kappa and one other, has every trouble on request.
 """
@@ -8,7 +8,7 @@ import pytest
 
 from sktamm import NeuralRatioTAMM
 from sktamm.inference import _base
-from sktamm.inference._march import event_curve
+from sktamm.inference._scan import event_curve
 from sktamm.mixture import RowData
 
 DATA = RowData(np.zeros((1, 1)))
@@ -80,7 +80,7 @@ class Toy:
         return np.where(failing, np.nan, np.full((len(theta), 2, 2), self.correction))
 
 
-def march(
+def scan(
     log_density,
     *,
     centre=(0.3, 0.0),
@@ -115,8 +115,8 @@ def ends(curve):
     return curve.position[0, [0, -1]]
 
 
-# -------------------------------------------------------------------------- walls
-def with_wall(t):
+# -------------------------------------------------------------------------- edges
+def with_edge(t):
     """Nothing is allowed beyond kappa = .3 + .1 sinh(t)."""
 
     def log_density(kappa, eta):
@@ -126,14 +126,14 @@ def with_wall(t):
 
 
 @pytest.mark.parametrize("t", [0.4, 0.9, 1.4])
-def test_walls_are_approached_to_a_quarter_of_a_step(t):
-    end = ends(march(with_wall(t))[0])[1]
+def test_edges_are_approached_to_a_quarter_of_a_step(t):
+    end = ends(scan(with_edge(t))[0])[1]
     assert t - 0.126 <= end < t
 
 
-def test_walls_far_down_are_not():
+def test_edges_far_down_are_not():
     """At 7.6 units below the top the curve ends with the last whole step."""
-    np.testing.assert_allclose(ends(march(with_wall(2.4))[0])[1], 2.0)
+    np.testing.assert_allclose(ends(scan(with_edge(2.4))[0])[1], 2.0)
 
 
 # ---------------------------------------------------------------- other solutions
@@ -146,7 +146,7 @@ def folded(kappa, eta):
 
 
 def test_a_solution_is_followed_to_its_end_and_no_other():
-    curve, _ = march(folded, centre=(0.3, 0.063))
+    curve, _ = scan(folded, centre=(0.3, 0.063))
     start = curve.profile[0, np.abs(curve.position[0]).argmin()]
     assert curve.profile.max() < start + 3.0  # its own slope is -20
     assert 0.7 < ends(curve)[1] < 0.86
@@ -157,13 +157,13 @@ def test_no_step_leads_to_another_solution_either_not_the_first():
 
     To the left its own solution climbs by 3.7.
     """
-    curve, _ = march(folded, centre=(0.375, 0.2), std=0.05)
+    curve, _ = scan(folded, centre=(0.375, 0.2), std=0.05)
     assert curve.profile.max() < folded(0.375, 0.2) + 5.0
 
 
 def test_a_start_below_the_maximum_climbs_along_its_slope():
     """Six sigmas away: 18 units in steps of up to eight, and none to the far side."""
-    curve, _ = march(normal, centre=(0.9, 0.0))
+    curve, _ = scan(normal, centre=(0.9, 0.0))
     assert_normal(curve, 0.1, atol=0.08)
     assert ends(curve)[1] <= 1.0
 
@@ -171,12 +171,12 @@ def test_a_start_below_the_maximum_climbs_along_its_slope():
 def test_a_maximum_between_two_points_is_seen():
     """Half way between the third and the fourth point, 0.11 above both."""
     middle = 0.1 * (np.sinh(1.0) + np.sinh(1.5)) / 2
-    assert_normal(march(normal, centre=(0.3 - middle, 0.0))[0], 0.1, atol=0.04)
+    assert_normal(scan(normal, centre=(0.3 - middle, 0.0))[0], 0.1, atol=0.04)
 
 
 def test_heavy_tails_are_the_same_solution():
-    """They rise above their tangents; a march in small steps would cost 56 passes."""
-    curve, toy = march(
+    """They rise above their tangents; a scan in small steps would cost 56 passes."""
+    curve, toy = scan(
         lambda kappa, eta: -6.0 * np.log1p((kappa - 0.3) ** 2 / 0.04) - 0.5 * eta**2
     )
     np.testing.assert_allclose(ends(curve), [-2.5, 2.5])
@@ -193,7 +193,7 @@ def test_rises_of_less_than_a_sigma_above_the_tangent_are_the_same_solution(
     def climbing(kappa, eta):
         return 20.0 * (kappa - 0.3) + size * (kappa > step) - 0.5 * eta**2
 
-    curve, _ = march(climbing, bounds=INSIDE)
+    curve, _ = scan(climbing, bounds=INSIDE)
     assert (curve.kappa[0, -1] > step) == passed
 
 
@@ -204,17 +204,17 @@ def failing(kappa, eta):
 
 
 @pytest.mark.parametrize("which", ["profile", "marginal"])
-def test_the_march_ends_before_a_number_fails(which):
-    curve, _ = march(failing, which=which)
+def test_the_scan_ends_before_a_number_fails(which):
+    curve, _ = scan(failing, which=which)
     assert np.isfinite(curve.refine(which)[1]).all()
     assert 0.34 < curve.kappa[0, -1] < 0.4
 
 
 @pytest.mark.parametrize("what", ["slope", "hessian"])
-def test_the_march_ends_before_a_derivative_fails(what):
+def test_the_scan_ends_before_a_derivative_fails(what):
     unknown = what, lambda kappa: kappa > 0.4
     for which in ("profile", "marginal"):
-        curve, _ = march(normal, which=which, unknown=unknown)
+        curve, _ = scan(normal, which=which, unknown=unknown)
         assert np.isfinite(curve.refine("marginal")[1]).all()
         assert curve.kappa[0, -1] < 0.4
 
@@ -239,13 +239,13 @@ def around_the_start(kappa, eta):
     ids=["nowhere", "at the start", "no Hessian there", "no slope there"],
 )
 def test_a_curve_that_cannot_be_followed_tells_nothing(log_density, unknown, bounds):
-    curve, _ = march(log_density, bounds=bounds, unknown=unknown)
+    curve, _ = scan(log_density, bounds=bounds, unknown=unknown)
     kappa, values = curve.refine("profile")
     np.testing.assert_allclose(kappa[0, [0, -1]], [0.0, 1.0], atol=1e-9)
     np.testing.assert_allclose(values, 0.0)
     np.testing.assert_allclose(curve.marginal, 0.0)
     assert not curve.known[0]
-    assert march(normal)[0].known[0]
+    assert scan(normal)[0].known[0]
 
 
 @pytest.mark.parametrize("inference", ["bayesian", "frequentist"])
@@ -266,9 +266,9 @@ def test_a_result_without_a_curve_is_flagged(inference, monkeypatch):
 
 def test_an_indefinite_hessian_gives_way_to_the_information():
     """It has the negative curvature -3; the information is one: no term of it."""
-    curve, _ = march(normal, which="marginal", correction=4.0)
+    curve, _ = scan(normal, which="marginal", correction=4.0)
     np.testing.assert_allclose(curve.marginal, curve.profile, atol=1e-6)
-    curve, _ = march(normal, which="marginal", correction=0.5)
+    curve, _ = scan(normal, which="marginal", correction=0.5)
     expected = curve.profile - 0.5 * np.log(0.5)
     np.testing.assert_allclose(curve.marginal, expected, atol=1e-6)
 
@@ -286,19 +286,19 @@ def test_a_start_without_an_error_finds_the_curve_all_the_same(variance):
 
 
 def test_small_errors_are_resolved():
-    curve, _ = march(lambda k, e: normal(k, e, 1e-4), std=1e-4, bounds=INSIDE)
+    curve, _ = scan(lambda k, e: normal(k, e, 1e-4), std=1e-4, bounds=INSIDE)
     assert_normal(curve, 1e-4)
 
 
 def test_kappas_that_rounding_makes_equal():
     """A fit that ran away to 10^12, whose steps are too small to be seen."""
-    curve, _ = march(lambda kappa, eta: -0.5 * eta**2, centre=(1e12, 0.0), std=1e-5)
+    curve, _ = scan(lambda kappa, eta: -0.5 * eta**2, centre=(1e12, 0.0), std=1e-5)
     assert np.isfinite(curve.refine("profile")[1]).all()
 
 
 def test_curves_without_an_end_are_left():
     """A likelihood that knows nothing of kappa: 30 steps to both sides."""
-    curve, _ = march(lambda kappa, eta: -0.5 * eta**2)
+    curve, _ = scan(lambda kappa, eta: -0.5 * eta**2)
     np.testing.assert_allclose(ends(curve), [-15.0, 15.0])
 
 
@@ -311,7 +311,7 @@ def bent(kappa, eta):
 
 def test_every_point_starts_where_those_before_it_point():
     """54 passes; 60 without the slope at the start, 89 from the last point alone."""
-    curve, toy = march(bent, slope=40.0)
+    curve, toy = scan(bent, slope=40.0)
     assert_normal(curve, 0.1)
     assert toy.n_evaluations < 58
     assert ends(curve)[1] - ends(curve)[0] < 6.1
@@ -325,9 +325,9 @@ def saturating(kappa, eta):
     return normal(kappa, 0.0) + 3.0 * np.log(room / least) + 3.0 * (1.0 - room / least)
 
 
-def test_a_start_beyond_a_wall_is_replaced_by_the_last_maximum():
+def test_a_start_beyond_an_edge_is_replaced_by_the_last_maximum():
     """All the way down, though the line through two points ends outside."""
     start = 1.0 - np.exp(-1.0)
-    curve, _ = march(saturating, centre=(0.3, start), slope=10.0 * np.exp(-1.0))
+    curve, _ = scan(saturating, centre=(0.3, start), slope=10.0 * np.exp(-1.0))
     drop = curve.profile.max() - curve.profile[0, [0, -1]]
     assert (drop > 11.0).all()

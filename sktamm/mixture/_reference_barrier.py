@@ -1,4 +1,4 @@
-"""A wall that keeps a fit from densities which a handful of reference rows carry.
+"""A barrier that keeps a fit from densities which a handful of reference rows carry.
 
 A density q = r / Z known up to its normalisation is normalised by the reference rows,
 Zhat = sum_i m_i r_i. To second order
@@ -8,9 +8,9 @@ Zhat = sum_i m_i r_i. To second order
 
 1 / S being the effective number of rows: with n_c events of the class, a log likelihood
 is too large by n_c (S - sum m^2) / 2. Among many rows that is nothing. Among few it is
-no wall, for it ends at n_c / 2, while events beyond all reference rows gain with every
-step; measured (bench_reference_floor.py), fits pass it. So the term is left out down to
-a number of rows 1 / a, and ends in a pole at half as many, 1 / b = 1 / 2a:
+no barrier, for it ends at n_c / 2, while events beyond all reference rows gain with
+every step; measured (bench_reference_barrier.py), fits pass it. So the term is left out
+down to a number of rows 1 / a, and ends in a pole at half as many, 1 / b = 1 / 2a:
 
     n_c h(S),    h = (b - a) / 2 [-ln(1 - u) - u - u^2 / 2],    u = (S - a) / (b - a),
 
@@ -25,20 +25,26 @@ import numpy as np
 
 from sktamm._numerics import FloatArray
 
-__all__ = ["FEW_ROWS", "Wall", "events_of_class", "subtract_walls", "wall_height"]
+__all__ = [
+    "FEW_ROWS",
+    "Barrier",
+    "barrier_height",
+    "events_of_class",
+    "subtract_barriers",
+]
 
-#: Below so many effective rows a fit is flagged as ``poor_reference`` and meets a wall.
+#: With fewer effective rows a fit is flagged ``poor_reference`` and meets a barrier.
 FEW_ROWS = 200
 
 
 @dataclass(frozen=True, eq=False)
-class Wall:
+class Barrier:
     """Height per event of a class and its derivatives by the parameters.
 
     Attributes
     ----------
     height : ndarray of shape (n_fits,)
-        h, zero before the wall and infinite behind it.
+        h, zero before the barrier and infinite behind it.
     gradient : ndarray of shape (n_fits, n_params)
         Its gradient; zero where the height is infinite.
     hessian : ndarray of shape (n_fits, n_params, n_params)
@@ -53,20 +59,20 @@ class Wall:
     convex: FloatArray
 
 
-def wall_height(
-    share: FloatArray, foot: float
+def barrier_height(
+    share: FloatArray, onset: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Height h(S) of the wall and its derivatives by S.
+    """Height h(S) of the barrier and its derivatives by S.
 
     ``share`` (n_fits,) -> (n_fits,): h, h' and h''; infinite, zero and zero behind the
-    wall.
+    barrier.
     """
-    u = np.maximum(share / foot - 1.0, 0.0)
+    u = np.maximum(share / onset - 1.0, 0.0)
     behind = u >= 1.0
     u = np.where(behind, 0.0, u)
-    height = 0.5 * foot * (-np.log1p(-u) - u - 0.5 * u**2)
+    height = 0.5 * onset * (-np.log1p(-u) - u - 0.5 * u**2)
     slope = 0.5 * u**2 / (1.0 - u)
-    bend = 0.5 * u * (2.0 - u) / ((1.0 - u) ** 2 * foot)
+    bend = 0.5 * u * (2.0 - u) / ((1.0 - u) ** 2 * onset)
     return np.where(behind, np.inf, height), slope, bend
 
 
@@ -88,9 +94,9 @@ def events_of_class(
     return number, n_events * number / root, 2.0 * n_events**3 / root**3
 
 
-def subtract_walls(
+def subtract_barriers(
     terms: tuple[FloatArray, FloatArray, FloatArray],
-    walls: Sequence[Wall | None],
+    barriers: Sequence[Barrier | None],
     events: tuple[FloatArray, FloatArray],
     signs: FloatArray,
     slices: Sequence[slice],
@@ -100,15 +106,15 @@ def subtract_walls(
 
     ``events`` (n_fits, n_classes), ``signs`` (n_fractions, n_classes).
     """
-    for c, wall in enumerate(walls):
-        if wall is not None:
+    for c, barrier in enumerate(barriers):
+        if barrier is not None:
             number = events_of_class(events[0][:, c], events[1])
-            _subtract(terms, wall, number, signs[:, c], slices[c], convex)
+            _subtract(terms, barrier, number, signs[:, c], slices[c], convex)
 
 
 def _subtract(
     terms: tuple[FloatArray, FloatArray, FloatArray],
-    wall: Wall,
+    barrier: Barrier,
     events: tuple[FloatArray, FloatArray, FloatArray],
     signs: FloatArray,
     columns: slice,
@@ -118,14 +124,14 @@ def _subtract(
     value, gradient, hessian = terms
     number, slope, bend = events
     free = slice(0, signs.size)
-    value -= number * wall.height
-    height = np.where(np.isfinite(wall.height), wall.height, 0.0)
+    value -= number * barrier.height
+    height = np.where(np.isfinite(barrier.height), barrier.height, 0.0)
     gradient[:, free] -= (slope * height)[:, None] * signs
-    gradient[:, columns] -= number[:, None] * wall.gradient
-    curvature = wall.convex if convex else wall.hessian
+    gradient[:, columns] -= number[:, None] * barrier.gradient
+    curvature = barrier.convex if convex else barrier.hessian
     hessian[:, columns, columns] -= number[:, None, None] * curvature
     hessian[:, free, free] -= (bend * height)[:, None, None] * np.outer(signs, signs)
     if not convex:
-        cross = slope[:, None, None] * wall.gradient[:, :, None] * signs
+        cross = slope[:, None, None] * barrier.gradient[:, :, None] * signs
         hessian[:, columns, free] -= cross
         hessian[:, free, columns] -= cross.swapaxes(1, 2)

@@ -1,13 +1,13 @@
-"""Unbinned fits with and without the wall before densities of few reference rows.
+"""Unbinned fits with and without the barrier before densities of few reference rows.
 
 Ratios are trained once per set of a study of the zoo (small size) and used in the space
 of all features, without the projection that the default makes there. ``second order``
-takes only the bias of ln Z to second order off the log likelihood, ``wall`` is what
+takes only the bias of ln Z to second order off the log likelihood, ``barrier`` is what
 fits do. Rows: effective reference rows (median and smallest), share flagged
 ``poor_reference``, error of kappa (mean of the absolute, largest in standard
 deviations), coverage and interval score at 68.3 %, share converged, seconds per target.
 
-    python tests/benchmarks/bench_reference_floor.py [--sets 5] [--studies images ...]
+    python tests/benchmarks/bench_reference_barrier.py [--sets 5] [--studies images ...]
 """
 
 import argparse
@@ -30,19 +30,19 @@ from sktamm.events import read_simulations
 from sktamm.mixture import _event_densities as densities
 
 STUDIES = ("Gaussian, 5", "images: 3 among 5, 8, 9, 6 components, distortion 1")
-FOOT, HEIGHT = densities.EventExponential.foot, densities.wall_height
+ONSET, HEIGHT = densities.EventExponential.onset, densities.barrier_height
 
 
-def second_order(share, foot):
+def second_order(share, onset):
     """S / 2, its slope and curvature: the expansion of the bias of ln Z."""
     return 0.5 * share, np.full(share.size, 0.5), np.zeros(share.size)
 
 
-# Where the wall begins, and its height.
+# Where the barrier begins, and its height.
 ROWS = {
     "nothing": (np.inf, HEIGHT),
     "second order": (0.0, second_order),
-    "wall": (FOOT, HEIGHT),
+    "barrier": (ONSET, HEIGHT),
 }
 
 
@@ -62,9 +62,9 @@ def main():
             case = study.case(number, SMALL)
             events = read_simulations(case.X, case.y, simulation=case.simulation)
             trained = RatioComponents(random_state=0, projection=None).fit(events)
-            for row, (foot, height) in ROWS.items():
-                densities.EventExponential.foot = foot
-                densities.wall_height = height
+            for row, (onset, height) in ROWS.items():
+                densities.EventExponential.onset = onset
+                densities.barrier_height = height
                 start = time.perf_counter()
                 results = answers("all features", trained, case)
                 seconds = (time.perf_counter() - start) / len(results)
