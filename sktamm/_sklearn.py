@@ -31,6 +31,7 @@ __all__ = [
     "get_feature_names",
     "not_negative",
     "one_of",
+    "positive",
     "refuse_cross_val_predict",
 ]
 
@@ -102,6 +103,11 @@ def at_least(lowest: int) -> Interval:
 def between(low: float, high: float) -> Interval:
     """Constraint: a number, the ends not among the allowed ones."""
     return Interval(Real, low, high, closed="neither")
+
+
+def positive() -> Interval:
+    """Constraint: a number above zero, infinity among the allowed ones."""
+    return Interval(Real, 0, float("inf"), closed="right")
 
 
 class _Names(StrOptions):

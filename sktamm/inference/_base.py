@@ -4,22 +4,24 @@ An inference turns (table, model) into numbers for every dataset. Datasets are f
 batches of fixed size, so that results do not depend on how many workers share them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
+from sklearn.utils import gen_batches
 from threadpoolctl import threadpool_limits
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import at_least, check_parameters, one_of
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._curve import KappaCurve, kappa_curve
 from sktamm.inference._data import FitData, discounted, undiscounted
-from sktamm.inference._discrepancy import discrepancy, refuse_unjudged, replaced
+from sktamm.inference._discrepancy import discrepancy, refuse_unjudged, with_dataset
 from sktamm.inference._fit import (
     ROUNDING,
     Fit,
@@ -31,13 +33,12 @@ from sktamm.inference._fit import (
 from sktamm.inference._optimise import Objective, Optimum, maximise
 from sktamm.inference._scan import event_curve
 from sktamm.inference._simplex import OnSimplex
-from sktamm.mixture import (
-    MixtureModel,
-)
+from sktamm.mixture import MixtureModel
 
 __all__ = [
     "ROUNDING",
     "Answer",
+    "Batch",
     "Fit",
     "InferenceBase",
     "check_one_of",
@@ -51,39 +52,46 @@ _NEAR_BOUND = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Result of the inference for a batch of datasets.
+    """Result of the inference for a batch of datasets."""
 
-    Attributes
-    ----------
-    kappa, std : ndarray of shape (n_datasets,)
-        Estimate and its standard error or posterior standard deviation.
-    interval : ndarray of shape (n_datasets, 2, n_levels)
-        Lower and upper ends.
-    theta : ndarray of shape (n_datasets, n_params)
-        Parameters of the adapted mixture, its kappa the estimate.
-    curve_kappa, curve_log_density : ndarray of shape (n_datasets, n_points)
-        Profile likelihood or marginal posterior.
-    diagnostics : mapping of str to ndarray of shape (n_datasets,)
-        Named diagnostics.
-    draws : tuple of n_datasets ndarray of shape (n_chains, n_draws), or None
-        Posterior draws of kappa; datasets may differ in their number.
-    """
-
-    kappa: FloatArray
-    std: FloatArray
-    interval: FloatArray
-    theta: FloatArray
+    kappa: FloatArray  # (n_datasets,)
+    std: FloatArray  # (n_datasets,), standard error or posterior standard deviation
+    interval: FloatArray  # (n_datasets, 2, n_levels), lower and upper ends
+    theta: FloatArray  # (n_datasets, n_params) of the adapted mixture, kappa the first
+    # (n_datasets, n_points), profile likelihood or marginal posterior
     curve_kappa: FloatArray
     curve_log_density: FloatArray
-    diagnostics: Mapping[str, np.ndarray]
-    draws: tuple[FloatArray, ...] | None = None
+    diagnostics: Mapping[str, np.ndarray]  # (n_datasets,) each
+    draws: tuple[FloatArray, ...] | None = None  # (n_chains, n_draws) of every dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some datasets of a table, and what is asked of them."""
+
+    table: ComponentTable
+    model: Any  # MixtureModel
+    datasets: slice
+    bounded: bool  # whether kappa is confined to [0, 1]
+    informative: bool = True  # whether the prior counts as data
+    levels: Any = ()  # (n_levels,)
+    seeds: Sequence[Any] = ()  # one per dataset
+    added: float = 0.0  # variance of kappa that a discrepancy adds
 
 
 class InferenceBase(BaseEstimator):
     """Batching and the steps that both statistics share."""
 
+    #: Whether answers have a posterior of kappa.
+    has_posterior = False
     #: What widens intervals where the model does not describe the data.
     discrepancy: str | None = None
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "max_iter": [at_least(1)],
+        "batch_size": [at_least(1)],
+        "discrepancy": [one_of("scale"), None],
+    }
 
     def words(self) -> dict[str, str]:
         """What a result says of these choices beside their names."""
@@ -91,11 +99,9 @@ class InferenceBase(BaseEstimator):
             return {}
         return {"discrepancy": self.discrepancy}
 
-    def _check_batches(self) -> None:
-        """Refuse batch sizes and the like that have no meaning."""
-        check_one_of("discrepancy", self.discrepancy, (None, "scale"))
-        check_positive_integer("batch_size", self.batch_size)
-        check_positive_integer("max_iter", self.max_iter)
+    def check(self) -> None:
+        """Refuse settings that have no meaning."""
+        check_parameters(self)
 
     def infer(
         self,
@@ -108,30 +114,19 @@ class InferenceBase(BaseEstimator):
         seed: Any,
         n_jobs: int | None,
     ) -> Answer:
-        """Infer kappa for every dataset of a table.
-
-        ``levels`` (n_levels,). Returns estimates, intervals and diagnostics, dataset by
-        dataset.
-        """
+        """Estimates, intervals (n_levels,) and diagnostics of every dataset."""
         # unbinned datasets have rows of their own
         size = self.batch_size if table.binned else 1
-        starts = range(0, table.n_datasets, size)
         children = seed.spawn(table.n_datasets)
-        run = self._describe if table.binned else self._infer_events
         if self.discrepancy is not None:
             refuse_unjudged(table, model)
+        batches = [
+            Batch(table, model, s, bounded, informative, levels, children[s])
+            for s in gen_batches(table.n_datasets, size)
+        ]
         with threadpool_limits(1, user_api="blas"):
             parts = Parallel(n_jobs=n_jobs, prefer="threads")(
-                delayed(run)(
-                    table,
-                    model,
-                    levels,
-                    slice(start, min(start + size, table.n_datasets)),
-                    children[start : start + size],
-                    informative=informative,
-                    bounded=bounded,
-                )
-                for start in starts
+                delayed(self._describe)(batch) for batch in batches
             )
         return _join(parts)
 
@@ -139,104 +134,67 @@ class InferenceBase(BaseEstimator):
         self, table: ComponentTable, model: MixtureModel, *, bounded: bool
     ) -> Iterator["Fit"]:
         """Joint maxima without intervals, batch by batch of binned datasets."""
-        for start in range(0, table.n_datasets, self.batch_size):
-            stop = min(start + self.batch_size, table.n_datasets)
+        for datasets in gen_batches(table.n_datasets, self.batch_size):
             with threadpool_limits(1, user_api="blas"):
-                fit = self._fit(table, model, slice(start, stop), bounded)
+                fit = self._fit(Batch(table, model, datasets, bounded))
             yield fit
 
-    def _infer_events(
-        self,
-        table: ComponentTable,
-        model: Any,
-        levels: FloatArray,
-        datasets: slice,
-        seeds: list[Any],
-        **choices: bool,
-    ) -> Answer:
-        """Infer unbinned datasets at their own rows alone."""
-        part, rows = table.select(datasets)
-        every = slice(0, part.n_datasets)
-        own = model.take_rows(rows)
-        return self._describe(part, own, levels, every, seeds, **choices)
-
-    def _describe(
-        self,
-        table: ComponentTable,
-        model: MixtureModel,
-        levels: FloatArray,
-        datasets: slice,
-        seeds: list[Any],
-        **choices: bool,
-    ) -> Answer:
-        """Infer some datasets, again where a discrepancy adds to the variance."""
-        answer = self._infer_batch(table, model, levels, datasets, seeds, **choices)
+    def _describe(self, batch: Batch) -> Answer:
+        """Infer a batch, datasets again where a discrepancy adds to the variance."""
+        if not batch.table.binned:  # at their own rows alone
+            table, rows = batch.table.select(batch.datasets)
+            model = batch.model.take_rows(rows)
+            every = slice(0, table.n_datasets)
+            batch = replace(batch, table=table, model=model, datasets=every)
+        answer = self._infer_batch(batch)
         if self.discrepancy is None:
             return answer
         added = answer.diagnostics["std_discrepancy"] ** 2
         for b in map(int, np.flatnonzero(added)):
-            one = slice(datasets.start + b, datasets.start + b + 1)
-            wider = self._infer_batch(
-                table, model, levels, one, [seeds[b]], **choices, added=added[b]
+            at = batch.datasets.start + b
+            one = replace(
+                batch,
+                datasets=slice(at, at + 1),
+                seeds=[batch.seeds[b]],
+                added=added[b],
             )
-            answer = replaced(answer, wider, b)
+            answer = with_dataset(answer, self._infer_batch(one), b)
         return answer
 
-    def _infer_batch(
-        self,
-        table: ComponentTable,
-        model: MixtureModel,
-        levels: FloatArray,
-        datasets: slice,
-        seeds: list[Any],
-        *,
-        informative: bool,
-        bounded: bool,
-        added: float = 0.0,
-    ) -> Answer:
+    def _infer_batch(self, batch: Batch) -> Answer:
         raise NotImplementedError
 
     @staticmethod
-    def _curve(
-        model: MixtureModel, fit: Fit, bounds: tuple[float, float], which: str
-    ) -> KappaCurve:
+    def _curve(fit: Fit, bounds: tuple[float, float], which: str) -> KappaCurve:
         """Profile and marginal of every fit."""
-        theta, rows = fit.optimum.theta, fit.data.rows
-        if model.rows_are_events:
-            events: Any = model
-            return event_curve(events, rows, theta, fit.covariance, bounds, which)
-        return kappa_curve(model, rows, theta, fit.covariance, bounds, which)
+        model: Any = fit.model
+        curve = event_curve if model.rows_are_events else kappa_curve
+        theta = fit.optimum.theta
+        return curve(model, fit.data.rows, theta, fit.covariance, bounds, which)
 
     @staticmethod
     def _extra_variance(
-        table: ComponentTable, model: MixtureModel, fit: Fit, added: float
+        batch: Batch, fit: Fit
     ) -> tuple[FloatArray, dict[str, np.ndarray]]:
         """Variance of kappa from what is not the target, and its diagnostics."""
-        column, rows = fit.covariance[:, :, 0], fit.data.rows
-        extra = model.extra_variance(fit.local, column, rows, table)
+        column, rows, model = fit.covariance[:, :, 0], fit.data.rows, batch.model
+        extra = model.extra_variance(fit.local, column, rows, batch.table)
         said = {f"std_{name}": np.sqrt(values) for name, values in extra.items()}
         if extra:
             said["reference_size"] = model.reference_size(fit.local)
-        return sum(extra.values()) + np.full(len(fit.mode), added), said
+        return sum(extra.values()) + np.full(len(fit.mode), batch.added), said
 
-    def _fit(
-        self,
-        table: ComponentTable,
-        model: MixtureModel,
-        datasets: slice,
-        bounded: bool,
-    ) -> Fit:
+    def _fit(self, batch: Batch) -> Fit:
         """Joint maximum of some datasets and the local covariance there."""
         raise NotImplementedError
 
-    def _prepared(
-        self, table: ComponentTable, model: MixtureModel, datasets: slice
-    ) -> tuple[FitData, FloatArray]:
+    def _prepared(self, batch: Batch) -> tuple[FitData, FloatArray]:
         """Discounted data, and the fit of the fractions alone as a position.
 
         The discounts are taken where the fractions alone are fitted, on the simplex:
         outside it densities vanish and the templates' errors grow without bound.
         """
+        table, model, datasets = batch.table, batch.model, batch.datasets
         data = undiscounted(table, datasets)
         simplex = OnSimplex(model)
         start = simplex.start(data.variance.shape[0])
@@ -269,8 +227,9 @@ class InferenceBase(BaseEstimator):
         value = np.where(runaway, near.value, optimum.value)
         return replace(optimum, theta=theta, value=value)
 
-    def _fit_at(self, model: MixtureModel, fit: Fit, fractions: FloatArray) -> Fit:
+    def _fit_at(self, fit: Fit, fractions: FloatArray) -> Fit:
         """Fit all but the first fractions, which are given, shape (n_fits, n_given)."""
+        model = fit.model
         given = slice(0, fractions.shape[1])
         among = np.linalg.pinv(fit.covariance[:, given, given], hermitian=True)
         slope = among @ fit.covariance[:, given]
@@ -292,9 +251,7 @@ class InferenceBase(BaseEstimator):
             at_kappa=optimum.converged,
         )
 
-    def _health(
-        self, model: MixtureModel, fit: Fit, std: FloatArray
-    ) -> dict[str, np.ndarray]:
+    def _health(self, fit: Fit, std: FloatArray) -> dict[str, np.ndarray]:
         """Fit-health flags and the goodness of the adapted mixture."""
         near = np.minimum(fit.mode, 1.0 - fit.mode) < _NEAR_BOUND * std
         health = {
@@ -302,12 +259,12 @@ class InferenceBase(BaseEstimator):
             "n_iterations": fit.optimum.n_iterations,
             "singular": fit.singular,
             "at_boundary": near,
-            "goodness_of_fit": rows_described(model, fit),
-            "prior_tension": prior_tension(model, fit),
+            "goodness_of_fit": rows_described(fit),
+            "prior_tension": prior_tension(fit),
         }
         if self.discrepancy is None:
             return health
-        return health | discrepancy(model, fit, std, health)
+        return health | discrepancy(fit, std, health)
 
 
 def _join(parts: list[Answer]) -> Answer:

@@ -8,21 +8,18 @@ the simplex of the fractions. ``hmc`` samples everything.
 """
 
 from dataclasses import replace
-from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sktamm._numerics import FloatArray, positive_definite
-from sktamm.base import ComponentTable
-from sktamm.exceptions import IncompatibleChoiceError
+from sktamm._sklearn import at_least, one_of, positive
 from sktamm.inference._base import (
     ROUNDING,
     Answer,
+    Batch,
     Fit,
     InferenceBase,
-    check_one_of,
-    check_positive_integer,
     made_regular,
 )
 from sktamm.inference._intervals import (
@@ -38,7 +35,6 @@ from sktamm.inference._sampling import PosteriorDraws, sample_posterior
 from sktamm.inference._simplex import OnSimplex
 from sktamm.inference._targets import free_fractions, make_target
 from sktamm.inference._weighing import weighed_fractions
-from sktamm.mixture import MixtureModel
 
 __all__ = ["BayesianInference"]
 
@@ -90,6 +86,18 @@ class BayesianInference(InferenceBase):
     'hmc'
     """
 
+    has_posterior = True
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "method": [one_of("auto", "laplace", "hmc")],
+        "interval": [one_of("equal_tailed", "shortest")],
+        "n_chains": [at_least(1)],
+        "n_warmup": [at_least(1)],
+        "n_draws": [at_least(4)],  # to compare halves
+        "max_draws": [at_least(1)],
+        "min_ess": [positive()],
+        **InferenceBase._parameter_constraints,
+    }
+
     def __init__(
         self,
         method: str = "auto",
@@ -114,54 +122,22 @@ class BayesianInference(InferenceBase):
         self.batch_size = batch_size
         self.discrepancy = discrepancy
 
-    def check(self) -> None:
-        """Refuse settings that have no meaning."""
-        check_one_of("method", self.method, ("auto", "laplace", "hmc"))
-        check_one_of("interval", self.interval, ("equal_tailed", "shortest"))
-        for name in ("n_chains", "n_warmup", "n_draws", "max_draws"):
-            check_positive_integer(name, getattr(self, name))
-        if not (isinstance(self.min_ess, Real) and float(self.min_ess) > 0):
-            raise IncompatibleChoiceError(
-                f"min_ess must be a positive number, got {self.min_ess!r}."
-            )
-        if self.n_draws < 4:
-            raise IncompatibleChoiceError(
-                f"n_draws must be at least 4 to compare halves, got {self.n_draws!r}."
-            )
-        self._check_batches()
-
-    def _infer_batch(
-        self,
-        table: ComponentTable,
-        model: MixtureModel,
-        levels: FloatArray,
-        datasets: slice,
-        seeds: list[Any],
-        *,
-        informative: bool,
-        bounded: bool,
-        added: float = 0.0,
-    ) -> Answer:
-        fit = self._fit(table, model, datasets, bounded)
+    def _infer_batch(self, batch: Batch) -> Answer:
+        fit, model = self._fit(batch), batch.model
         method = self.method
         if method == "auto":
             normal = not model.is_linear and model.n_classes == 2
-            method = "laplace" if normal or not table.binned else "hmc"
-        extra, split = self._extra_variance(table, model, fit, added)
+            method = "laplace" if normal or not batch.table.binned else "hmc"
+        extra, split = self._extra_variance(batch, fit)
         answer = self._sample
         if method == "laplace":
             answer = self._laplace if model.n_classes == 2 else self._weigh
-        return answer(model, fit, levels, seeds, extra, split)
+        return answer(batch, fit, extra, split)
 
-    def _fit(
-        self,
-        table: ComponentTable,
-        model: MixtureModel,
-        datasets: slice,
-        bounded: bool,
-    ) -> Fit:
+    def _fit(self, batch: Batch) -> Fit:
         """Maximum over the simplex of the density in log ratios of the fractions."""
-        data, first = self._prepared(table, model, datasets)
+        model = batch.model
+        data, first = self._prepared(batch)
         simplex = OnSimplex(model)
         optimum = maximise(simplex, first, data.rows, max_iter=self.max_iter)
         optimum = self._called_back(model, simplex, first, optimum, data)
@@ -172,6 +148,7 @@ class BayesianInference(InferenceBase):
         covariance = simplex.covariance(optimum.theta, spread)
         theta = simplex.theta(optimum.theta)
         return Fit(
+            model=model,
             optimum=replace(optimum, theta=theta),
             data=data,
             covariance=covariance,
@@ -183,21 +160,19 @@ class BayesianInference(InferenceBase):
 
     def _laplace(
         self,
-        model: MixtureModel,
+        batch: Batch,
         fit: Fit,
-        levels: FloatArray,
-        seeds: list[Any],
         extra: FloatArray,
         split: dict[str, np.ndarray],
     ) -> Answer:
-        curve = self._curve(model, fit, (0.0, 1.0), "marginal")
+        curve = self._curve(fit, (0.0, 1.0), "marginal")
         fit = fit.where_known(curve.known)
         refined = curve.refine("marginal")
-        error = laplace_error(model, fit.data.rows, curve, refined, extra)
+        error = laplace_error(fit.model, fit.data.rows, curve, refined, extra)
         fine, log_density = broadened(*refined, extra)
         mean, std = density_moments(fine, log_density)
-        interval = density_intervals(fine, log_density, levels, self.interval)
-        fit = self._fit_at(model, fit, mean[:, None])
+        interval = density_intervals(fine, log_density, batch.levels, self.interval)
+        fit = self._fit_at(fit, mean[:, None])
         return Answer(
             kappa=mean,
             std=std,
@@ -205,28 +180,20 @@ class BayesianInference(InferenceBase):
             theta=fit.optimum.theta,
             curve_kappa=fine[:, ::10],
             curve_log_density=log_density[:, ::10],
-            diagnostics=self._health(model, fit, std)
-            | {"laplace_error": error}
-            | split,
+            diagnostics=self._health(fit, std) | {"laplace_error": error} | split,
         )
 
     def _weigh(
         self,
-        model: MixtureModel,
+        batch: Batch,
         fit: Fit,
-        levels: FloatArray,
-        seeds: list[Any],
         extra: FloatArray,
         split: dict[str, np.ndarray],
     ) -> Answer:
         """Laplace's method for the blends, importance sampling for the fractions."""
         parts = [
-            weighed_fractions(
-                model,
-                fit.data.rows.take(np.array([b])),
-                fit.optimum.theta[b],
-            )
-            for b in range(len(seeds))
+            weighed_fractions(fit.model, fit.data.rows.take(np.array([b])), theta)
+            for b, theta in enumerate(fit.optimum.theta)
         ]
         curves = [
             smoothed_density(fractions[:, 0], weight, variance)
@@ -235,28 +202,27 @@ class BayesianInference(InferenceBase):
         fine, log_density = (np.stack(v) for v in zip(*curves, strict=True))
         mean = np.array([weight @ fractions for fractions, weight in parts])
         std = density_moments(fine, log_density)[1]
-        fit = self._fit_at(model, fit, mean)
+        fit = self._fit_at(fit, mean)
         ess = np.array([1.0 / (weight**2).sum() for _, weight in parts])
         few = {"ess_bulk": ess, "poor_sampling": ess < _FEW_POINTS}
         return Answer(
             kappa=mean[:, 0],
             std=std,
-            interval=density_intervals(fine, log_density, levels, self.interval),
+            interval=density_intervals(fine, log_density, batch.levels, self.interval),
             theta=fit.optimum.theta,
             curve_kappa=fine[:, ::10],
             curve_log_density=log_density[:, ::10],
-            diagnostics=self._health(model, fit, std) | few | split,
+            diagnostics=self._health(fit, std) | few | split,
         )
 
     def _sample(
         self,
-        model: MixtureModel,
+        batch: Batch,
         fit: Fit,
-        levels: FloatArray,
-        seeds: list[Any],
         extra: FloatArray,
         split: dict[str, np.ndarray],
     ) -> Answer:
+        model, seeds = batch.model, batch.seeds
         simplex = OnSimplex(model)
         start = simplex.position(fit.optimum.theta)
         precision = made_regular(simplex.precision(start, fit.data.rows))
@@ -282,10 +248,12 @@ class BayesianInference(InferenceBase):
         mean = np.array([values.mean(axis=(0, 1)) for values in posterior.values])
         mean[:, 0] = [draws.mean() for draws in kappa]
         std = np.array([draws.std(ddof=1) for draws in kappa])
-        ends = [draw_intervals(d.reshape(1, -1), levels, self.interval) for d in kappa]
+        ends = [
+            draw_intervals(d.reshape(1, -1), batch.levels, self.interval) for d in kappa
+        ]
         curves = [_histogram(draws) for draws in kappa]
-        fit = self._fit_at(model, fit, mean)
-        health = self._health(model, fit, std)
+        fit = self._fit_at(fit, mean)
+        health = self._health(fit, std)
         return Answer(
             kappa=mean[:, 0],
             std=std,

@@ -45,10 +45,8 @@ from sktamm.mixture import MixtureModel
 __all__ = [
     "SURPRISING",
     "discrepancy",
-    "farther",
     "refuse_unjudged",
-    "replaced",
-    "taken",
+    "with_dataset",
 ]
 
 #: P-value below which rows or blend are not described, as the flags have it.
@@ -81,7 +79,7 @@ def refuse_unjudged(table: ComponentTable, model: MixtureModel) -> None:
 
 
 def discrepancy(
-    model: MixtureModel, fit: Fit, std: FloatArray, p_values: Mapping[str, FloatArray]
+    fit: Fit, std: FloatArray, p_values: Mapping[str, FloatArray]
 ) -> dict[str, FloatArray]:
     """Factors of every fit, and the standard deviation that they add.
 
@@ -90,12 +88,12 @@ def discrepancy(
     rows, blend = p_values["goodness_of_fit"], p_values["prior_tension"]
     factors = np.ones((2, len(std)))
     for b in map(int, np.flatnonzero(_ramp(np.fmin(rows, blend)) > 0)):
-        one = taken(fit, b)
-        s = _blend_factor(model, one, float(blend[b]))
-        factors[:, b] = _rows_factor(farther(model, s), one, float(rows[b])), s
+        one = _one_of(fit, b)
+        s = _blend_factor(one, float(blend[b]))
+        factors[:, b] = _rows_factor(_widened(one, s), float(rows[b])), s
     added = np.zeros(len(std))
     if (factors > 1.0).any():
-        parts = np.array(variance_parts(model, fit))
+        parts = np.array(variance_parts(fit))
         shares = parts / np.maximum(parts.sum(axis=0), np.finfo(float).tiny)
         added = std * np.sqrt(((factors**2 - 1.0) * shares).sum(axis=0))
     return {
@@ -113,23 +111,23 @@ def _ramp(p_value: Any) -> Any:
     return np.clip(excess / np.log(_RAMP), 0.0, 1.0)
 
 
-def _rows_factor(model: MixtureModel, fit: Fit, p_value: float) -> float:
+def _rows_factor(fit: Fit, p_value: float) -> float:
     """Root of chi2 over that of one standard error, where no blend explains it."""
-    weight = _ramp(np.fmax(rows_described(model, fit)[0], p_value))
+    weight = _ramp(np.fmax(rows_described(fit)[0], p_value))
     if weight == 0.0:
         return 1.0
-    ratio = scale_ratio(model, fit.optimum.theta, fit.data)[0]
+    ratio = scale_ratio(fit.model, fit.optimum.theta, fit.data)[0]
     return float(np.fmax(ratio, 1.0) ** (0.5 * weight))
 
 
-def _blend_factor(model: MixtureModel, fit: Fit, p_value: float) -> float:
+def _blend_factor(fit: Fit, p_value: float) -> float:
     """The factor at which the pulls of the blend are of one standard error, ramped."""
     weight = float(_ramp(p_value))
     if weight == 0.0:
         return 1.0
 
     def pull(log_factor: float) -> float:
-        p = prior_tension(farther(model, float(np.exp(log_factor))), fit)[0]
+        p = prior_tension(_widened(fit, float(np.exp(log_factor))))[0]
         normal = special.ndtri([np.clip(p, 1e-300, 1.0 - 1e-16), ORDINARY])
         return float(normal[1] - normal[0])
 
@@ -140,24 +138,24 @@ def _blend_factor(model: MixtureModel, fit: Fit, p_value: float) -> float:
     return float(np.exp(weight * root))
 
 
-def farther(model: MixtureModel, factor: float) -> MixtureModel:
-    """The mixture as it judges truths that lie a factor farther out."""
-    out = copy(model)
-    out.blocks = [
-        replace(block, penalty=block.penalty.farther(factor)) for block in model.blocks
+def _widened(fit: Fit, factor: float) -> Fit:
+    """The fit as judged by priors that expect truths a factor farther out."""
+    model = copy(fit.model)
+    model.blocks = [
+        replace(block, penalty=block.penalty.widened(factor)) for block in model.blocks
     ]
-    return out
+    return replace(fit, model=model)
 
 
-def taken(record: Any, b: int) -> Any:
+def _one_of(record: Any, b: int) -> Any:
     """One row of all arrays of a record, and of the records in it."""
     own = {f.name: getattr(record, f.name) for f in fields(record)}
     arrays = {n: v[b : b + 1] for n, v in own.items() if isinstance(v, np.ndarray)}
-    inner = {n: taken(v, b) for n, v in own.items() if is_dataclass(v)}
+    inner = {n: _one_of(v, b) for n, v in own.items() if is_dataclass(v)}
     return replace(record, **arrays, **inner)
 
 
-def replaced(answer: Any, part: Any, b: int) -> Any:
+def with_dataset(answer: Any, part: Any, b: int) -> Any:
     """Answers of a batch with that of one dataset put in its place."""
 
     def put(whole: np.ndarray, one: np.ndarray) -> np.ndarray:

@@ -27,33 +27,18 @@ ROUNDING = 1e-13
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Joint maximum of a batch and its local covariance.
+    """Joint maximum of a batch and its local covariance."""
 
-    Attributes
-    ----------
-    optimum : Optimum
-        End point of the fits.
-    data : FitData
-        Data that were fitted.
-    covariance : ndarray of shape (n_fits, n_params, n_params)
-        Inverse of minus the Hessian, or of the information where that is not positive.
-    singular : ndarray of bool, shape (n_fits,)
-        Whether the Hessian was not positive definite at the joint maximum.
-    mode : ndarray of shape (n_fits,)
-        Kappa of the joint maximum.
-    at_kappa : ndarray of bool, shape (n_fits,)
-        Whether the last fit converged, be it at a given kappa.
-    local : ndarray of shape (n_fits, n_params)
-        Parameters at which the errors are taken.
-    """
-
+    model: MixtureModel
     optimum: Optimum
     data: FitData
+    # (n_fits, n_params, n_params), inverse of minus the Hessian, or of the information
+    # where that is not positive
     covariance: FloatArray
-    singular: np.ndarray
-    mode: FloatArray
-    at_kappa: np.ndarray
-    local: FloatArray
+    singular: np.ndarray  # (n_fits,), whether the Hessian was not positive definite
+    mode: FloatArray  # (n_fits,), kappa of the joint maximum
+    at_kappa: np.ndarray  # (n_fits,), whether the last fit, at a given kappa, converged
+    local: FloatArray  # (n_fits, n_params) at which the errors are taken
 
     def where_known(self, known: NDArray[np.bool_]) -> "Fit":
         """The fits, not converged where their curves of kappa are not known."""
@@ -72,6 +57,7 @@ def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
         precision[index] = made_regular(information)
     covariance = np.asarray(np.linalg.inv(precision), float)
     return Fit(
+        model=model,
         optimum=optimum,
         data=data,
         covariance=covariance,
@@ -97,7 +83,7 @@ def made_regular(information: FloatArray) -> FloatArray:
     return np.einsum("...ij,...j,...kj->...ik", vectors, values, vectors)
 
 
-def prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
+def prior_tension(fit: Fit) -> FloatArray:
     """P-value of the blend under its prior, the noise of the data included.
 
     The noise is that of a truth near the simulations: taken at the average simulation
@@ -107,7 +93,7 @@ def prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
 
     Returns (n_fits,): not a number where the prior judges nothing.
     """
-    theta = fit.optimum.theta
+    model, theta = fit.model, fit.optimum.theta
     centre = np.zeros_like(theta)
     centre[:, : model.n_fractions] = np.clip(theta[:, : model.n_fractions], 0.0, 1.0)
     rows = fit.data.rows
@@ -121,24 +107,24 @@ def prior_tension(model: MixtureModel, fit: Fit) -> FloatArray:
     return model.prior_tension(theta, covariance, inflation)
 
 
-def rows_described(model: MixtureModel, fit: Fit) -> FloatArray:
+def rows_described(fit: Fit) -> FloatArray:
     """P-value of the rows.
 
     Returns (n_fits,): not a number for events, which expect nothing themselves.
     """
-    if model.rows_are_events:
+    if fit.model.rows_are_events:
         return np.full(len(fit.mode), np.nan)
-    return goodness_of_fit(model, fit.optimum.theta, fit.data)
+    return goodness_of_fit(fit.model, fit.optimum.theta, fit.data)
 
 
-def variance_parts(model: MixtureModel, fit: Fit) -> tuple[FloatArray, FloatArray]:
+def variance_parts(fit: Fit) -> tuple[FloatArray, FloatArray]:
     """Variance of kappa from the rows and from the truth's blend.
 
     Returns (n_fits,): a' (S' v S) a and a' Q a, with a = A^-1 e_kappa.
     """
     row = fit.covariance[:, 0]
-    pull = model.score_along(fit.local, row)
-    prior = model.prior_information(fit.local)
+    pull = fit.model.score_along(fit.local, row)
+    prior = fit.model.prior_information(fit.local)
     return (
         np.einsum("bi,bi->b", fit.data.variance, pull**2),
         np.einsum("bp,bpq,bq->b", row, prior, row),

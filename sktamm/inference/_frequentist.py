@@ -10,17 +10,17 @@ right.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sktamm._numerics import FloatArray
-from sktamm.base import ComponentTable
+from sktamm._sklearn import one_of
 from sktamm.inference._base import (
     Answer,
+    Batch,
     Fit,
     InferenceBase,
-    check_one_of,
     local_fit,
     made_regular,
 )
@@ -28,7 +28,7 @@ from sktamm.inference._fit import variance_parts
 from sktamm.inference._intervals import normal_quantile, ratio_intervals
 from sktamm.inference._optimise import maximise
 from sktamm.inference._simplex import OnSimplex
-from sktamm.mixture import MixtureModel, RowData
+from sktamm.mixture import RowData
 
 __all__ = ["FrequentistInference"]
 
@@ -58,6 +58,12 @@ class FrequentistInference(InferenceBase):
     'wald'
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "interval": [one_of("wald", "profile")],
+        "covariance": [one_of("sandwich", "hessian")],
+        **InferenceBase._parameter_constraints,
+    }
+
     def __init__(
         self,
         interval: str = "profile",
@@ -72,73 +78,51 @@ class FrequentistInference(InferenceBase):
         self.batch_size = batch_size
         self.discrepancy = discrepancy
 
-    def check(self) -> None:
-        """Refuse settings that have no meaning."""
-        check_one_of("interval", self.interval, ("wald", "profile"))
-        check_one_of("covariance", self.covariance, ("sandwich", "hessian"))
-        self._check_batches()
-
-    def _infer_batch(
-        self,
-        table: ComponentTable,
-        model: MixtureModel,
-        levels: FloatArray,
-        datasets: slice,
-        seeds: list[Any],
-        *,
-        informative: bool,
-        bounded: bool,
-        added: float = 0.0,
-    ) -> Answer:
-        bounds = (0.0, 1.0) if bounded else (-np.inf, np.inf)
-        fit = self._fit(table, model, datasets, bounded)
-        curve = self._curve(model, fit, bounds, "profile")
+    def _infer_batch(self, batch: Batch) -> Answer:
+        bounds = (0.0, 1.0) if batch.bounded else (-np.inf, np.inf)
+        fit = self._fit(batch)
+        curve = self._curve(fit, bounds, "profile")
         fit = fit.where_known(curve.known)
         fine, log_profile = curve.refine("profile")
         kappa = fit.optimum.theta[:, 0]
-        extra, split = self._extra_variance(table, model, fit, added)
-        variance = self._variance(model, fit, informative) + extra
+        extra, split = self._extra_variance(batch, fit)
+        variance = self._variance(fit, batch.informative) + extra
         std = np.sqrt(variance)
         scale = variance / fit.covariance[:, 0, 0]
         if self.interval == "profile":
-            drops = 0.5 * normal_quantile(levels) ** 2 * scale[:, None]
+            drops = 0.5 * normal_quantile(batch.levels) ** 2 * scale[:, None]
             interval = ratio_intervals(fine, log_profile, drops, kappa)
         else:
-            half = std[:, None] * normal_quantile(levels)
+            half = std[:, None] * normal_quantile(batch.levels)
             interval = np.stack([kappa[:, None] - half, kappa[:, None] + half], axis=1)
-        diagnostics = self._health(model, fit, std) | split
-        if bounded:
+        diagnostics = self._health(fit, std) | split
+        if batch.bounded:
             interval = np.clip(interval, 0.0, 1.0)
         theta = fit.optimum.theta
         shown = log_profile[:, ::10] / np.maximum(scale, 1e-12)[:, None]
         return Answer(kappa, std, interval, theta, fine[:, ::10], shown, diagnostics)
 
-    def _fit(
-        self,
-        table: ComponentTable,
-        model: MixtureModel,
-        datasets: slice,
-        bounded: bool,
-    ) -> Fit:
+    def _fit(self, batch: Batch) -> Fit:
         """Joint maximum over all real fractions; that at the bound where it is bounded.
 
         Where the maximum lies beyond a bound of kappa, the fit is that at the bound.
         """
-        data, first = self._prepared(table, model, datasets)
+        model = batch.model
+        data, first = self._prepared(batch)
         start = OnSimplex(model).theta(first)
         optimum = maximise(model, start, data.rows, max_iter=self.max_iter)
         optimum = self._called_back(model, model, start, optimum, data)
-        fit = self._with_errors_inside(model, local_fit(model, optimum, data))
-        inside = np.clip(fit.mode, 0.0, 1.0) if bounded else fit.mode
+        fit = self._with_errors_inside(local_fit(model, optimum, data))
+        inside = np.clip(fit.mode, 0.0, 1.0) if batch.bounded else fit.mode
         beyond = inside != fit.mode
         if beyond.any():
-            at = self._fit_at(model, fit, inside[:, None])
+            at = self._fit_at(fit, inside[:, None])
             converged = np.where(beyond, at.at_kappa, fit.optimum.converged)
             optimum = replace(at.optimum, converged=converged)
             fit = replace(at, optimum=optimum, mode=inside)
-        return _expecting(model, fit)
+        return _expecting(fit)
 
-    def _with_errors_inside(self, model: MixtureModel, fit: Fit) -> Fit:
+    def _with_errors_inside(self, fit: Fit) -> Fit:
         """Errors of fits that end where the density of some row vanishes.
 
         Beyond 0 or 1 the likelihood may rise up to an edge, where no derivative
@@ -148,7 +132,7 @@ class FrequentistInference(InferenceBase):
         at_edge = ~fit.optimum.converged & ((kappa < 0.0) | (kappa > 1.0))
         if not at_edge.any():
             return fit
-        inside = self._fit_at(model, fit, np.clip(kappa, 0.0, 1.0)[:, None])
+        inside = self._fit_at(fit, np.clip(kappa, 0.0, 1.0)[:, None])
         at_edge &= inside.at_kappa
         column = at_edge[:, None, None]
         optimum = replace(fit.optimum, converged=fit.optimum.converged | at_edge)
@@ -160,24 +144,23 @@ class FrequentistInference(InferenceBase):
             local=np.where(at_edge[:, None], inside.local, fit.local),
         )
 
-    def _variance(self, model: MixtureModel, fit: Fit, informative: bool) -> FloatArray:
+    def _variance(self, fit: Fit, informative: bool) -> FloatArray:
         """Variance of kappa."""
         if self.covariance == "hessian":
             return fit.covariance[:, 0, 0]
-        rows, blend = variance_parts(model, fit)
+        rows, blend = variance_parts(fit)
         return rows + blend if informative else rows
 
 
-def _expecting(model: MixtureModel, fit: Fit) -> Fit:
+def _expecting(fit: Fit) -> Fit:
     """Errors of fits at a bound of kappa from what the rows expect there.
 
     An empty row is information, but none that observed contents know of: they neither
     vary nor curve where nothing was seen.
     """
-    pressed = np.isin(fit.local[:, 0], (0.0, 1.0))
-    if not (
-        pressed.any() and fit.data.unit.any()
-    ):  # events expect nothing of their own
+    model, pressed = fit.model, np.isin(fit.local[:, 0], (0.0, 1.0))
+    # events expect nothing of their own
+    if not (pressed.any() and fit.data.unit.any()):
         return fit
     mean = fit.data.unit * np.maximum(model.row_density(fit.local), 0.0)
     information = model.step_terms(fit.local, RowData(mean, fit.data.unit))[2]

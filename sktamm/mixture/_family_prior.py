@@ -1,15 +1,16 @@
 """Priors around a nominal: the common part of those to which families are declared."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import check_parameters, positive
 from sktamm.base import ComponentTable
-from sktamm.mixture._expansion import Expansion, check_strength
+from sktamm.mixture._expansion import Expansion
 from sktamm.mixture._families import Grouping
 from sktamm.mixture._features import Features, class_features
 from sktamm.mixture._penalties import (
@@ -33,6 +34,12 @@ class FamilyPrior(BaseEstimator):
     tails = "student"
     informative = True
     spans = "simulations"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "strength": [positive()],
+        "families": [object],  # a `Grouping` checks the three together
+        "nominal": [object],
+        "alternatives": [object],
+    }
 
     def grouping(self) -> Grouping | None:
         """Families as declared; None without any."""
@@ -58,14 +65,11 @@ class FamilyPrior(BaseEstimator):
 
     def expand(self, table: ComponentTable, class_index: int) -> Expansion:
         """Offset, directions and penalty of one class."""
-        self._check()
+        check_parameters(self)
         grouping = self.grouping()
         if grouping is None:
             return self._exchangeable(table, class_index)
         return self._around_nominal(table, class_index, grouping)
-
-    def _check(self) -> None:
-        check_strength(self.strength)
 
     def _exchangeable(self, table: ComponentTable, class_index: int) -> Expansion:
         """Without families."""

@@ -4,7 +4,7 @@ A form asks the prior for the method it needs, ``expand`` (exponential) or
 ``weight_penalty`` (linear), and refuses a prior that lacks it.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -37,6 +37,7 @@ class _Form(BaseEstimator):
     priors: str
     default_prior: str
     needs_overlap = False
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
 
     def check(self, prior: Any) -> None:
         """Refuse a prior that lacks the method this form needs."""

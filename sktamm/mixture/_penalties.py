@@ -79,7 +79,7 @@ class Penalty(Protocol):
     def usual_variance(self) -> float | FloatArray:
         """Variance of one more simulation in units of the prior's."""
 
-    def farther(self, factor: float) -> "Penalty":
+    def widened(self, factor: float) -> "Penalty":
         """The same prior, as it judges truths that lie a factor farther out."""
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -113,7 +113,7 @@ class GaussianPenalty:
         """Its mean."""
         return float(self.usual[0] @ self.usual[1]) * self.distance**2
 
-    def farther(self, factor: float) -> "GaussianPenalty":
+    def widened(self, factor: float) -> "GaussianPenalty":
         """The same prior, as it judges truths that lie a factor farther out."""
         out = copy(self)
         out.distance, out.usual = factor * self.distance, self.usual
@@ -200,7 +200,7 @@ class RidgePenalty(GaussianPenalty):
 
     judges = False
 
-    def farther(self, factor: float) -> "RidgePenalty":
+    def widened(self, factor: float) -> "RidgePenalty":
         """Itself: nothing is unlikely."""
         return self
 
@@ -376,10 +376,10 @@ class StackedPenalty:
         """Whether any part does."""
         return any(penalty.judges for _, penalty in self.parts)
 
-    def farther(self, factor: float) -> "StackedPenalty":
+    def widened(self, factor: float) -> "StackedPenalty":
         """Of every part."""
         out = copy(self)
-        out.parts = [(own, penalty.farther(factor)) for own, penalty in self.parts]
+        out.parts = [(own, penalty.widened(factor)) for own, penalty in self.parts]
         return out
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -442,7 +442,7 @@ class DirichletPenalty:
         """One: blends are as the prior says."""
         return 1.0
 
-    def farther(self, factor: float) -> "DirichletPenalty":
+    def widened(self, factor: float) -> "DirichletPenalty":
         """Itself: nothing is judged."""
         return self
 

@@ -21,16 +21,16 @@ Analysis, section 3.6, for the predictive Student t of an inverse Wishart.
 
 from collections.abc import Collection, Mapping
 from functools import partial
-from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from sktamm._numerics import FloatArray, contrast_basis
+from sktamm._sklearn import check_parameters, one_of, positive
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
-from sktamm.mixture._expansion import Expansion, check_strength
+from sktamm.mixture._expansion import Expansion
 from sktamm.mixture._family_prior import FamilyPrior, padded
 from sktamm.mixture._features import Features, class_features
 from sktamm.mixture._left_out import left_out_scales
@@ -64,7 +64,7 @@ class _SpanPrior(BaseEstimator):
 
     def expand(self, table: ComponentTable, class_index: int) -> Expansion:
         """Offset, directions and penalty of one class."""
-        check_strength(self.strength)
+        check_parameters(self)
         features = class_features(table, class_index, self.spans)
         directions = self._directions(features)
         penalty = self.penalty(np.eye(directions.shape[1]))
@@ -106,6 +106,9 @@ class RidgePrior(_SpanPrior):
     informative = False
     spans = "components"
     penalty = RidgePenalty
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "strength": [positive()],
+    }
 
     def __init__(self, strength: float = 1.0):
         self.strength = strength
@@ -238,8 +241,12 @@ class ShrinkagePrior(FamilyPrior):
     'nominal'
     """
 
-    informative = True
-    spans = "simulations"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **FamilyPrior._parameter_constraints,
+        "target": [one_of("diagonal", "isotropic")],
+        "tails": [one_of("student", "gaussian")],
+        "span": ["boolean"],
+    }
 
     def __init__(
         self,
@@ -285,17 +292,6 @@ class ShrinkagePrior(FamilyPrior):
         directions = self._directions(features) / np.sqrt(self.strength)
         return compress(features, directions)
 
-    def _check(self) -> None:
-        super()._check()
-        if self.target not in ("diagonal", "isotropic"):
-            raise IncompatibleChoiceError(
-                f"target must be 'diagonal' or 'isotropic', got {self.target!r}."
-            )
-        if self.tails not in ("student", "gaussian"):
-            raise IncompatibleChoiceError(
-                f"tails must be 'student' or 'gaussian', got {self.tails!r}."
-            )
-
     def _directions(self, features: Features) -> FloatArray:
         """Columns of coefficients whose amplitudes have unit variance."""
         size = features.n_densities
@@ -336,6 +332,9 @@ class DirichletPrior(BaseEstimator):
     """
 
     informative = True
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "concentration": [positive(), one_of("simulations")],
+    }
 
     def __init__(self, concentration: float | str = 1.0):
         self.concentration = concentration
@@ -355,11 +354,11 @@ class DirichletPrior(BaseEstimator):
         penalty : Penalty
             Dirichlet in isometric log-ratio coordinates.
         """
+        check_parameters(self)
         if self.concentration == "simulations":
             return DirichletPenalty(matched_concentration(table, class_index))
-        value = _as_positive(self.concentration)
         size = table.components_of(class_index).size
-        return DirichletPenalty(np.full(size, value))
+        return DirichletPenalty(np.full(size, float(self.concentration)))
 
 
 # ------------------------------------------------------------------ private functions
@@ -395,16 +394,6 @@ def matched_concentration(table: ComponentTable, class_index: int) -> FloatArray
     total = max(float(mean @ corners) / spread - 1.0, _WEAKEST_CONCENTRATION)
     total = min(total, _STRONGEST_CONCENTRATION)
     return total * np.maximum(mean, _WEAKEST_CONCENTRATION / columns.size)
-
-
-def _as_positive(concentration: Any) -> float:
-    number = isinstance(concentration, Real) and not isinstance(concentration, bool)
-    if not (number and concentration > 0):
-        raise IncompatibleChoiceError(
-            "concentration must be a positive number or 'simulations', got "
-            f"{concentration!r}."
-        )
-    return float(concentration)
 
 
 def _is_permutation(weights: FloatArray) -> bool:

@@ -293,7 +293,7 @@ def test_events_without_a_p_value_are_refused(choices):
 
 @pytest.mark.parametrize("inference", [FrequentistInference, BayesianInference])
 def test_what_it_is_called(inference):
-    with pytest.raises(IncompatibleChoiceError, match="discrepancy must be one of"):
+    with pytest.raises(IncompatibleChoiceError, match="discrepancy must be a str among"):
         inference(discrepancy="auto").check()
 
 
@@ -303,8 +303,8 @@ def test_a_prior_of_parts_judges_by_those_that_do():
     both = StackedPenalty(parts)
     params, covariance = np.array([[4.0, 9.0]]), np.diag([0.2, 0.2])[None]
     for factor in (1.0, 2.0, 4.0):
-        p = both.farther(factor).tension(params, covariance)
+        p = both.widened(factor).tension(params, covariance)
         np.testing.assert_allclose(p, stats.chi2.sf(20.0 / factor**2, 1))
     assert both.judges
     assert not StackedPenalty(parts[1:]).judges
-    np.testing.assert_array_equal(both.farther(3.0).usual_variance(), [9.0, 1.0])
+    np.testing.assert_array_equal(both.widened(3.0).usual_variance(), [9.0, 1.0])
