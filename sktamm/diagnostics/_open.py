@@ -128,7 +128,7 @@ def fits(
 ) -> Iterator[tuple[ComponentTable, MixtureModel, Fit]]:
     """Joint maxima of a table, kappa within [0, 1] if the estimator confines it."""
     inference = final._inference_
-    bounded = bool(final.bounded) or hasattr(inference, "n_draws")
+    bounded = bool(final.bounded) or inference.has_posterior
     if table.binned:
         for fit in inference.maxima(table, model, bounded=bounded):
             yield table, model, fit

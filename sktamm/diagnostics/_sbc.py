@@ -23,7 +23,14 @@ from scipy import stats
 
 from sktamm._numerics import FloatArray
 from sktamm.diagnostics._goodness import draw_rows
-from sktamm.diagnostics._open import check_positive, generator, member_of, quiet, unwrap
+from sktamm.diagnostics._open import (
+    check_adapts,
+    check_positive,
+    generator,
+    member_of,
+    quiet,
+    unwrap,
+)
 from sktamm.exceptions import InvalidInputError
 from sktamm.inference import Answer
 from sktamm.mixture import MixtureModel
@@ -117,7 +124,8 @@ def simulation_based_calibration(
     (40,)
     """
     (final,) = unwrap(estimator)
-    if not hasattr(final._inference_, "n_draws"):
+    check_adapts(final)
+    if not final._inference_.has_posterior:
         raise InvalidInputError(
             "estimator must be Bayesian: ranks need a posterior, which "
             f"{type(final._inference_).__name__} has not."
@@ -145,7 +153,7 @@ def _pseudo_experiments(
     final: Any, size: int, n: int, rng: np.random.Generator
 ) -> tuple[FloatArray, Answer]:
     """True fractions and posteriors of data drawn from the prior."""
-    if not hasattr(final.components_, "reference_weight_"):
+    if not final.components_.binned:
         raise InvalidInputError(
             "estimator must be binned: unbinned data cannot be drawn from the prior."
         )

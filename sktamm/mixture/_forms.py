@@ -67,8 +67,8 @@ class _Form(BaseEstimator):
         parts = (densities, blocks, table.positive, table.reference_weight)
         if table.binned:
             return MixtureModel(*parts)
-        spans = getattr(prior, "spans", "components") == "simulations"
-        return EventMixture(*parts, spans_simulations=spans)
+        simulations = getattr(prior, "spans", "components") == "simulations"
+        return EventMixture(*parts, spans_simulations=simulations)
 
     def _class_density(
         self, table: ComponentTable, prior: Any, c: int
