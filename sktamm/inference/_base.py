@@ -269,30 +269,19 @@ class InferenceBase(BaseEstimator):
 
 def _join(parts: list[Answer]) -> Answer:
     """Answers of consecutive batches as one."""
-
-    def joined(name: str) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in parts])
-
+    joined = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name, value in vars(parts[0]).items()
+        if isinstance(value, np.ndarray)
+    }
     diagnostics = {
         key: np.concatenate([part.diagnostics[key] for part in parts])
         for key in parts[0].diagnostics
     }
-    return Answer(
-        kappa=joined("kappa"),
-        std=joined("std"),
-        interval=joined("interval"),
-        theta=joined("theta"),
-        curve_kappa=joined("curve_kappa"),
-        curve_log_density=joined("curve_log_density"),
-        diagnostics=diagnostics,
-        draws=_join_draws(parts),
-    )
-
-
-def _join_draws(parts: list[Answer]) -> tuple[FloatArray, ...] | None:
-    if parts[0].draws is None:
-        return None
-    return tuple(draws for part in parts for draws in part.draws or ())
+    draws = None
+    if parts[0].draws is not None:
+        draws = tuple(draws for part in parts for draws in part.draws or ())
+    return Answer(**joined, diagnostics=diagnostics, draws=draws)
 
 
 def check_positive_integer(name: str, value: Any) -> None:

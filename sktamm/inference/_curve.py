@@ -34,20 +34,11 @@ _SMALLEST_SCALE = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """Maxima of one fit at given kappa.
+    """Maxima of one fit at given kappa."""
 
-    Attributes
-    ----------
-    theta : ndarray of shape (n_points, n_params)
-        Parameters, kappa the first and ascending.
-    value : ndarray of shape (n_points,)
-        Log posterior.
-    precision : ndarray of shape (n_points, n_params - 1, n_params - 1) or None
-        Minus the Hessian of all parameters but kappa; None if it was not kept.
-    """
-
-    theta: FloatArray
-    value: FloatArray
+    theta: FloatArray  # (n_points, n_params), kappa the first and ascending
+    value: FloatArray  # (n_points,), log posterior
+    # (n_points, n_params - 1, n_params - 1), minus the Hessian of all but kappa
     precision: FloatArray | None = None
 
     def near(self, kappa: FloatArray) -> "Path":
@@ -60,30 +51,17 @@ class Path:
 
 @dataclass(frozen=True, eq=False)
 class KappaCurve:
-    """Log densities on one grid of kappa per dataset.
+    """Log densities on one grid of kappa per dataset."""
 
-    Attributes
-    ----------
-    centre, scale : ndarray of shape (n_fits, 1)
-        Joint maximum and its standard error.
-    bounds : tuple of float
-        Allowed range of kappa.
-    position : ndarray of shape (n_fits, n_points)
-        Equidistant t of the grid.
-    profile, marginal : ndarray of shape (n_fits, n_points)
-        Log profile likelihood and log marginal posterior, up to a constant; zero
-        everywhere if nothing but the joint maximum could be evaluated.
-    paths : tuple of Path
-        The maxima behind the curves, one per fit; empty if they were not kept.
-    """
-
-    centre: FloatArray
-    scale: FloatArray
-    bounds: tuple[float, float]
-    position: FloatArray
+    centre: FloatArray  # (n_fits, 1), joint maximum
+    scale: FloatArray  # (n_fits, 1), its standard error
+    bounds: tuple[float, float]  # of kappa
+    position: FloatArray  # (n_fits, n_points), equidistant t of the grid
+    # (n_fits, n_points), log profile likelihood and log marginal posterior up to a
+    # constant; zero if nothing but the joint maximum could be evaluated
     profile: FloatArray
     marginal: FloatArray
-    paths: tuple[Path, ...] = ()
+    paths: tuple[Path, ...] = ()  # the maxima behind them, if kept
 
     @property
     def kappa(self) -> FloatArray:
@@ -99,10 +77,7 @@ class KappaCurve:
         return np.clip(self.centre + self.scale * np.sinh(position), *self.bounds)
 
     def refine(self, which: str, n_points: int = 1001) -> tuple[FloatArray, FloatArray]:
-        """Interpolate a curve on a finer grid.
-
-        Returns (n_fits, n_points): the finer curve, with maximum zero.
-        """
+        """A curve (n_fits, n_points) on a finer grid, with maximum zero."""
         values = getattr(self, which)
         safe = np.maximum(values - values.max(axis=1, keepdims=True), -4.0 * _DEPTH)
         coarse = np.linspace(0.0, 1.0, values.shape[1])
@@ -121,10 +96,9 @@ def kappa_curve(
     bounds: tuple[float, float],
     which: str,
 ) -> KappaCurve:
-    """Evaluate the curve where it matters.
+    """Curves down to about twelve units below their maximum, or to the bounds.
 
-    ``theta`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params). Returns
-    curves down to about twelve units below their maximum, or to the bounds.
+    ``theta`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params).
     """
     centre = theta[:, :1]
     scale = np.sqrt(np.maximum(covariance[:, :1, 0], _SMALLEST_SCALE**2))
@@ -205,10 +179,9 @@ def _evaluate(
 def log_det(
     model: MixtureModel, theta: FloatArray, data: RowData, n_given: int = 1
 ) -> FloatArray:
-    """Ln det of minus the Hessian of all parameters but the first.
+    """Ln det (n_fits,) of minus the Hessian of all parameters but the first.
 
-    ``theta`` (n_fits, n_params) -> (n_fits,): that of the information where the Hessian
-    is not positive; zero where no parameter is left.
+    That of the information where the Hessian is not positive.
     """
     rest = slice(n_given, None)
     if model.n_params == n_given:
@@ -234,8 +207,7 @@ def _relevant(curve: KappaCurve, which: str) -> FloatArray:
 def outward_minimum(values: FloatArray, start: np.ndarray) -> FloatArray:
     """Smallest value met on the way from a starting point to every other point.
 
-    ``values`` (n_fits, n_points), ``start`` (n_fits,) -> (n_fits, n_points): falls
-    monotonically in both directions.
+    ``values`` (n_fits, n_points), ``start`` (n_fits,) -> (n_fits, n_points).
     """
     position = np.arange(values.shape[1])
     left = np.where(position <= start[:, None], values, np.inf)

@@ -29,37 +29,18 @@ _MOSTLY_POSITIVE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class FitData:
-    """Data of a batch of fits, as the likelihood takes them and as they are.
+    """Data of a batch of fits, as the likelihood takes them and as they are."""
 
-    Attributes
-    ----------
-    rows : RowData
-        Discounted sums of weights, as the likelihood takes them.
-    content : ndarray of shape (n_fits, n_rows)
-        Discounted sums of weights, possibly negative.
-    unit : ndarray of shape (n_fits, n_rows)
-        Content expected of a mixture whose density is that of the reference.
-    variance : ndarray of shape (n_fits, n_rows)
-        Variance of ``content``, template errors included.
-    discount : ndarray of shape (n_fits, n_rows)
-        Events of the likelihood per sum of weights.
-    weight, weight_variance : ndarray of shape (n_fits, n_rows)
-        Sums of weights and of their squares.
-    expected : ndarray of shape (n_fits, n_rows)
-        ``unit`` in sums of weights.
-    noise_shapes : tuple of NoiseShape, one per class, or None
-        Correlations of the errors of the templates.
-    """
-
-    rows: RowData
-    content: FloatArray
-    unit: FloatArray
-    variance: FloatArray
-    discount: FloatArray
-    weight: FloatArray
-    weight_variance: FloatArray
-    expected: FloatArray
-    noise_shapes: tuple[NoiseShape, ...] | None = None
+    # arrays have the shape (n_fits, n_rows)
+    rows: RowData  # discounted sums of weights, as the likelihood takes them
+    content: FloatArray  # the same, possibly negative
+    unit: FloatArray  # content of a mixture whose density is that of the reference
+    variance: FloatArray  # of the content, template errors included
+    discount: FloatArray  # events of the likelihood per sum of weights
+    weight: FloatArray  # sums of weights
+    weight_variance: FloatArray  # sums of squared weights
+    expected: FloatArray  # the unit in sums of weights
+    noise_shapes: tuple[NoiseShape, ...] | None = None  # one per class
 
 
 def undiscounted(table: ComponentTable, datasets: slice) -> FitData:
@@ -121,8 +102,7 @@ def discounted(
 ) -> FitData:
     """Data discounted by the templates' errors, unless they are negligible.
 
-    ``theta`` (n_fits, n_params). Returns data in Poisson form, with the expected totals
-    of every row, if errors matter.
+    In Poisson form, with the expected totals of every row, if errors matter.
     """
     density = np.maximum(model.row_density(theta), 0.0)
     per_event = _variance_per_event(table, datasets, model, theta)

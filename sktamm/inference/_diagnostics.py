@@ -18,10 +18,11 @@ Vehtari, Gelman, Simpson, Carpenter and Buerkner, arXiv:1903.08008.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
 from scipy.stats import beta, rankdata
+
+from sktamm._numerics import FloatArray
 
 __all__ = [
     "ess_bulk",
@@ -34,7 +35,6 @@ __all__ = [
     "rhat",
 ]
 
-FloatArray = NDArray[np.float64]
 
 _ONE_SIGMA = (0.15865525393145707, 0.8413447460685429)
 
@@ -42,8 +42,7 @@ _ONE_SIGMA = (0.15865525393145707, 0.8413447460685429)
 def rhat(draws: FloatArray) -> FloatArray:
     """Rank-normalised split R-hat, the larger of bulk and folded.
 
-    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): one when the chains
-    agree; not a number when all draws are equal.
+    One when the chains agree; not a number when all draws are equal.
     """
     halves = _split(draws)
     folded = np.abs(halves - np.median(halves, axis=(1, 2), keepdims=True))
@@ -53,55 +52,33 @@ def rhat(draws: FloatArray) -> FloatArray:
 
 
 def ess_bulk(draws: FloatArray) -> FloatArray:
-    """Effective sample size for the centre of the distribution.
-
-    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): sample size of the
-    rank-normalised split chains.
-    """
+    """Effective sample size for the centre: of the rank-normalised split chains."""
     return _plain_ess(_normal_scores(_split(draws)))
 
 
 def ess_tail(draws: FloatArray) -> FloatArray:
-    """Effective sample size for the tails: the smaller of the 5 % and 95 % quantiles.
-
-    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): smaller sample size of
-    the two quantile indicators.
-    """
+    """Effective sample size for the tails: the smaller of 5 % and 95 % quantile."""
     return np.minimum(ess_quantile(draws, 0.05), ess_quantile(draws, 0.95))
 
 
 def ess_mean(draws: FloatArray) -> FloatArray:
-    """Effective sample size for the mean.
-
-    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): sample size of the split
-    chains without rank normalisation.
-    """
+    """Effective sample size for the mean: of the split chains as they are."""
     return _plain_ess(_split(draws))
 
 
 def ess_quantile(draws: FloatArray, probability: float) -> FloatArray:
-    """Effective sample size for one quantile.
-
-    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): sample size of the
-    indicator of lying below the quantile.
-    """
+    """Effective sample size for a quantile: of the indicator of lying below."""
     quantile = np.quantile(draws, probability, axis=(1, 2), keepdims=True)
     return _plain_ess(_split((draws <= quantile).astype(float)))
 
 
 def mcse_mean(draws: FloatArray) -> FloatArray:
-    """Monte Carlo standard error of the mean.
-
-    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): in units of the draws.
-    """
+    """Monte Carlo standard error of the mean."""
     return draws.std(axis=(1, 2), ddof=1) / np.sqrt(ess_mean(draws))
 
 
 def mcse_sd(draws: FloatArray) -> FloatArray:
-    """Monte Carlo standard error of the standard deviation, by the delta method.
-
-    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): in units of the draws.
-    """
+    """Monte Carlo error of the standard deviation, by the delta method."""
     square = (draws - draws.mean(axis=(1, 2), keepdims=True)) ** 2
     variance = square.mean(axis=(1, 2))
     spread = (square**2).mean(axis=(1, 2)) - variance**2
@@ -113,8 +90,6 @@ def mcse_quantile(draws: FloatArray, probability: float) -> FloatArray:
 
     Half the distance between the order statistics that bound the central 68.3 % of
     the beta distribution of the quantile's probability.
-
-    ``draws`` (n_datasets, n_chains, n_draws) -> (n_datasets,): in units of the draws.
     """
     ess = ess_quantile(draws, probability)[:, None]
     bounds = np.asarray(

@@ -81,10 +81,7 @@ def refuse_unjudged(table: ComponentTable, model: MixtureModel) -> None:
 def discrepancy(
     fit: Fit, std: FloatArray, p_values: Mapping[str, FloatArray]
 ) -> dict[str, FloatArray]:
-    """Factors of every fit, and the standard deviation that they add.
-
-    ``std`` (n_fits,), ``p_values`` (n_fits,) -> (n_fits,).
-    """
+    """Factors of every fit (n_fits,), and the standard deviation that they add."""
     rows, blend = p_values["goodness_of_fit"], p_values["prior_tension"]
     factors = np.ones((2, len(std)))
     for b in map(int, np.flatnonzero(_ramp(np.fmin(rows, blend)) > 0)):

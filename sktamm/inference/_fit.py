@@ -69,10 +69,7 @@ def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
 
 
 def made_regular(information: FloatArray) -> FloatArray:
-    """Information matrices with eigenvalues of at least a tiny share of the largest.
-
-    ``information`` (n_fits, n_params, n_params) -> (n_fits, n_params, n_params).
-    """
+    """Information matrices, eigenvalues at least a tiny share of the largest."""
     # Only fits that are flagged as singular are changed. What is not finite becomes the
     # unit matrix: a numerical failure is a flagged result, not an error.
     finite = np.isfinite(information).all(axis=(-2, -1), keepdims=True)
@@ -84,14 +81,12 @@ def made_regular(information: FloatArray) -> FloatArray:
 
 
 def prior_tension(fit: Fit) -> FloatArray:
-    """P-value of the blend under its prior, the noise of the data included.
+    """P-value (n_fits,) of the blend under its prior, nan where that judges nothing.
 
-    The noise is that of a truth near the simulations: taken at the average simulation
-    and the fitted fractions, from what rows expect there. At the maximum itself a truth
-    far outside could hide, for amplitudes without bound are not determined either, and
-    behind empty rows, which observed contents know nothing of.
-
-    Returns (n_fits,): not a number where the prior judges nothing.
+    The noise of the data is that of a truth near the simulations: taken at the average
+    simulation and the fitted fractions, from what rows expect there. At the maximum a
+    truth far outside could hide: amplitudes without bound are not determined, nor are
+    those that only empty rows tell, which observed contents know nothing of.
     """
     model, theta = fit.model, fit.optimum.theta
     centre = np.zeros_like(theta)
@@ -108,19 +103,16 @@ def prior_tension(fit: Fit) -> FloatArray:
 
 
 def rows_described(fit: Fit) -> FloatArray:
-    """P-value of the rows.
-
-    Returns (n_fits,): not a number for events, which expect nothing themselves.
-    """
+    """P-value (n_fits,) of the rows; not a number for events, which expect nothing."""
     if fit.model.rows_are_events:
         return np.full(len(fit.mode), np.nan)
     return goodness_of_fit(fit.model, fit.optimum.theta, fit.data)
 
 
 def variance_parts(fit: Fit) -> tuple[FloatArray, FloatArray]:
-    """Variance of kappa from the rows and from the truth's blend.
+    """Variance of kappa (n_fits,) from the rows and from the truth's blend.
 
-    Returns (n_fits,): a' (S' v S) a and a' Q a, with a = A^-1 e_kappa.
+    They are a' (S' v S) a and a' Q a, with a = A^-1 e_kappa.
     """
     row = fit.covariance[:, 0]
     pull = fit.model.score_along(fit.local, row)

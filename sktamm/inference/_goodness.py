@@ -59,31 +59,18 @@ class _Innovation:
 def goodness_of_fit(
     model: MixtureModel, theta: FloatArray, data: FitData
 ) -> FloatArray:
-    """P-value of Pearson's chi2 of every fit, uniform where the model is right.
+    """P-value (n_fits,) of Pearson's chi2 of every fit, uniform if the model is right.
 
-    Parameters
-    ----------
-    model : MixtureModel
-        Mixture of binned data.
-    theta : ndarray of shape (n_fits, n_params)
-        Fitted parameters.
-    data : FitData
-        Data of the fits.
-
-    Returns
-    -------
-    p_value : ndarray of shape (n_fits,)
-        Not a number where the fit leaves nothing to be tested; zero where it has
-        collapsed to one place, though the simulations fill several.
+    Not a number where the fit leaves nothing to be tested; zero where it has collapsed
+    to one place, though the simulations fill several.
     """
     return _of_every_fit(model, theta, data, _p_value, 0.0)
 
 
 def scale_ratio(model: MixtureModel, theta: FloatArray, data: FitData) -> FloatArray:
-    """Pearson's chi2 of every fit over that of p-value .317.
+    """Pearson's chi2 of every fit over that of p-value .317, (n_fits,).
 
-    ``theta`` (n_fits, n_params) -> (n_fits,): not a number where nothing is free or the
-    fit has collapsed to one place.
+    Not a number where nothing is free or the fit has collapsed to one place.
     """
     return _of_every_fit(model, theta, data, _ratio, np.nan)
 
@@ -130,11 +117,7 @@ def _of_every_fit(
 def pearson(
     model: MixtureModel, theta: FloatArray, data: FitData
 ) -> tuple[FloatArray, FloatArray]:
-    """Pearson's chi2 of the rows that expect one or more, and their number.
-
-    ``theta`` (n_fits, n_params) -> (n_fits,): sum of squared pulls of the rows,
-    template errors included.
-    """
+    """Squared pulls of the rows that expect one or more, and number of these rows."""
     expected = data.unit * np.maximum(model.row_density(theta), 0.0)
     inside = expected > 1.0
     variance = np.where(inside, np.maximum(data.variance, expected), 1.0)

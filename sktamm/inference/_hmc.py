@@ -28,9 +28,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from sktamm._numerics import FloatArray
+
 __all__ = ["HMCDraws", "HamiltonianSampler", "LogDensity", "Monitor"]
 
-FloatArray = NDArray[np.float64]
 LogDensity = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 Monitor = Callable[[FloatArray], FloatArray]
 
@@ -40,27 +41,14 @@ _START_HALVINGS = 30
 
 @dataclass(frozen=True, eq=False)
 class HMCDraws:
-    """Draws of a batch of datasets.
+    """Draws of a batch of datasets."""
 
-    Attributes
-    ----------
-    values : ndarray of shape (n_datasets, n_chains, n_draws, n_monitored)
-        What the monitor returned; the positions themselves without a monitor.
-    log_density : ndarray of shape (n_datasets, n_chains, n_draws)
-        Log density of the target at the draws.
-    acceptance : ndarray of shape (n_datasets,)
-        Mean acceptance probability of the trajectories.
-    n_divergent : ndarray of int, shape (n_datasets,)
-        Number of trajectories whose energy error exceeded 1000.
-    step_size : ndarray of shape (n_datasets,)
-        Leapfrog step, in units of the metric.
-    """
-
+    # (n_datasets, n_chains, n_draws, n_monitored), of the monitor or the positions
     values: FloatArray
-    log_density: FloatArray
-    acceptance: FloatArray
-    n_divergent: NDArray[np.intp]
-    step_size: FloatArray
+    log_density: FloatArray  # (n_datasets, n_chains, n_draws)
+    acceptance: FloatArray  # (n_datasets,), mean probability of the trajectories
+    n_divergent: NDArray[np.intp]  # (n_datasets,), trajectories that diverged
+    step_size: FloatArray  # (n_datasets,), in units of the metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,39 +83,12 @@ class _Metric:
 class HamiltonianSampler:
     """Chains of a batch of datasets that can be warmed up, drawn from and continued.
 
-    Parameters
-    ----------
-    log_density_and_gradient : callable
-        Maps positions of shape (n_datasets, n_chains, n_params) to log densities
-        (n_datasets, n_chains) and gradients of the shape of the positions. A log
-        density of minus infinity marks a point outside the support. It may return
-        the same buffers at every call: what must last is copied here.
-    start : ndarray of shape (n_datasets, n_params)
-        Posterior mode of every dataset.
-    covariance : ndarray of shape (n_datasets, n_params, n_params)
-        Laplace covariance at the mode: the first metric, and the spread of the starts.
-    generators : sequence of numpy.random.Generator
-        One random stream per dataset.
-    n_chains : int, default=12
-        Chains per dataset.
-    n_leapfrog : int, default=16
-        Mean number of leapfrog steps of a trajectory; each trajectory has between half
-        and three halves of it.
-    target_acceptance : float, default=0.9
-        Mean acceptance probability that the step size aims at.
-    dispersion : float, default=1
-        Standard deviation of the starts in units of the Laplace approximation.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> def normal(position):
-    ...     return -0.5 * (position**2).sum(axis=-1), -position
-    >>> sampler = HamiltonianSampler(
-    ...     normal, np.zeros((1, 2)), np.eye(2)[None], [np.random.default_rng(0)]
-    ... )
-    >>> sampler.warm_up(100).draw(50).values.shape
-    (1, 12, 50, 2)
+    ``log_density_and_gradient`` maps positions (n_datasets, n_chains, n_params) to log
+    densities (n_datasets, n_chains), minus infinity outside the support, and gradients;
+    it may return the same buffers at every call. ``start`` (n_datasets, n_params) are
+    posterior modes; ``covariance`` (n_datasets, n_params, n_params) is the first metric
+    and, times ``dispersion`` squared, that of the starts. Trajectories have between
+    half and three halves of ``n_leapfrog`` steps.
     """
 
     def __init__(
@@ -252,10 +213,7 @@ class HamiltonianSampler:
         self._step = self._step.restarted()
 
     def _transition(self) -> tuple[FloatArray, NDArray[np.intp]]:
-        """Move every chain by one trajectory.
-
-        Returns the mean acceptance probability and the number of divergences.
-        """
+        """Move every chain once: mean acceptance, number of divergences."""
         old, noise = self._state, self._noise()
         threshold = np.stack([g.random(self.n_chains) for g in self.generators])
         momentum = np.matmul(noise, self._metric.inverse_cholesky)

@@ -32,8 +32,7 @@ def broadened(
 ) -> tuple[FloatArray, FloatArray]:
     """Convolve densities of kappa on [0, 1] with a normal error, reflected at the ends.
 
-    ``kappa, log_density`` (n_fits, n_points), ``variance`` (n_fits,) -> (n_fits,
-    n_points): wider grids and densities, with maximum zero.
+    ``kappa, log_density`` (n_fits, n_points), ``variance`` (n_fits,).
     """
     if not (variance > 0).any():
         return kappa, log_density
@@ -57,8 +56,7 @@ def smoothed_density(
 ) -> tuple[FloatArray, FloatArray]:
     """Density of weighted points on [0, 1] with a normal error, reflected at the ends.
 
-    ``kappa, weight`` (n_points,) -> (1001,): ascending grid and log density, with
-    maximum zero.
+    ``kappa, weight`` (n_points,) -> ascending grid and log density (1001,).
     """
     mean = float(weight @ kappa)
     spread = max(float(weight @ (kappa - mean) ** 2), _SMALLEST_SPREAD**2)
@@ -74,10 +72,7 @@ def smoothed_density(
 def density_moments(
     kappa: FloatArray, log_density: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of densities on ascending grids.
-
-    ``kappa, log_density`` (n_fits, n_points) -> (n_fits,).
-    """
+    """Mean and standard deviation (n_fits,) of densities on ascending grids."""
     share = _cell_shares(kappa, log_density)
     mean = (share * kappa).sum(axis=1)
     square = (share * (kappa - mean[:, None]) ** 2).sum(axis=1)
@@ -97,8 +92,7 @@ def density_intervals(
 ) -> FloatArray:
     """Equal-tailed or shortest intervals of densities on ascending grids.
 
-    ``kappa, log_density`` (n_fits, n_points), ``levels`` (n_levels,) -> (n_fits, 2,
-    n_levels): lower and upper ends.
+    ``kappa, log_density`` (n_fits, n_points) -> (n_fits, 2, n_levels).
     """
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
     steps = (density[:, 1:] + density[:, :-1]) * np.diff(kappa, axis=1)
@@ -125,11 +119,7 @@ def _quantile_interval(
 
 
 def draw_intervals(draws: FloatArray, levels: FloatArray, kind: str) -> FloatArray:
-    """Equal-tailed or shortest intervals of posterior draws.
-
-    ``draws`` (n_fits, n_draws), ``levels`` (n_levels,) -> (n_fits, 2, n_levels): lower
-    and upper ends.
-    """
+    """Intervals (n_fits, 2, n_levels) of posterior draws (n_fits, n_draws)."""
     if kind == "equal_tailed":
         tail = 0.5 * (1.0 - levels)
         ends = np.quantile(draws, np.stack([tail, 1.0 - tail]), axis=1)
@@ -148,11 +138,9 @@ def draw_intervals(draws: FloatArray, levels: FloatArray, kind: str) -> FloatArr
 def ratio_intervals(
     kappa: FloatArray, log_profile: FloatArray, drops: FloatArray, centre: FloatArray
 ) -> FloatArray:
-    """Where log profile likelihoods have fallen by given amounts.
+    """Where log profiles (n_fits, n_points) have fallen by drops (n_fits, n_levels).
 
-    ``kappa, log_profile`` (n_fits, n_points), ``drops`` (n_fits, n_levels), ``centre``
-    (n_fits,) -> (n_fits, 2, n_levels): lower and upper ends; the end of the grid where
-    the curve falls no further.
+    The interval (n_fits, 2, n_levels) ends with the grid where they fall no further.
     """
     out = np.empty((kappa.shape[0], 2, drops.shape[1]))
     start = np.abs(kappa - centre[:, None]).argmin(axis=1)

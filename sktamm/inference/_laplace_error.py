@@ -56,10 +56,7 @@ def laplace_error(
     refined: tuple[FloatArray, FloatArray],
     extra: FloatArray,
 ) -> FloatArray:
-    """Shift of mean or width of kappa if the blends are integrated to a higher order.
-
-    ``refined`` (n_fits, n_points), ``extra`` (n_fits,) -> (n_fits,).
-    """
+    """Shift of mean or width of kappa (n_fits,) that integrals of higher order make."""
     if model.n_params == 1:
         return np.zeros(len(extra))
     fine, log_density = refined

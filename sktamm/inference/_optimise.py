@@ -47,30 +47,14 @@ class Objective(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """End point of every fit of a batch.
+    """End point of every fit of a batch."""
 
-    Attributes
-    ----------
-    theta : ndarray of shape (n_fits, n_params)
-        Parameters.
-    value : ndarray of shape (n_fits,)
-        Log posterior.
-    decrement : ndarray of shape (n_fits,)
-        Half the squared length of the last scoring step: the rise still to be expected.
-    converged : ndarray of bool, shape (n_fits,)
-        Whether the decrement fell below the tolerance.
-    n_iterations : ndarray of int, shape (n_fits,)
-        Iterations used.
-    information : ndarray of shape (n_fits, n_params, n_params)
-        Stand-in for minus the Hessian of the last step.
-    """
-
-    theta: FloatArray
-    value: FloatArray
-    decrement: FloatArray
-    converged: np.ndarray
-    n_iterations: np.ndarray
-    information: FloatArray
+    theta: FloatArray  # (n_fits, n_params)
+    value: FloatArray  # (n_fits,), log posterior
+    decrement: FloatArray  # (n_fits,), the rise that the last step still promised
+    converged: np.ndarray  # (n_fits,), whether that fell below the tolerance
+    n_iterations: np.ndarray  # (n_fits,)
+    information: FloatArray  # (n_fits, n_params, n_params), for minus the Hessian
 
 
 def maximise(
@@ -82,22 +66,13 @@ def maximise(
     max_iter: int = 100,
     tol: float = 1e-8,
 ) -> Optimum:
-    """Maximise the log posterior of every fit.
-
-    ``theta`` (n_fits, n_params). Returns parameters, values and convergence.
-    """
+    """Maximise the log posterior of every fit, from ``theta`` (n_fits, n_params)."""
     parts = [
         _maximise(model, theta[part], data.take(part), fixed, max_iter, tol)
         for part in chunks(model, data)
     ]
-    return Optimum(
-        theta=np.concatenate([part.theta for part in parts]),
-        value=np.concatenate([part.value for part in parts]),
-        decrement=np.concatenate([part.decrement for part in parts]),
-        converged=np.concatenate([part.converged for part in parts]),
-        n_iterations=np.concatenate([part.n_iterations for part in parts]),
-        information=np.concatenate([part.information for part in parts]),
-    )
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return Optimum(*map(np.concatenate, columns))
 
 
 def chunks(model: Objective, data: RowData) -> list[np.ndarray]:

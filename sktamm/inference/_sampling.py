@@ -14,44 +14,25 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from sktamm._numerics import FloatArray
 from sktamm.inference._diagnostics import ess_bulk, ess_tail, rhat
 from sktamm.inference._hmc import HamiltonianSampler, HMCDraws, LogDensity, Monitor
 
 __all__ = ["PosteriorDraws", "sample_posterior"]
 
-FloatArray = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class PosteriorDraws:
-    """Draws of many datasets, each as long as it needed.
+    """Draws of many datasets, each as long as it needed."""
 
-    Attributes
-    ----------
-    values : tuple of ndarray of shape (n_chains, n_draws, n_monitored)
-        Monitored functions, one array per dataset; ``n_draws`` differs.
-    log_density : tuple of ndarray of shape (n_chains, n_draws)
-        Log density of the target at the draws.
-    rhat : ndarray of shape (n_datasets,)
-        Rank-normalised split R-hat of the first monitored function.
-    ess_bulk, ess_tail : ndarray of shape (n_datasets,)
-        Its effective sample sizes.
-    converged : ndarray of bool, shape (n_datasets,)
-        Whether these met the demands before the draws ran out.
-    acceptance : ndarray of shape (n_datasets,)
-        Mean acceptance probability.
-    n_divergent : ndarray of int, shape (n_datasets,)
-        Trajectories whose energy error exceeded 1000.
-    step_size : ndarray of shape (n_datasets,)
-        Leapfrog step, in units of the metric.
-    """
-
+    # (n_chains, n_draws, n_monitored) and (n_chains, n_draws) of every dataset
     values: tuple[FloatArray, ...]
     log_density: tuple[FloatArray, ...]
+    # (n_datasets,) each, the first three of the first monitored function
     rhat: FloatArray
     ess_bulk: FloatArray
     ess_tail: FloatArray
-    converged: NDArray[np.bool_]
+    converged: NDArray[np.bool_]  # whether these met the demands before draws ran out
     acceptance: FloatArray
     n_divergent: NDArray[np.intp]
     step_size: FloatArray
@@ -76,7 +57,6 @@ def sample_posterior(
     """Sample many datasets until each has the effective sample size it needs.
 
     ``start`` (n_datasets, n_params), ``covariance`` (n_datasets, n_params, n_params).
-    Returns draws and their quality, in the order of the datasets.
     """
     rule = _Stopping(min_ess, max_rhat, n_draws, max_draws)
 

@@ -32,15 +32,7 @@ _SMALLEST = 1e-300
 
 
 class OnSimplex:
-    """A mixture as a function of log ratios of the fractions and blend parameters.
-
-    It offers what ``maximise`` needs of a model.
-
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior of free fractions and blend parameters.
-    """
+    """A mixture as a function of log ratios of the fractions: an `Objective`."""
 
     def __init__(self, model: MixtureModel):
         self.model = model

@@ -20,25 +20,13 @@ def make_target(model: MixtureModel, data: RowData) -> "LinearTarget | GeneralTa
 
 
 def free_fractions(model: MixtureModel, position: FloatArray) -> FloatArray:
-    """Fractions at positions (..., n_params), kappa first, without the dependent class.
-
-    ``position`` (n_datasets, n_chains, n_params) -> (n_datasets, n_chains,
-    n_fractions).
-    """
+    """Fractions at positions (..., n_params) but the dependent one, kappa first."""
     n = model.n_fractions
     return softmax(position[..., :n] @ contrast_basis(n + 1).T)[..., :n]
 
 
 class GeneralTarget:
-    """Any mixture, through the model's own value and gradient.
-
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior.
-    data : RowData
-        Data of the datasets.
-    """
+    """Any mixture, through the model's own value and gradient."""
 
     def __init__(self, model: MixtureModel, data: RowData):
         self.model = model
@@ -73,13 +61,6 @@ class LinearTarget:
     Poisson form), the slopes s_ck = phi_ck sum_i r_cki (a_i / p_i - e_i) give
 
         d/d logit_ck = s_ck + alpha_ck - w_ck sum_k (s_ck + alpha_ck).
-
-    Parameters
-    ----------
-    model : MixtureModel
-        Log posterior whose classes are all linear.
-    data : RowData
-        Data of the datasets.
     """
 
     def __init__(self, model: MixtureModel, data: RowData):

@@ -42,11 +42,7 @@ _NOWHERE = -1e300
 def weighed_fractions(
     model: MixtureModel, rows: RowData, theta: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Points on the simplex and their posterior weights, for one fit.
-
-    ``theta`` (n_params,) -> ``fractions`` (n_points, n_fractions), ``weight``
-    (n_points,).
-    """
+    """Points (n, n_fractions) on the simplex and posterior weights (n,) of one fit."""
     simplex = OnSimplex(model)
     n = model.n_fractions
     start = simplex.position(theta[None])

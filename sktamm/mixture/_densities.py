@@ -23,14 +23,11 @@ __all__ = ["ClassDensity", "Evaluation", "ExponentialDensity", "LinearDensity"]
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """ln q at the rows and what its derivatives need.
+    """ln q at the rows and what its derivatives need, form by form."""
 
-    ``log_density`` has shape (n_fits, n_rows); the shapes of the other two depend on
-    the form: exponential (n_fits, n_reference) shares and (n_fits, n_params) means,
-    linear (n_fits, n_components) weights and (n_fits, n_rows) densities.
-    """
-
-    log_density: FloatArray
+    log_density: FloatArray  # (n_fits, n_rows)
+    # exponential: shares (n_fits, n_reference) and means (n_fits, n_params),
+    # linear: weights (n_fits, n_components) and densities (n_fits, n_rows)
     share: FloatArray
     moment: FloatArray
 
@@ -66,18 +63,10 @@ class ClassDensity(Protocol):
 
 
 class ExponentialDensity:
-    """ln q = offset + directions . z - ln Z(z).
+    """ln q = offset + directions . z - ln Z(z), at rows and at reference rows.
 
-    Parameters
-    ----------
-    offset, directions : ndarray of shape (n_rows,), (n_rows, n_params)
-        The average log density and its directions of change at the rows.
-    reference_offset, reference_directions : ndarray
-        The same at the reference rows; the same arrays when rows are bins.
-    reference_weight : ndarray of shape (n_reference,)
-        Probabilities of the reference rows under p_ref.
-    offset_variance : ndarray of shape (n_rows,), default=None
-        Squared statistical error of the offset.
+    ``offset`` (n_rows,), ``directions`` (n_rows, n_params), the same arrays at the
+    reference when rows are bins; ``offset_variance`` (n_rows,), its squared error.
     """
 
     is_linear = False
@@ -144,12 +133,7 @@ class ExponentialDensity:
 class LinearDensity:
     """ln q = ln sum_k w_k r_k with w = softmax(V u) on the simplex.
 
-    Parameters
-    ----------
-    ratio : ndarray of shape (n_rows, n_components)
-        Density ratios of the components to the reference.
-    relative_variance : ndarray of shape (n_rows, n_components), default=None
-        Squared relative statistical errors of the components.
+    ``ratio, relative_variance`` (n_rows, n_components): to the reference; squared.
     """
 
     is_linear = True
@@ -199,8 +183,6 @@ class LinearDensity:
 
         The slope h of a weight that the data push to zero is its curvature as well, in
         the logarithm of the weight; the square of the scores misses it.
-
-        ``row_weight`` (n_fits, n_rows) -> (n_fits, n_params, n_params).
         """
         drive = (row_weight / at.moment) @ self.ratio
         total = row_weight.sum(axis=1, keepdims=True)

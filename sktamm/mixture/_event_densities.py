@@ -15,7 +15,7 @@ rows are stored in single precision, when they are many, and summed in double.
 import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,30 +47,16 @@ def row_blocks(n_rows: int, entries_per_row: int) -> list[slice]:
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """What the reference sample says about q at some parameters.
+    """What the reference sample says about q at some parameters."""
 
-    Attributes
-    ----------
-    params : ndarray of shape (n_fits, n_params)
-        Parameters.
-    log_z : ndarray of shape (n_fits,)
-        Log normalisation.
-    affine : ndarray of shape (n_fits, n_params)
-        The vector b.
-    linear : ndarray of shape (n_fits, n_params, n_features) or None
-        The matrix A; None for the identity.
-    covariance : ndarray of shape (n_fits, n_params, n_params) or None
-        Covariance of the directions under q; None where not asked for.
-    share : ndarray of shape (n_fits,) or None
-        Sum of the squared shares of the reference rows; None where they do not matter.
-    """
-
-    params: FloatArray
-    log_z: FloatArray
-    affine: FloatArray
-    linear: FloatArray | None = None
+    params: FloatArray  # (n_fits, n_params)
+    log_z: FloatArray  # (n_fits,), log normalisation
+    affine: FloatArray  # (n_fits, n_params), the vector b
+    linear: FloatArray | None = None  # (n_fits, n_params, n_features), A if not 1
+    # (n_fits, n_params, n_params), of the directions under q; None where not asked for
     covariance: FloatArray | None = None
-    share: FloatArray | None = None
+    # (n_fits,), sum of squared shares of the reference rows: 1 / effective sample size
+    inverse_size: FloatArray | None = None
 
     def applied(self, along: FloatArray) -> FloatArray:
         """A' u for every fit."""
@@ -96,53 +82,13 @@ class Sums:
     second: FloatArray
 
 
-class EventDensity(Protocol):
+class EventDensity:
     """What the mixture of events needs from the density of one class."""
 
     n_params: int
     is_linear: bool
-    exact: bool
-    features: FloatArray
-
-    @property
-    def transposed(self) -> FloatArray:
-        """Features, one row per function."""
-
-    @property
-    def light(self) -> tuple[NDArray, NDArray]:
-        """Features and their transpose, in single precision when they are many."""
-
-    def moments(self, params: FloatArray, second: bool) -> Moments:
-        """Sums over the reference sample."""
-
-    def log_density(self, at: Moments, rows: slice) -> FloatArray:
-        """Ln q, shape (n_fits, n_block)."""
-
-    def scale(self, log_density: FloatArray) -> FloatArray | float:
-        """Sigma, shape (n_fits, n_block) or one."""
-
-    def own_curvature(
-        self, at: Moments, zeroth: FloatArray, first: FloatArray
-    ) -> FloatArray:
-        """Part of sum g (J J' + d2 ln q) that is no sum of phi phi'."""
-
-    def take_rows(self, rows: NDArray[np.intp]) -> "EventDensity":
-        """The same density at some of the rows."""
-
-    def reference_size(self, at: Moments, reference_weight: FloatArray) -> float:
-        """Effective number of reference rows under q, for one fit."""
-
-    def barrier(self, at: Moments, order: int) -> Barrier | None:
-        """Barrier before few reference rows, None where no fit is near it."""
-
-    def weights(self, params: FloatArray) -> FloatArray:
-        """Weights that a user reads."""
-
-
-class _Features:
-    """Features of the rows in the layouts that products want, made when needed."""
-
-    features: FloatArray
+    exact: bool  # whether sums are as exact as doubles
+    features: FloatArray  # (n_rows, n_features)
 
     @cached_property
     def transposed(self) -> FloatArray:
@@ -155,32 +101,59 @@ class _Features:
 
         Second derivatives steer the steps and make errors; they need few digits.
         """
-        light: NDArray = np.ascontiguousarray(
-            self.features, storage(len(self.features))
-        )
+        dtype = storage(len(self.features))
+        light: NDArray = np.ascontiguousarray(self.features, dtype)
         return light, np.ascontiguousarray(light.T)
 
-    def _copied(self) -> Self:
-        """Copy that shares everything but the layouts of the rows."""
+    def take_rows(self, rows: NDArray[np.intp]) -> Self:
+        """The same density at some of the rows; the reference is shared."""
         new = copy.copy(self)
         for name in ("transposed", "light"):
             new.__dict__.pop(name, None)
+        new.features = self.features[rows]
         return new
 
+    def moments(self, params: FloatArray, second: bool) -> Moments:
+        """Sums over the reference sample."""
+        raise NotImplementedError
 
-class EventExponential(_Features):
+    def log_density(self, at: Moments, rows: slice) -> FloatArray:
+        """Ln q, shape (n_fits, n_block)."""
+        raise NotImplementedError
+
+    def scale(self, log_density: FloatArray) -> FloatArray | float:
+        """Sigma, shape (n_fits, n_block) or one."""
+        raise NotImplementedError
+
+    def own_curvature(
+        self, at: Moments, zeroth: FloatArray, first: FloatArray
+    ) -> FloatArray:
+        """Part of sum g (J J' + d2 ln q) that is no sum of phi phi'."""
+        raise NotImplementedError
+
+    def reference_size(self, at: Moments, reference_weight: FloatArray) -> float:
+        """Effective number of reference rows under q, for one fit."""
+        shares = self._reference_values(at) * reference_weight
+        return float(shares.sum() ** 2 / (shares**2).sum())
+
+    def _reference_values(self, at: Moments) -> FloatArray:
+        """Density q at the reference rows of one fit, (n_reference,)."""
+        raise NotImplementedError
+
+    def barrier(self, at: Moments, order: int) -> Barrier | None:
+        """Barrier before few reference rows, None where no fit is near it."""
+        return None
+
+    def weights(self, params: FloatArray) -> FloatArray:
+        """Weights that a user reads."""
+        raise NotImplementedError
+
+
+class EventExponential(EventDensity):
     """ln q = offset + directions . z - ln Z(z) at events.
 
-    Parameters
-    ----------
-    offset, directions : ndarray of shape (n_rows,), (n_rows, n_params)
-        Central log density and directions at the rows.
-    reference_offset, reference_directions : ndarray
-        The same at the reference rows; kept in single precision when many.
-    reference_weight : ndarray of shape (n_reference,)
-        Probabilities of the reference rows.
-    blend : tuple of ndarray of shape (n_densities,), (n_densities, n_params)
-        Coefficients of the learned log densities in the offset and the directions.
+    As `ExponentialDensity`; ``blend`` (n_densities,), (n_densities, n_params) are the
+    coefficients of the learned log densities in the offset and the directions.
     """
 
     is_linear = False
@@ -208,20 +181,15 @@ class EventExponential(_Features):
         self.exact = self.dtype is np.float64
         self._last: Moments | None = None
 
-    def take_rows(self, rows: NDArray[np.intp]) -> "EventExponential":
+    def take_rows(self, rows: NDArray[np.intp]) -> Self:
         """The same density at some of the rows; the reference is shared."""
-        new = self._copied()
+        new = super().take_rows(rows)
         new._last = None
         new.offset = self.offset[rows]
-        new.features = self.features[rows]
         return new
 
     def moments(self, params: FloatArray, second: bool) -> Moments:
-        """Normalisation, mean and covariance of the directions under q.
-
-        ``params`` (n_fits, n_params). Returns sums over the reference sample in blocks,
-        shifted by a running maximum.
-        """
+        """Sums over the reference in blocks, shifted by a running maximum."""
         last = self._last
         known = last is not None and np.array_equal(last.params, params)
         if last is not None and known and (last.covariance is not None or not second):
@@ -233,8 +201,10 @@ class EventExponential(_Features):
             covariance = products / zeroth[:, None, None]
             covariance -= mean[:, :, None] * mean[:, None, :]
         log_z = top + np.log(zeroth)
-        share = squares / zeroth**2
-        self._last = Moments(params.copy(), log_z, -mean, None, covariance, share)
+        inverse_size = squares / zeroth**2
+        self._last = Moments(
+            params.copy(), log_z, -mean, None, covariance, inverse_size
+        )
         return self._last
 
     @cached_property
@@ -250,7 +220,7 @@ class EventExponential(_Features):
         # dS = 2 S e and d2S = 4 S (e e' + Cov_2) - 2 S Cov_1: e is the mean of the
         # directions under the squared shares less that under the shares, and Cov_2,
         # Cov_1 are their covariances under them.
-        share = np.asarray(at.share)
+        share = np.asarray(at.inverse_size)
         if not (share > self.onset).any():
             return None
         n_fits, p = at.params.shape
@@ -346,10 +316,8 @@ class EventExponential(_Features):
         """Coefficients of the whitened directions."""
         return params
 
-    def reference_size(self, at: Moments, reference_weight: FloatArray) -> float:
-        """Effective number of reference rows under q, for one fit."""
-        shares = self.reference_density(at, slice(None)) * reference_weight
-        return float(shares.sum() ** 2 / (shares**2).sum())
+    def _reference_values(self, at: Moments) -> FloatArray:
+        return self.reference_density(at, slice(None))
 
     def reference_density(self, at: Moments, rows: slice) -> FloatArray:
         """Normalised density q at reference rows of one fit, shape (n_block,)."""
@@ -357,16 +325,11 @@ class EventExponential(_Features):
         return np.exp(values[0].astype(float) - at.log_z[0])
 
 
-class EventLinear(_Features):
+class EventLinear(EventDensity):
     """ln q = ln sum_k w_k r_k with w = softmax(V u), at events.
 
-    Parameters
-    ----------
-    ratio : ndarray of shape (n_rows, n_components)
-        Density ratios of the components to the reference.
-    reference_ratio : ndarray of shape (n_reference, n_components)
-        The same at the reference rows; only the error of a finite reference needs
-        them.
+    ``ratio`` (n_rows, n_components), ``reference_ratio`` (n_reference, n_components),
+    which only the error of a finite reference needs.
     """
 
     is_linear = True
@@ -384,21 +347,8 @@ class EventLinear(_Features):
         """Density ratios at the rows."""
         return self.features
 
-    def take_rows(self, rows: NDArray[np.intp]) -> "EventLinear":
-        """The same density at some of the rows; the reference is shared."""
-        new = self._copied()
-        new.features = self.features[rows]
-        return new
-
-    def reference_size(self, at: Moments, reference_weight: FloatArray) -> float:
-        """Effective number of reference rows under q, for one fit."""
-        shares = self.reference_features @ self.weights(at.params)[0]
-        shares = shares * reference_weight
-        return float(shares.sum() ** 2 / (shares**2).sum())
-
-    def barrier(self, at: Moments, order: int) -> Barrier | None:
-        """None: the normalisation is that of the components."""
-        return None
+    def _reference_values(self, at: Moments) -> FloatArray:
+        return self.reference_features @ self.weights(at.params)[0]
 
     def moments(self, params: FloatArray, second: bool) -> Moments:
         """Weights and the affine map of the scores; normalised by construction."""

@@ -61,18 +61,8 @@ class _Rows:
 class EventMixture(MixtureModel):
     """Log posterior of fractions and blends for unbinned data, batched over fits.
 
-    Parameters
-    ----------
-    densities : sequence of EventDensity
-        One per class.
-    blocks : sequence of Block
-        Priors of the blend parameters.
-    positive : int
-        Index of the class whose fraction is kappa.
-    reference_weight : ndarray of shape (n_reference,)
-        Probabilities of the reference rows under p_ref.
-    spans_simulations : bool
-        Whether the densities are blends of the simulations or of the components.
+    As `MixtureModel`, of densities at events; ``spans_simulations`` says whether they
+    are blends of the simulations or of the components.
     """
 
     def __init__(
@@ -112,18 +102,7 @@ class EventMixture(MixtureModel):
         return {"reference": reference, "ratios": ratios}
 
     def take_rows(self, rows: NDArray[np.intp]) -> "EventMixture":
-        """The same mixture at some of the rows.
-
-        Parameters
-        ----------
-        rows : ndarray of int
-            Rows to keep.
-
-        Returns
-        -------
-        model : EventMixture
-            Shares the reference sample with this one.
-        """
+        """The same mixture at some of the rows; it shares the reference sample."""
         densities = [density.take_rows(rows) for density in self.events]
         positive = self.free_classes[0]
         return EventMixture(
@@ -139,20 +118,10 @@ class EventMixture(MixtureModel):
         return self.n_params**2 + 4 * n_rows
 
     def shortened(self, step: FloatArray) -> FloatArray:
-        """Factors that keep the change of the blends within a few prior widths.
+        """Factors (n_fits,) that keep changes of the blends within a few prior widths.
 
         Far away a finite reference sample no longer knows the normalisation, and the
         likelihood has maxima that mean nothing.
-
-        Parameters
-        ----------
-        step : ndarray of shape (n_fits, n_params)
-            Steps.
-
-        Returns
-        -------
-        factor : ndarray of shape (n_fits,)
-            At most one.
         """
         length = np.linalg.norm(step[:, self.n_fractions :], axis=1)
         if self.is_linear:
@@ -209,17 +178,7 @@ class EventMixture(MixtureModel):
     ) -> tuple[list[FloatArray], list[FloatArray]]:
         """Derivatives of ln q_c along a direction, and q_c / p, at all rows.
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_fits, n_params)
-            Parameters.
-        direction : ndarray of shape (n_fits, n_params)
-            Direction in the parameters.
-
-        Returns
-        -------
-        drift, ratio : list of ndarray of shape (n_fits, n_rows)
-            One per class.
+        ``theta, direction`` (n_fits, n_params) -> lists over classes (n_fits, n_rows).
         """
         at = self._moments(theta, False)
         drift = [np.empty((len(theta), self.n_rows)) for _ in self.events]
@@ -247,15 +206,7 @@ class EventMixture(MixtureModel):
     def reference_size(self, theta: FloatArray) -> FloatArray:
         """Smallest effective number of reference rows behind a class, (n_fits,).
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_fits, n_params)
-            Parameters.
-
-        Returns
-        -------
-        size : ndarray of shape (n_fits,)
-            (sum m q)^2 / sum (m q)^2 of the class where it is smallest.
+        It is (sum m q)^2 / sum (m q)^2 of the class where that is smallest.
         """
         sizes = np.empty((len(theta), self.n_classes))
         for b in range(len(theta)):
@@ -298,22 +249,6 @@ class EventMixture(MixtureModel):
 
         The Hessian itself where it is negative definite, which makes Newton steps; the
         sum of the squared scores elsewhere.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_fits, n_params)
-            Parameters.
-        data : RowData
-            Data of the fits.
-
-        Returns
-        -------
-        value : ndarray of shape (n_fits,)
-            Log posterior.
-        gradient : ndarray of shape (n_fits, n_params)
-            Its gradient.
-        information : ndarray of shape (n_fits, n_params, n_params)
-            Positive definite.
         """
         value, gradient, hessian = self._collect(theta, data, 2)
         self._add_prior_gradient(gradient, theta)

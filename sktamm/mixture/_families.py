@@ -52,39 +52,19 @@ _ALTERNATIVES = 3
 
 
 class ClassFamilies(NamedTuple):
-    """The simulations of one class by what they are.
-
-    Attributes
-    ----------
-    nominal : int
-        Number of the nominal simulation.
-    variations : ndarray of shape (n_densities, n_variations)
-        Differences from the nominal, each over the root of the size of its family.
-    alternatives : list of ndarray of shape (n_densities, n_members)
-        Differences from the nominal of every family of alternatives.
-    """
+    """The simulations of one class by what they are."""
 
     nominal: int
+    # (n_densities, n_variations), differences from it over the root of their number
     variations: FloatArray
-    alternatives: list[FloatArray]
+    alternatives: list[FloatArray]  # (n_densities, n_members) of every family
 
 
 class Grouping:
     """Families as a user declares them.
 
-    Parameters
-    ----------
-    families : mapping of id to str
-        Name of the family of every simulation but the nominal.
-    nominal : id or collection of ids
-        The nominal simulation, or those of several classes.
-    alternatives : collection of str or None
-        Families whose members are draws of a population; None those of three or more.
-
-    Raises
-    ------
-    IncompatibleChoiceError
-        If they are no mapping and names, or do not belong together.
+    ``families`` maps the id of every simulation but the nominal to a name;
+    ``alternatives`` None are the families of three members or more.
     """
 
     def __init__(
@@ -134,10 +114,7 @@ class Grouping:
         return "; ".join([f"nominal {nominal}", *parts])
 
     def check(self, source_class: NDArray[np.intp], source_id: NDArray) -> None:
-        """Refuse simulations that were not declared, or classes without the nominal.
-
-        ``source_class`` (n_simulations,), ``source_id`` (n_simulations,).
-        """
+        """Refuse simulations that were not declared, or classes without the nominal."""
         ids = source_id.tolist()
         known = {*self.family, *self.nominal}
         missing = [key for key in ids if key not in known]

@@ -50,10 +50,7 @@ class FamilyPrior(BaseEstimator):
     def check_simulations(
         self, source_class: NDArray[np.intp], source_id: NDArray
     ) -> None:
-        """Refuse simulations that do not fit the families.
-
-        ``source_class`` (n_simulations,), ``source_id`` (n_simulations,).
-        """
+        """Refuse simulations (n_simulations,) that do not fit the families."""
         grouping = self.grouping()
         if grouping is not None:
             grouping.check(source_class, source_id)
@@ -102,11 +99,7 @@ class FamilyPrior(BaseEstimator):
 
 
 def padded(features: Features, differences: FloatArray) -> FloatArray:
-    """Coefficients of differences of log densities among all features.
-
-    ``differences`` (n_densities, n_differences) -> (n_features, n_differences): none of
-    the smooth functions.
-    """
+    """Coefficients of differences (n_densities, n) among all features."""
     none = np.zeros((features.n_features - features.n_densities, differences.shape[1]))
     return np.vstack([differences, none])
 

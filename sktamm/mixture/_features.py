@@ -16,27 +16,13 @@ __all__ = ["Features", "class_features"]
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Functions on the rows: log densities of a class, then the smooth basis.
+    """Functions on the rows: log densities of a class, then the smooth basis."""
 
-    Attributes
-    ----------
-    rows : ndarray of shape (n_rows, n_features)
-        Values at the rows of the target.
-    reference : ndarray of shape (n_reference, n_features)
-        Values at the reference rows; the same array when rows are bins.
-    reference_weight : ndarray of shape (n_reference,)
-        Probabilities of the reference rows.
-    n_densities : int
-        Number of log densities.
-    relative_variance : ndarray of shape (n_rows, n_densities) or None
-        Squared relative statistical errors of the densities.
-    """
-
-    rows: FloatArray
-    reference: FloatArray
-    reference_weight: FloatArray
+    rows: FloatArray  # (n_rows, n_features)
+    reference: FloatArray  # (n_reference, n_features), the same array for bins
+    reference_weight: FloatArray  # (n_reference,), probabilities
     n_densities: int
-    relative_variance: FloatArray | None
+    relative_variance: FloatArray | None  # (n_rows, n_densities)
 
     @property
     def n_features(self) -> int:

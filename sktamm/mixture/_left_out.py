@@ -95,10 +95,7 @@ def _log_likelihood(
 
 
 def gamma_nodes(shape: float) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights of a Gamma distribution of mean one, even in its log.
-
-    Returns (n_nodes,): the weights sum to one.
-    """
+    """Nodes and weights (n_nodes,) of a Gamma of mean one, even in its log."""
     ends = np.log(stats.gamma.ppf(np.array([_SMALLEST_TAIL, 1.0 - 1e-9]), shape))
     log_s = np.linspace(ends[0], ends[1], _N_SCALES) - np.log(shape)
     density = np.exp(shape * (log_s - np.exp(log_s)))

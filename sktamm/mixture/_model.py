@@ -20,7 +20,7 @@ from sktamm._numerics import FloatArray, smallest_of
 from sktamm.base import ComponentTable
 from sktamm.mixture._densities import ClassDensity, Evaluation
 from sktamm.mixture._penalties import Penalty
-from sktamm.mixture._tension import correlations, smallest_of_classes
+from sktamm.mixture._tension import Inflation, correlations, smallest_of_classes
 
 __all__ = ["Block", "MixtureModel", "RowData", "near_simplex"]
 
@@ -81,6 +81,17 @@ class MixtureModel:
         Index of the class whose fraction is kappa, always the first entry of theta.
     reference_weight : ndarray of shape (n_reference,)
         Probabilities of the reference rows under p_ref.
+
+    Attributes
+    ----------
+    n_classes, n_fractions, n_params : int
+        Classes, free fractions, and all parameters theta.
+    free_classes : list of int
+        Classes of the free fractions, in the order of theta.
+    dependent_class : int
+        Class whose fraction is what the others leave of one.
+    slices : list of slice
+        Columns of theta that hold the blend of every class.
     """
 
     def __init__(
@@ -145,12 +156,7 @@ class MixtureModel:
     def linear_parts(self) -> tuple[list[FloatArray], list[FloatArray]]:
         """Component ratios and Dirichlet concentrations of every class, if linear.
 
-        Returns
-        -------
-        ratios : list of ndarray of shape (n_rows, n_components)
-            Density ratios of the components of every class.
-        concentrations : list of ndarray of shape (n_components,)
-            Concentrations of the priors of their weights.
+        Lists over classes of (n_rows, n_components) and (n_components,).
         """
         densities: list[Any] = self.densities
         penalties: list[Any] = [block.penalty for block in self.blocks]
@@ -192,17 +198,8 @@ class MixtureModel:
     def fraction_score(self, theta: FloatArray, weight: FloatArray) -> FloatArray:
         """Efficient score of kappa at the rows: what other fractions do not explain.
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_fits, n_params)
-            Parameters; the blends count as known.
-        weight : ndarray of shape (n_fits, n_rows)
-            Weights of the rows.
-
-        Returns
-        -------
-        score : ndarray of shape (n_fits, n_rows)
-            Up to a factor of every fit.
+        ``theta`` (n_fits, n_params), its blends taken as known, and weights of the rows
+        (n_fits, n_rows) -> (n_fits, n_rows), up to a factor of every fit.
         """
         density = np.exp(self.class_log_density(theta))
         total = np.einsum("bc,bci->bi", self.fractions(theta), density)
@@ -221,15 +218,7 @@ class MixtureModel:
     def statistical_variance(self, theta: FloatArray) -> FloatArray:
         """Relative variance of p_i from the finite statistics of the components.
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_fits, n_params)
-            Parameters.
-
-        Returns
-        -------
-        variance : ndarray of shape (n_fits, n_rows)
-            Sum_c (f_c q_c / p)^2 times the relative variance of q_c.
+        Sum_c (f_c q_c / p)^2 times that of q_c, (n_fits, n_rows).
         """
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             errors = [e / self.row_density(theta) for e in self.class_errors(theta)]
@@ -291,24 +280,13 @@ class MixtureModel:
         self,
         theta: FloatArray,
         covariance: FloatArray | None = None,
-        inflation: FloatArray | float = 1.0,
+        inflation: Inflation = 1.0,
     ) -> FloatArray:
-        """P-value of the blend under its prior, the smallest of the classes.
+        """P-value (n_fits,) of the blend under its prior, the smallest of the classes.
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_fits, n_params)
-            Parameters.
-        covariance : ndarray of shape (n_fits, n_params, n_params), default=None
-            Their posterior covariance: judges what the data alone say where they say
-            something. None judges the parameters as they are.
-        inflation : ndarray of shape (n_fits,) or float, default=1.0
-            Variance of the data's noise over that which the covariance knows of.
-
-        Returns
-        -------
-        p_value : ndarray of shape (n_fits,)
-            Corrected for the number of classes.
+        ``covariance`` (n_fits, n_params, n_params), the posterior one, judges what the
+        data alone say where they say something; None judges the parameters as they are.
+        ``inflation`` is the variance of their noise over what the covariance knows of.
         """
         inner = theta[:, self.n_fractions :]
         values = []
@@ -330,12 +308,12 @@ class MixtureModel:
         factor = np.ones(self.n_params)
         for block in self.blocks:
             if block.columns.size:
-                usual = block.penalty.usual_variance()
+                usual = block.penalty.left_out_variance()
                 factor[self.n_fractions + block.columns] = usual
         return information * factor[:, None]
 
     def _tension_correlations(
-        self, theta: FloatArray, covariance: FloatArray, inflation: FloatArray | float
+        self, theta: FloatArray, covariance: FloatArray, inflation: Inflation
     ) -> FloatArray:
         """Correlations of what the tensions of the classes judge, of every fit."""
         blends = slice(self.n_fractions, None)
@@ -410,22 +388,6 @@ class MixtureModel:
 
         The information S' diag(a) S + Q drops the curvature of ln q, which vanishes on
         average where the model describes the data, except at the bounds of the simplex.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (n_fits, n_params)
-            Parameters.
-        data : RowData
-            Data of the fits.
-
-        Returns
-        -------
-        value : ndarray of shape (n_fits,)
-            Log posterior.
-        gradient : ndarray of shape (n_fits, n_params)
-            Its gradient.
-        information : ndarray of shape (n_fits, n_params, n_params)
-            Stand-in for minus the Hessian.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             value, gradient, information = self._step_terms(theta, data)

@@ -12,7 +12,7 @@ alpha_k rather than alpha_k - 1 is the Jacobian of the log-ratio coordinates.
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -21,6 +21,7 @@ from sktamm._numerics import FloatArray, contrast_basis, smallest_of, softmax
 from sktamm.mixture._left_out import NO_SCALES, Scales
 from sktamm.mixture._tension import (
     Amplitudes,
+    Inflation,
     agreed,
     amplitudes_of,
     normal_tail,
@@ -38,62 +39,61 @@ __all__ = [
 ]
 
 
-class Penalty(Protocol):
-    """Log prior density of the parameters of one block."""
+class Penalty:
+    """Log prior density of one block (n_fits, n_params); by default it judges nothing.
 
-    @property
-    def judges(self) -> bool:
-        """Whether it says which parameters are unlikely."""
+    It says which parameters are unlikely only where a class below says so.
+    """
+
+    judges = False
 
     def value(self, params: FloatArray) -> FloatArray:
         """Log density, shape (n_fits,), up to a constant."""
+        raise NotImplementedError
 
     def gradient(self, params: FloatArray) -> FloatArray:
         """Gradient, shape (n_fits, n_params)."""
-
-    def hessian(self, params: FloatArray) -> FloatArray:
-        """Hessian, shape (n_fits, n_params, n_params)."""
+        raise NotImplementedError
 
     def information(self, params: FloatArray) -> FloatArray:
         """Positive semi-definite stand-in for minus the Hessian."""
+        raise NotImplementedError
 
-    def tail_probability(self, params: FloatArray) -> FloatArray:
-        """Prior probability of parameters farther from the centre, (n_fits,)."""
-
-    def tension(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float = 1.0,
-    ) -> FloatArray:
-        """P-value of what the data say of the parameters, or not a number."""
-
-    def tension_axes(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float = 1.0,
-    ) -> FloatArray:
-        """Columns F of a tension that judges |F'z|^2, (n_fits, n_params, n_params)."""
-
-    def usual_variance(self) -> float | FloatArray:
-        """Variance of one more simulation in units of the prior's."""
-
-    def widened(self, factor: float) -> "Penalty":
-        """The same prior, as it judges truths that lie a factor farther out."""
+    def hessian(self, params: FloatArray) -> FloatArray:
+        """Hessian, shape (n_fits, n_params, n_params): minus the information."""
+        return -self.information(params)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Parameters drawn from the prior, shape (n, n_params)."""
+        raise NotImplementedError
+
+    def tail_probability(self, params: FloatArray) -> FloatArray:
+        """Prior probability of parameters farther from the centre, (n_fits,)."""
+        return np.ones(params.shape[0])
+
+    def tension(
+        self, params: FloatArray, covariance: FloatArray, inflation: Inflation = 1.0
+    ) -> FloatArray:
+        """P-value (n_fits,) of what the data say of the parameters, or not a number."""
+        return np.full(params.shape[0], np.nan)
+
+    def tension_axes(
+        self, params: FloatArray, covariance: FloatArray, inflation: Inflation = 1.0
+    ) -> FloatArray:
+        """Columns F of a tension that judges |F'z|^2, (n_fits, n_params, n_params)."""
+        return np.zeros_like(covariance)
+
+    def left_out_variance(self) -> float | FloatArray:
+        """Variance of one more simulation in units of the prior's."""
+        return 1.0
+
+    def widened(self, factor: float) -> "Penalty":
+        """The same prior, as it judges truths that lie a factor farther out."""
+        return self
 
 
-class GaussianPenalty:
-    """Gaussian of mean zero and precision Q.
-
-    Parameters
-    ----------
-    precision : ndarray of shape (n_params, n_params)
-        Inverse covariance.
-    """
+class GaussianPenalty(Penalty):
+    """Gaussian of mean zero and precision Q, (n_params, n_params)."""
 
     judges = True
     #: How far truths lie, in units of what the prior and the simulations say.
@@ -109,7 +109,7 @@ class GaussianPenalty:
         """Variance that one more simulation has, in units of the prior's."""
         return NO_SCALES if self.left_out is None else self.left_out()
 
-    def usual_variance(self) -> float:
+    def left_out_variance(self) -> float:
         """Its mean."""
         return float(self.usual[0] @ self.usual[1]) * self.distance**2
 
@@ -137,40 +137,32 @@ class GaussianPenalty:
         return stats.chi2.sf(self._norm(params), params.shape[1])
 
     def tension(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float = 1.0,
+        self, params: FloatArray, covariance: FloatArray, inflation: Inflation = 1.0
     ) -> FloatArray:
-        """P-value of the distance from the centre in the directions the data know.
+        """Of the distance from the centre in the directions that the data know.
 
-        ``params`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params),
-        ``inflation`` (n_fits,) -> (n_fits,): uniform when the truth is one more
-        simulation.
+        It is uniform when the truth is one more simulation.
         """
         amplitudes = self._amplitudes(params, covariance, inflation)
         return agreed(normal_tail(amplitudes, self.usual), normal_tail(amplitudes))
 
     def tension_axes(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float = 1.0,
+        self, params: FloatArray, covariance: FloatArray, inflation: Inflation = 1.0
     ) -> FloatArray:
         """Columns of directions that the data know, scaled as the tension does."""
-        root = np.linalg.cholesky(self.precision)
-        whitened = root.T @ covariance @ root
+        root, whitened = self._whitened(covariance)
         return root @ statistic_axes(whitened, self._scale(params), inflation)
 
+    def _whitened(self, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Root of the precision, and the covariance where that is the unit matrix."""
+        root = np.asarray(np.linalg.cholesky(self.precision), float)
+        return root, root.T @ covariance @ root
+
     def _amplitudes(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float,
+        self, params: FloatArray, covariance: FloatArray, inflation: Inflation
     ) -> Amplitudes:
         """In the coordinates in which the precision is the unit matrix."""
-        root = np.linalg.cholesky(self.precision)
-        whitened = root.T @ covariance @ root
+        root, whitened = self._whitened(covariance)
         scale = self._scale(params)
         values, noise, used = amplitudes_of(params @ root, whitened, scale, inflation)
         return values / self.distance, noise, used
@@ -185,10 +177,6 @@ class GaussianPenalty:
         """Factor on the precision at the parameters."""
         return np.ones(params.shape[0])
 
-    def hessian(self, params: FloatArray) -> FloatArray:
-        """-Q."""
-        return -self.information(params)
-
     def information(self, params: FloatArray) -> FloatArray:
         """The precision."""
         shape = (params.shape[0], *self.precision.shape)
@@ -199,35 +187,16 @@ class RidgePenalty(GaussianPenalty):
     """Gaussian regulariser, which makes no claim about likely parameters."""
 
     judges = False
+    tail_probability = Penalty.tail_probability
+    tension = Penalty.tension
 
     def widened(self, factor: float) -> "RidgePenalty":
         """Itself: nothing is unlikely."""
         return self
 
-    def tail_probability(self, params: FloatArray) -> FloatArray:
-        """One: nothing is unlikely."""
-        return np.ones(params.shape[0])
-
-    def tension(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float = 1.0,
-    ) -> FloatArray:
-        """Not a number: nothing is unlikely."""
-        return np.full(params.shape[0], np.nan)
-
 
 class StudentPenalty(GaussianPenalty):
-    """Multivariate Student t of location zero.
-
-    Parameters
-    ----------
-    precision : ndarray of shape (n_params, n_params)
-        Inverse of the scale matrix.
-    degrees : float
-        Degrees of freedom nu.
-    """
+    """Multivariate Student t of location zero, inverse scale Q and nu degrees."""
 
     def __init__(self, precision: FloatArray, degrees: float):
         super().__init__(precision)
@@ -255,10 +224,7 @@ class StudentPenalty(GaussianPenalty):
         return stats.f.sf(self._norm(params) / size, size, self.degrees)
 
     def tension(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float = 1.0,
+        self, params: FloatArray, covariance: FloatArray, inflation: Inflation = 1.0
     ) -> FloatArray:
         """The same for the mixture of Gaussians that a Student t is."""
         amplitudes = self._amplitudes(params, covariance, inflation)
@@ -287,14 +253,8 @@ class StudentPenalty(GaussianPenalty):
         return self._shrink(params)[:, :, None] * self.precision
 
 
-class StackedPenalty:
-    """Independent penalties of consecutive parameters.
-
-    Parameters
-    ----------
-    parts : sequence of pair of int and Penalty
-        Numbers of parameters and their penalties; those of none are left out.
-    """
+class StackedPenalty(Penalty):
+    """Independent penalties of consecutive parameters, as many as their numbers say."""
 
     def __init__(self, parts: Sequence[tuple[int, Penalty]]):
         ends = np.cumsum([0, *(size for size, _ in parts)])
@@ -303,6 +263,7 @@ class StackedPenalty:
             for end, (size, penalty) in zip(ends[1:], parts, strict=True)
             if size
         ]
+        self.judges = any(penalty.judges for _, penalty in self.parts)
 
     def _apply(self, name: str, params: FloatArray) -> Iterator[tuple[slice, Any]]:
         """Columns of every part and what its method says of them."""
@@ -341,10 +302,7 @@ class StackedPenalty:
         return smallest_of(np.array(found)) if found else np.ones(len(params))
 
     def tension(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float = 1.0,
+        self, params: FloatArray, covariance: FloatArray, inflation: Inflation = 1.0
     ) -> FloatArray:
         """The smallest of the parts, each with the others integrated out."""
         found = [
@@ -354,10 +312,7 @@ class StackedPenalty:
         return smallest_of(np.array(found)) if found else np.full(len(params), np.nan)
 
     def tension_axes(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float = 1.0,
+        self, params: FloatArray, covariance: FloatArray, inflation: Inflation = 1.0
     ) -> FloatArray:
         """Of blocks."""
         out = np.zeros_like(covariance)
@@ -366,15 +321,10 @@ class StackedPenalty:
             out[:, own, own] = penalty.tension_axes(*part, inflation)
         return out
 
-    def usual_variance(self) -> FloatArray:
+    def left_out_variance(self) -> FloatArray:
         """That of the part of every parameter, shape (n_params,)."""
         sizes = [own.stop - own.start for own, _ in self.parts]
-        return np.repeat([p.usual_variance() for _, p in self.parts], sizes)
-
-    @property
-    def judges(self) -> bool:
-        """Whether any part does."""
-        return any(penalty.judges for _, penalty in self.parts)
+        return np.repeat([p.left_out_variance() for _, p in self.parts], sizes)
 
     def widened(self, factor: float) -> "StackedPenalty":
         """Of every part."""
@@ -388,16 +338,11 @@ class StackedPenalty:
         return np.hstack([np.zeros((n, 0)), *found])
 
 
-class DirichletPenalty:
-    """Dirichlet density of the weights, in isometric log-ratio coordinates.
+class DirichletPenalty(Penalty):
+    """Dirichlet of the weights, (n_components,) alpha, in isometric log-ratios.
 
-    Parameters
-    ----------
-    concentration : ndarray of shape (n_components,)
-        Positive parameters alpha.
+    Weights on the simplex are never far from it; a truth outside shows in the rows.
     """
-
-    judges = False
 
     def __init__(self, concentration: FloatArray):
         self.concentration = concentration
@@ -416,44 +361,10 @@ class DirichletPenalty:
         total = self.concentration.sum()
         return (self.concentration - total * self._weights(params)) @ self.contrast
 
-    def tail_probability(self, params: FloatArray) -> FloatArray:
-        """One: no weights on the simplex are far from it."""
-        return np.ones(params.shape[0])
-
-    def tension(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float = 1.0,
-    ) -> FloatArray:
-        """Not a number: a truth outside the simplex shows in the rows."""
-        return np.full(params.shape[0], np.nan)
-
-    def tension_axes(
-        self,
-        params: FloatArray,
-        covariance: FloatArray,
-        inflation: FloatArray | float = 1.0,
-    ) -> FloatArray:
-        """Zero: nothing is judged."""
-        return np.zeros_like(covariance)
-
-    def usual_variance(self) -> float:
-        """One: blends are as the prior says."""
-        return 1.0
-
-    def widened(self, factor: float) -> "DirichletPenalty":
-        """Itself: nothing is judged."""
-        return self
-
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Dirichlet draws in log-ratio coordinates."""
         weights = rng.dirichlet(self.concentration, n)
         return np.log(np.maximum(weights, np.finfo(float).tiny)) @ self.contrast
-
-    def hessian(self, params: FloatArray) -> FloatArray:
-        """-A V'(diag(w) - w w')V."""
-        return -self.information(params)
 
     def information(self, params: FloatArray) -> FloatArray:
         """A V'(diag(w) - w w')V."""

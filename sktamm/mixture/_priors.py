@@ -340,20 +340,7 @@ class DirichletPrior(BaseEstimator):
         self.concentration = concentration
 
     def weight_penalty(self, table: ComponentTable, class_index: int) -> Penalty:
-        """Log prior density of the weights of one class.
-
-        Parameters
-        ----------
-        table : ComponentTable
-            Components and how the simulations are made of them.
-        class_index : int
-            Class whose weights are meant.
-
-        Returns
-        -------
-        penalty : Penalty
-            Dirichlet in isometric log-ratio coordinates.
-        """
+        """Log prior density of the weights of one class, in log-ratio coordinates."""
         check_parameters(self)
         if self.concentration == "simulations":
             return DirichletPenalty(matched_concentration(table, class_index))
@@ -368,12 +355,10 @@ def _covariance_factor(size: int) -> float:
 
 
 def matched_concentration(table: ComponentTable, class_index: int) -> FloatArray:
-    """Dirichlet whose blends have the mean and the variance of the simulations.
+    """Dirichlet (n_components,) of the mean and the variance of the simulations.
 
     With mean shares m, a Dirichlet of total concentration A gives the blend of the
     component ratios r_t the variance sum_t m_t |r_t - m.r|^2 / (A + 1).
-
-    Returns (n_components,): a times the mean shares.
     """
     columns = table.components_of(class_index)
     rows = table.simulations.of_class(class_index)

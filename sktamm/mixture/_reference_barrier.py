@@ -39,34 +39,18 @@ FEW_ROWS = 200
 
 @dataclass(frozen=True, eq=False)
 class Barrier:
-    """Height per event of a class and its derivatives by the parameters.
+    """Height per event of a class and its derivatives by the parameters."""
 
-    Attributes
-    ----------
-    height : ndarray of shape (n_fits,)
-        h, zero before the barrier and infinite behind it.
-    gradient : ndarray of shape (n_fits, n_params)
-        Its gradient; zero where the height is infinite.
-    hessian : ndarray of shape (n_fits, n_params, n_params)
-        Its Hessian.
-    convex : ndarray of shape (n_fits, n_params, n_params)
-        The positive semi-definite part of the Hessian.
-    """
-
-    height: FloatArray
-    gradient: FloatArray
-    hessian: FloatArray
-    convex: FloatArray
+    height: FloatArray  # (n_fits,), zero before the barrier and infinite behind it
+    gradient: FloatArray  # (n_fits, n_params), zero where the height is infinite
+    hessian: FloatArray  # (n_fits, n_params, n_params), like the next
+    convex: FloatArray  # its positive semi-definite part
 
 
 def barrier_height(
     share: FloatArray, onset: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Height h(S) of the barrier and its derivatives by S.
-
-    ``share`` (n_fits,) -> (n_fits,): h, h' and h''; infinite, zero and zero behind the
-    barrier.
-    """
+    """h(S), h' and h'' (n_fits,); infinite, zero and zero behind the barrier."""
     u = np.maximum(share / onset - 1.0, 0.0)
     behind = u >= 1.0
     u = np.where(behind, 0.0, u)
@@ -83,9 +67,6 @@ def events_of_class(
 
     Fractions are free real numbers, and a negative one must not reward few rows: n f is
     bent towards zero over its Poisson error at f = 0, sqrt(n).
-
-    ``fraction`` (n_fits,), ``n_events`` (n_fits,) -> (n_fits,): number of events and
-    its first and second derivative.
     """
     n_events = np.maximum(n_events, 1.0)
     mean = n_events * fraction

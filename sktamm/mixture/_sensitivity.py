@@ -58,25 +58,10 @@ def extra_variance(
     data: RowData,
     table: ComponentTable,
 ) -> tuple[FloatArray, FloatArray]:
-    """Variances of kappa beyond that of the target.
+    """Variances of kappa (n_fits,) from the finite reference and from learned ratios.
 
-    Parameters
-    ----------
-    model : EventMixture
-        Mixture at the rows of the table.
-    theta : ndarray of shape (n_fits, n_params)
-        Fitted parameters.
-    direction : ndarray of shape (n_fits, n_params)
-        First column of the inverse of minus the Hessian.
-    data : RowData
-        Data of the fits.
-    table : ComponentTable
-        Table with the strata of the reference and the errors of the ratios.
-
-    Returns
-    -------
-    reference, ratios : ndarray of shape (n_fits,)
-        Variance from the finite reference sample, and from the learned ratios.
+    ``theta`` (n_fits, n_params) and ``direction``, the first column of the inverse of
+    minus the Hessian there.
     """
     reference, ratios = np.zeros(len(theta)), np.zeros(len(theta))
     for b in range(len(theta)):

@@ -24,24 +24,12 @@ _LEAST_SPREAD = 0.5
 
 
 class Shrinkage(NamedTuple):
-    """How a covariance is shrunk.
+    """How a covariance is shrunk."""
 
-    Attributes
-    ----------
-    target : {"diagonal", "isotropic"}
-        What it is shrunk towards.
-    tails : {"student", "gaussian"}
-        Whether the error of the learned covariance widens it.
-    span : bool
-        Whether what the smooth functions leave is kept.
-    tested : bool, default=True
-        Whether only that is kept which noise would not make.
-    """
-
-    target: str
-    tails: str
-    span: bool
-    tested: bool = True
+    target: str  # "diagonal" or "isotropic"
+    tails: str  # "student" widens it by the error of the learned covariance
+    span: bool  # whether what the smooth functions leave is kept
+    tested: bool = True  # whether only what noise would not make is
 
 
 def shrunk_directions(
@@ -51,10 +39,9 @@ def shrunk_directions(
     factor: float,
     how: Shrinkage,
 ) -> FloatArray:
-    """Columns of coefficients whose amplitudes have unit variance.
+    """Columns of coefficients whose amplitudes have unit variance, smooth ones first.
 
-    ``differences`` (n_densities, n_differences) -> (n_features, n_directions): smooth
-    ones, then what the smooth functions leave.
+    ``differences`` (n_densities, n_differences) -> (n_features, n_directions).
     """
     size, p = features.n_densities, features.basis.shape[1]
     logs = features.reference[:, :size] @ differences
@@ -76,14 +63,11 @@ def shrunk_directions(
 def compress(
     features: Features, directions: FloatArray, tolerance: float = 1e-4
 ) -> FloatArray:
-    """Equivalent directions, orthogonal under the reference, without the negligible.
+    """Directions of the same covariance, orthogonal, without the negligible.
 
     Amplitudes with a unit Gaussian or spherical t prior may be rotated freely. A
     direction whose root mean square effect on ln q is below the tolerance could not be
     seen with 1/tolerance^2 events.
-
-    ``directions`` (n_features, n_directions) -> (n_features, n_kept): orthogonal ones
-    of the same covariance.
     """
     if directions.shape[1] == 0:
         return directions
@@ -124,10 +108,8 @@ def _without_noise(
 ) -> FloatArray:
     """Share of the spread of every coefficient that is no statistical noise.
 
-    Finite templates spread the coefficients c_j = sum_i m_i psi_ji ln p_i by the
-    variance N_j = sum_i (m_i psi_ji)^2 v_i, which is no difference between simulations
-    and discounts the data already. The factor is sqrt(1 - N_j / S_j); at most half of
-    the variance S_j goes, since few simulations know neither well.
+    Finite templates spread c_j = sum_i m_i psi_ji ln p_i by the variance N_j = sum_i
+    (m_i psi_ji)^2 v_i, which the data discount already: sqrt(1 - N_j / S_j) stays.
     """
     if noise is None:
         return np.ones(features.basis.shape[1])
@@ -146,8 +128,7 @@ def _significant(
 ) -> FloatArray:
     """Leave out directions of the span that statistical noise alone would make.
 
-    The bound is the upper edge of the Marchenko-Pastur law for the relative variance of
-    the templates, so few-event templates do not fill the prior with their noise.
+    Those below the upper edge of the Marchenko-Pastur law of the templates' variance.
     """
     if noise is None:
         return rest

@@ -26,11 +26,7 @@ _BLOCK = 1 << 20
 
 
 def sphere_tails(weights: FloatArray, level: FloatArray) -> tuple[FloatArray, ...]:
-    """Probabilities that the quadratic form lies above and below levels.
-
-    ``weights`` (m,), ``level`` (n_levels,) -> (n_levels,): both to a relative
-    precision, however small.
-    """
+    """Probabilities that the form of weights (m,) is above and below levels (n,)."""
     largest = weights.max()
     if not largest > 0:
         return np.ones(level.size), np.ones(level.size)

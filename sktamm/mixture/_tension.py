@@ -45,6 +45,7 @@ from sktamm.mixture._left_out import NO_SCALES, Scales, gamma_nodes
 
 __all__ = [
     "Amplitudes",
+    "Inflation",
     "agreed",
     "amplitudes_of",
     "correlations",
@@ -59,19 +60,19 @@ _ALARMING = 0.01
 
 #: What the data say, its noise, and which of it is used; (n_fits, n_params) each.
 Amplitudes = tuple[FloatArray, FloatArray, NDArray[np.bool_]]
+#: Variance of the data's noise over what a covariance knows of it, (n_fits,).
+Inflation = FloatArray | float
 
 
 def amplitudes_of(
     params: FloatArray,
     covariance: FloatArray,
     scale: FloatArray,
-    inflation: FloatArray | float = 1.0,
+    inflation: Inflation = 1.0,
 ) -> Amplitudes:
     """What the data alone say of amplitudes with a prior precision of s times one.
 
-    ``params`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params),
-    ``scale`` (n_fits,), ``inflation`` (n_fits,) -> ``values, noise`` (n_fits,
-    n_params), ``used`` (n_fits, n_params).
+    ``scale`` (n_fits,) -> values, noise and which are used, (n_fits, n_params) each.
     """
     width, axes = np.linalg.eigh(covariance)
     width = np.maximum(width, np.finfo(float).tiny)
@@ -84,7 +85,7 @@ def amplitudes_of(
 
 
 def statistic_axes(
-    covariance: FloatArray, scale: FloatArray, inflation: FloatArray | float = 1.0
+    covariance: FloatArray, scale: FloatArray, inflation: Inflation = 1.0
 ) -> FloatArray:
     """Columns F, per fit, for which the statistic of amplitudes z is |F'z|^2."""
     width, axes = np.linalg.eigh(covariance)
@@ -98,13 +99,12 @@ def correlations(
     covariance: FloatArray,
     precision: FloatArray,
     axes: list[FloatArray],
-    inflation: FloatArray | float = 1.0,
+    inflation: Inflation = 1.0,
 ) -> FloatArray:
     """Correlations of the statistics |F_c'z|^2 of classes, of a truth like the prior.
 
-    ``covariance`` (n_fits, n_params, n_params), ``precision`` (n_fits, n_params,
-    n_params), ``axes`` (n_fits, n_params, n_axes), ``inflation`` (n_fits,) -> (n_fits,
-    n_classes, n_classes): between 0 and 1; zero where a class has no statistic.
+    ``axes`` (n_fits, n_params, n_axes) -> (n_fits, n_classes, n_classes): between 0 and
+    1, zero where a class has no statistic.
     """
     # The maximum is R z of the truth and noise of covariance R V, R = 1 - V Q.
     response = np.eye(covariance.shape[1]) - covariance @ precision
@@ -122,10 +122,9 @@ def correlations(
 
 
 def smallest_of_classes(p_values: FloatArray, correlation: FloatArray) -> FloatArray:
-    """P-value of the smallest of p-values of correlated statistics.
+    """P-value of the smallest of correlated p-values (n_classes, n_fits) -> (n_fits,).
 
-    ``p_values`` (n_classes, n_fits), ``correlation`` (n_fits, n_classes, n_classes) ->
-    (n_fits,): not a number where none counts; never above that of independent ones.
+    Not a number where none counts; never above that of independent ones.
     """
     apart = smallest_of(p_values)
     if len(p_values) < 2:
@@ -162,10 +161,7 @@ def normal_tail(amplitudes: Amplitudes, usual: Scales = NO_SCALES) -> FloatArray
 def student_tail(
     amplitudes: Amplitudes, degrees: float, usual: Scales = NO_SCALES
 ) -> FloatArray:
-    """P-value under a Student t prior; not a number if nothing is known.
-
-    Returns (n_fits,): of the smaller one of the well-known and the other directions.
-    """
+    """P-value under a Student t: the smaller of well-known and other directions."""
     values, noise, used = amplitudes
     well = used & (noise < 1.0)
     weak = used & ~well

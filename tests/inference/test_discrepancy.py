@@ -307,4 +307,4 @@ def test_a_prior_of_parts_judges_by_those_that_do():
         np.testing.assert_allclose(p, stats.chi2.sf(20.0 / factor**2, 1))
     assert both.judges
     assert not StackedPenalty(parts[1:]).judges
-    np.testing.assert_array_equal(both.widened(3.0).usual_variance(), [9.0, 1.0])
+    np.testing.assert_array_equal(both.widened(3.0).left_out_variance(), [9.0, 1.0])

@@ -158,7 +158,7 @@ def test_parts_of_a_penalty_are_judged_and_drawn_each():
         both.tension_axes(far, known)[:, :2, :2],
         gauss.tension_axes(far[:, :2], known[:, :2, :2]),
     )
-    np.testing.assert_array_equal(both.usual_variance(), np.ones(5))
+    np.testing.assert_array_equal(both.left_out_variance(), np.ones(5))
     drawn = both.draw(20_000, rng)
     assert drawn.shape == (20_000, 5)
     variance = np.array([1, 1, 2, 2, 2])  # 4 / (4 - 2) of the Student t
