@@ -47,7 +47,7 @@ __all__ = [
     "made_regular",
 ]
 
-_NEAR_BOUND = 1.0
+_NEAR_BOUND = 1.0  # standard errors, from where on they are asymmetric
 
 
 @dataclass(frozen=True, eq=False)

@@ -170,18 +170,10 @@ class BayesianInference(InferenceBase):
         refined = curve.refine("marginal")
         error = laplace_error(fit.model, fit.data.rows, curve, refined, extra)
         fine, log_density = broadened(*refined, extra)
-        mean, std = density_moments(fine, log_density)
-        interval = density_intervals(fine, log_density, batch.levels, self.interval)
+        mean = density_moments(fine, log_density)[0]
         fit = self._fit_at(fit, mean[:, None])
-        return Answer(
-            kappa=mean,
-            std=std,
-            interval=interval,
-            theta=fit.optimum.theta,
-            curve_kappa=fine[:, ::10],
-            curve_log_density=log_density[:, ::10],
-            diagnostics=self._health(fit, std) | {"laplace_error": error} | split,
-        )
+        known = {"laplace_error": error} | split
+        return self._from_density(batch, fit, mean, (fine, log_density), known)
 
     def _weigh(
         self,
@@ -201,18 +193,29 @@ class BayesianInference(InferenceBase):
         ]
         fine, log_density = (np.stack(v) for v in zip(*curves, strict=True))
         mean = np.array([weight @ fractions for fractions, weight in parts])
-        std = density_moments(fine, log_density)[1]
         fit = self._fit_at(fit, mean)
         ess = np.array([1.0 / (weight**2).sum() for _, weight in parts])
-        few = {"ess_bulk": ess, "poor_sampling": ess < _FEW_POINTS}
+        known = {"ess_bulk": ess, "poor_sampling": ess < _FEW_POINTS} | split
+        return self._from_density(batch, fit, mean[:, 0], (fine, log_density), known)
+
+    def _from_density(
+        self,
+        batch: Batch,
+        fit: Fit,
+        mean: FloatArray,
+        curve: tuple[FloatArray, FloatArray],
+        known: dict[str, np.ndarray],
+    ) -> Answer:
+        """Answer of densities of kappa on grids (n_fits, n_points)."""
+        std = density_moments(*curve)[1]
         return Answer(
-            kappa=mean[:, 0],
+            kappa=mean,
             std=std,
-            interval=density_intervals(fine, log_density, batch.levels, self.interval),
+            interval=density_intervals(*curve, batch.levels, self.interval),
             theta=fit.optimum.theta,
-            curve_kappa=fine[:, ::10],
-            curve_log_density=log_density[:, ::10],
-            diagnostics=self._health(fit, std) | few | split,
+            curve_kappa=curve[0][:, ::10],
+            curve_log_density=curve[1][:, ::10],
+            diagnostics=self._health(fit, std) | known,
         )
 
     def _sample(

@@ -22,14 +22,21 @@ from sktamm._numerics import FloatArray
 from sktamm.inference._optimise import chunks, maximise
 from sktamm.mixture import MixtureModel, RowData
 
-__all__ = ["KappaCurve", "Path", "kappa_curve", "log_det", "outward_minimum"]
+__all__ = [
+    "DEPTH",
+    "SMALLEST_SCALE",
+    "KappaCurve",
+    "Path",
+    "kappa_curve",
+    "log_det",
+    "outward_minimum",
+]
 
-_COARSE = 13
-_FINE = 25
-_DEPTH = 12.0
-_WIDENINGS = 5
-_FIRST_RANGE = float(np.arcsinh(6.0))
-_SMALLEST_SCALE = 1e-5
+_COARSE, _FINE = 13, 25  # points: a rule of thumb
+DEPTH = 12.0  # 4.9 sigmas of a normal
+_WIDENINGS = 5  # the last at 330 standard errors
+_FIRST_RANGE = float(np.arcsinh(6.0))  # standard errors, one beyond the depth
+SMALLEST_SCALE = 1e-5  # a standard error that 10^10 events would have
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +86,7 @@ class KappaCurve:
     def refine(self, which: str, n_points: int = 1001) -> tuple[FloatArray, FloatArray]:
         """A curve (n_fits, n_points) on a finer grid, with maximum zero."""
         values = getattr(self, which)
-        safe = np.maximum(values - values.max(axis=1, keepdims=True), -4.0 * _DEPTH)
+        safe = np.maximum(values - values.max(axis=1, keepdims=True), -4.0 * DEPTH)
         coarse = np.linspace(0.0, 1.0, values.shape[1])
         fine = np.linspace(0.0, 1.0, n_points)
         log_density = CubicSpline(coarse, safe, axis=1)(fine)
@@ -101,7 +108,7 @@ def kappa_curve(
     ``theta`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params).
     """
     centre = theta[:, :1]
-    scale = np.sqrt(np.maximum(covariance[:, :1, 0], _SMALLEST_SCALE**2))
+    scale = np.sqrt(np.maximum(covariance[:, :1, 0], SMALLEST_SCALE**2))
     slope = covariance[:, :, 0] / covariance[:, :1, 0]
     limits = [np.arcsinh((bound - centre) / scale) for bound in bounds]
     low = np.maximum(-_FIRST_RANGE, limits[0])
@@ -114,7 +121,7 @@ def kappa_curve(
         start = theta[:, None] + shift[:, :, None] * slope[:, None]
         curve, modes = _evaluate(model, data, (centre, scale, bounds, grid), start)
         values = _relevant(curve, which)
-        enough = values > values.max(axis=1, keepdims=True) - 0.75 * _DEPTH
+        enough = values > values.max(axis=1, keepdims=True) - 0.75 * DEPTH
         short_low = enough[:, :1] & (low > limits[0])
         short_high = enough[:, -1:] & (high < limits[1])
         if not (short_low.any() or short_high.any()):
@@ -221,7 +228,7 @@ def _trimmed_range(
     grid: FloatArray, values: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Ends of the part of the grid that lies less than the depth below the top."""
-    inside = values > values.max(axis=1, keepdims=True) - _DEPTH
+    inside = values > values.max(axis=1, keepdims=True) - DEPTH
     last = grid.shape[1] - 1
     first_in = inside.argmax(axis=1)
     last_in = last - inside[:, ::-1].argmax(axis=1)

@@ -22,8 +22,9 @@ from sktamm.mixture import MixtureModel, RowData
 
 __all__ = ["FitData", "discounted", "undiscounted"]
 
+# Rules of thumb: share of the variance, of which errors change by half as much; share
+# of the absolute weights that has to be left for a ratio to mean anything.
 _NEGLIGIBLE = 1e-3
-# Share of the absolute weights that has to be left for a ratio to mean anything.
 _MOSTLY_POSITIVE = 0.1
 
 

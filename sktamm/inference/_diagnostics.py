@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-_ONE_SIGMA = (0.15865525393145707, 0.8413447460685429)
+_ONE_SIGMA = (0.15865525393145707, 0.8413447460685429)  # normal at -1 and 1
 
 
 def rhat(draws: FloatArray) -> FloatArray:

@@ -53,9 +53,9 @@ __all__ = [
 SURPRISING = 1e-3
 # One more power of ten: a ramp, so that no interval jumps. A rule of thumb.
 _RAMP = 10.0
-# Of thirty times the spread of the simulations nobody learns more.
+# A rule of thumb: of thirty times the spread of the simulations nobody learns more.
 _LARGEST = 30.0
-_TOLERANCE = 1e-4
+_TOLERANCE = 1e-4  # of the log of a factor
 # What a second inference with a larger variance does not judge again.
 _KEPT = (
     "goodness_of_fit",

@@ -41,10 +41,11 @@ ORDINARY = 0.317
 _FEWEST = 5.0
 # Events of rows that cannot pull at a fit, however steep their density.
 _NOTHING = 1e-6
+# Rules of thumb: degrees of freedom that are none; p-value of a chi2 with every group
+# free that nothing excuses; events by which the variance per content of a row is drawn
+# to that of all rows.
 _NO_FREEDOM = 1e-3
 _INEXCUSABLE = 1e-6
-# Events by which the variance per content of a row is drawn to that of all rows, and
-# the p-value of a chi2 with every group free that nothing excuses: rules of thumb.
 _EVENTS_OF_THE_SCALE = 5.0
 
 

@@ -24,6 +24,7 @@ Hoffman, Radul and Sountsov, ChEES-HMC (2021), for the jitter.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,21 @@ __all__ = ["HMCDraws", "HamiltonianSampler", "LogDensity", "Monitor"]
 LogDensity = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 Monitor = Callable[[FloatArray], FloatArray]
 
-DIVERGENT_ENERGY = 1000.0
-_START_HALVINGS = 30
+DIVERGENT_ENERGY = 1000.0  # as in Stan
+_START_HALVINGS = 30  # to 1e-9 of the spread
+
+
+class _Datasets:
+    """A record whose arrays run over datasets first."""
+
+    def __getitem__(self, index: NDArray) -> Self:
+        own = vars(self).items()
+        arrays = {name: v[index] for name, v in own if isinstance(v, np.ndarray)}
+        return replace(self, **arrays)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True, eq=False)
-class HMCDraws:
+class HMCDraws(_Datasets):
     """Draws of a batch of datasets."""
 
     # (n_datasets, n_chains, n_draws, n_monitored), of the monitor or the positions
@@ -52,7 +62,7 @@ class HMCDraws:
 
 
 @dataclass(frozen=True, eq=False)
-class _State:
+class _State(_Datasets):
     """Where all chains stand: position, log density and its gradient."""
 
     position: FloatArray
@@ -61,7 +71,7 @@ class _State:
 
 
 @dataclass(frozen=True, eq=False)
-class _Metric:
+class _Metric(_Datasets):
     """Inverse metric of every dataset and the inverse of its Cholesky factor."""
 
     covariance: FloatArray
@@ -73,11 +83,6 @@ class _Metric:
         cholesky = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
         inverse = np.asarray(np.linalg.inv(cholesky), dtype=np.float64)
         return cls(covariance, cholesky, inverse)
-
-    def __getitem__(self, index: NDArray) -> "_Metric":
-        return _Metric(
-            self.covariance[index], self.cholesky[index], self.inverse_cholesky[index]
-        )
 
 
 class HamiltonianSampler:
@@ -115,6 +120,7 @@ class HamiltonianSampler:
 
     def warm_up(self, n_iterations: int) -> "HamiltonianSampler":
         """Adapt step size and metric; the draws are discarded."""
+        # a rule of thumb: two metrics, each from more draws than the one before
         first, second, third = (n_iterations * k // 8 for k in (1, 3, 6))
         self._adapt(first)
         self._estimate_metric(self._adapt(second - first))
@@ -153,11 +159,7 @@ class HamiltonianSampler:
         other.generators = [self.generators[i] for i in datasets]
         other._metric = self._metric[datasets]
         other._step = self._step[datasets]
-        other._state = _State(
-            self._state.position[datasets],
-            self._state.log_density[datasets],
-            self._state.gradient[datasets],
-        )
+        other._state = self._state[datasets]
         return other
 
     def _scatter(self, start: FloatArray, dispersion: float) -> _State:
@@ -275,7 +277,7 @@ def _van_der_corput(index: int) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class _DualAveraging:
+class _DualAveraging(_Datasets):
     """Step size of every dataset, Hoffman and Gelman (2014), eq. 6.
 
     ``error`` is the running mean of target minus acceptance, ``mean_log`` the weighted
@@ -288,9 +290,8 @@ class _DualAveraging:
     size: FloatArray
     count: int = 0
 
-    GAMMA = 0.1
-    OFFSET = 10
-    DECAY = 0.75
+    GAMMA = 0.1  # a rule of thumb; .05 in the paper
+    OFFSET, DECAY = 10, 0.75  # as there
 
     @classmethod
     def start(cls, n_datasets: int, n_params: int) -> "_DualAveraging":
@@ -322,12 +323,3 @@ class _DualAveraging:
         settled = self.frozen()
         zero = np.zeros_like(self.error)
         return _DualAveraging(np.log(settled.size), zero, zero, settled.size)
-
-    def __getitem__(self, index: NDArray) -> "_DualAveraging":
-        return _DualAveraging(
-            self.centre[index],
-            self.error[index],
-            self.mean_log[index],
-            self.size[index],
-            self.count,
-        )

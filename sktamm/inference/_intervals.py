@@ -19,7 +19,7 @@ __all__ = [
 
 # A width of a tenth of the spread adds half a per cent to it.
 _SHARE_OF_SPREAD = 0.1
-_SMALLEST_SPREAD = 1e-9
+_SMALLEST_SPREAD = 1e-9  # against a grid of no width
 
 
 def normal_quantile(levels: FloatArray) -> FloatArray:

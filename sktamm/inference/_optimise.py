@@ -17,12 +17,12 @@ from sktamm.mixture import RowData
 __all__ = ["Objective", "Optimum", "chunks", "maximise"]
 
 _NONE = slice(0, 0)
-_LARGEST_ARRAY = 8_000_000
-_FIRST_DAMPING = 1e-4
-_LARGEST_DAMPING = 1e12
+_LARGEST_ARRAY = 8_000_000  # numbers, 64 MB: a rule of thumb
+_FIRST_DAMPING = 1e-4  # of the curvature: nearly full steps
+_LARGEST_DAMPING = 1e12  # steps below rounding
 # Undamped, a direction without information is stepped along as far as rounding says.
 _SMALLEST_DAMPING = 1e-8
-_SHARE_OF_ROUNDING = 1e-2
+_SHARE_OF_ROUNDING = 1e-2  # that a tolerance may be: a rule of thumb
 # Whitened amplitudes have unit prior precision, log ratios a range of order one.
 _PRIOR_CURVATURE = 1.0
 
@@ -119,7 +119,8 @@ def _maximise(
         taken = active[better]
         theta[taken], value[taken] = trial[better], terms[0][better]
         gradient[taken], information[taken] = terms[1][better], terms[2][better]
-        # a small gain means that the information is too small along the step
+        # A small gain means that the information is too small along the step; factors
+        # are rules of thumb.
         damping[active] *= np.where(gain > 0.5, 0.1, np.where(gain > 0.25, 1.0, 10.0))
         np.maximum(damping, _SMALLEST_DAMPING, out=damping)
     converged = decrement <= tol

@@ -112,7 +112,7 @@ def _draw_until(
         active = active[keep]
         sampler = sampler.take(keep, make_target(datasets[active]))
         fresh = sampler.draw(min(rule.n_draws, rule.max_draws - total), monitor)
-        draws = _append(_take(draws, keep), fresh)
+        draws = _append(draws[keep], fresh)
 
 
 def _quality(values: FloatArray, rule: _Stopping) -> dict[str, NDArray]:
@@ -130,11 +130,6 @@ def _record(draws: HMCDraws, quality: dict[str, NDArray], i: np.intp) -> dict[st
     """Collect everything known about the dataset in row ``i``."""
     record = {name: column[i] for name, column in vars(draws).items()}
     return record | {name: column[i] for name, column in quality.items()}
-
-
-def _take(draws: HMCDraws, keep: NDArray[np.intp]) -> HMCDraws:
-    """Keep some datasets."""
-    return HMCDraws(*(column[keep] for column in vars(draws).values()))
 
 
 def _append(old: HMCDraws, new: HMCDraws) -> HMCDraws:

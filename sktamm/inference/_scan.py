@@ -16,20 +16,18 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator, PPoly
 
 from sktamm._numerics import FloatArray
-from sktamm.inference._curve import KappaCurve, Path
+from sktamm.inference._curve import DEPTH, SMALLEST_SCALE, KappaCurve, Path
 from sktamm.inference._optimise import maximise
 from sktamm.mixture import EventMixture, RowData
 
 __all__ = ["event_curve"]
 
 _STEP = 0.5  # of t; cubics between such points of a normal err by less than .05
-_DEPTH = 12.0  # beyond five sigmas
 _SHALLOW = 4.0  # up to which levels of interest, 2.8 sigmas, edges are approached
 _LARGEST_RISE = 0.5  # one sigma above the tangent: rounding and skewness stay far below
 _POINTS = 121  # of the grid; a rule of thumb: half a dozen per step
 _LONGEST = 30  # steps to one side: 1.6 million standard errors
 _TOL = 1e-4  # of the log posterior, where a unit is 1.4 standard errors
-_SMALLEST_SCALE = 1e-5  # a standard error that 10^10 events would have
 
 
 class _Point(NamedTuple):
@@ -119,11 +117,11 @@ def event_curve(
     ``theta`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params).
     """
     centre = theta[:, :1]
-    scale = np.sqrt(np.maximum(covariance[:, :1, 0], _SMALLEST_SCALE**2))
+    scale = np.sqrt(np.maximum(covariance[:, :1, 0], SMALLEST_SCALE**2))
     curves = []
     for b, start in enumerate(theta):
         column, width = covariance[b, :, 0], float(scale[b, 0])
-        slope = column / max(column[0], _SMALLEST_SCALE**2)
+        slope = column / max(column[0], SMALLEST_SCALE**2)
         one = data.take(np.array([b]))
         curves.append(_Scan(model, one, start, width, slope).curve(bounds, which))
     position, profile, marginal, paths = zip(*curves, strict=True)
@@ -166,7 +164,7 @@ class _Scan:
             top = max(getattr(point, which) for side in sides for point in side.points)
             for side in going:
                 at_bound = side.last.position == side.limit
-                deep = getattr(side.last, which) < top - _DEPTH
+                deep = getattr(side.last, which) < top - DEPTH
                 side.done = side.done or at_bound or deep
 
     def _advance(self, sides: list[_Side]) -> None:

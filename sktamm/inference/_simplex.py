@@ -27,8 +27,8 @@ from sktamm.mixture import MixtureModel, RowData
 
 __all__ = ["OnSimplex"]
 
-_LONGEST_STEP = 3.0
-_SMALLEST = 1e-300
+_LONGEST_STEP = 3.0  # of log ratios, a rule of thumb: odds times twenty
+_SMALLEST = 1e-300  # near underflow
 
 
 class OnSimplex:

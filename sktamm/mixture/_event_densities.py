@@ -25,8 +25,9 @@ from sktamm.mixture._reference_barrier import FEW_ROWS, Barrier, barrier_height
 
 __all__ = ["EventDensity", "EventExponential", "EventLinear", "Moments", "Sums"]
 
-_BLOCK_ENTRIES = 600_000
-_SMALLEST_BLOCK = 256
+# Rules of thumb: a block of 5 MB, of no fewer rows than calls cost more than; and a
+# number from which single precision saves more memory than anything else holds.
+_BLOCK_ENTRIES, _SMALLEST_BLOCK = 600_000, 256
 _MANY_ROWS = 50_000
 
 

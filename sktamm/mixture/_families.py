@@ -43,8 +43,8 @@ from sktamm.mixture._features import Features
 
 __all__ = ["ClassFamilies", "Grouping"]
 
-# Two members that differ by less than a tenth of their distance from the nominal, or
-# as their statistics let equal ones do in nineteen of twenty cases, are one.
+# Rules of thumb: two members that differ by less than a tenth of their distance from
+# the nominal, or as equal ones do in nineteen of twenty cases, are one.
 _NEARLY = 0.1
 _USUAL = 0.95
 # More than an up and a down variation of one parameter.

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.mixture._densities import (
@@ -25,7 +24,6 @@ from sktamm.mixture._event_densities import (
 from sktamm.mixture._events import EventMixture
 from sktamm.mixture._model import Block, MixtureModel
 from sktamm.mixture._penalties import Penalty
-from sktamm.mixture._priors import Expansion
 
 __all__ = ["ExponentialForm", "LinearForm"]
 
@@ -55,12 +53,11 @@ class _Form(BaseEstimator):
     def build(self, table: ComponentTable, prior: Any) -> MixtureModel:
         """Mixture model of a table under a prior."""
         self.check(prior)
-        make = self._class_density if table.binned else self._event_density
         densities: list[Any] = []
         blocks: list[Block] = []
         start = 0
         for c in range(table.n_classes):
-            density, penalty = make(table, prior, c)
+            density, penalty = self._density(table, prior, c)
             densities.append(density)
             blocks.append(Block(start + np.arange(density.n_params), penalty))
             start += density.n_params
@@ -70,14 +67,10 @@ class _Form(BaseEstimator):
         simulations = getattr(prior, "spans", "components") == "simulations"
         return EventMixture(*parts, spans_simulations=simulations)
 
-    def _class_density(
+    def _density(
         self, table: ComponentTable, prior: Any, c: int
-    ) -> tuple[ClassDensity, Penalty]:
-        raise NotImplementedError
-
-    def _event_density(
-        self, table: ComponentTable, prior: Any, c: int
-    ) -> tuple[EventDensity, Penalty]:
+    ) -> tuple[ClassDensity | EventDensity, Penalty]:
+        """Density of one class at the rows, and the prior of its parameters."""
         raise NotImplementedError
 
 
@@ -94,26 +87,17 @@ class LinearForm(_Form):
     priors = "'dirichlet'"
     default_prior = "dirichlet"
 
-    def _class_density(
+    def _density(
         self, table: ComponentTable, prior: Any, c: int
-    ) -> tuple[LinearDensity, Penalty]:
-        columns = table.components_of(c)
-        variance = table.relative_variance
-        density = LinearDensity(
-            np.exp(table.log_ratio[:, columns]),
-            None if variance is None else variance[:, columns],
-        )
-        return density, prior.weight_penalty(table, c)
-
-    def _event_density(
-        self, table: ComponentTable, prior: Any, c: int
-    ) -> tuple[EventLinear, Penalty]:
-        columns = table.components_of(c)
-        density = EventLinear(
-            np.exp(table.log_ratio[:, columns]),
-            np.exp(table.reference_log_ratio[:, columns]),
-        )
-        return density, prior.weight_penalty(table, c)
+    ) -> tuple[ClassDensity | EventDensity, Penalty]:
+        columns, variance = table.components_of(c), table.relative_variance
+        ratio = np.exp(table.log_ratio[:, columns])
+        penalty = prior.weight_penalty(table, c)
+        if table.binned:
+            own = None if variance is None else variance[:, columns]
+            return LinearDensity(ratio, own), penalty
+        reference = np.exp(table.reference_log_ratio[:, columns])
+        return EventLinear(ratio, reference), penalty
 
 
 class ExponentialForm(_Form):
@@ -130,43 +114,20 @@ class ExponentialForm(_Form):
     default_prior = "shrinkage"
     needs_overlap = True  # a product is empty where any factor is
 
-    def _class_density(
+    def _density(
         self, table: ComponentTable, prior: Any, c: int
-    ) -> tuple[ExponentialDensity, Penalty]:
+    ) -> tuple[ClassDensity | EventDensity, Penalty]:
         expansion = prior.expand(table, c)
-        features = expansion.features
-        offset = features.reference @ expansion.offset
-        directions = features.reference @ expansion.directions
-        density = ExponentialDensity(
-            offset,
-            directions,
-            offset,
-            directions,
-            table.reference_weight,
-            _offset_variance(expansion),
-        )
-        return density, expansion.penalty
-
-    def _event_density(
-        self, table: ComponentTable, prior: Any, c: int
-    ) -> tuple[EventExponential, Penalty]:
-        expansion = prior.expand(table, c)
-        features = expansion.features
+        features, offset = expansion.features, expansion.offset
+        directions = expansion.directions
         learned = slice(0, features.n_densities)
-        density = EventExponential(
-            features.rows @ expansion.offset,
-            features.rows @ expansion.directions,
-            features.reference @ expansion.offset,
-            features.reference @ expansion.directions,
-            table.reference_weight,
-            (expansion.offset[learned], expansion.directions[learned]),
-        )
-        return density, expansion.penalty
-
-
-def _offset_variance(expansion: Expansion) -> FloatArray | None:
-    """Relative variance of the central density: sum_k o_k^2 v_ki."""
-    variance = expansion.features.relative_variance
-    if variance is None:
-        return None
-    return variance @ expansion.offset[: expansion.features.n_densities] ** 2
+        reference = features.reference @ offset, features.reference @ directions
+        weight, penalty = table.reference_weight, expansion.penalty
+        if table.binned:
+            variance = features.relative_variance
+            if variance is not None:  # of the central density: sum_k o_k^2 v_ki
+                variance = variance @ offset[learned] ** 2
+            return ExponentialDensity(*reference, *reference, weight, variance), penalty
+        rows = features.rows @ offset, features.rows @ directions
+        blend = offset[learned], directions[learned]
+        return EventExponential(*rows, *reference, weight, blend), penalty

@@ -9,7 +9,7 @@ the estimate unbiased. Parameters are theta = (f without the dependent class, z_
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from sktamm.base import ComponentTable
 from sktamm.mixture._densities import ClassDensity, Evaluation
 from sktamm.mixture._penalties import Penalty
 from sktamm.mixture._tension import Inflation, correlations, smallest_of_classes
+
+IntArray = NDArray[np.intp]
 
 __all__ = ["Block", "MixtureModel", "RowData", "near_simplex"]
 
@@ -249,7 +251,7 @@ class MixtureModel:
 
     def value(self, theta: FloatArray, data: RowData) -> FloatArray:
         """Log posterior, shape (n_fits,); -inf where the density is not positive."""
-        return self._value(self._state(theta), theta, data)
+        return self.log_likelihood(theta, data) + self.log_prior(theta)
 
     def log_likelihood(self, theta: FloatArray, data: RowData) -> FloatArray:
         """The part of the data alone."""
@@ -265,16 +267,20 @@ class MixtureModel:
         inside = positive.all(axis=1) & near_simplex(state.fractions)
         return np.where(inside, total, -np.inf)
 
-    def _value(self, state: _State, theta: FloatArray, data: RowData) -> FloatArray:
-        return self._log_likelihood(state, data) + self.log_prior(theta)
-
     def log_prior(self, theta: FloatArray) -> FloatArray:
         """Log prior density of the blend parameters, shape (n_fits,)."""
-        inner = theta[:, self.n_fractions :]
         total = np.zeros(theta.shape[0])
-        for block in self.blocks:
-            total += block.penalty.value(inner[:, block.columns])
+        for _, params, penalty in self._priors(theta):
+            total += penalty.value(params)
         return total
+
+    def _priors(
+        self, theta: FloatArray
+    ) -> Iterator[tuple[IntArray, FloatArray, Penalty]]:
+        """Columns of theta, parameters and prior of every blend."""
+        for block in self.blocks:
+            columns = self.n_fractions + block.columns
+            yield columns, theta[:, columns], block.penalty
 
     def prior_tension(
         self,
@@ -288,16 +294,13 @@ class MixtureModel:
         data alone say where they say something; None judges the parameters as they are.
         ``inflation`` is the variance of their noise over what the covariance knows of.
         """
-        inner = theta[:, self.n_fractions :]
         values = []
-        for block in self.blocks:
-            params = inner[:, block.columns]
+        for columns, params, penalty in self._priors(theta):
             if covariance is None:
-                values.append(block.penalty.tail_probability(params))
+                values.append(penalty.tail_probability(params))
                 continue
-            columns = self.n_fractions + block.columns
             own = covariance[:, columns[:, None], columns]
-            values.append(block.penalty.tension(params, own, inflation))
+            values.append(penalty.tension(params, own, inflation))
         if covariance is None or len(values) < 2:
             return smallest_of(np.array(values))
         related = self._tension_correlations(theta, covariance, inflation)
@@ -341,7 +344,7 @@ class MixtureModel:
         """Log posterior (n_fits,) and its gradient (n_fits, n_params)."""
         state = self._state(theta)
         gradient = self._gradient(state, theta, data)
-        return self._value(state, theta, data), gradient
+        return self._log_likelihood(state, data) + self.log_prior(theta), gradient
 
     def _gradient(self, state: _State, theta: FloatArray, data: RowData) -> FloatArray:
         residual = self._residual(state, data)
@@ -356,10 +359,8 @@ class MixtureModel:
         return out
 
     def _add_prior_gradient(self, out: FloatArray, theta: FloatArray) -> None:
-        inner = theta[:, self.n_fractions :]
-        for block in self.blocks:
-            columns = self.n_fractions + block.columns
-            out[:, columns] += block.penalty.gradient(inner[:, block.columns])
+        for columns, params, penalty in self._priors(theta):
+            out[:, columns] += penalty.gradient(params)
 
     def row_scores(self, theta: FloatArray) -> FloatArray:
         """d ln p_i / d theta, shape (n_fits, n_rows, n_params)."""
@@ -412,7 +413,8 @@ class MixtureModel:
             bound = self.densities[c].bound_curvature(state.parts[c], share)
             information[:, columns, columns] += bound
         gradient = self._gradient(state, theta, data)
-        return self._value(state, theta, data), gradient, information
+        value = self._log_likelihood(state, data) + self.log_prior(theta)
+        return value, gradient, information
 
     def newton(
         self, theta: FloatArray, data: RowData, information: FloatArray
@@ -427,11 +429,8 @@ class MixtureModel:
         return out
 
     def _add_information(self, out: FloatArray, theta: FloatArray) -> None:
-        inner = theta[:, self.n_fractions :]
-        for block in self.blocks:
-            columns = self.n_fractions + block.columns
-            part = block.penalty.information(inner[:, block.columns])
-            out[:, columns[:, None], columns] += part
+        for columns, params, penalty in self._priors(theta):
+            out[:, columns[:, None], columns] += penalty.information(params)
 
     def hessian(self, theta: FloatArray, data: RowData) -> FloatArray:
         """Exact Hessian of the log posterior, shape (n_fits, n_params, n_params)."""
@@ -445,11 +444,8 @@ class MixtureModel:
     def prior_hessian(self, theta: FloatArray) -> FloatArray:
         """Hessian of the log prior, shape (n_fits, n_params, n_params)."""
         out = np.zeros((theta.shape[0], self.n_params, self.n_params))
-        inner = theta[:, self.n_fractions :]
-        for block in self.blocks:
-            index = self.n_fractions + block.columns
-            part = block.penalty.hessian(inner[:, block.columns])
-            out[:, index[:, None], index] += part
+        for columns, params, penalty in self._priors(theta):
+            out[:, columns[:, None], columns] += penalty.hessian(params)
         return out
 
     def _add_class_curvature(

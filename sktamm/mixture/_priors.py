@@ -51,6 +51,7 @@ __all__ = [
     "SimulationsPrior",
 ]
 
+# Rules of thumb: blends of a weaker one are single components, of a stronger one equal.
 _WEAKEST_CONCENTRATION = 0.1
 _STRONGEST_CONCENTRATION = 1e6
 
@@ -208,24 +209,13 @@ class ShrinkagePrior(FamilyPrior):
         predictive: Student t with K degrees of freedom) or is ignored.
     span : bool, default=True
         Keep what the smooth basis leaves of every simulation among the directions.
-    families : mapping of id to str, default=None
-        Name of the family of every simulation but the nominal: the variations of one
-        parameter, or generators that could as well have been the nominal. None takes
-        the simulations for draws of one population.
-    nominal : id or list of ids, default=None
-        The nominal simulation, on which the prior is centred, or the ids that it has in
-        several classes.
-    alternatives : list of str, default=None
-        Families whose members are generators or other draws of a population, and no
-        variations by one standard deviation. None those with three members or more.
+    families, nominal, alternatives : default=None
+        What the simulations are, as `SimulationsPrior` takes it.
 
     Notes
     -----
-    With families the covariance is the sum over families of that of their members about
-    the nominal. Variations have normal amplitudes along their own directions; only
-    families of alternatives are shrunk and allow for smooth departures of any kind.
-    Members that nearly agree count as one. Every class has amplitudes of its own,
-    whether simulations are paired or not.
+    With families it is as `SimulationsPrior` about the nominal; only families of
+    alternatives are shrunk and allow for smooth departures of any kind.
 
     Examples
     --------

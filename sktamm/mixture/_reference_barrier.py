@@ -87,32 +87,22 @@ def subtract_barriers(
 
     ``events`` (n_fits, n_classes), ``signs`` (n_fractions, n_classes).
     """
-    for c, barrier in enumerate(barriers):
-        if barrier is not None:
-            number = events_of_class(events[0][:, c], events[1])
-            _subtract(terms, barrier, number, signs[:, c], slices[c], convex)
-
-
-def _subtract(
-    terms: tuple[FloatArray, FloatArray, FloatArray],
-    barrier: Barrier,
-    events: tuple[FloatArray, FloatArray, FloatArray],
-    signs: FloatArray,
-    columns: slice,
-    convex: bool,
-) -> None:
-    """The same of one class, its number of events with two derivatives."""
     value, gradient, hessian = terms
-    number, slope, bend = events
-    free = slice(0, signs.size)
-    value -= number * barrier.height
-    height = np.where(np.isfinite(barrier.height), barrier.height, 0.0)
-    gradient[:, free] -= (slope * height)[:, None] * signs
-    gradient[:, columns] -= number[:, None] * barrier.gradient
-    curvature = barrier.convex if convex else barrier.hessian
-    hessian[:, columns, columns] -= number[:, None, None] * curvature
-    hessian[:, free, free] -= (bend * height)[:, None, None] * np.outer(signs, signs)
-    if not convex:
-        cross = slope[:, None, None] * barrier.gradient[:, :, None] * signs
-        hessian[:, columns, free] -= cross
-        hessian[:, free, columns] -= cross.swapaxes(1, 2)
+    free = slice(0, len(signs))
+    for barrier, f, sign, columns in zip(
+        barriers, events[0].T, signs.T, slices, strict=True
+    ):
+        if barrier is None:
+            continue
+        number, slope, bend = events_of_class(f, events[1])
+        value -= number * barrier.height
+        height = np.where(np.isfinite(barrier.height), barrier.height, 0.0)
+        gradient[:, free] -= (slope * height)[:, None] * sign
+        gradient[:, columns] -= number[:, None] * barrier.gradient
+        curvature = barrier.convex if convex else barrier.hessian
+        hessian[:, columns, columns] -= number[:, None, None] * curvature
+        hessian[:, free, free] -= (bend * height)[:, None, None] * np.outer(sign, sign)
+        if not convex:
+            cross = slope[:, None, None] * barrier.gradient[:, :, None] * sign
+            hessian[:, columns, free] -= cross
+            hessian[:, free, columns] -= cross.swapaxes(1, 2)

@@ -16,7 +16,7 @@ The first gives the published M of V_tot = V + A^-1 M C M' A^-1 (arXiv:2604.0221
 open there), the second the error of a finite reference sample.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +74,7 @@ def extra_variance(
         for c in range(model.n_classes):
             columns = _columns(model, table, c)
             along = direction[one, model.slices[c]][0]
-            terms = None if error is None else _terms(error, columns)
+            terms = None if error is None else _of_columns(error, columns)
             part = _class_influence(model, c, at[c], along, pull, terms, table)
             influence += part[0]
             if moved is not None:
@@ -108,32 +108,18 @@ class _Moved:
         return float(total)
 
 
-@dataclass(frozen=True, eq=False)
-class _Terms:
-    """Functions of the error of one class at rows and reference rows."""
-
-    rows: NDArray[np.float32]
-    reference: NDArray[np.float32]
-    smooth_rows: FloatArray
-    smooth_reference: FloatArray
-
-
 def _columns(model: "EventMixture", table: ComponentTable, c: int) -> NDArray[np.intp]:
     if model.spans_simulations:
         return table.simulations.of_class(c)
     return table.components_of(c)
 
 
-def _terms(error: RatioError, columns: NDArray[np.intp]) -> _Terms:
+def _of_columns(error: RatioError, columns: NDArray[np.intp]) -> RatioError:
+    """Error of one class, its covariance left as it is."""
     part: slice | NDArray[np.intp] = columns
     if columns.size == columns[-1] - columns[0] + 1:  # a view instead of a copy
         part = slice(columns[0], columns[-1] + 1)
-    return _Terms(
-        error.rows[:, part],
-        error.reference[:, part],
-        error.smooth_rows,
-        error.smooth_reference,
-    )
+    return replace(error, rows=error.rows[:, part], reference=error.reference[:, part])
 
 
 def _pull(
@@ -158,7 +144,7 @@ def _class_influence(
     at: Moments,
     along: FloatArray,
     pull: _Pull,
-    error: _Terms | None,
+    error: RatioError | None,
     table: ComponentTable,
 ) -> tuple[FloatArray, Any]:
     density = model.events[c]
@@ -176,7 +162,7 @@ def _exponential(
     along: FloatArray,
     drive: FloatArray,
     own: FloatArray,
-    error: _Terms | None,
+    error: RatioError | None,
     table: ComponentTable,
 ) -> tuple[FloatArray, Any]:
     """Influence of the reference rows, and of every (component, term)."""
@@ -219,7 +205,7 @@ def _linear(
     at: Moments,
     along: FloatArray,
     pull: _Pull,
-    error: _Terms | None,
+    error: RatioError | None,
     table: ComponentTable,
 ) -> tuple[FloatArray, Any]:
     """The same for components: a change of r_k acts on its own responsibility."""

@@ -20,6 +20,7 @@ from sktamm.mixture._features import Features
 
 __all__ = ["Shrinkage", "compress", "shrunk_directions"]
 
+# Of the variance, a rule of thumb: few simulations know neither it nor the noise well.
 _LEAST_SPREAD = 0.5
 
 

@@ -19,10 +19,10 @@ __all__ = ["sphere_tails"]
 # distribution of one weight: relative error below 1e-7 for tails down to 1e-12.
 _STEP = 0.1
 _REACH = 22.0
-_BISECTIONS = 50
+_BISECTIONS = 50  # to rounding
 # Of the largest weight: rounding of eigenvalues.
 _NOTHING = 1e-12
-_BLOCK = 1 << 20
+_BLOCK = 1 << 20  # numbers: a rule of thumb
 
 
 def sphere_tails(weights: FloatArray, level: FloatArray) -> tuple[FloatArray, ...]:

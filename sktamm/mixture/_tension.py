@@ -55,6 +55,8 @@ __all__ = [
     "student_tail",
 ]
 
+# Rules of thumb: information of the data, over that of the prior, of which less tells
+# nothing; the p-value from which on the prior is asked as well.
 _LEAST_KNOWN = 0.01
 _ALARMING = 0.01
 

@@ -49,8 +49,8 @@ NUMBERS = (3, 6, 12, 25, 50)  # of functions, for the choice by left-out density
 class PooledCentre(ExponentialForm):
     """Tilts of the arithmetic mean of the simulations."""
 
-    def _event_density(self, table, prior, c):
-        density, penalty = super()._event_density(table, prior, c)
+    def _density(self, table, prior, c):
+        density, penalty = super()._density(table, prior, c)
         own = table.simulations.of_class(c)
         simulations = table.simulations
         density.offset = _log_mean(simulations.log_ratio[:, own])
