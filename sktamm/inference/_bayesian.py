@@ -159,11 +159,7 @@ class BayesianInference(InferenceBase):
         )
 
     def _laplace(
-        self,
-        batch: Batch,
-        fit: Fit,
-        extra: FloatArray,
-        split: dict[str, np.ndarray],
+        self, batch: Batch, fit: Fit, extra: FloatArray, split: dict[str, np.ndarray]
     ) -> Answer:
         curve = self._curve(fit, (0.0, 1.0), "marginal")
         fit = fit.where_known(curve.known)
@@ -176,11 +172,7 @@ class BayesianInference(InferenceBase):
         return self._from_density(batch, fit, mean, (fine, log_density), known)
 
     def _weigh(
-        self,
-        batch: Batch,
-        fit: Fit,
-        extra: FloatArray,
-        split: dict[str, np.ndarray],
+        self, batch: Batch, fit: Fit, extra: FloatArray, split: dict[str, np.ndarray]
     ) -> Answer:
         """Laplace's method for the blends, importance sampling for the fractions."""
         parts = [
@@ -219,11 +211,7 @@ class BayesianInference(InferenceBase):
         )
 
     def _sample(
-        self,
-        batch: Batch,
-        fit: Fit,
-        extra: FloatArray,
-        split: dict[str, np.ndarray],
+        self, batch: Batch, fit: Fit, extra: FloatArray, split: dict[str, np.ndarray]
     ) -> Answer:
         model, seeds = batch.model, batch.seeds
         simplex = OnSimplex(model)

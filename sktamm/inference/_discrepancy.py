@@ -42,12 +42,7 @@ from sktamm.inference._fit import Fit, prior_tension, rows_described, variance_p
 from sktamm.inference._goodness import ORDINARY, scale_ratio
 from sktamm.mixture import MixtureModel
 
-__all__ = [
-    "SURPRISING",
-    "discrepancy",
-    "refuse_unjudged",
-    "with_dataset",
-]
+__all__ = ["SURPRISING", "discrepancy", "refuse_unjudged", "with_dataset"]
 
 #: P-value below which rows or blend are not described, as the flags have it.
 SURPRISING = 1e-3

@@ -17,12 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from sktamm._numerics import (
-    FloatArray,
-    contrast_basis,
-    positive_definite,
-    softmax,
-)
+from sktamm._numerics import FloatArray, contrast_basis, positive_definite, softmax
 from sktamm.mixture import MixtureModel, RowData
 
 __all__ = ["OnSimplex"]

@@ -23,18 +23,8 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray, positive_definite
 from sktamm.base import ComponentTable
-from sktamm.mixture._event_densities import (
-    EventDensity,
-    Moments,
-    Sums,
-    row_blocks,
-)
-from sktamm.mixture._model import (
-    Block,
-    MixtureModel,
-    RowData,
-    near_simplex,
-)
+from sktamm.mixture._event_densities import EventDensity, Moments, Sums, row_blocks
+from sktamm.mixture._model import Block, MixtureModel, RowData, near_simplex
 from sktamm.mixture._reference_barrier import Barrier, subtract_barriers
 from sktamm.mixture._sensitivity import extra_variance
 
@@ -302,11 +292,7 @@ class EventMixture(MixtureModel):
 
     @np.errstate(over="ignore", invalid="ignore")
     def _collect(
-        self,
-        theta: FloatArray,
-        data: RowData,
-        order: int,
-        scores_only: bool = False,
+        self, theta: FloatArray, data: RowData, order: int, scores_only: bool = False
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Value, gradient and Hessian of the data term, as far as the order asks."""
         n_fits = len(theta)
@@ -347,12 +333,7 @@ class EventMixture(MixtureModel):
             out[:, columns] += self._pull(c, at, block, weight, rows)
 
     def _pull(
-        self,
-        c: int,
-        at: list[Moments],
-        block: _Rows,
-        weight: FloatArray,
-        rows: slice,
+        self, c: int, at: list[Moments], block: _Rows, weight: FloatArray, rows: slice
     ) -> FloatArray:
         """Sum_i W_i J_i, shape (n_fits, n_params)."""
         first = (weight * block.scale[c]) @ self.events[c].features[rows]

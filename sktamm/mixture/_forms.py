@@ -11,16 +11,8 @@ from sklearn.base import BaseEstimator
 
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
-from sktamm.mixture._densities import (
-    ClassDensity,
-    ExponentialDensity,
-    LinearDensity,
-)
-from sktamm.mixture._event_densities import (
-    EventDensity,
-    EventExponential,
-    EventLinear,
-)
+from sktamm.mixture._densities import ClassDensity, ExponentialDensity, LinearDensity
+from sktamm.mixture._event_densities import EventDensity, EventExponential, EventLinear
 from sktamm.mixture._events import EventMixture
 from sktamm.mixture._model import Block, MixtureModel
 from sktamm.mixture._penalties import Penalty

@@ -107,9 +107,7 @@ class RidgePrior(_SpanPrior):
     informative = False
     spans = "components"
     penalty = RidgePenalty
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "strength": [positive()],
-    }
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"strength": [positive()]}
 
     def __init__(self, strength: float = 1.0):
         self.strength = strength
@@ -323,7 +321,7 @@ class DirichletPrior(BaseEstimator):
 
     informative = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "concentration": [positive(), one_of("simulations")],
+        "concentration": [positive(), one_of("simulations")]
     }
 
     def __init__(self, concentration: float | str = 1.0):
