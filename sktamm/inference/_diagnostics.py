@@ -20,7 +20,7 @@ Vehtari, Gelman, Simpson, Carpenter and Buerkner, arXiv:1903.08008.
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import ndtri
-from scipy.stats import beta, rankdata
+from scipy.stats import rankdata
 
 from sktamm._numerics import FloatArray
 
@@ -29,14 +29,8 @@ __all__ = [
     "ess_mean",
     "ess_quantile",
     "ess_tail",
-    "mcse_mean",
-    "mcse_quantile",
-    "mcse_sd",
     "rhat",
 ]
-
-
-_ONE_SIGMA = (0.15865525393145707, 0.8413447460685429)  # normal at -1 and 1
 
 
 def rhat(draws: FloatArray) -> FloatArray:
@@ -70,37 +64,6 @@ def ess_quantile(draws: FloatArray, probability: float) -> FloatArray:
     """Effective sample size for a quantile: of the indicator of lying below."""
     quantile = np.quantile(draws, probability, axis=(1, 2), keepdims=True)
     return _plain_ess(_split((draws <= quantile).astype(float)))
-
-
-def mcse_mean(draws: FloatArray) -> FloatArray:
-    """Monte Carlo standard error of the mean."""
-    return draws.std(axis=(1, 2), ddof=1) / np.sqrt(ess_mean(draws))
-
-
-def mcse_sd(draws: FloatArray) -> FloatArray:
-    """Monte Carlo error of the standard deviation, by the delta method."""
-    square = (draws - draws.mean(axis=(1, 2), keepdims=True)) ** 2
-    variance = square.mean(axis=(1, 2))
-    spread = (square**2).mean(axis=(1, 2)) - variance**2
-    return np.sqrt(spread / ess_mean(square) / variance / 4.0)
-
-
-def mcse_quantile(draws: FloatArray, probability: float) -> FloatArray:
-    """Monte Carlo standard error of a quantile.
-
-    Half the distance between the order statistics that bound the central 68.3 % of
-    the beta distribution of the quantile's probability.
-    """
-    ess = ess_quantile(draws, probability)[:, None]
-    bounds = np.asarray(
-        beta.ppf(_ONE_SIGMA, ess * probability + 1.0, ess * (1.0 - probability) + 1.0)
-    )
-    ordered = np.sort(draws.reshape(len(draws), -1), axis=1)
-    size = ordered.shape[1]
-    low = np.maximum(np.floor(bounds[:, :1] * size).astype(int) - 1, 0)
-    high = np.minimum(np.ceil(bounds[:, 1:] * size).astype(int) - 1, size - 1)
-    upper = np.take_along_axis(ordered, high, axis=1)
-    return 0.5 * (upper - np.take_along_axis(ordered, low, axis=1))[:, 0]
 
 
 def _split(draws: FloatArray) -> FloatArray:

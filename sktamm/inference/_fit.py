@@ -115,9 +115,9 @@ def variance_parts(fit: Fit) -> tuple[FloatArray, FloatArray]:
     They are a' (S' v S) a and a' Q a, with a = A^-1 e_kappa.
     """
     row = fit.covariance[:, 0]
-    pull = fit.model.score_along(fit.local, row)
+    score = fit.model.score_along(fit.local, row)
     prior = fit.model.prior_information(fit.local)
     return (
-        np.einsum("bi,bi->b", fit.data.variance, pull**2),
+        np.einsum("bi,bi->b", fit.data.variance, score**2),
         np.einsum("bp,bpq,bq->b", row, prior, row),
     )

@@ -39,7 +39,7 @@ ORDINARY = 0.317
 
 # Fewest expected events of a group of rows (Cochran 1954).
 _FEWEST = 5.0
-# Events of rows that cannot pull at a fit, however steep their density.
+# Events of rows that cannot move a fit, however steep their density.
 _NOTHING = 1e-6
 # Rules of thumb: degrees of freedom that are none; p-value of a chi2 with every group
 # free that nothing excuses; events by which the variance per content of a row is drawn
@@ -86,7 +86,7 @@ def _of_every_fit(
     """A measure of the residuals of every fit, and its value for collapsed ones."""
     density = np.maximum(model.row_density(theta), 0.0)
     scores = model.row_scores(theta)
-    prior = model.pull_of_truths(model.prior_information(theta))
+    prior = model.prior_score_variance(model.prior_information(theta))
     expected = RowData(data.unit * density, data.unit)
     information = model.step_terms(theta, expected)[2]
     covariance = np.asarray(np.linalg.pinv(information, hermitian=True), float)
@@ -103,13 +103,13 @@ def _of_every_fit(
         own = np.where((mean > _NOTHING * scale)[:, None], scores[b], 0.0)
         response = mean[:, None] * (own @ covariance[b])
         response = np.column_stack([response, mean / data.expected[b].sum()])
-        pull = np.column_stack([data.discount[b][:, None] * own, mean > 0])
+        discounted = np.column_stack([data.discount[b][:, None] * own, mean > 0])
         out[b] = measure(
             data.weight[b] - mean,
             mean / scale,
             noise,
             response,
-            pull,
+            discounted,
             np.pad(prior[b], ((0, 1), (0, 1))),
         )
     return out
@@ -182,7 +182,7 @@ def _law(
     events: FloatArray,
     noise: _Innovation,
     response: FloatArray,
-    pull: FloatArray,
+    discounted: FloatArray,
     prior: FloatArray,
 ) -> tuple[float, float, float, int]:
     """Statistic of one fit, its mean and half its variance, and number of groups.
@@ -194,12 +194,12 @@ def _law(
     def grouped(values: FloatArray) -> FloatArray:
         return np.add.reduceat(values, starts, axis=0)
 
-    spread = noise.own[:, None] * pull + noise.axes @ (noise.axes.T @ pull)
+    spread = noise.own[:, None] * discounted + noise.axes @ (noise.axes.T @ discounted)
     variance = grouped(noise.own)
     root = np.sqrt(variance)[:, None]
     columns = np.hstack([grouped(noise.axes), grouped(response), grouped(spread)])
     columns /= root
-    kernel = _kernel(noise.axes.shape[1], pull.T @ spread + prior)
+    kernel = _kernel(noise.axes.shape[1], discounted.T @ spread + prior)
     inner = kernel @ (columns.T @ columns)
     mean = root.size + np.trace(inner)
     square = root.size + 2.0 * np.trace(inner) + np.einsum("ij,ji->", inner, inner)

@@ -98,7 +98,7 @@ class OnSimplex:
             inner = bound + self._volume_curvature(fractions)
             exact[bad] = self._transformed(information, fractions, inner)[bad]
         value = value + self.log_volume(position)
-        return value, self._pulled(gradient, fractions, slope), exact
+        return value, self._position_gradient(gradient, fractions, slope), exact
 
     def precision(self, position: FloatArray, data: RowData) -> FloatArray:
         """Minus the exact Hessian, shape (n_fits, n_params, n_params)."""
@@ -132,7 +132,7 @@ class OnSimplex:
         mean = (fractions * full).sum(axis=1, keepdims=True)
         return fractions, fractions * (full - mean)
 
-    def _pulled(
+    def _position_gradient(
         self, gradient: FloatArray, fractions: FloatArray, slope: FloatArray
     ) -> FloatArray:
         gradient = gradient.copy()

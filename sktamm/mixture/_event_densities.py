@@ -65,7 +65,7 @@ class Moments:
             return along
         return np.einsum("bp,bpm->bm", along, self.linear)
 
-    def pulled(self, zeroth: FloatArray, first: FloatArray) -> FloatArray:
+    def score_sum(self, zeroth: FloatArray, first: FloatArray) -> FloatArray:
         """Sum W (A sigma phi + b), of sums of W and of W sigma phi."""
         moved = first
         if self.linear is not None:

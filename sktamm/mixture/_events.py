@@ -330,14 +330,14 @@ class EventMixture(MixtureModel):
             out[:, j] += np.einsum("bi,bi->b", block.residual, block.ratio[c] - last)
         for c, columns in enumerate(self.slices):
             weight = block.residual * block.share[c]
-            out[:, columns] += self._pull(c, at, block, weight, rows)
+            out[:, columns] += self._score_sum(c, at, block, weight, rows)
 
-    def _pull(
+    def _score_sum(
         self, c: int, at: list[Moments], block: _Rows, weight: FloatArray, rows: slice
     ) -> FloatArray:
         """Sum_i W_i J_i, shape (n_fits, n_params)."""
         first = (weight * block.scale[c]) @ self.events[c].features[rows]
-        return at[c].pulled(weight.sum(axis=1), first)
+        return at[c].score_sum(weight.sum(axis=1), first)
 
     def _add_hessian(
         self,
@@ -360,7 +360,7 @@ class EventMixture(MixtureModel):
                 sign = self._sign(j, c)
                 if sign and not scores_only:
                     weight += sign * block.residual * block.ratio[c]
-                cross = self._pull(c, at, block, weight, rows)
+                cross = self._score_sum(c, at, block, weight, rows)
                 out[:, columns, j] += cross
                 out[:, j, columns] += cross
             own = None if scores_only else block.residual * block.share[c]

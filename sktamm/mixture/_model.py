@@ -306,8 +306,8 @@ class MixtureModel:
         related = self._tension_correlations(theta, covariance, inflation)
         return smallest_of_classes(np.array(values), related)
 
-    def pull_of_truths(self, information: FloatArray) -> FloatArray:
-        """Q Var(z) Q of truths like left-out simulations, Q the prior precision."""
+    def prior_score_variance(self, information: FloatArray) -> FloatArray:
+        """Variance Q Var(z) Q of the score of the prior, for truths like left-out simulations."""
         factor = np.ones(self.n_params)
         for block in self.blocks:
             if block.columns.size:

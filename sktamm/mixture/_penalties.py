@@ -242,10 +242,10 @@ class StudentPenalty(GaussianPenalty):
 
     def hessian(self, params: FloatArray) -> FloatArray:
         """Derivative of the gradient; not everywhere negative definite."""
-        pull = params @ self.precision
+        drive = params @ self.precision
         scale = self._shrink(params)[:, :, None]
         size = self.degrees + params.shape[1]
-        outer = pull[:, :, None] * pull[:, None, :]
+        outer = drive[:, :, None] * drive[:, None, :]
         return scale * (2.0 * scale / size * outer - self.precision)
 
     def information(self, params: FloatArray) -> FloatArray:

@@ -39,7 +39,7 @@ __all__ = ["extra_variance"]
 
 
 @dataclass(frozen=True, eq=False)
-class _Pull:
+class _FitRows:
     """Row weights of one fit: a, and per class f, df, rho, rho t and q / p."""
 
     observed: FloatArray
@@ -66,7 +66,7 @@ def extra_variance(
     reference, ratios = np.zeros(len(theta)), np.zeros(len(theta))
     for b in range(len(theta)):
         one = slice(b, b + 1)
-        pull = _pull(model, theta[one], direction[one], data.take(np.array([b])))
+        fit = _fit_rows(model, theta[one], direction[one], data.take(np.array([b])))
         at = model.class_moments(theta[one])
         error = table.simulations.error if model.spans_simulations else table.error
         influence = np.zeros(table.reference_weight.size)
@@ -75,7 +75,7 @@ def extra_variance(
             columns = _columns(model, table, c)
             along = direction[one, model.slices[c]][0]
             terms = None if error is None else _of_columns(error, columns)
-            part = _class_influence(model, c, at[c], along, pull, terms, table)
+            part = _class_influence(model, c, at[c], along, fit, terms, table)
             influence += part[0]
             if moved is not None:
                 moved.members[columns], moved.smooth[columns] = part[1]
@@ -122,9 +122,9 @@ def _of_columns(error: RatioError, columns: NDArray[np.intp]) -> RatioError:
     return replace(error, rows=error.rows[:, part], reference=error.reference[:, part])
 
 
-def _pull(
+def _fit_rows(
     model: "EventMixture", theta: FloatArray, direction: FloatArray, data: RowData
-) -> _Pull:
+) -> _FitRows:
     drift, ratio = model.class_drift(theta, direction)
     fractions = model.fractions(theta)[0]
     change = model.fraction_change(direction)[0]
@@ -135,7 +135,7 @@ def _pull(
     ]
     total = np.sum(slope, axis=0)
     ratios = [values[0] for values in ratio]
-    return _Pull(data.observed[0], fractions, change, share, ratios, slope, total)
+    return _FitRows(data.observed[0], fractions, change, share, ratios, slope, total)
 
 
 def _class_influence(
@@ -143,17 +143,17 @@ def _class_influence(
     c: int,
     at: Moments,
     along: FloatArray,
-    pull: _Pull,
+    fit: _FitRows,
     error: RatioError | None,
     table: ComponentTable,
 ) -> tuple[FloatArray, Any]:
     density = model.events[c]
     if isinstance(density, EventExponential):
-        drive = pull.observed * (pull.slope[c] - pull.share[c] * pull.total)
-        own = pull.observed * pull.share[c]
+        drive = fit.observed * (fit.slope[c] - fit.share[c] * fit.total)
+        own = fit.observed * fit.share[c]
         return _exponential(density, at, along, drive, own, error, table)
     assert isinstance(density, EventLinear)
-    return _linear(density, c, at, along, pull, error, table)
+    return _linear(density, c, at, along, fit, error, table)
 
 
 def _exponential(
@@ -204,7 +204,7 @@ def _linear(
     c: int,
     at: Moments,
     along: FloatArray,
-    pull: _Pull,
+    fit: _FitRows,
     error: RatioError | None,
     table: ComponentTable,
 ) -> tuple[FloatArray, Any]:
@@ -213,9 +213,9 @@ def _linear(
     step = density.contrast @ along
     step -= weights @ step
     # q_c / p times 1 / q_c: shares of components are w_k r_k f_c / p
-    base = pull.observed * pull.ratio[c] / (density.features @ weights)
-    first = base * (pull.change[c] - pull.fractions[c] * pull.total)
-    second = base * pull.fractions[c]
+    base = fit.observed * fit.ratio[c] / (density.features @ weights)
+    first = base * (fit.change[c] - fit.fractions[c] * fit.total)
+    second = base * fit.fractions[c]
     sums = weights * (first @ density.features + step * (second @ density.features))
     influence = -(density.reference_features @ sums)
     if error is None:

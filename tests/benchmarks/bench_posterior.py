@@ -19,22 +19,20 @@ import time
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 
+import sys
+from pathlib import Path
+
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
 # The study is shared with its benchmark of coverage, in the same folder.
 from bench_gaussian import TRUTH, draw_target, draw_templates, fresh_simulations
+from monte_carlo_errors import mcse_mean, mcse_quantile, mcse_sd
 
 from sktamm import TAMMRegressor
 from sktamm.components import TopicComponents
 from sktamm.inference import BayesianInference
-from sktamm.inference._diagnostics import (
-    ess_bulk,
-    ess_tail,
-    mcse_mean,
-    mcse_quantile,
-    mcse_sd,
-    rhat,
-)
+from sktamm.inference._diagnostics import ess_bulk, ess_tail, rhat
 
 QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
 LEVELS = (0.68, 0.95)

@@ -2,15 +2,13 @@
 
 import numpy as np
 import pytest
+from monte_carlo_errors import mcse_mean, mcse_quantile, mcse_sd
 
 from sktamm.inference._diagnostics import (
     ess_bulk,
     ess_mean,
     ess_quantile,
     ess_tail,
-    mcse_mean,
-    mcse_quantile,
-    mcse_sd,
     rhat,
 )
 

@@ -293,7 +293,7 @@ def test_events_without_a_p_value_are_refused(choices):
 
 @pytest.mark.parametrize("inference", [FrequentistInference, BayesianInference])
 def test_what_it_is_called(inference):
-    with pytest.raises(IncompatibleChoiceError, match="discrepancy must be a str among"):
+    with pytest.raises(IncompatibleChoiceError, match="discrepancy must be"):
         inference(discrepancy="auto").check()
 
 

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from monte_carlo_errors import mcse_mean, mcse_sd
 
 from sktamm.inference._diagnostics import (
     ess_bulk,
     ess_tail,
-    mcse_mean,
-    mcse_sd,
     rhat,
 )
 from sktamm.inference._hmc import HamiltonianSampler

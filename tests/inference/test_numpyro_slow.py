@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from monte_carlo_errors import mcse_mean, mcse_quantile, mcse_sd
 
 from sktamm import TAMMRegressor
 from sktamm.components import TopicComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.inference import BayesianInference
-from sktamm.inference._diagnostics import mcse_mean, mcse_quantile, mcse_sd
 
 pytestmark = pytest.mark.slow
 QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
