@@ -146,17 +146,8 @@ class BayesianInference(InferenceBase):
         precision[singular] = made_regular(precision[singular])
         spread = np.asarray(np.linalg.inv(precision), float)
         covariance = simplex.covariance(optimum.theta, spread)
-        theta = simplex.theta(optimum.theta)
-        return Fit(
-            model=model,
-            optimum=replace(optimum, theta=theta),
-            data=data,
-            covariance=covariance,
-            singular=singular,
-            mode=theta[:, 0],
-            at_kappa=optimum.converged,
-            local=theta,
-        )
+        optimum = replace(optimum, theta=simplex.theta(optimum.theta))
+        return Fit.at(model, optimum, data, covariance, singular)
 
     def _laplace(
         self, batch: Batch, fit: Fit, extra: FloatArray, split: dict[str, np.ndarray]

@@ -40,6 +40,20 @@ class Fit:
     at_kappa: np.ndarray  # (n_fits,), whether the last fit, at a given kappa, converged
     local: FloatArray  # (n_fits, n_params) at which the errors are taken
 
+    @classmethod
+    def at(
+        cls,
+        model: MixtureModel,
+        optimum: Optimum,
+        data: FitData,
+        covariance: FloatArray,
+        singular: np.ndarray,
+    ) -> "Fit":
+        """A fit whose errors are those at its optimum."""
+        theta, converged = optimum.theta, optimum.converged
+        end = theta[:, 0], converged, theta
+        return cls(model, optimum, data, covariance, singular, *end)
+
     def where_known(self, known: NDArray[np.bool_]) -> "Fit":
         """The fits, not converged where their curves of kappa are not known."""
         converged = self.optimum.converged & known
@@ -56,16 +70,7 @@ def local_fit(model: MixtureModel, optimum: Optimum, data: FitData) -> Fit:
         information = model.step_terms(optimum.theta[index], rows.take(index))[2]
         precision[index] = made_regular(information)
     covariance = np.asarray(np.linalg.inv(precision), float)
-    return Fit(
-        model=model,
-        optimum=optimum,
-        data=data,
-        covariance=covariance,
-        singular=singular,
-        mode=optimum.theta[:, 0],
-        at_kappa=optimum.converged,
-        local=optimum.theta,
-    )
+    return Fit.at(model, optimum, data, covariance, singular)
 
 
 def made_regular(information: FloatArray) -> FloatArray:

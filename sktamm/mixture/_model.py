@@ -86,6 +86,8 @@ class MixtureModel:
 
     Attributes
     ----------
+    densities, blocks : list
+        Densities of the classes and priors of their parameters.
     n_classes, n_fractions, n_params : int
         Classes, free fractions, and all parameters theta.
     free_classes : list of int
@@ -307,7 +309,7 @@ class MixtureModel:
         return smallest_of_classes(np.array(values), related)
 
     def prior_score_variance(self, information: FloatArray) -> FloatArray:
-        """Variance Q Var(z) Q of the score of the prior, for truths like left-out simulations."""
+        """Q Var(z) Q, of the score of priors of precision Q, for left-out truths."""
         factor = np.ones(self.n_params)
         for block in self.blocks:
             if block.columns.size:

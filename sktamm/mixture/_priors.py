@@ -59,7 +59,9 @@ _STRONGEST_CONCENTRATION = 1e6
 class _SpanPrior(BaseEstimator):
     """Common part of the priors in the span of their densities."""
 
+    #: Whether the prior counts as data in the error of a frequentist fit.
     informative = True
+    #: Whose log densities it blends, those of the "simulations" or of the "components".
     spans = "simulations"
     penalty: type[GaussianPenalty] = GaussianPenalty
 
