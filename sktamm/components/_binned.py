@@ -224,17 +224,6 @@ class TemplateComponents(ComponentModel, BaseEstimator):
             log_ratio, self.reference_weight_, self.templates_.source_class
         )
 
-    #: Rows are bins, which a dataset may fill by contents alone.
-    binned = True
-
-    def for_form(self, form: Any) -> Self:
-        """Itself: no form asks for other bins."""
-        return self
-
-    def blended_overlap(self) -> FloatArray:
-        """Overlap of what blends, the simulations, shape (n_classes,)."""
-        return self.overlap()
-
     def words(self) -> dict[str, str]:
         """What was chosen, for results."""
         return {"bins": " x ".join(str(n) for n in self.binning_.shape)}

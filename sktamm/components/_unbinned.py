@@ -232,13 +232,6 @@ class RatioComponents(ComponentModel, BaseEstimator):
             ratio.reference_log_ratio_, ratio.reference_weight_, ratio.source_class_
         )
 
-    #: Rows are the events of the datasets.
-    binned = False
-
-    def blended_overlap(self) -> FloatArray:
-        """Overlap of what blends, the simulations, shape (n_classes,)."""
-        return self.overlap()
-
     def rows(self, X: FloatArray) -> NDArray[np.intp]:
         """Row of the table of every event: its own.
 
