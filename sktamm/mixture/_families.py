@@ -156,7 +156,7 @@ def _distinct(features: Features, nominal: int, rows: Iterable[int]) -> FloatArr
     rows = list(rows)
     unit = np.eye(features.n_densities)
     differences = unit[:, rows] - unit[:, [nominal]]
-    values = _values(features, differences)
+    values = features.weighted(features.padded(differences))
     size = (values**2).sum(axis=0)
     kept = np.flatnonzero(size > _NEARLY**2 * size.max(initial=0.0))
     same = [
@@ -168,12 +168,6 @@ def _distinct(features: Features, nominal: int, rows: Iterable[int]) -> FloatArr
     number, label = connected_components(np.array(same), directed=False)
     groups = [kept[label == k] for k in range(number)]
     return np.stack([differences[:, own].mean(axis=1) for own in groups], axis=1)
-
-
-def _values(features: Features, differences: FloatArray) -> FloatArray:
-    """Differences at the reference rows, centred and times the root of the weight."""
-    none = np.zeros((features.n_features - features.n_densities, differences.shape[1]))
-    return features.weighted(np.vstack([differences, none]))
 
 
 def _agree(

@@ -21,7 +21,7 @@ from sktamm.mixture._penalties import (
 )
 from sktamm.mixture._shrunk import compress
 
-__all__ = ["FamilyPrior", "padded"]
+__all__ = ["FamilyPrior"]
 
 
 class FamilyPrior(BaseEstimator):
@@ -82,7 +82,7 @@ class FamilyPrior(BaseEstimator):
         ids = source.source_id[source.of_class(class_index)].tolist()
         families = grouping.of_class(features, ids)
         offset = np.eye(features.n_features)[families.nominal]
-        blocks = [(padded(features, families.variations), np.inf)]
+        blocks = [(features.padded(families.variations), np.inf)]
         for members in families.alternatives:
             degrees = members.shape[1] + 1.0 if self.tails == "student" else np.inf
             blocks.append((self._of_alternatives(features, members), degrees))
@@ -96,12 +96,6 @@ class FamilyPrior(BaseEstimator):
     def _of_alternatives(self, features: Features, members: FloatArray) -> FloatArray:
         """Columns of one family of alternatives, of shape (n_features, n_columns)."""
         raise NotImplementedError
-
-
-def padded(features: Features, differences: FloatArray) -> FloatArray:
-    """Coefficients of differences (n_densities, n) among all features."""
-    none = np.zeros((features.n_features - features.n_densities, differences.shape[1]))
-    return np.vstack([differences, none])
 
 
 def _unit_penalty(size: int, degrees: float) -> tuple[int, Penalty]:

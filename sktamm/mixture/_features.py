@@ -40,6 +40,11 @@ class Features:
         mean[: self.n_densities] = 1.0 / self.n_densities
         return mean
 
+    def padded(self, differences: FloatArray) -> FloatArray:
+        """Coefficients of differences of log densities (n_densities, n) -> (n_features, n)."""
+        none = np.zeros((self.n_features - self.n_densities, differences.shape[1]))
+        return np.vstack([differences, none])
+
     def weighted(self, coefficients: FloatArray) -> FloatArray:
         """Centred functions at the reference rows, times the root of their weight."""
         values = self.reference @ coefficients

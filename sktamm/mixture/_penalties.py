@@ -40,10 +40,7 @@ __all__ = [
 
 
 class Penalty:
-    """Log prior density of one block (n_fits, n_params); by default it judges nothing.
-
-    It says which parameters are unlikely only where a class below says so.
-    """
+    """Log prior density of a block of parameters; by default it judges none of them."""
 
     judges = False
 

@@ -31,7 +31,7 @@ from sktamm._sklearn import check_parameters, one_of, positive
 from sktamm.base import ComponentTable
 from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.mixture._expansion import Expansion
-from sktamm.mixture._family_prior import FamilyPrior, padded
+from sktamm.mixture._family_prior import FamilyPrior
 from sktamm.mixture._features import Features, class_features
 from sktamm.mixture._left_out import left_out_scales
 from sktamm.mixture._penalties import (
@@ -191,7 +191,7 @@ class SimulationsPrior(FamilyPrior, _SpanPrior):
     def _of_alternatives(self, features: Features, members: FloatArray) -> FloatArray:
         """Columns of one family: n + r draws over n + 1, r their rank."""
         size = members.shape[1]
-        columns = compress(features, padded(features, members) / np.sqrt(size))
+        columns = compress(features, features.padded(members) / np.sqrt(size))
         return columns * np.sqrt((size + columns.shape[1]) / (size + 1.0))
 
 

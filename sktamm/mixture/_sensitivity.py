@@ -63,16 +63,18 @@ def extra_variance(
     ``theta`` (n_fits, n_params) and ``direction``, the first column of the inverse of
     minus the Hessian there.
     """
+    error, of_class = table.error, table.components_of
+    if model.spans_simulations:
+        error, of_class = table.simulations.error, table.simulations.of_class
     reference, ratios = np.zeros(len(theta)), np.zeros(len(theta))
     for b in range(len(theta)):
         one = slice(b, b + 1)
         fit = _fit_rows(model, theta[one], direction[one], data.take(np.array([b])))
         at = model.class_moments(theta[one])
-        error = table.simulations.error if model.spans_simulations else table.error
         influence = np.zeros(table.reference_weight.size)
         moved = None if error is None else _Moved.zeros(error)
         for c in range(model.n_classes):
-            columns = _columns(model, table, c)
+            columns = of_class(c)
             along = direction[one, model.slices[c]][0]
             terms = None if error is None else _of_columns(error, columns)
             part = _class_influence(model, c, at[c], along, fit, terms, table)
@@ -106,12 +108,6 @@ class _Moved:
             "ki,kij,kj->", self.smooth, error.smooth_covariance, self.smooth
         )
         return float(total)
-
-
-def _columns(model: "EventMixture", table: ComponentTable, c: int) -> NDArray[np.intp]:
-    if model.spans_simulations:
-        return table.simulations.of_class(c)
-    return table.components_of(c)
 
 
 def _of_columns(error: RatioError, columns: NDArray[np.intp]) -> RatioError:
