@@ -41,7 +41,7 @@ class Features:
         return mean
 
     def padded(self, differences: FloatArray) -> FloatArray:
-        """Coefficients of differences of log densities (n_densities, n) -> (n_features, n)."""
+        """Coefficients of differences of densities (n_densities, n)."""
         none = np.zeros((self.n_features - self.n_densities, differences.shape[1]))
         return np.vstack([differences, none])
 
