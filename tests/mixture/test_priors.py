@@ -7,7 +7,6 @@ import pytest
 
 from sktamm.base import ComponentTable, Simulations
 from sktamm.exceptions import IncompatibleChoiceError
-from sktamm.inference import BayesianInference, FrequentistInference
 from sktamm.mixture import (
     DirichletPrior,
     ExponentialForm,
@@ -266,23 +265,6 @@ def test_a_matched_dirichlet_needs_topics():
 def test_senseless_parameters_are_refused(prior):
     with pytest.raises(IncompatibleChoiceError, match="must be"):
         prior.expand(_table(3), 1)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        RidgePrior,
-        SimulationsPrior,
-        ShrinkagePrior,
-        DirichletPrior,
-        LinearForm,
-        ExponentialForm,
-        FrequentistInference,
-        BayesianInference,
-    ],
-)
-def test_every_parameter_has_a_constraint(kind):
-    assert set(kind._parameter_constraints) == set(kind().get_params())
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, "mean", None])
