@@ -57,7 +57,7 @@ _FLAGS = {
     "bad_fit": lambda d: (
         (d["goodness_of_fit"] < _BAD_FIT) | (d["prior_tension"] < _EXCLUDED)
     ),
-    "strained": lambda d: d["prior_tension"] < _BAD_FIT,
+    "in_tension": lambda d: d["prior_tension"] < _BAD_FIT,
     "out_of_range": lambda d: d["out_of_range"],
     "empty_bins": lambda d: d["unfilled"] > _NOTICED * d["std"],
     "sparse_templates": lambda d: _of(d, "events_per_bin", np.inf) < _SPARSE,

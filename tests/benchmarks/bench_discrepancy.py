@@ -1,7 +1,7 @@
 """What a discrepancy does to results whose p-values are small, and to the others.
 
 One line per study and estimator, without and with ``discrepancy="scale"``: number of
-targets, share that is flagged bad_fit or strained, or whose span is below .001; then
+targets, share that is flagged bad_fit or in_tension, or whose span is below .001; then
 for flagged and for unflagged targets coverage at 68.3 and 95.5 %, mean half-width and
 interval score at both levels. "far": the truth of the Gaussian study lies twice as far
 out as the simulations.
@@ -116,7 +116,7 @@ def answers(name, number, options):
 def _line(kappa, result):
     """Truth, four ends, whether it is flagged, and both factors."""
     known = result.diagnostics
-    flagged = {"bad_fit", "strained"} & set(result.flags[0]) or known["span"][0] < SPAN
+    flagged = {"bad_fit", "in_tension"} & set(result.flags[0]) or known["span"][0] < SPAN
     factors = [known.get(f"discrepancy_{p}", [1.0])[0] for p in ("rows", "blend")]
     return [kappa, *result.interval[0].T.ravel(), bool(flagged), *factors]
 

@@ -20,7 +20,7 @@ TILT = 0.005 * np.exp(-0.5 * ((CENTRES - 0.3) / 0.8) ** 2)
 # Amplitude of a prior of two simulations: (1 + 1/K) / (K - 1) on a unit contrast.
 WIDTH = np.sqrt(1.5 / 2.0) * 2.0
 LARGE, EVENTS, KAPPA = 1e11, 3_200_000.0, 0.3
-FLAGS = {"bad_fit", "strained"}
+FLAGS = {"bad_fit", "in_tension"}
 
 pytestmark = pytest.mark.filterwarnings(
     f"ignore::{SktammWarning.__module__}.SktammWarning"
@@ -117,7 +117,7 @@ def test_one_excluded_direction_has_the_closed_form(inference, z):
     assert known["discrepancy"] == known["discrepancy_blend"]
     assert result.std[0] == pytest.approx(wide, rel=0.03)
     assert wide > 1.2 * narrow
-    assert "strained" in result.flags[0]
+    assert "in_tension" in result.flags[0]
 
 
 def test_rows_that_nothing_explains_have_the_scale_factor_of_birge():
