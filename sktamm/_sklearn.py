@@ -33,6 +33,7 @@ __all__ = [
     "one_of",
     "positive",
     "refuse_cross_val_predict",
+    "within",
 ]
 
 # What pandas calls a column without a name, such as the index that ``to_csv`` writes.
@@ -108,6 +109,11 @@ def between(low: float, high: float) -> Interval:
 def positive() -> Interval:
     """Constraint: a number above zero, infinity among the allowed ones."""
     return Interval(Real, 0, float("inf"), closed="right")
+
+
+def within(low: float, high: float) -> Interval:
+    """Constraint: a number, the ends among the allowed ones."""
+    return Interval(Real, low, high, closed="both")
 
 
 class _Names(StrOptions):

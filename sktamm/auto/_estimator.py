@@ -1,17 +1,15 @@
 """The estimator that chooses its method by simulations that are left out."""
 
-import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from numbers import Real
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.metaestimators import _BaseComposition, available_if
-from sklearn.utils.validation import _num_features, check_is_fitted
+from numpy.typing import NDArray
+from sklearn.utils.validation import _num_features
 
-from sktamm._validation import check_least
+from sktamm._sklearn import at_least, between, check_parameters, one_of, within
 from sktamm.auto._candidates import Candidate, fit_candidates, recipes
 from sktamm.auto._composition import Composition
 from sktamm.auto._held_out import HeldOutScores, judged
@@ -21,7 +19,7 @@ from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.mixture import SimulationsPrior
 from sktamm.model_selection import Design
 from sktamm.results import FractionResult
-from sktamm.tamm import FractionWrapper, check_level, seed_sequence
+from sktamm.tamm import seed_sequence
 from sktamm.templates import is_histogram
 
 __all__ = ["AutoTAMM"]
@@ -37,12 +35,13 @@ _FEW_FRACTIONS = (0.15, 0.45)
 _SIZE = 10_000
 
 
-class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
+class AutoTAMM(Composition):
     """Signal fraction by the method that measures left-out simulations best.
 
     Candidates are fitted, and every simulation in turn plays the truth for each of
     them: pseudo-datasets of its events are measured by the candidate without it. The
-    first candidate answers unless another is better beyond doubt.
+    first candidate answers unless another is better beyond doubt; ``method`` of a
+    result says which one does, and why.
 
     Parameters
     ----------
@@ -139,8 +138,21 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
     True
     """
 
-    _copied = (*FractionWrapper._copied, "paired_", "simulations_")
     _parts = "candidates"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "candidates": [object],  # `_check_parts` says more
+        "significance": [within(0, 1)],
+        "size": [at_least(1)],
+        "n_datasets": [at_least(1), None],
+        "families": [object],  # as the prior takes them
+        "nominal": [object],
+        "alternatives": [object],
+        "pos_label": [object],
+        "paired": ["boolean", one_of("auto")],
+        "level": [between(0, 1)],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self,
@@ -172,43 +184,9 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
         self.random_state = random_state
 
     # ------------------------------------------------------------------------- fit
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        simulation: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Fit the candidates, judge them on simulations left out, choose.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or sequence of histograms
-            Simulated events, or one histogram (UHI) per class and simulation.
-        y : array-like of shape (n_events,)
-            Class label of each event or histogram.
-        simulation : array-like of shape (n_events,), default=None
-            Simulation id of each event or histogram.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        self : AutoTAMM
-            Fitted estimator.
-
-        Raises
-        ------
-        InvalidInputError
-            If the input cannot be used.
-        IncompatibleChoiceError
-            If the candidates, or a setting, cannot be used.
-        """
+    def _fit(self, events: dict[str, Any]) -> None:
         self._check()
-        events = {"X": X, "y": y, "simulation": simulation}
-        if sample_weight is not None:
-            events["sample_weight"] = sample_weight
+        X, simulation = events["X"], events["simulation"]
         n_simulations = 1 if simulation is None else np.unique(simulation).size
         plan = recipes(
             self.candidates,
@@ -221,43 +199,17 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
         self.candidates_ = {name: c.estimator for name, c in self._known.items()}
         self._units = self._find_units(events)
         self._judge()
-        return self
 
-    def take(self, simulations: ArrayLike) -> Self:
-        """The fitted estimator with some of its simulations, judged and chosen anew.
-
-        Parameters
-        ----------
-        simulations : array-like
-            Ids to keep, in every class that has them.
-
-        Returns
-        -------
-        part : AutoTAMM
-            Fitted estimator; nothing is trained, unless candidates of one's own are.
-        """
-        check_is_fitted(self)
-        kept = np.asarray(simulations)
-        lost = self.simulations_[~np.isin(self.simulations_, kept)]
-        part = copy.copy(self)
-        part._known = {
-            name: candidate.smaller(lost) for name, candidate in self._known.items()
-        }
-        part.candidates_ = {name: c.estimator for name, c in part._known.items()}
-        part._units = tuple(u for u in self._units if np.isin(u.ids, kept).all())
-        part._judge()
-        return part
+    def _keep(self, kept: NDArray, lost: NDArray) -> None:
+        self._known = {name: c.smaller(lost) for name, c in self._known.items()}
+        self.candidates_ = {name: c.estimator for name, c in self._known.items()}
+        self._units = tuple(u for u in self._units if np.isin(u.ids, kept).all())
+        self._judge()
 
     def _check(self) -> None:
-        check_level(self.level)
+        check_parameters(self)
         if not (isinstance(self.candidates, str) and self.candidates == "auto"):
             self._check_parts()
-        p = self.significance
-        if not (isinstance(p, Real) and 0.0 <= float(p) <= 1.0):
-            raise InvalidInputError(f"significance must be from 0 to 1, got {p!r}.")
-        check_least("size", self.size, 1)
-        if self.n_datasets is not None:
-            check_least("n_datasets", self.n_datasets, 1)
         if self._told and not isinstance(self.candidates, str):
             raise IncompatibleChoiceError(
                 "families, nominal and alternatives must be None with candidates of "
@@ -358,36 +310,9 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
             for unit, seed in zip(units, seeds, strict=True)
         ]
 
-    # ----------------------------------------------------------------- public verbs
-    def infer(
-        self,
-        X: Any,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-        levels: Sequence[float] | NDArray | None = None,
-    ) -> FractionResult:
-        """Everything about the signal fraction of every dataset.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
-        dataset : array-like or sparse matrix, default=None
-            As in ``predict``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        levels : sequence of float, default=None
-            Levels of the intervals; None is ``level`` and 0.954.
-
-        Returns
-        -------
-        result : FractionResult
-            That of the candidate that was chosen; ``method`` says which and why.
-        """
-        result = super().infer(
-            X, dataset=dataset, sample_weight=sample_weight, levels=levels
-        )
+    # ------------------------------------------------------------------------ asking
+    def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
+        result = super()._infer(X, levels, question)
         words = {"chosen": self.chosen_, "held out": self._why()}
         return replace(result, method={**result.method, **words})
 
@@ -398,18 +323,6 @@ class AutoTAMM(Composition, FractionWrapper, _BaseComposition):
         if self.held_out_ is None:
             return f"fewer than {_FEWEST} simulations: the default, not judged"
         return self.held_out_.why()
-
-    @available_if(lambda self: hasattr(self.estimator_, "held_out"))
-    def held_out(self) -> dict[str, Any]:
-        """Labelled events that the chosen candidate has not trained on.
-
-        Returns
-        -------
-        events : dict
-            ``X``, ``y``, ``simulation``, ``sample_weight``.
-        """
-        events: dict[str, Any] = self.estimator_.held_out()
-        return events
 
 
 def _spread(units: tuple[Any, ...]) -> tuple[Any, ...]:

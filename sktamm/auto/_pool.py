@@ -1,23 +1,20 @@
 """Posteriors of several estimators, averaged."""
 
-import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils.metaestimators import _BaseComposition, available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
 from sktamm.auto._composition import Composition
 from sktamm.exceptions import InvalidInputError, SktammWarning
 from sktamm.inference import density_intervals, density_moments
 from sktamm.results import FractionResult, Profile
-from sktamm.tamm import FractionWrapper, check_levels, without_ids
+from sktamm.tamm import check_levels, without_ids
 
 __all__ = ["PosteriorPool", "pooled"]
 
@@ -26,12 +23,13 @@ _POINTS = 2001
 _SHOWN = 10
 
 
-class PosteriorPool(Composition, FractionWrapper, _BaseComposition):
+class PosteriorPool(Composition):
     """Average of the posteriors of several estimators, each with the same weight.
 
     Estimators that see different sides of the events are wrong in different ways. The
     mean of their densities of kappa (a linear opinion pool, Stone 1961) is as wide as
-    they disagree, and no choice between them can be the wrong one.
+    they disagree, and no choice between them can be the wrong one. Class probabilities
+    are averaged, too.
 
     Parameters
     ----------
@@ -52,6 +50,12 @@ class PosteriorPool(Composition, FractionWrapper, _BaseComposition):
     --------
     AutoTAMM : Uses the pool of a score and of ratios for three and more features.
 
+    Notes
+    -----
+    Results are those of the first estimator with the pool's kappa, error, intervals and
+    density, the flags of all, and the diagnostic "disagreement": the largest distance
+    between two estimates in units of the pool's error.
+
     References
     ----------
     Stone, "The opinion pool", Ann. Math. Statist. 32 (1961) 1339.
@@ -70,8 +74,10 @@ class PosteriorPool(Composition, FractionWrapper, _BaseComposition):
     'binned, score'
     """
 
-    _copied = (*FractionWrapper._copied, "paired_", "simulations_")
     _parts = "estimators"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimators": [object],  # `_check_parts` says more
+    }
 
     def __init__(self, estimators: Any):
         self.estimators = estimators
@@ -94,157 +100,41 @@ class PosteriorPool(Composition, FractionWrapper, _BaseComposition):
         pool._set(fitted)
         return pool
 
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        simulation: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Fit every estimator.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or sequence of histograms
-            Simulated events, or one histogram (UHI) per class and simulation.
-        y : array-like of shape (n_events,)
-            Class label of each event or histogram.
-        simulation : array-like of shape (n_events,), default=None
-            Simulation id of each event or histogram.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        self : PosteriorPool
-            Fitted estimator.
-
-        Raises
-        ------
-        InvalidInputError, IncompatibleChoiceError
-            If an estimator refuses the input.
-        """
+    # --------------------------------------------------------------- private steps
+    def _fit(self, events: dict[str, Any]) -> None:
         self._check_parts()
-        events = {"X": X, "y": y, "simulation": simulation}
-        if sample_weight is not None:
-            events["sample_weight"] = sample_weight
         fitted: dict[str, Any] = {}
         with warnings.catch_warnings():
             for name, estimator in self.estimators:
                 fitted[name] = clone(estimator).fit(**events)
                 warnings.simplefilter("ignore", SktammWarning)  # the first has warned
         self._set(fitted)
-        return self
-
-    def take(self, simulations: ArrayLike) -> Self:
-        """The fitted pool with some of its simulations, without training.
-
-        Parameters
-        ----------
-        simulations : array-like
-            Ids to keep, in every class that has them.
-
-        Returns
-        -------
-        part : PosteriorPool
-            Fitted estimator.
-        """
-        check_is_fitted(self)
-        known = np.asarray(self.simulations_)
-        lost = known[~np.isin(known, np.asarray(simulations))]
-        part = copy.copy(self)
-        part._set({name: without_ids(e, lost) for name, e in self.estimators_.items()})
-        return part
-
-    def infer(
-        self,
-        X: Any,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-        levels: Sequence[float] | NDArray | None = None,
-    ) -> FractionResult:
-        """Everything about the signal fraction of every dataset.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
-        dataset : array-like or sparse matrix, default=None
-            As in ``predict``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        levels : sequence of float, default=None
-            Levels of the intervals; None is the first estimator's ``level`` and 0.954.
-
-        Returns
-        -------
-        result : FractionResult
-            Result of the first estimator with the pool's kappa, error, intervals and
-            density, the flags of all, and the diagnostic "disagreement": the largest
-            distance between two estimates in units of the pool's error.
-        """
-        check_is_fitted(self)
-        levels = check_levels((self._level, 0.954) if levels is None else levels)
-        question = {"dataset": dataset, "sample_weight": sample_weight}
-        results = {
-            name: estimator.infer(X, levels=levels, **question)
-            for name, estimator in self.estimators_.items()
-        }
-        return pooled(results)
-
-    def predict_proba(
-        self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
-    ) -> FloatArray:
-        """Class probabilities of events, the mean of those of the estimators.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Unlabelled events.
-        dataset : array-like of shape (n_events,), default=None
-            Dataset id of each event; None is one dataset.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_events, n_classes)
-            Class probabilities.
-        """
-        check_is_fitted(self)
-        question = {"dataset": dataset, "sample_weight": sample_weight}
-        parts = [e.predict_proba(X, **question) for e in self.estimators_.values()]
-        return np.asarray(np.mean(parts, axis=0))
-
-    @available_if(lambda self: _held_out_of(self) is not None)
-    def held_out(self) -> dict[str, Any]:
-        """Labelled events that no estimator has trained on, where one keeps some.
-
-        Returns
-        -------
-        events : dict
-            ``X``, ``y``, ``simulation``, ``sample_weight``.
-        """
-        keeper: Any = _held_out_of(self)
-        events: dict[str, Any] = keeper.held_out()
-        return events
-
-    # --------------------------------------------------------------- private steps
-    def _kappa(self, X: Any, question: dict[str, Any]) -> FloatArray:
-        return np.asarray(self.infer(X, **question).kappa)
 
     def _set(self, fitted: dict[str, Any]) -> None:
         self.estimators_ = fitted
         self.estimator_ = next(iter(fitted.values()))
         self._copy_attributes()
 
+    def _keep(self, kept: NDArray, lost: NDArray) -> None:
+        self._set({name: without_ids(e, lost) for name, e in self.estimators_.items()})
 
-def _held_out_of(pool: Any) -> Any:
-    """The first estimator that keeps events from its training; None without."""
-    fitted = getattr(pool, "estimators_", {}).values()
-    return next((e for e in fitted if hasattr(e, "held_out")), None)
+    def _answering(self) -> Iterable[Any]:
+        return self.estimators_.values()
+
+    def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
+        levels = check_levels((self._level, 0.954) if levels is None else levels)
+        results = {
+            name: estimator.infer(X, levels=levels, **question)
+            for name, estimator in self.estimators_.items()
+        }
+        return pooled(results)
+
+    def _kappa(self, X: Any, question: dict[str, Any]) -> FloatArray:
+        return np.asarray(self.infer(X, **question).kappa)
+
+    def _proba(self, X: Any, question: dict[str, Any]) -> Any:
+        parts = [e.predict_proba(X, **question) for e in self.estimators_.values()]
+        return np.mean(parts, axis=0)
 
 
 def pooled(results: dict[str, FractionResult]) -> FractionResult:

@@ -9,18 +9,16 @@ estimated, and the pulls
 tell by how much intervals are to be scaled for a truth that is one more of their kind.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import at_least, check_parameters, not_negative, one_of
 from sktamm._validation import encode, scalars
 from sktamm.events import read_simulations
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
@@ -44,9 +42,6 @@ from sktamm.tamm import FractionWrapper, check_levels, seed_sequence
 from sktamm.templates import is_histogram
 
 __all__ = ["CalibratedTAMM"]
-
-METHODS = ("robust", "rms", "jackknife+")
-TAILS = (None, "normal", "student")
 
 
 class CalibratedTAMM(FractionWrapper):
@@ -132,6 +127,14 @@ class CalibratedTAMM(FractionWrapper):
     """
 
     _copied = (*FractionWrapper._copied, "paired_", "simulations_")
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "estimator": [object],  # `_check` says more
+        "method": [one_of("robust", "rms", "jackknife+")],
+        "tail": [one_of("normal", "student"), None],
+        "strength": [not_negative()],
+        "n_datasets": [at_least(1)],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self,
@@ -151,53 +154,18 @@ class CalibratedTAMM(FractionWrapper):
         self.random_state = random_state
 
     # ------------------------------------------------------------------------- fit
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        simulation: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Fit the estimator with all simulations and without each of them.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Simulated events.
-        y : array-like of shape (n_events,)
-            Class label of each event.
-        simulation : array-like of shape (n_events,)
-            Simulation id of each event; at least two in every class.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        self : CalibratedTAMM
-            Fitted estimator.
-
-        Raises
-        ------
-        InvalidInputError
-            If the input cannot be used, such as one simulation per class.
-        IncompatibleChoiceError
-            If the estimator, or a setting, cannot be used.
-        """
+    def _fit(self, events: dict[str, Any]) -> None:
         self._check()
-        if is_histogram(X):
+        if is_histogram(events["X"]):
             raise InvalidInputError(
                 "X must hold events for CalibratedTAMM, from which pseudo-datasets are "
                 "drawn, got histograms."
             )
-        events = {"X": X, "y": y, "simulation": simulation}
-        if sample_weight is not None:
-            events["sample_weight"] = sample_weight
         matching, draws = seed_sequence(self.random_state).spawn(2)
         self.units_ = self._find_units(events, matching)
         self.estimator_ = clone(self.estimator).fit(**events)
         if isinstance(self.estimator, FrozenEstimator):
-            self._check_known(y)
+            self._check_known(events["y"])
         elif hasattr(self.estimator_, "held_out"):
             self.units_ = self._find_units(self.estimator_.held_out(), matching)
         self._seeds_ = tuple(draws.spawn(len(self.units_)))
@@ -206,7 +174,6 @@ class CalibratedTAMM(FractionWrapper):
             fit_without(self.estimator, self.estimator_, unit.ids, events)
             for unit in self.units_
         )
-        return self
 
     def _find_units(
         self, events: dict[str, Any], matching: np.random.SeedSequence
@@ -246,66 +213,13 @@ class CalibratedTAMM(FractionWrapper):
                 "estimator must have the method 'take' when it is frozen, to leave "
                 "simulations out without training."
             )
-        self._check_settings()
+        check_parameters(self)
 
-    def _check_settings(self) -> None:
-        for name, known in (("method", METHODS), ("tail", TAILS)):
-            if getattr(self, name) not in known:
-                words = ", ".join(map(repr, known))
-                raise InvalidInputError(
-                    f"{name} must be one of {words}, got {getattr(self, name)!r}."
-                )
-        strength, n = self.strength, self.n_datasets
-        if not (isinstance(strength, Real) and 0.0 <= float(strength) < np.inf):
-            raise InvalidInputError(
-                f"strength must be a number that is not negative, got {strength!r}."
-            )
-        if not (isinstance(n, Integral) and int(n) >= 1):
-            raise InvalidInputError(
-                f"n_datasets must be an integer of at least 1, got {n!r}."
-            )
+    # ------------------------------------------------------------------------ asking
+    def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
+        check_parameters(self)
+        return self._calibrate(self._measure(X, self._choose_levels(levels), question))
 
-    # ----------------------------------------------------------------- public verbs
-    def infer(
-        self,
-        X: Any,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-        levels: Sequence[float] | NDArray | None = None,
-    ) -> FractionResult:
-        """Everything about the signal fraction of every dataset.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Unlabelled events.
-        dataset : array-like or sparse matrix, default=None
-            As in ``predict``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        levels : sequence of float, default=None
-            Levels of the intervals; None is the estimator's ``level`` and 0.954, if
-            supported.
-
-        Returns
-        -------
-        result : FractionResult
-            Result of the inner estimator with calibrated ``std`` and ``interval``, and
-            the diagnostics "interval_scale", "mean_pull" and "calibration_units".
-
-        Raises
-        ------
-        InvalidInputError
-            If order statistics do not support a level.
-        """
-        check_is_fitted(self)
-        self._check_settings()
-        chosen = self._choose_levels(levels)
-        question = {"dataset": dataset, "sample_weight": sample_weight}
-        return self._calibrate(self._measure(X, chosen, question))
-
-    # --------------------------------------------------------------- private steps
     def _choose_levels(self, levels: Any) -> FloatArray:
         """Levels that are supported; only those that were asked for are refused."""
         free = self.method != "jackknife+" or self.tail is not None

@@ -21,32 +21,26 @@ from sktamm.exceptions import InvalidInputError
 
 __all__ = ["CalibrationUnit", "Design", "draw_datasets", "find_units", "plan"]
 
+# Golden section: coefficients of no two features are in a simple ratio.
 _GOLDEN = 0.6180339887498949
+# The grid of pseudo-datasets. Rule of thumb: finer than an estimate's error, so that
+# rounding changes no pull, and coarse, so that many targets share their datasets. The
+# fraction is rounded in arcsin(sqrt(kappa)), to one of 63 values (.08, .09, .11 near a
+# tenth), shares of the other classes to eighths, the size to an eighth of an octave.
 _STEPS = 64
-_OCTAVE = 8
+_EIGHTHS = 8
+# Of n events drawn from N: n + 2 _MARGIN sqrt(n) = N is exceeded almost never.
 _MARGIN = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationUnit:
-    """Events of one simulation of every class.
+    """Events of one simulation of every class."""
 
-    Attributes
-    ----------
-    ids : ndarray of shape (n_classes,)
-        Simulation id of every class.
-    X : ndarray of shape (n_events, n_features)
-        Features.
-    events : tuple of ndarray of int, one per class
-        Rows of ``X`` of every class.
-    weight : ndarray of shape (n_events,) or None
-        Event weights of mean one in every class; None when all are equal.
-    """
-
-    ids: NDArray
-    X: FloatArray
-    events: tuple[NDArray[np.intp], ...]
-    weight: FloatArray | None
+    ids: NDArray  # (n_classes,), simulation id of every class
+    X: FloatArray  # (n_events, n_features)
+    events: tuple[NDArray[np.intp], ...]  # rows of ``X`` of every class
+    weight: FloatArray | None  # (n_events,), of mean one in every class; None if equal
 
     @property
     def squares(self) -> FloatArray:
@@ -58,24 +52,14 @@ class CalibrationUnit:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Distinct kinds of pseudo-datasets that several targets need.
+    """Distinct kinds of pseudo-datasets that several targets need."""
 
-    Attributes
-    ----------
-    fractions : ndarray of shape (n_kinds, n_classes)
-        Class fractions.
-    size : ndarray of shape (n_kinds,)
-        Effective number of events.
-    key : ndarray of int, shape (n_kinds, n_classes + 1)
-        Coordinates of the kind on its grid, which seed its draws.
-    kind : ndarray of int, shape (n_targets,)
-        Kind of every target.
-    """
-
-    fractions: FloatArray
-    size: FloatArray
-    key: NDArray[np.intp]
-    kind: NDArray[np.intp]
+    fractions: FloatArray  # (n_kinds, n_classes)
+    size: FloatArray  # (n_kinds,), effective number of events
+    key: NDArray[
+        np.intp
+    ]  # (n_kinds, n_classes + 1), place on the grid, seeds the draws
+    kind: NDArray[np.intp]  # (n_targets,), kind of every target
 
 
 def find_units(
@@ -144,38 +128,29 @@ def _unit(
 def plan(fractions: FloatArray, size: FloatArray, positive: int) -> Design:
     """Kinds of pseudo-datasets near the estimates, on a grid, so that few are needed.
 
-    The fraction of the signal is rounded in arcsin(sqrt(kappa)), to one of 63 values
-    (.08, .09, .11 near a tenth), the shares of the other classes to eighths and the
-    size to an eighth of an octave: what a dataset is compared with depends on nothing
-    but its own estimate.
-
-    ``fractions`` (n_targets, n_classes), ``size`` (n_targets,). Returns distinct kinds,
-    and the one of every target.
+    What a dataset is compared with depends on nothing but its own estimate.
+    ``fractions`` (n_targets, n_classes), ``size`` (n_targets,).
     """
     kappa = fractions[:, positive]
     turn = 2.0 * _STEPS / np.pi * np.arcsin(np.sqrt(np.clip(kappa, 0.0, 1.0)))
     step = np.clip(np.rint(turn), 1, _STEPS - 1)
     others = np.delete(fractions, positive, axis=1)
     total = np.maximum(others.sum(axis=1, keepdims=True), 1e-300)
-    share = np.rint(8.0 * others / total)
+    share = np.rint(_EIGHTHS * others / total)
     share[share.sum(axis=1) == 0] = 1.0
-    octave = np.rint(_OCTAVE * np.log2(np.maximum(size, 1.0)))
+    octave = np.rint(_EIGHTHS * np.log2(np.maximum(size, 1.0)))
     keys = np.column_stack([step, share, octave]).astype(np.intp)
     key, kind = np.unique(keys, axis=0, return_inverse=True)
     kappa = np.sin(0.5 * np.pi * key[:, 0] / _STEPS) ** 2
     rest = key[:, 1:-1] / key[:, 1:-1].sum(axis=1, keepdims=True)
     chosen = np.insert((1.0 - kappa)[:, None] * rest, positive, kappa, axis=1)
-    return Design(chosen, 2.0 ** (key[:, -1] / _OCTAVE), key, kind.ravel())
+    return Design(chosen, 2.0 ** (key[:, -1] / _EIGHTHS), key, kind.ravel())
 
 
 def draw_datasets(
     unit: CalibrationUnit, design: Design, n_draws: int, seed: np.random.SeedSequence
 ) -> sparse.csc_matrix:
-    """Pseudo-datasets of a unit, ``n_draws`` of every kind.
-
-    Returns (n_events, n_kinds * n_draws): one column per dataset, the draws of a kind
-    side by side.
-    """
+    """Pseudo-datasets of a unit, ``n_draws`` per kind: (n_events, n_kinds * n_draws)."""
     state = seed.generate_state(4).tolist()
     columns = []
     for fractions, size, key in zip(
@@ -195,7 +170,6 @@ def _draw(
 ) -> NDArray[np.intp]:
     """Rows of one dataset, every event at most once."""
     available = np.array([part.size for part in unit.events])
-    # n + 6 sqrt(n) = N: the number drawn exceeds the events there are almost never.
     safe = (np.sqrt(_MARGIN**2 + available) - _MARGIN) ** 2
     wanted = size * (fractions * unit.squares).sum()
     with np.errstate(divide="ignore"):

@@ -26,20 +26,11 @@ __all__ = ["Measured", "fit_without", "leave_one_out_pulls", "quiet_infer"]
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a calibration is made of.
+    """What a calibration is made of."""
 
-    Attributes
-    ----------
-    result : FractionResult
-        Measurement to be calibrated; its first level is ``UNIT_LEVEL``.
-    pulls : ndarray of shape (n_datasets, n_units, n_draws)
-        Pulls of pseudo-datasets.
-    others : tuple of FractionResult, one per unit
-        The same datasets measured without each unit; empty where not needed.
-    """
-
-    result: FractionResult
-    pulls: FloatArray
+    result: FractionResult  # to be calibrated; its first level is ``UNIT_LEVEL``
+    pulls: FloatArray  # (n_datasets, n_units, n_draws), of pseudo-datasets
+    # The same datasets measured without each unit; empty where not needed.
     others: tuple[FractionResult, ...]
 
 
@@ -75,10 +66,9 @@ def leave_one_out_pulls(
     n_draws: int,
     names: NDArray | None,
 ) -> FloatArray:
-    """Pulls of pseudo-datasets that resemble the datasets of a result.
+    """Pulls of pseudo-datasets like those of a result, (n_datasets, n_units, n_draws).
 
-    Returns (n_datasets, n_units, n_draws): signed distances from the truth in units of
-    the interval's sides.
+    Signed distances from the truth in units of the interval's sides.
     """
     positive = int(np.flatnonzero(result.classes == result.pos_label)[0])
     fractions = project_to_simplex(np.nan_to_num(result.fractions, nan=0.5))

@@ -46,38 +46,31 @@ __all__ = [
     "sides",
 ]
 
-UNIT_LEVEL = 0.683
+UNIT_LEVEL = 0.683  # one standard deviation, as pulls are told
+# Rule of thumb: a side of no length, as at a bound, would make every pull infinite; it
+# counts as a tenth of the interval.
 _THINNEST = 0.1
+# Degrees of freedom of robust pulls, as Lange, Little and Taylor (1989) suggest.
 _HEAVY = 4.0
 _UNIT = float(stats.t(_HEAVY).ppf(0.5 + 0.5 * UNIT_LEVEL))
+# Rules of thumb, both cheap beside a fit: quantiles that stand for a distribution, and
+# steps to a fixed point.
 _POINTS = 100
 _ROUNDS = 100
-_LEAST = 1e-6
+_LEAST = 1e-6  # of the squared scale, only against a division by zero
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """How the intervals of every dataset change.
+    """How the intervals of every dataset change."""
 
-    Attributes
-    ----------
-    scale : ndarray of shape (n_datasets,)
-        Factor of the width.
-    mean_pull : ndarray of shape (n_datasets,)
-        Mean of the units' pulls.
-    pulls : ndarray of shape (n_datasets, n_units)
-        Root mean square pull of every unit; NaN where all of its fits failed.
-    n_units : ndarray of int, shape (n_datasets,)
-        Number of units with a pull.
-    n_freedom : ndarray of shape (n_datasets,)
-        The same, those of the prior included.
-    """
-
-    scale: FloatArray
-    mean_pull: FloatArray
-    pulls: FloatArray
-    n_units: NDArray[np.intp]
-    n_freedom: FloatArray
+    scale: FloatArray  # (n_datasets,), factor of the width
+    mean_pull: FloatArray  # (n_datasets,)
+    pulls: (
+        FloatArray  # (n_datasets, n_units), root mean squares; NaN if all fits failed
+    )
+    n_units: NDArray[np.intp]  # (n_datasets,), units with a pull
+    n_freedom: FloatArray  # (n_datasets,), the same and those of the prior
 
 
 def sides(kappa: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> FloatArray:
@@ -99,10 +92,9 @@ def one_sided_pulls(
 
 
 def find_scaling(pulls: FloatArray, strength: float, *, robust: bool) -> Scaling:
-    """Scaling of intervals from the pulls of pseudo-datasets.
+    """Scaling of intervals, NaN without any pull.
 
-    ``pulls`` (n_datasets, n_units, n_draws). Returns scale and what it comes from; NaN
-    without any pull.
+    ``pulls`` (n_datasets, n_units, n_draws), of pseudo-datasets.
     """
     size = np.sqrt(_known_mean(pulls**2, 2))
     n_units = (~np.isnan(size)).sum(axis=1)
@@ -157,11 +149,7 @@ def rescaled(
     scaling: Scaling,
     tail: str,
 ) -> FloatArray:
-    """Intervals around the estimate: every side times the scale and the tail's factor.
-
-    ``kappa`` (n_datasets,), ``interval`` (n_datasets, 2, n_levels), ``levels``
-    (n_levels,) -> (n_datasets, 2, n_levels).
-    """
+    """Intervals (n_datasets, 2, n_levels), every side times the scale and the tail."""
     wider = [
         quantile(tail, level, scaling.n_freedom) / quantile("normal", level, np.inf)
         for level in levels
@@ -181,8 +169,8 @@ def ordered(
 ) -> FloatArray:
     """Intervals of the method "jackknife+", with a parametric tail where it ends.
 
-    ``kappa`` (n_datasets,), ``others`` (n_datasets, n_units), ``both_sides``
-    (n_datasets, n_units, 2), ``levels`` (n_levels,) -> (n_datasets, 2, n_levels).
+    ``others`` (n_datasets, n_units), ``both_sides`` (n_datasets, n_units, 2) ->
+    (n_datasets, 2, n_levels).
     """
     n_units = others.shape[1]
     largest = largest_level(n_units)
@@ -208,11 +196,8 @@ def jackknife_plus(
 
     With k = ceil(level (K + 1)): the k-th smallest of kappa_-j + |pull_j| up_-j and the
     k-th largest of kappa_-j - |pull_j| down_-j. Levels above K/(K + 1) are those of the
-    outermost values.
-
-    ``kappa`` (n_datasets, n_units), ``both_sides`` (n_datasets, n_units, 2), ``pulls``
-    (n_datasets, n_units) -> (n_datasets, 2): lower and upper ends; a failed fit, NaN,
-    reaches to infinity.
+    outermost values; a failed fit, NaN, reaches to infinity. ``kappa`` and ``pulls``
+    (n_datasets, n_units), ``both_sides`` (n_datasets, n_units, 2) -> (n_datasets, 2).
     """
     n_units = pulls.shape[1]
     rank = min(int(np.ceil(level * (n_units + 1.0) - 1e-9)), n_units)

@@ -11,7 +11,8 @@ intervals buy, nor the width, which narrow ones win, could choose alone.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from numbers import Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 
 from sktamm._numerics import FloatArray
+from sktamm._sklearn import at_least, check_parameters, one_of
 from sktamm._validation import read_ids, read_weight
 from sktamm.coverage import (
     ONE_SIGMA,
@@ -39,7 +41,7 @@ __all__ = [
     "neg_rmse_scorer",
 ]
 
-# Fractions of a typical measurement, where the user names none.
+# Fractions of a typical measurement, a rule of thumb where the user names none.
 _ENDS = (0.02, 0.3)
 _FRACTIONS = {"fixed": (0.02, 0.09, 0.3), "grid": _ENDS, "uniform": _ENDS}
 # Why a measure may be missing.
@@ -166,6 +168,16 @@ class CoverageScorer(_RequestsWeight):
     (4,)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "levels": [Real, "array-like"],
+        "n_datasets": [at_least(1)],
+        "kappa": [Real, "array-like", None],
+        "size": [at_least(1), None],
+        "protocol": [one_of("uniform", "fixed", "grid", "natural")],
+        "replace": ["boolean", one_of("auto")],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         levels: Sequence[float] = (0.683, 0.954),
@@ -194,6 +206,7 @@ class CoverageScorer(_RequestsWeight):
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
         """Measures of a fitted estimator on labelled events."""
+        check_parameters(self)
         levels = check_levels(self.levels)
         check_different(levels)
         truth, counts = self._draw(estimator, y, sample_weight)
@@ -232,19 +245,12 @@ class CoverageScorer(_RequestsWeight):
         truth = choose_fractions(
             self.protocol, kappa, self.n_datasets, pool.natural, rng
         )
-        size = self._size(pool, truth.max())
+        size = self.size
+        if size is None:
+            size = pool.default_size(truth.max(), self.replace)
         pool = pool.drawn(self.replace, (size, truth.max()))
         rngs = [np.random.default_rng(seed) for seed in seeds[1].spawn(len(truth))]
-        return truth, pool.draw_many(truth, [size] * len(truth), rngs)
-
-    def _size(self, pool: LabelledEvents, largest_kappa: float) -> int:
-        if self.size is None:
-            return pool.default_size(largest_kappa, self.replace)
-        if not isinstance(self.size, int | np.integer) or self.size < 1:
-            raise InvalidInputError(
-                f"size must be None or an integer of at least 1, got {self.size!r}."
-            )
-        return int(self.size)
+        return truth, pool.draw_many(truth, [int(size)] * len(truth), rngs)
 
 
 class SingleScorer(_RequestsWeight):
@@ -276,6 +282,11 @@ class SingleScorer(_RequestsWeight):
     >>> scorer(tamm, study.X[test], study.y[test]) < 0
     True
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "scorer": [CoverageScorer],
+        "measure": [str],
+    }
 
     def __init__(self, scorer: CoverageScorer, measure: str):
         self.scorer = scorer

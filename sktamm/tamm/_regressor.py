@@ -14,18 +14,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._numerics import FloatArray, interval_score, project_to_simplex
-from sktamm._sklearn import (
-    between,
-    check_parameters,
-    one_of,
-    refuse_cross_val_predict,
-)
+from sktamm._numerics import FloatArray, project_to_simplex
+from sktamm._sklearn import between, check_parameters, one_of
 from sktamm.base import ComponentTable
-from sktamm.events import Pairing, TargetEvents, read_target
+from sktamm.events import Pairing
 from sktamm.exceptions import InvalidInputError
 from sktamm.inference import Answer
 from sktamm.mixture import MixtureModel
@@ -43,13 +37,14 @@ from sktamm.tamm._choices import (
 from sktamm.tamm._door import look_at, read_question, read_training, warn_single
 from sktamm.tamm._exchangeable import look_at_exchangeability
 from sktamm.tamm._report import make_result, warn_about
-from sktamm.tamm._truth import owner, true_fraction
+from sktamm.tamm._truth import owner
+from sktamm.tamm._verbs import FractionVerbs
 from sktamm.templates import is_histogram
 
 __all__ = ["TAMMRegressor"]
 
 
-class TAMMRegressor(BaseEstimator):
+class TAMMRegressor(FractionVerbs):
     """Signal fraction of datasets from several imperfect simulations.
 
     The general estimator: its first four arguments are the choices of the method, each
@@ -122,16 +117,6 @@ class TAMMRegressor(BaseEstimator):
     >>> tamm.predict(study.X_target).shape
     (1,)
     """
-
-    __metadata_request__fit = {"simulation": True, "sample_weight": True}
-    __metadata_request__predict = {
-        "dataset": True,
-        "sample_weight": True,
-        "return_std": True,
-        "return_interval": True,
-    }
-    __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
-    __metadata_request__score = {"dataset": True, "sample_weight": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "components": [object],
@@ -284,53 +269,6 @@ class TAMMRegressor(BaseEstimator):
         warn_single(self.classes_, source_class)
 
     # ----------------------------------------------------------------- public verbs
-    def predict(
-        self,
-        X: Any,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-        return_std: bool = False,
-        return_interval: float | Sequence[float] | None = None,
-    ) -> Any:
-        """Signal fraction of every dataset.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
-        dataset : array-like or sparse matrix, default=None
-            None: all events are one dataset. Shape (n_events,): one id per event, one
-            value per sorted id. Shape (n_events, n_datasets): counts of the events.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        return_std : bool, default=False
-            Whether to return the standard error too.
-        return_interval : float or sequence of float, default=None
-            Level or levels of intervals to return too.
-
-        Returns
-        -------
-        kappa : ndarray of shape (n_datasets,)
-            Fraction of ``pos_label``.
-        std : ndarray of shape (n_datasets,)
-            Standard error; only if ``return_std``.
-        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
-            Lower and upper ends, for one level or several; only if asked.
-        """
-        refuse_cross_val_predict()
-        levels = None if return_interval is None else check_levels(return_interval)
-        result = self.infer(
-            X, dataset=dataset, sample_weight=sample_weight, levels=levels
-        )
-        answer: list[NDArray] = [result.kappa]
-        if return_std:
-            answer.append(result.std)
-        if return_interval is not None:
-            one = np.ndim(return_interval) == 0
-            answer.append(result.interval[:, :, 0] if one else result.interval)
-        return answer[0] if len(answer) == 1 else tuple(answer)
-
     def infer(
         self,
         X: Any,
@@ -411,45 +349,6 @@ class TAMMRegressor(BaseEstimator):
         joint[row < 0] = fractions[own[row < 0]]
         return joint / joint.sum(axis=1, keepdims=True)
 
-    def score(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> float:
-        """Minus the mean interval score of the intervals at ``level``; 0 is perfect.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Events.
-        y : array-like of shape (n_events,)
-            True class labels; the true fraction of a dataset is the weighted share of
-            ``pos_label``.
-        dataset : array-like or sparse matrix, default=None
-            As in ``predict``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        score : float
-            Negative or zero; higher is better.
-        """
-        check_is_fitted(self)
-        target = self._read_target(X, dataset, sample_weight)
-        truth = true_fraction(target, y, self.classes_, self.pos_label_)
-        interval = self.predict(
-            X,
-            dataset=dataset,
-            sample_weight=sample_weight,
-            return_interval=self.level,
-        )[1]
-        scores = interval_score(truth, interval[:, 0], interval[:, 1], self.level)
-        return -float(scores.mean())
-
     # --------------------------------------------------------------- private steps
     def _read(
         self, X: Any, dataset: Any, sample_weight: Any
@@ -464,20 +363,6 @@ class TAMMRegressor(BaseEstimator):
             seen=getattr(self, "_seen_", None),
         )
         return self.components_.table(target), names
-
-    def _read_target(self, X: Any, dataset: Any, sample_weight: Any) -> TargetEvents:
-        return read_target(
-            X, dataset=dataset, sample_weight=sample_weight, **self._fitted()
-        )
-
-    def _fitted(self) -> dict[str, Any]:
-        """What the target has to agree with."""
-        names = getattr(self, "feature_names_in_", None)
-        return {
-            "n_features": self.n_features_in_,
-            "feature_names": None if names is None else tuple(names),
-            "estimator_name": type(self).__name__,
-        }
 
     def _run(
         self, table: ComponentTable, levels: FloatArray
@@ -518,8 +403,3 @@ class TAMMRegressor(BaseEstimator):
             features=features,
             exchangeability=None if tested is None else tested.p_value,
         )
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags

@@ -1,41 +1,29 @@
-"""Verbs of estimators that wrap another one, which they keep as ``estimator_``.
+"""Estimators that wrap another one, which they keep as ``estimator_``.
 
-Children say in ``fit`` what the inner estimator sees, and may change in ``infer`` what
-it answers; every other verb follows from these two.
+Children say in ``_fit`` what the inner estimator sees, and may change in ``_infer``,
+``_kappa`` and ``_proba`` what it answers.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._numerics import FloatArray, interval_score
-from sktamm._sklearn import refuse_cross_val_predict
-from sktamm.events import read_target
+from sktamm._numerics import FloatArray
 from sktamm.results import FractionResult
-from sktamm.tamm._choices import check_levels
-from sktamm.tamm._truth import true_fraction
+from sktamm.tamm._verbs import FractionVerbs
 
 __all__ = ["FractionWrapper"]
 
-_LEVEL = 0.683
+_LEVEL = 0.683  # one standard deviation, for estimators without ``level``
 
 
-class FractionWrapper(BaseEstimator):
+class FractionWrapper(FractionVerbs):
     """Estimator of the signal fraction around another one."""
 
-    __metadata_request__fit = {"simulation": True, "sample_weight": True}
-    __metadata_request__predict = {
-        "dataset": True,
-        "sample_weight": True,
-        "return_std": True,
-        "return_interval": True,
-    }
-    __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
-    __metadata_request__score = {"dataset": True, "sample_weight": True}
+    estimator_: Any
 
     # Attributes that are those of the inner estimator.
     _copied: tuple[str, ...] = (
@@ -45,34 +33,45 @@ class FractionWrapper(BaseEstimator):
         "pos_label_",
     )
 
-    def predict(
+    def fit(
         self,
         X: Any,
+        y: ArrayLike,
         *,
-        dataset: Any = None,
+        simulation: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-        return_std: bool = False,
-        return_interval: float | Sequence[float] | None = None,
-    ) -> Any:
-        """Signal fraction of every dataset.
+    ) -> Self:
+        """Learn from labelled events of the simulations.
 
-        ``X`` (n_events, n_features), ``sample_weight`` (n_events,) -> ``kappa``
-        (n_datasets,), ``std`` (n_datasets,), ``interval`` (n_datasets, 2).
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or sequence of histograms
+            Simulated events, or one histogram (UHI) per class and simulation.
+        y : array-like of shape (n_events,)
+            Class label of each event or histogram.
+        simulation : array-like of shape (n_events,), default=None
+            Simulation id of each event or histogram.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        self : estimator
+            Fitted estimator.
+
+        Raises
+        ------
+        InvalidInputError
+            If the input cannot be used, such as one simulation per class where
+            simulations are left out.
+        IncompatibleChoiceError
+            If an estimator, or a setting, cannot be used.
         """
-        check_is_fitted(self)
-        refuse_cross_val_predict()
-        question = {"dataset": dataset, "sample_weight": sample_weight}
-        if not return_std and return_interval is None:
-            return self._kappa(X, question)
-        levels = None if return_interval is None else check_levels(return_interval)
-        result = self.infer(X, levels=levels, **question)
-        answer: list[NDArray] = [result.kappa]
-        if return_std:
-            answer.append(result.std)
-        if return_interval is not None:
-            one = np.ndim(return_interval) == 0
-            answer.append(result.interval[:, :, 0] if one else result.interval)
-        return tuple(answer)
+        events = {"X": X, "y": y, "simulation": simulation}
+        if sample_weight is not None:
+            events["sample_weight"] = sample_weight
+        self._fit(events)
+        return self
 
     def infer(
         self,
@@ -84,67 +83,67 @@ class FractionWrapper(BaseEstimator):
     ) -> FractionResult:
         """Everything about the signal fraction of every dataset.
 
-        ``X`` (n_events, n_features), ``sample_weight`` (n_events,). Returns estimates,
-        intervals, diagnostics and flags.
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        levels : sequence of float, default=None
+            Levels of the intervals; None is ``level`` and 0.954, where supported.
+
+        Returns
+        -------
+        result : FractionResult
+            Estimates, intervals, diagnostics and flags.
         """
         check_is_fitted(self)
-        result: FractionResult = self.estimator_.infer(
-            X, dataset=dataset, sample_weight=sample_weight, levels=levels
-        )
-        return result
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        return self._infer(X, levels, question)
 
     def predict_proba(
         self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
     ) -> FloatArray:
         """Class probabilities of events, as the inner estimator gives them.
 
-        ``X`` (n_events, n_features), ``dataset`` (n_events,), ``sample_weight``
-        (n_events,) -> (n_events, n_classes).
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Unlabelled events.
+        dataset : array-like of shape (n_events,), default=None
+            Dataset id of each event; None is one dataset.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_events, n_classes)
+            Class probabilities.
         """
         check_is_fitted(self)
-        return np.asarray(
-            self.estimator_.predict_proba(
-                X, dataset=dataset, sample_weight=sample_weight
-            )
-        )
-
-    def score(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> float:
-        """Minus the mean interval score of the intervals; 0 is perfect.
-
-        ``X`` (n_events, n_features), ``y`` (n_events,), ``sample_weight`` (n_events,).
-        Returns at the inner estimator's ``level``; higher is better.
-        """
-        check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        target = read_target(
-            X,
-            dataset=dataset,
-            sample_weight=sample_weight,
-            n_features=self.n_features_in_,
-            feature_names=None if names is None else tuple(names),
-            estimator_name=type(self).__name__,
-        )
-        truth = true_fraction(target, y, self.classes_, self.pos_label_)
-        keywords = {"dataset": dataset, "sample_weight": sample_weight}
-        ends = self.predict(X, return_interval=self._level, **keywords)[1]
-        scores = interval_score(truth, ends[:, 0], ends[:, 1], self._level)
-        return -float(scores.mean())
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        return np.asarray(self._proba(X, question))
 
     # --------------------------------------------------------------- private steps
     @property
     def _level(self) -> float:
         return float(getattr(self.estimator_, "level", _LEVEL))
 
+    def _fit(self, events: dict[str, Any]) -> None:
+        """Fit with the arguments of ``fit``, ``sample_weight`` only if it is given."""
+        raise NotImplementedError
+
+    def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
+        result: FractionResult = self.estimator_.infer(X, levels=levels, **question)
+        return result
+
     def _kappa(self, X: Any, question: dict[str, Any]) -> FloatArray:
-        """Estimates alone; children that change them say how."""
         return np.asarray(self.estimator_.predict(X, **question))
+
+    def _proba(self, X: Any, question: dict[str, Any]) -> Any:
+        return self.estimator_.predict_proba(X, **question)
 
     def _copy_attributes(self) -> None:
         """Show what the inner estimator has learned of the input."""
@@ -153,8 +152,3 @@ class FractionWrapper(BaseEstimator):
                 setattr(self, name, getattr(self.estimator_, name))
             elif hasattr(self, name):
                 delattr(self, name)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags

@@ -315,10 +315,10 @@ def test_unusable_candidates_are_refused(study, candidates, message):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"significance": 2.0}, "significance must be from 0 to 1, got 2.0"),
-        ({"size": 0}, "size must be at least 1, got 0"),
-        ({"n_datasets": 0}, "n_datasets must be at least 1, got 0"),
-        ({"level": 1.5}, "level must be between 0 and 1, got 1.5"),
+        ({"significance": 2.0}, "significance must be a float in the range"),
+        ({"size": 0}, "size must be an int in the range .*, got 0"),
+        ({"n_datasets": 0}, "n_datasets must be an int in the range"),
+        ({"level": 1.5}, "level must be a float in the range"),
     ],
 )
 def test_unusable_settings_are_refused(study, setting, message):

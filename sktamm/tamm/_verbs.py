@@ -1,0 +1,164 @@
+"""Verbs that every estimator of fractions has, made of ``infer`` and ``_read_target``.
+
+One home for what `TAMMRegressor` and the wrappers of estimators answer alike.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from sktamm._numerics import FloatArray, interval_score
+from sktamm._sklearn import refuse_cross_val_predict
+from sktamm.events import TargetEvents, read_target
+from sktamm.results import FractionResult
+from sktamm.tamm._choices import check_levels
+from sktamm.tamm._truth import true_fraction
+
+__all__ = ["FractionVerbs"]
+
+
+class FractionVerbs(BaseEstimator):
+    """Estimator of the signal fraction whose children define ``fit`` and ``infer``."""
+
+    __metadata_request__fit = {"simulation": True, "sample_weight": True}
+    __metadata_request__predict = {
+        "dataset": True,
+        "sample_weight": True,
+        "return_std": True,
+        "return_interval": True,
+    }
+    __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
+    __metadata_request__score = {"dataset": True, "sample_weight": True}
+
+    level: float
+    n_features_in_: int
+    classes_: NDArray
+    pos_label_: Any
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        return_std: bool = False,
+        return_interval: float | Sequence[float] | None = None,
+    ) -> Any:
+        """Signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            None: all events are one dataset. Shape (n_events,): one id per event, one
+            value per sorted id. Shape (n_events, n_datasets): counts of the events.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        return_std : bool, default=False
+            Whether to return the standard error too.
+        return_interval : float or sequence of float, default=None
+            Level or levels of intervals to return too.
+
+        Returns
+        -------
+        kappa : ndarray of shape (n_datasets,)
+            Fraction of ``pos_label``.
+        std : ndarray of shape (n_datasets,)
+            Standard error; only if ``return_std``.
+        interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
+            Lower and upper ends, for one level or several; only if asked.
+        """
+        check_is_fitted(self)
+        refuse_cross_val_predict()
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        if not return_std and return_interval is None:
+            return self._kappa(X, question)
+        levels = None if return_interval is None else check_levels(return_interval)
+        result = self.infer(X, levels=levels, **question)
+        answer: list[NDArray] = [result.kappa]
+        if return_std:
+            answer.append(result.std)
+        if return_interval is not None:
+            one = np.ndim(return_interval) == 0
+            answer.append(result.interval[:, :, 0] if one else result.interval)
+        return tuple(answer)
+
+    def infer(
+        self,
+        X: Any,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+        levels: Sequence[float] | NDArray | None = None,
+    ) -> FractionResult:
+        """Everything about the signal fraction of every dataset; see the children."""
+        raise NotImplementedError
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        dataset: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Minus the mean interval score of the intervals at ``level``; 0 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Events.
+        y : array-like of shape (n_events,)
+            True class labels; the true fraction of a dataset is the weighted share of
+            ``pos_label``.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        score : float
+            Negative or zero; higher is better.
+        """
+        check_is_fitted(self)
+        target = self._read_target(X, dataset, sample_weight)
+        truth = true_fraction(target, y, self.classes_, self.pos_label_)
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        ends = self.predict(X, return_interval=self._level, **question)[1]
+        scores = interval_score(truth, ends[:, 0], ends[:, 1], self._level)
+        return -float(scores.mean())
+
+    # --------------------------------------------------------------- private steps
+    @property
+    def _level(self) -> float:
+        """Level of the interval that ``score`` judges."""
+        return self.level
+
+    def _kappa(self, X: Any, question: dict[str, Any]) -> FloatArray:
+        """Estimates alone."""
+        return self.infer(X, **question).kappa
+
+    def _read_target(self, X: Any, dataset: Any, sample_weight: Any) -> TargetEvents:
+        return read_target(
+            X, dataset=dataset, sample_weight=sample_weight, **self._fitted()
+        )
+
+    def _fitted(self) -> dict[str, Any]:
+        """What the target has to agree with."""
+        names = getattr(self, "feature_names_in_", None)
+        return {
+            "n_features": self.n_features_in_,
+            "feature_names": None if names is None else tuple(names),
+            "estimator_name": type(self).__name__,
+        }
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
