@@ -51,16 +51,10 @@ _SUMS = {"sum_of_weights": 1, "sum_of_squares": 2, "dropped": 1}
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """How a candidate is made.
+    """How a candidate is made: fitted by itself, or out of those named ``bases``.
 
-    Attributes
-    ----------
-    estimator : estimator or None
-        To be fitted, or to take over the components of the one base; None for what is
-        made of ``bases``.
-    bases : tuple of str
-        Candidates whose posteriors are averaged, or the one whose components are taken
-        over or whose simulations are merged.
+    Of several bases posteriors are averaged; of one ``estimator`` takes over the
+    components, or, without one, the simulations of a class are merged.
     """
 
     estimator: Any
@@ -69,31 +63,14 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A fitted estimator that can be asked without some of its simulations.
+    """A fitted estimator that can be asked without some of its simulations."""
 
-    Attributes
-    ----------
-    fitted : estimator
-        What was fitted, with all simulations.
-    merged : bool
-        Whether the simulations of a class become one.
-    other : estimator or None
-        What answers with the components of ``fitted``, itself not fitted.
-    unfitted : estimator or None
-        Trained again without simulations, with ``events``; None where that is not
-        needed.
-    events : dict
-        Arguments of ``fit``.
-    members : tuple of str
-        Candidates of which it is the pool.
-    """
-
-    fitted: Any
-    merged: bool = False
-    other: Any = None
-    unfitted: Any = None
-    events: dict[str, Any] = field(default_factory=dict)
-    members: tuple[str, ...] = ()
+    fitted: Any  # what was fitted, with all simulations
+    merged: bool = False  # whether the simulations of a class become one
+    other: Any = None  # answers with the components of ``fitted``, itself not fitted
+    unfitted: Any = None  # trained again without simulations, where that is needed
+    events: dict[str, Any] = field(default_factory=dict)  # what it was fitted with
+    members: tuple[str, ...] = ()  # candidates of which it is the pool
 
     @property
     def estimator(self) -> Any:

@@ -24,9 +24,10 @@ from sktamm.templates import is_histogram
 
 __all__ = ["AutoTAMM"]
 
-# Fewer simulations left out than this are no evidence against the default.
+# Fewer simulations left out are no evidence against the default: a rule of thumb.
 _FEWEST = 4
-# More play no truth: the cost of asking grows with the square of their number.
+# More play no truth, as the cost of asking grows with the square of their number: a
+# rule of thumb.
 _MOST = 20
 # Fractions of the pseudo-datasets, from a small signal to most of the events, and fewer
 # for more classes; as many events as an analysis has: rules of thumb.
@@ -52,9 +53,9 @@ class AutoTAMM(Composition):
         `BinnedTopicTAMM` alone. Then each of them with the linear form, topics for more
         than twenty simulations of one or two features, the simulations of a class
         merged into one, and `FreeTemplates` for at most twenty templates.
-        Estimators of one's own
-        get ``pos_label`` and ``paired`` where these are given, and are fitted once more
-        for every simulation, unless they know how to leave one out.
+        Estimators of one's own get ``pos_label`` and ``paired`` where these are given,
+        and are fitted once more for every simulation, unless they know how to leave one
+        out.
     significance : float, default=0.01
         Largest p-value with which a candidate replaces the default: Student t of the
         log of the interval score, paired over simulations, one-sided, times the number
@@ -110,11 +111,10 @@ class AutoTAMM(Composition):
     Notes
     -----
     At most twenty simulations play the truth, evenly chosen in the order of their
-    means.
-    Nothing is trained without a simulation: bins and scores find their components anew
-    from the other templates, ratios leave columns out. Few simulations are little
-    evidence, so that a choice by the smallest score would be worse than the default on
-    most kinds of data (doc/zoo.md); the test protects it.
+    means. Nothing is trained without a simulation: bins and scores find their
+    components anew from the other templates, ratios leave columns out. Few simulations
+    are little evidence, so that a choice by the smallest score would be worse than the
+    default on most kinds of data (doc/zoo.md); the test protects it.
 
     Candidates are judged in ``fit`` and again in every ``take``, which takes 3 s where
     ``fit`` takes 9 s, for six simulations of 2 x 20 000 events of two features on one
@@ -237,19 +237,15 @@ class AutoTAMM(Composition):
 
     # ----------------------------------------------------------------------- judging
     def _find_units(self, events: dict[str, Any]) -> tuple[Any, ...]:
-        """What plays the truth for all candidates; nothing where there is too little.
-
-        Where a candidate trains on a part of the events, the others judge.
-        """
+        """What plays the truth for all candidates; nothing where that is too little."""
         if self._told:
             return ()
         fitted = list(self.candidates_.values())
         if is_histogram(events["X"]):
             return histogram_units(fitted[0].components_.templates_)
-        for estimator in fitted:
-            if hasattr(estimator, "held_out"):
-                events = estimator.held_out()
-                break
+        # Where a candidate trains on a part of the events, the others judge.
+        keeper = next((e for e in fitted if hasattr(e, "held_out")), None)
+        events = events if keeper is None else keeper.held_out()
         names = getattr(fitted[0], "feature_names_in_", None)
         how = {"pos_label": fitted[0].pos_label_, "paired": self.paired}
         try:
@@ -276,14 +272,14 @@ class AutoTAMM(Composition):
         n_classes = first.classes_.size
         fractions = _FRACTIONS if n_classes == 2 else _FEW_FRACTIONS
         design = design_of(fractions, self.size, positive, n_classes)
-        n = self.n_datasets or (2 if n_classes == 2 else 1)
+        n = int(self.n_datasets or (2 if n_classes == 2 else 1))
         asked: dict[str, list[Any]] = {}
         for name in sorted(names, key=lambda name: bool(self._known[name].members)):
-            asked[name] = self._asked(self._known[name], units, design, int(n), asked)
+            asked[name] = self._asked(self._known[name], units, design, n, asked)
         return judged(
             names,
             tuple(unit.ids for unit in units),
-            np.repeat(fractions, int(n)),
+            np.repeat(fractions, n),
             float(self.level),
             [asked[name] for name in names],
             float(self.significance),

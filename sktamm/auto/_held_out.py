@@ -134,10 +134,7 @@ def judged(
     asked: Sequence[Sequence[Any]],
     significance: float,
 ) -> HeldOutScores:
-    """Scores of candidates, and the choice: the default, or who surely beats it.
-
-    ``truth`` (n_datasets,).
-    """
+    """Scores of candidates, and the choice: the default, or who surely beats it."""
     kappa = np.array([[answer.kappa for answer in own] for own in asked])
     interval = np.array([[answer.interval[..., 0] for answer in own] for own in asked])
     kappa = np.where(np.isfinite(kappa), kappa, 0.5)

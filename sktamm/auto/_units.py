@@ -26,18 +26,10 @@ __all__ = ["EventUnit", "HistogramUnit", "design_of", "event_units", "histogram_
 
 @dataclass(frozen=True, eq=False)
 class EventUnit:
-    """Events of one simulation of every class.
-
-    Attributes
-    ----------
-    unit : CalibrationUnit
-        Events and ids.
-    names : ndarray of str or None
-        Names of the features.
-    """
+    """Events of one simulation of every class."""
 
     unit: CalibrationUnit
-    names: NDArray | None
+    names: NDArray | None  # of the features
 
     @property
     def ids(self) -> NDArray:
@@ -65,21 +57,11 @@ class EventUnit:
 
 @dataclass(frozen=True, eq=False)
 class HistogramUnit:
-    """Histograms of one simulation of every class.
+    """Histograms of one simulation of every class."""
 
-    Attributes
-    ----------
-    ids : ndarray of shape (n_classes,)
-        Simulation id of every class.
-    share : ndarray of shape (n_classes, n_bins)
-        Probabilities of the bins.
-    n_effective : ndarray of shape (n_classes,)
-        Effective numbers of events.
-    """
-
-    ids: NDArray
-    share: FloatArray
-    n_effective: FloatArray
+    ids: NDArray  # (n_classes,)
+    share: FloatArray  # (n_classes, n_bins), probabilities
+    n_effective: FloatArray  # (n_classes,), effective numbers of events
 
     def ask(
         self,
@@ -89,14 +71,12 @@ class HistogramUnit:
         seed: np.random.SeedSequence,
         level: float,
     ) -> Answer:
-        """The same with contents drawn from the histograms.
-
-        Datasets drawn with replacement share the fluctuations of a template, so that
-        they are small, half of its effective events at the most.
-        """
+        """The same with contents drawn from the histograms."""
         rng = np.random.default_rng(seed)
         contents = []
         for fractions, size in zip(design.fractions, design.size, strict=True):
+            # Datasets share the fluctuations of a template, to be smaller than their own:
+            # half of its events at the most, a rule of thumb.
             n = min(size, 0.5 * float((self.n_effective / fractions).min()))
             p = fractions @ self.share
             contents += [rng.multinomial(int(n), p / p.sum()) for _ in range(n_draws)]
@@ -132,11 +112,7 @@ def _histogram_unit(
     templates: HistogramTemplates, names: tuple[Any, ...]
 ) -> HistogramUnit:
     rows = [
-        int(
-            np.flatnonzero(
-                (templates.source_class == c) & (templates.source_id == name)
-            )[0]
-        )
+        int(np.argmax((templates.source_class == c) & (templates.source_id == name)))
         for c, name in enumerate(names)
     ]
     weights = np.maximum(templates.sum_of_weights[rows], 0.0)

@@ -150,7 +150,7 @@ def plan(fractions: FloatArray, size: FloatArray, positive: int) -> Design:
 def draw_datasets(
     unit: CalibrationUnit, design: Design, n_draws: int, seed: np.random.SeedSequence
 ) -> sparse.csc_matrix:
-    """Pseudo-datasets of a unit, ``n_draws`` per kind: (n_events, n_kinds * n_draws)."""
+    """Pseudo-datasets of a unit, ``n_draws`` of every kind: (n_events, n_datasets)."""
     state = seed.generate_state(4).tolist()
     columns = []
     for fractions, size, key in zip(
