@@ -75,7 +75,7 @@ class HistogramUnit:
         rng = np.random.default_rng(seed)
         contents = []
         for fractions, size in zip(design.fractions, design.size, strict=True):
-            # Datasets share the fluctuations of a template, to be smaller than their own:
+            # Datasets share a template's fluctuations, to be smaller than their own:
             # half of its events at the most, a rule of thumb.
             n = min(size, 0.5 * float((self.n_effective / fractions).min()))
             p = fractions @ self.share

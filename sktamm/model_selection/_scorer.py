@@ -11,7 +11,6 @@ intervals buy, nor the width, which narrow ones win, could choose alone.
 """
 
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -169,9 +168,9 @@ class CoverageScorer(_RequestsWeight):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "levels": [Real, "array-like"],
+        "levels": [object],  # `check_levels` says more
         "n_datasets": [at_least(1)],
-        "kappa": [Real, "array-like", None],
+        "kappa": [object],  # and `choose_fractions`
         "size": [at_least(1), None],
         "protocol": [one_of("uniform", "fixed", "grid", "natural")],
         "replace": ["boolean", one_of("auto")],

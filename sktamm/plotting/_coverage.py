@@ -12,17 +12,18 @@ import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
+from sktamm.plotting._display import PanelDisplay, StudyDisplay
 from sktamm.plotting._marks import (
+    BAND_LEVEL,
+    DASHES,
     MARKERS,
     SERIES_COLORS,
     TRUTH_LABEL,
     binomial_band,
     level_index,
-    one_panel,
     percent,
 )
 from sktamm.plotting._panels import DATA_COLOR
-from sktamm.plotting._studies import FromStudy
 
 __all__ = ["CoverageDisplay", "WidthDisplay"]
 
@@ -32,13 +33,11 @@ _LABELS = {
     "strength": "strength of the misspecification",
     "level": "nominal level",
 }
-_BAND_LEVEL = 0.954
-_DASHES = (0, (4, 2))
 _WORST: dict[str, Any] = {"marker": "v", "markerfacecolor": "none"}
 
 
 @dataclass(eq=False)
-class CoverageDisplay(FromStudy):
+class CoverageDisplay(StudyDisplay):
     """Coverage of intervals with its errors, and the band where it should lie.
 
     Attributes
@@ -61,15 +60,22 @@ class CoverageDisplay(FromStudy):
     worst_tenth : ndarray of shape (n_curves, n_points) or None
         Mean coverage of the worst tenth of the sets of simulations, drawn as hollow
         triangles; None for a single set.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import CoverageDisplay
-    >>> CoverageDisplay.from_result(study).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> display = CoverageDisplay.from_estimator(
+    ...     tamm, study.X, study.y, kappas=[0.1, 0.3], sizes=500, n_datasets=5
+    ... )
+    >>> display.plot().coverage.shape
+    (2, 2)
     """
 
     x: FloatArray
@@ -80,9 +86,6 @@ class CoverageDisplay(FromStudy):
     by: str = "truth"
     title: str = ""
     worst_tenth: FloatArray | None = None
-
-    ax_: Any = None
-    figure_: Any = None
 
     @classmethod
     def from_result(cls, result: Any, by: str = "truth") -> Self:
@@ -132,23 +135,9 @@ class CoverageDisplay(FromStudy):
 
     def band(self, curve: int) -> FloatArray:
         """Where 95.4 % of coverages of exact intervals lie, shape (2, n_points)."""
-        return binomial_band(self.n_independent, self.nominal[curve], _BAND_LEVEL)
+        return binomial_band(self.n_independent, self.nominal[curve])
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : CoverageDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
-        self.ax_ = ax = one_panel(ax)
-        self.figure_ = ax.figure
+    def _draw(self, ax: Any) -> None:
         for i in range(len(self.coverage)):
             self._draw_curve(i)
         worst = self.coverage if self.worst_tenth is None else self.worst_tenth
@@ -159,13 +148,12 @@ class CoverageDisplay(FromStudy):
         ax.set_ylabel("coverage")
         ax.set_title(self.title, loc="left", fontsize="medium")
         self._add_legend()
-        return self
 
     def _draw_curve(self, i: int) -> None:
         color = SERIES_COLORS[i % len(SERIES_COLORS)]
         x, nominal, (low, high) = self._widened(i)
         self.ax_.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
-        self.ax_.plot(x, nominal, color=color, linewidth=1.0, linestyle=_DASHES)
+        self.ax_.plot(x, nominal, color=color, linewidth=1.0, linestyle=DASHES)
         self.ax_.errorbar(
             self.x,
             self.coverage[i],
@@ -204,12 +192,12 @@ class CoverageDisplay(FromStudy):
         color = SERIES_COLORS[0] if self.by == "level" else DATA_COLOR
         handles = [
             Line2D([], [], color=color, marker=MARKERS[0], label="coverage"),
-            Line2D([], [], color=color, linestyle=_DASHES, label="nominal"),
+            Line2D([], [], color=color, linestyle=DASHES, label="nominal"),
             Patch(
                 color=color,
                 alpha=0.18,
                 linewidth=0,
-                label=f"{percent(_BAND_LEVEL)} of exact intervals",
+                label=f"{percent(BAND_LEVEL)} of exact intervals",
             ),
         ]
         if self.worst_tenth is not None:
@@ -224,7 +212,7 @@ class CoverageDisplay(FromStudy):
 
 
 @dataclass(eq=False)
-class WidthDisplay:
+class WidthDisplay(PanelDisplay):
     """Width of the intervals of several estimators against their coverage.
 
     Attributes
@@ -239,17 +227,23 @@ class WidthDisplay:
         Lower and upper ends of the interval of that share.
     level : float
         Level of the intervals.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import WidthDisplay
-    >>> WidthDisplay.from_results(
-    ...     {"TAMM": study, "pooled": other}
-    ... ).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> settings = {"kappas": 0.1, "sizes": 500, "n_datasets": 5}
+    >>> display = WidthDisplay.from_estimators(
+    ...     {"TAMM": tamm, "again": tamm}, study.X, study.y, **settings
+    ... )
+    >>> display.plot().names
+    ['TAMM', 'again']
     """
 
     names: list[str]
@@ -257,9 +251,6 @@ class WidthDisplay:
     coverage: FloatArray
     error: FloatArray
     level: float
-
-    ax_: Any = None
-    figure_: Any = None
 
     @classmethod
     def from_estimators(
@@ -340,26 +331,12 @@ class WidthDisplay:
             float(level),
         )
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : WidthDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
-        self.ax_ = ax = one_panel(ax)
-        self.figure_ = ax.figure
+    def _draw(self, ax: Any) -> None:
         ax.axhline(
             self.level,
             color=DATA_COLOR,
             linewidth=1.0,
-            linestyle=_DASHES,
+            linestyle=DASHES,
             label=f"nominal {percent(self.level)}",
             zorder=0,
         )
@@ -382,7 +359,6 @@ class WidthDisplay:
         ax.set_xlabel(r"mean width of the interval of $\kappa$")
         ax.set_ylabel(f"coverage of {percent(self.level)} intervals")
         ax.legend(frameon=False, fontsize="small", loc="best")
-        return self
 
 
 def _independent(

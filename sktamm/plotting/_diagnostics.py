@@ -12,17 +12,23 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
-from sktamm.plotting._marks import binomial_band, one_panel, percent
+from sktamm.plotting._display import PanelDisplay
+from sktamm.plotting._marks import (
+    BAND_LEVEL,
+    DASHES,
+    SERIES_COLORS,
+    binomial_band,
+    percent,
+)
 from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
 
 __all__ = ["InfluenceDisplay", "RankDisplay"]
 
-_FILL = "#0072B2"
-_BAND_LEVEL = 0.954
+_FILL = SERIES_COLORS[0]
 
 
 @dataclass(eq=False)
-class InfluenceDisplay:
+class InfluenceDisplay(PanelDisplay):
     """Shift of kappa when each simulation is left out, the largest on top.
 
     Attributes
@@ -36,15 +42,20 @@ class InfluenceDisplay:
     n_left_out : int
         Simulations not shown: the least influential ones, and those that cannot be
         left out.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import InfluenceDisplay
-    >>> InfluenceDisplay.from_result(influence).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> display = InfluenceDisplay.from_estimator(tamm, study.X_target)
+    >>> sorted(display.plot().simulation)
+    ['0', '1', '2', '3']
     """
 
     simulation: list[str]
@@ -53,16 +64,8 @@ class InfluenceDisplay:
     std: float
     n_left_out: int = 0
 
-    ax_: Any = None
-    figure_: Any = None
-
     @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        **study: Any,
-    ) -> Self:
+    def from_estimator(cls, estimator: Any, X: Any, **study: Any) -> Self:
         """Leave every simulation out and take the numbers.
 
         Parameters
@@ -120,22 +123,11 @@ class InfluenceDisplay:
             int(shift.size - shown.size),
         )
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
+    def _size(self) -> tuple[float, float]:
+        return 6.0, max(2.6, 1.4 + 0.24 * self.shift.size)
 
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : InfluenceDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
+    def _draw(self, ax: Any) -> None:
         n = self.shift.size
-        self.ax_ = ax = one_panel(ax, (6.0, max(2.6, 1.4 + 0.24 * n)))
-        self.figure_ = ax.figure
         row = np.arange(n)
         ax.axvspan(
             -self.std,
@@ -159,7 +151,6 @@ class InfluenceDisplay:
         top.set_xlabel("shift in standard errors")
         if n > 1:
             self._place_legend()
-        return self
 
     def _place_legend(self) -> None:
         """On the side that the lower, short lines leave free."""
@@ -175,7 +166,7 @@ class InfluenceDisplay:
 
 
 @dataclass(eq=False)
-class RankDisplay:
+class RankDisplay(PanelDisplay):
     """Rank histogram of simulation-based calibration; flat when the posterior is right.
 
     A hill: posteriors too wide. A valley: too narrow. A slope: biased.
@@ -192,15 +183,22 @@ class RankDisplay:
         Experiments left out.
     member : str or None
         Estimator of a pool that was looked at.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import RankDisplay
-    >>> RankDisplay.from_result(calibration).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> display = RankDisplay.from_estimator(
+    ...     tamm, size=500, n_experiments=10, n_draws=9
+    ... )
+    >>> int(display.plot().counts.sum())
+    10
     """
 
     counts: NDArray
@@ -208,9 +206,6 @@ class RankDisplay:
     p_value: float
     n_failed: int = 0
     member: str | None = None
-
-    ax_: Any = None
-    figure_: Any = None
 
     @classmethod
     def from_estimator(cls, estimator: Any, **study: Any) -> Self:
@@ -270,25 +265,11 @@ class RankDisplay:
         member = getattr(result, "member", None)
         return cls(counts, first / values, p_value, n_failed, member)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : RankDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
-        self.ax_ = ax = one_panel(ax)
-        self.figure_ = ax.figure
+    def _draw(self, ax: Any) -> None:
         total, share = self.counts.sum(), np.diff(self.edges)
         # Bins may differ by a rank: heights are those of bins of the mean size.
         scale = 1.0 / (share * share.size)
-        low, high = total * scale * binomial_band(total, share, _BAND_LEVEL)
+        low, high = total * scale * binomial_band(total, share)
         height = scale * self.counts
         ax.stairs(height, self.edges, fill=True, color=_FILL, alpha=0.35)
         ax.stairs(height, self.edges, color=_FILL, label="true values")
@@ -299,9 +280,9 @@ class RankDisplay:
             fill=True,
             color=DATA_COLOR,
             alpha=0.14,
-            label=f"{percent(_BAND_LEVEL)} of uniform ranks",
+            label=f"{percent(BAND_LEVEL)} of uniform ranks",
         )
-        ax.axhline(total / share.size, color=DATA_COLOR, linestyle=(0, (4, 2)))
+        ax.axhline(total / share.size, color=DATA_COLOR, linestyle=DASHES)
         ax.set_xlim(0, 1)
         ax.set_ylim(0, 1.35 * max(height.max(), high.max()))
         ax.set_xlabel(r"rank of the true $\kappa$ among the draws, relative")
@@ -314,4 +295,3 @@ class RankDisplay:
             fontsize="medium",
         )
         ax.legend(frameon=False, fontsize="small", loc="upper right", ncols=2)
-        return self

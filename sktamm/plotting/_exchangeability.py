@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
+from sktamm.plotting._display import Display
+from sktamm.plotting._marks import SERIES_COLORS
 from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
 
 __all__ = ["ExchangeabilityDisplay", "SimulationRows"]
 
-_USUAL, _NEAR, _ODD = "#0072B2", "#009E73", SIGNAL_COLOR
+_USUAL, _NEAR, _ODD = SERIES_COLORS[0], SERIES_COLORS[2], SIGNAL_COLOR
 _NOMINAL = "nominal"
 # Distances beyond these are drawn as arrows at them: equal events are at no distance.
 _SMALLEST, _LARGEST = 0.01, 100.0
@@ -32,38 +34,19 @@ _LETTER = 0.075
 
 @dataclass(frozen=True, eq=False)
 class SimulationRows:
-    """What one panel shows, a row per simulation.
+    """What one panel shows, a row per simulation."""
 
-    Attributes
-    ----------
-    title : str
-        Class, or all classes.
-    simulation : list of str
-        Ids of the simulations that are shown.
-    family : list of str or None
-        Family of each, "nominal" for the nominal.
-    to_others : ndarray of shape (n_shown,)
-        Distance to the others in units of their mutual distance, root mean squares; NaN
-        for fewer than three simulations.
-    to_nearest : ndarray of shape (n_shown,)
-        Distance to the nearest one in the same units.
-    odd, near : ndarray of bool, shape (n_shown,)
-        Whether the simulation is odd, or has a near-duplicate.
-    words : list of str
-        What is odd, or near to what, with p-values; empty for the others.
-    n_left_out : int
-        Simulations that are not shown, those of the largest p-values.
-    """
-
-    title: str
-    simulation: list[str]
-    family: list[str] | None
+    title: str  # class, or all classes
+    simulation: list[str]  # ids of the simulations that are shown
+    family: list[str] | None  # of each, "nominal" for the nominal
+    # To the others, root mean squares in units of their mutual distance; NaN for fewer
+    # than three simulations. To the nearest one in the same units.
     to_others: FloatArray
     to_nearest: FloatArray
     odd: NDArray[np.bool_]
-    near: NDArray[np.bool_]
-    words: list[str]
-    n_left_out: int = 0
+    near: NDArray[np.bool_]  # whether there is a near-duplicate
+    words: list[str]  # what is odd, or near to what; empty for the others
+    n_left_out: int = 0  # simulations that are not shown, those of the largest p-values
 
     @property
     def labels(self) -> list[str]:
@@ -75,7 +58,7 @@ class SimulationRows:
 
 
 @dataclass(eq=False)
-class ExchangeabilityDisplay:
+class ExchangeabilityDisplay(Display):
     """Simulations of every class: how far from the others, and from the nearest.
 
     One panel per class, and one of all classes where the classes are paired. Odd
@@ -88,33 +71,48 @@ class ExchangeabilityDisplay:
         One per panel.
     title : str
         Verdict: smallest p-value and limit.
-    ax_ : ndarray of Axes, shape (n_panels,)
-        The panels; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : ndarray of Axes of shape (n_panels,), Figure
+        The panels and the figure; set by ``plot``.
 
     Examples
     --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import ExchangeabilityDisplay
-    >>> ExchangeabilityDisplay.from_estimator(tamm).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> display = ExchangeabilityDisplay.from_estimator(tamm)
+    >>> display.plot().ax_.size
+    3
     """
 
     rows: list[SimulationRows]
     title: str
 
-    ax_: Any = None
-    figure_: Any = None
-
     @classmethod
     def from_estimator(cls, estimator: Any, max_shown: int = 40) -> Self:
-        """Compare the simulations of an estimator and take the numbers."""
+        """Compare the simulations of an estimator and take the numbers.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted estimator, or Pipeline or search ending in one.
+        max_shown : int, default=40
+            Largest number of simulations in a panel, those of the smallest p-values.
+
+        Returns
+        -------
+        display : ExchangeabilityDisplay
+            The display, not drawn yet.
+        """
         from sktamm.diagnostics import exchangeability
 
         return cls.from_result(exchangeability(estimator), max_shown)
 
     @classmethod
     def from_result(cls, result: Any, max_shown: int = 40) -> Self:
-        """Take the numbers from a diagnostic."""
+        """Take the numbers from what `sktamm.diagnostics.exchangeability` returns."""
         first, rows = 0, []
         for distances in result.distances:
             own = np.arange(first, first + len(distances))
@@ -123,10 +121,7 @@ class ExchangeabilityDisplay:
         return cls(rows, _title(result))
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        ``ax`` (n_panels,). Returns the same object, with ``ax_`` and ``figure_``.
-        """
+        """Draw the display, in one Axes, one for every panel, or a new figure."""
         self.figure_, self.ax_ = self._panels(ax)
         if self.figure_.get_layout_engine() is None:
             self.figure_.set_layout_engine("constrained")

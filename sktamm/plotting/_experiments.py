@@ -8,25 +8,26 @@ from scipy.stats import norm
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
+from sktamm.plotting._display import StudyDisplay
 from sktamm.plotting._marks import (
+    BAND_LEVEL,
+    DASHES,
+    SERIES_COLORS,
     TRUTH_LABEL,
     binomial_band,
     level_index,
-    one_panel,
     percent,
 )
 from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
-from sktamm.plotting._studies import FromStudy
 
 __all__ = ["EstimatesDisplay", "PullDisplay"]
 
-_BAND_LEVEL = 0.954
-_COVERED = "#0072B2"
-_MANY = 20
+_COVERED = SERIES_COLORS[0]
+_MANY = 20  # true values beyond which each has no line of its own
 
 
 @dataclass(eq=False)
-class PullDisplay(FromStudy):
+class PullDisplay(StudyDisplay):
     """Histogram of the pulls (estimate - truth) / error beside a unit normal.
 
     Attributes
@@ -37,23 +38,27 @@ class PullDisplay(FromStudy):
         Experiments without a pull.
     limit : float
         Pulls beyond it are counted in the outermost bins.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import PullDisplay
-    >>> PullDisplay.from_result(study).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> display = PullDisplay.from_estimator(
+    ...     tamm, study.X, study.y, kappas=[0.1, 0.3], sizes=500, n_datasets=5
+    ... )
+    >>> display.plot().pulls.size
+    10
     """
 
     pulls: FloatArray
     n_failed: int = 0
     limit: float = 4.0
-
-    ax_: Any = None
-    figure_: Any = None
 
     @classmethod
     def from_result(cls, result: Any, limit: float = 4.0) -> Self:
@@ -84,21 +89,7 @@ class PullDisplay(FromStudy):
             )
         return cls(known, int(pulls.size - known.size), float(limit))
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : PullDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
-        self.ax_ = ax = one_panel(ax)
-        self.figure_ = ax.figure
+    def _draw(self, ax: Any) -> None:
         n = self.pulls.size
         # Freedman and Diaconis for a unit normal, in whole parts of one.
         parts = int(np.clip(np.round(n ** (1 / 3) / 2.7), 1, 8))
@@ -113,7 +104,7 @@ class PullDisplay(FromStudy):
             centre,
             expected,
             color=DATA_COLOR,
-            linestyle=(0, (4, 2)),
+            linestyle=DASHES,
             label="unit normal",
         )
         low, high = binomial_band(np.full(centre.size, n), expected / n)
@@ -124,7 +115,7 @@ class PullDisplay(FromStudy):
             color=DATA_COLOR,
             alpha=0.12,
             linewidth=0,
-            label=f"{percent(_BAND_LEVEL)} of unit normals",
+            label=f"{percent(BAND_LEVEL)} of unit normals",
         )
         ax.set_xlim(-self.limit, self.limit)
         ax.set_ylim(0, 1.45 * max(counts.max(), (n * high).max()))
@@ -132,7 +123,6 @@ class PullDisplay(FromStudy):
         ax.set_ylabel(f"experiments / {edges[1] - edges[0]:.3g}")
         ax.legend(frameon=False, fontsize="small", loc="upper right")
         ax.set_title(self._title(), loc="left", fontsize="medium")
-        return self
 
     def _describe(self) -> str:
         n = self.pulls.size
@@ -155,7 +145,7 @@ class PullDisplay(FromStudy):
 
 
 @dataclass(eq=False)
-class EstimatesDisplay(FromStudy):
+class EstimatesDisplay(StudyDisplay):
     """Intervals of experiments against their true kappa, hits and misses apart.
 
     Attributes
@@ -168,15 +158,22 @@ class EstimatesDisplay(FromStudy):
         Level of the intervals.
     n_left_out : int
         Experiments not shown: failed ones, and those beyond the largest number.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import EstimatesDisplay
-    >>> EstimatesDisplay.from_result(study).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> display = EstimatesDisplay.from_estimator(
+    ...     tamm, study.X, study.y, kappas=[0.1, 0.3], sizes=500, n_datasets=5
+    ... )
+    >>> display.plot().interval.shape
+    (10, 2)
     """
 
     truth: FloatArray
@@ -184,9 +181,6 @@ class EstimatesDisplay(FromStudy):
     interval: FloatArray
     level: float
     n_left_out: int = 0
-
-    ax_: Any = None
-    figure_: Any = None
 
     @classmethod
     def from_result(
@@ -231,21 +225,7 @@ class EstimatesDisplay(FromStudy):
             int(np.size(result.truth) - shown.size),
         )
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : EstimatesDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
-        self.ax_ = ax = one_panel(ax)
-        self.figure_ = ax.figure
+    def _draw(self, ax: Any) -> None:
         x, half = self._positions()
         low, high = self.interval.T
         hit = (low <= self.truth) & (self.truth <= high)
@@ -275,7 +255,6 @@ class EstimatesDisplay(FromStudy):
         bottom, top = min(low.min(), values[0]), max(high.max(), values[-1])
         ax.set_ylim(bottom - 0.05 * (top - bottom), top + 0.22 * (top - bottom))
         ax.legend(frameon=False, fontsize="small", loc="upper left", ncols=3)
-        return self
 
     def _positions(self) -> tuple[FloatArray, float]:
         """Experiments of one truth side by side, ordered by their estimates."""

@@ -4,22 +4,22 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import gaussian_kde, norm
 
-from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR, dataset_index
+from sktamm._numerics import FloatArray
+from sktamm.plotting._display import ResultDisplay
+from sktamm.plotting._marks import DASHES, SERIES_COLORS, one_panel
+from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
 from sktamm.results import FractionResult
 
 __all__ = ["FractionDisplay"]
 
-FloatArray = NDArray[np.float64]
-
-N_POINTS = 400
-FILL = "#0072B2"
+_N_POINTS = 400  # of a curve, finer than a picture shows
+_FILL = SERIES_COLORS[0]
 
 
 @dataclass(eq=False)
-class FractionDisplay:
+class FractionDisplay(ResultDisplay):
     """Posterior or profile likelihood of kappa with intervals shaded.
 
     Attributes
@@ -39,15 +39,20 @@ class FractionDisplay:
         What the curve is.
     title : str
         Line above the panel.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import FractionDisplay
-    >>> FractionDisplay.from_result(result).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> display = FractionDisplay.from_result(tamm.infer(study.X_target))
+    >>> display.plot(truth=study.kappa).curve_label
+    'marginal posterior / maximum'
     """
 
     kappa: FloatArray
@@ -58,26 +63,8 @@ class FractionDisplay:
     curve_label: str
     title: str = ""
 
-    ax_: Any = None
-    figure_: Any = None
-
     @classmethod
-    def from_result(cls, result: FractionResult, dataset: int = 0) -> Self:
-        """Take the numbers of one dataset from a result.
-
-        Parameters
-        ----------
-        result : FractionResult
-            Any result.
-        dataset : int
-            Position of the dataset in the result.
-
-        Returns
-        -------
-        display : FractionDisplay
-            The display, not drawn yet.
-        """
-        i = dataset_index(result, dataset)
+    def _of_dataset(cls, result: FractionResult, i: int) -> Self:
         kappa, curve, label = _curve(result, i)
         return cls(
             kappa=kappa,
@@ -104,16 +91,13 @@ class FractionDisplay:
         display : FractionDisplay
             The same object, with ``ax_`` and ``figure_``.
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(4.8, 3.6), layout="constrained")
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_ = ax = one_panel(ax, (4.8, 3.6))
+        self.figure_ = ax.figure
         self._shade_intervals()
-        ax.plot(self.kappa, self.curve, color=FILL, linewidth=1.6)
+        ax.plot(self.kappa, self.curve, color=_FILL, linewidth=1.6)
         self._mark(self.estimate, f"estimate {self.estimate:.4f}", DATA_COLOR, "-")
         if truth is not None:
-            self._mark(truth, f"truth {truth:.4f}", SIGNAL_COLOR, (0, (4, 2)))
+            self._mark(truth, f"truth {truth:.4f}", SIGNAL_COLOR, DASHES)
         ax.set_ylim(0, 1.5 * self.curve.max())
         ax.set_xlim(self.kappa[0], self.kappa[-1])
         ax.set_xlabel(r"signal fraction $\kappa$")
@@ -128,11 +112,11 @@ class FractionDisplay:
         alphas = np.linspace(0.2, 0.5, max(order.size, 2))[-order.size :]
         for k, alpha in zip(order, alphas, strict=True):
             low, high = self.interval[:, k]
-            inside = np.linspace(low, high, N_POINTS)
+            inside = np.linspace(low, high, _N_POINTS)
             self.ax_.fill_between(
                 inside,
                 np.interp(inside, self.kappa, self.curve, left=0, right=0),
-                color=FILL,
+                color=_FILL,
                 alpha=alpha,
                 linewidth=0,
                 label=f"{self.levels[k]:.1%}  [{low:.4f}, {high:.4f}]",
@@ -187,7 +171,7 @@ def _range_of(result: FractionResult, i: int, low: float, high: float) -> FloatA
     start = max(low, result.kappa[i] - reach)
     stop = min(high, result.kappa[i] + reach)
     ends = result.interval[i]
-    return np.linspace(min(start, ends.min()), max(stop, ends.max()), N_POINTS)
+    return np.linspace(min(start, ends.min()), max(stop, ends.max()), _N_POINTS)
 
 
 def _density(draws: FloatArray, kappa: FloatArray) -> FloatArray:

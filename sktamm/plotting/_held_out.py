@@ -8,16 +8,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
-from sktamm.plotting._marks import one_panel, percent
+from sktamm.plotting._display import PanelDisplay
+from sktamm.plotting._marks import SERIES_COLORS, percent
 from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
 
 __all__ = ["HeldOutDisplay"]
 
-_OTHER = "#0072B2"
+_OTHER = SERIES_COLORS[0]
 
 
 @dataclass(eq=False)
-class HeldOutDisplay:
+class HeldOutDisplay(PanelDisplay):
     """Interval scores of the candidates of `AutoTAMM`, the default on top.
 
     Attributes
@@ -32,15 +33,21 @@ class HeldOutDisplay:
         Candidate that answers.
     level : float
         Level of the intervals.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
+    >>> from sktamm import AutoTAMM, BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import HeldOutDisplay
-    >>> HeldOutDisplay.from_estimator(auto).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=1000, random_state=0)
+    >>> candidates = [(f"{n} bins", BinnedTopicTAMM(bins=n)) for n in (4, 2)]
+    >>> auto = AutoTAMM(candidates, n_datasets=1)
+    >>> auto = auto.fit(study.X, study.y, simulation=study.simulation)
+    >>> display = HeldOutDisplay.from_estimator(auto)
+    >>> display.plot().interval_score.shape
+    (2, 4)
     """
 
     names: list[str]
@@ -48,9 +55,6 @@ class HeldOutDisplay:
     coverage: FloatArray
     chosen: str
     level: float
-
-    ax_: Any = None
-    figure_: Any = None
 
     @classmethod
     def from_estimator(cls, estimator: Any) -> Self:
@@ -81,18 +85,7 @@ class HeldOutDisplay:
 
     @classmethod
     def from_result(cls, result: Any) -> Self:
-        """Take the numbers from the record of a fitted estimator.
-
-        Parameters
-        ----------
-        result : HeldOutScores
-            ``held_out_`` of `AutoTAMM`.
-
-        Returns
-        -------
-        display : HeldOutDisplay
-            The display, not drawn yet.
-        """
+        """Take the numbers from a `HeldOutScores`, ``held_out_`` of `AutoTAMM`."""
         return cls(
             list(result.names),
             np.asarray(result.interval_score),
@@ -101,22 +94,11 @@ class HeldOutDisplay:
             float(result.level),
         )
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
+    def _size(self) -> tuple[float, float]:
+        return 6.4, 1.6 + 0.42 * len(self.names)
 
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : HeldOutDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
+    def _draw(self, ax: Any) -> None:
         n = len(self.names)
-        self.ax_ = ax = one_panel(ax, (6.4, 1.6 + 0.42 * n))
-        self.figure_ = ax.figure
         mean = np.exp(np.log(self.interval_score).mean(axis=1))
         for row, (name, scores) in enumerate(
             zip(self.names, self.interval_score, strict=True)
@@ -142,7 +124,6 @@ class HeldOutDisplay:
             bbox_to_anchor=(0.0, 1.0),
             ncols=2,
         )
-        return self
 
     def _scale(self) -> None:
         """A logarithmic axis with plain numbers."""

@@ -10,6 +10,8 @@ from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
 
 __all__ = [
+    "BAND_LEVEL",
+    "DASHES",
     "MARKERS",
     "SERIES_COLORS",
     "TRUTH_LABEL",
@@ -19,10 +21,12 @@ __all__ = [
     "percent",
 ]
 
+BAND_LEVEL = 0.954  # two standard deviations
 TRUTH_LABEL = r"true signal fraction $\kappa$"
 
 # Okabe and Ito's palette without the yellow that vanishes on white.
 SERIES_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = (0, (4, 2))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 
@@ -35,14 +39,9 @@ def one_panel(ax: Any, size: tuple[float, float] = (6.0, 4.0)) -> Any:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def binomial_band(
-    n: FloatArray, nominal: FloatArray, level: float = 0.954
-) -> FloatArray:
-    """Shares that a level of samples of a right probability would show.
-
-    ``n`` (n_points,), ``nominal`` (n_points,) -> (2, n_points): lower and upper ends.
-    """
-    tail = 0.5 * (1.0 - level)
+def binomial_band(n: FloatArray, nominal: FloatArray) -> FloatArray:
+    """Ends (2, n_points) of the central shares of n samples of a right probability."""
+    tail = 0.5 * (1.0 - BAND_LEVEL)
     return stats.binom.ppf([[tail], [1.0 - tail]], n, nominal) / n
 
 

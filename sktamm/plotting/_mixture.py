@@ -4,26 +4,26 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sktamm._numerics import FloatArray
+from sktamm.plotting._display import ResultDisplay
+from sktamm.plotting._marks import DASHES
 from sktamm.plotting._panels import (
     DATA_COLOR,
     Axis,
     class_colors,
-    dataset_index,
     grid_of_axes,
     project,
     require_templates,
+    role_name,
 )
 from sktamm.results import FractionResult
 
 __all__ = ["MixtureDisplay"]
 
-FloatArray = NDArray[np.float64]
-
 
 @dataclass(eq=False)
-class MixtureDisplay:
+class MixtureDisplay(ResultDisplay):
     """Data with errors, the stacked classes of the adapted mixture, and pulls below.
 
     One column of panels per feature; events in flow bins are not drawn. The pull is
@@ -47,15 +47,20 @@ class MixtureDisplay:
         Index of the signal.
     title : str
         Line above the panels.
-    ax_ : ndarray of Axes, shape (2, n_features)
-        Main panels above pull panels; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : ndarray of Axes of shape (2, n_features), Figure
+        Main panels above pull panels, and the figure; set by ``plot``.
 
     Examples
     --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import MixtureDisplay
-    >>> MixtureDisplay.from_result(result).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> display = MixtureDisplay.from_result(tamm.infer(study.X_target))
+    >>> display.plot().ax_.shape
+    (2, 2)
     """
 
     axes: list[Axis]
@@ -67,27 +72,9 @@ class MixtureDisplay:
     positive: int
     title: str
 
-    ax_: Any = None
-    figure_: Any = None
-
     @classmethod
-    def from_result(cls, result: FractionResult, dataset: int = 0) -> Self:
-        """Take the numbers of one dataset from a binned result.
-
-        Parameters
-        ----------
-        result : FractionResult
-            A result with templates.
-        dataset : int
-            Position of the dataset in the result.
-
-        Returns
-        -------
-        display : MixtureDisplay
-            The display, not drawn yet.
-        """
+    def _of_dataset(cls, result: FractionResult, i: int) -> Self:
         templates = require_templates(result, cls.__name__)
-        i = dataset_index(result, dataset)
         expected = result.n_events[i] * result.fractions[i][:, None]
         nominal = (expected * templates.nominal).sum(axis=0)
         counts = project(templates, templates.counts[i])
@@ -124,7 +111,9 @@ class MixtureDisplay:
         for j in range(len(self.axes)):
             self._draw_main(self.ax_[0, j], j)
             self._draw_pulls(self.ax_[1, j], j)
-        self.ax_[0, 0].legend(frameon=False, fontsize="small", **_OUTSIDE_DATA)
+        self.ax_[0, 0].legend(
+            frameon=False, fontsize="small", loc="upper left", ncols=2
+        )
         self.ax_[1, 0].set_ylabel("pull")
         self.ax_[0, 0].set_title(self.title, loc="left", fontsize="medium")
         return self
@@ -153,7 +142,7 @@ class MixtureDisplay:
         colors = class_colors(len(self.class_names), self.positive)
         for c in self._stacking_order():
             top = base + self.components[j][c] / unit
-            label = self._label(c)
+            label = role_name(self.class_names[c], c == self.positive)
             ax.stairs(
                 top, axis.edges, baseline=base, fill=True, color=colors[c], label=label
             )
@@ -163,7 +152,7 @@ class MixtureDisplay:
             self.nominal[j] / unit,
             axis.edges,
             color=DATA_COLOR,
-            linestyle=(0, (4, 2)),
+            linestyle=DASHES,
             linewidth=1.2,
             label="before adapting",
         )
@@ -194,14 +183,6 @@ class MixtureDisplay:
         """Backgrounds first, the signal on top."""
         classes = range(len(self.class_names))
         return [c for c in classes if c != self.positive] + [self.positive]
-
-    def _label(self, c: int) -> str:
-        role = "signal" if c == self.positive else "background"
-        name = self.class_names[c]
-        return role if name in {"0", "1", role} else f"{role} ({name})"
-
-
-_OUTSIDE_DATA = {"loc": "upper left", "ncols": 2}
 
 
 def _title(result: FractionResult, i: int) -> str:

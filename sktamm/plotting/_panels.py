@@ -23,6 +23,7 @@ __all__ = [
     "grid_of_axes",
     "project",
     "require_templates",
+    "role_name",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -35,15 +36,7 @@ DATA_COLOR = "#222222"
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """One feature's bins.
-
-    Attributes
-    ----------
-    name : str
-        Name of the feature.
-    edges : ndarray of shape (n_bins + 1,)
-        Finite bin edges.
-    """
+    """One feature's bins, with their finite edges (n_bins + 1,)."""
 
     name: str
     edges: FloatArray
@@ -73,6 +66,12 @@ class Axis:
         return bool(np.allclose(self.width, self.width[0], rtol=1e-6))
 
 
+def role_name(name: str, is_signal: bool) -> str:
+    """What a class is, and its name where that says more."""
+    role = "signal" if is_signal else "background"
+    return role if name in {"0", "1", role} else f"{role} ({name})"
+
+
 def require_templates(result: FractionResult, display: str) -> AdaptedTemplates:
     """Templates of a binned result, or a refusal that says who has them."""
     if result.templates is None:
@@ -96,10 +95,7 @@ def dataset_index(result: FractionResult, dataset: int) -> int:
 def project(
     templates: AdaptedTemplates, values: FloatArray
 ) -> list[tuple[Axis, FloatArray]]:
-    """Project values over bins on every feature in turn.
-
-    ``values`` (..., n_rows) -> (..., n_bins_of_the_feature): one entry per feature.
-    """
+    """Project values over bins (..., n_rows) on every feature in turn."""
     lead = values.shape[:-1]
     grid = values.reshape(*lead, *templates.shape)
     n_features = len(templates.shape)
@@ -123,10 +119,7 @@ def class_colors(n_classes: int, positive: int) -> list[str]:
 def grid_of_axes(
     ax: Any, n_blocks: int, n_columns: int, *, block_size: tuple[float, float]
 ) -> tuple[Any, NDArray]:
-    """Pairs of a main panel above a small one, ``n_blocks`` high, ``n_columns`` wide.
-
-    Returns (2 * n_blocks, n_columns).
-    """
+    """Pairs of a main panel above a small one, Axes (2 * n_blocks, n_columns)."""
     if ax is not None and np.ndim(ax) > 0:
         axes = _reshaped(ax, 2 * n_blocks, n_columns)
         return axes[0, 0].figure, axes

@@ -14,17 +14,18 @@ from scipy import stats
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
-from sktamm.plotting._marks import SERIES_COLORS, one_panel, percent
+from sktamm.plotting._display import Display, PanelDisplay
+from sktamm.plotting._marks import DASHES, SERIES_COLORS, one_panel, percent
 from sktamm.plotting._panels import DATA_COLOR
 
 __all__ = ["ParameterProfileDisplay", "ParameterRegionDisplay"]
 
 _LEVELS = (0.683, 0.95)
-_LINES: tuple[Any, ...] = ("-", (0, (4, 2)), ":", "-.")
+_LINES: tuple[Any, ...] = ("-", DASHES, ":", "-.")
 
 
 @dataclass(eq=False)
-class ParameterProfileDisplay:
+class ParameterProfileDisplay(PanelDisplay):
     """Profiles of the likelihood along one parameter, of one or several methods.
 
     Attributes
@@ -39,10 +40,8 @@ class ParameterProfileDisplay:
         Name of the parameter.
     truth : float or None
         True value.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
@@ -61,9 +60,6 @@ class ParameterProfileDisplay:
     delta: list[FloatArray]
     parameter: str
     truth: float | None = None
-
-    ax_: Any = None
-    figure_: Any = None
 
     @classmethod
     def from_result(
@@ -106,21 +102,7 @@ class ParameterProfileDisplay:
             truth,
         )
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : ParameterProfileDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
-        self.ax_ = ax = one_panel(ax)
-        self.figure_ = ax.figure
+    def _draw(self, ax: Any) -> None:
         curves = zip(self.names, self.values, self.delta, strict=True)
         for k, (name, values, delta) in enumerate(curves):
             color = SERIES_COLORS[k % len(SERIES_COLORS)]
@@ -133,13 +115,12 @@ class ParameterProfileDisplay:
         ax.set_ylabel(r"$-2\,\ln(L\,/\,L_\mathrm{max})$")
         if any(self.names) or self.truth is not None:
             ax.legend(frameon=False, fontsize="small", loc="best")
-        return self
 
     def _draw_levels(self) -> None:
         for level in _LEVELS:
             height = stats.chi2.ppf(level, 1)
             self.ax_.axhline(
-                height, color=DATA_COLOR, linewidth=0.8, linestyle=_LINES[1], zorder=0
+                height, color=DATA_COLOR, linewidth=0.8, linestyle=DASHES, zorder=0
             )
             self.ax_.annotate(
                 percent(level),
@@ -151,7 +132,7 @@ class ParameterProfileDisplay:
 
 
 @dataclass(eq=False)
-class ParameterRegionDisplay:
+class ParameterRegionDisplay(Display):
     """Ellipses or contours of pairs of parameters, several methods on top of another.
 
     Attributes
@@ -188,7 +169,6 @@ class ParameterRegionDisplay:
     frame: str | None = None
 
     axes_: Any = None
-    figure_: Any = None
 
     @classmethod
     def from_result(

@@ -12,17 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from sktamm._numerics import FloatArray
 from sktamm._validation import read_weight
 from sktamm.exceptions import InvalidInputError
-from sktamm.plotting._marks import SERIES_COLORS, one_panel
+from sktamm.plotting._display import PanelDisplay
+from sktamm.plotting._marks import DASHES, SERIES_COLORS
 from sktamm.plotting._panels import DATA_COLOR
 
 __all__ = ["RatioDisplay", "SpreadDisplay"]
 
-_MANY = 2000
-_DASHES = (0, (4, 2))
+_MANY = 2000  # points of which a picture is better a density: a rule of thumb
 
 
 @dataclass(eq=False)
-class RatioDisplay:
+class RatioDisplay(PanelDisplay):
     """Learned log ratio of every event against the exact one.
 
     Attributes
@@ -35,10 +35,8 @@ class RatioDisplay:
         Event weights.
     name : str
         What has learned the ratio.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
@@ -52,9 +50,6 @@ class RatioDisplay:
     learned: FloatArray
     weight: FloatArray
     name: str = ""
-
-    ax_: Any = None
-    figure_: Any = None
 
     @classmethod
     def from_estimator(
@@ -139,35 +134,23 @@ class RatioDisplay:
         """Number of events without a finite log ratio."""
         return int((~self._known()).sum())
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the display: points, or the density of many.
+    def _size(self) -> tuple[float, float]:
+        return 4.6, 4.4
 
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : RatioDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
-        self.ax_ = ax = one_panel(ax, (4.6, 4.4))
-        self.figure_ = ax.figure
+    def _draw(self, ax: Any) -> None:
         known = self._known()
         x, y = self.exact[known], self.learned[known]
         low, high = min(x.min(), y.min()), max(x.max(), y.max())
         margin = 0.04 * (high - low) or 1.0
         limits = (low - margin, high + margin)
         self._draw_events(x, y, self.weight[known], limits)
-        ax.plot(limits, limits, color=DATA_COLOR, linewidth=1.0, linestyle=_DASHES)
+        ax.plot(limits, limits, color=DATA_COLOR, linewidth=1.0, linestyle=DASHES)
         ax.set_xlim(limits)
         ax.set_ylim(limits)
         ax.set_aspect("equal")
         ax.set_xlabel("exact log ratio")
         ax.set_ylabel("learned log ratio")
         ax.set_title(self._title(), loc="left", fontsize="medium")
-        return self
 
     def _draw_events(
         self, x: FloatArray, y: FloatArray, weight: FloatArray, limits: Any
@@ -203,7 +186,7 @@ class RatioDisplay:
 
 
 @dataclass(eq=False)
-class SpreadDisplay:
+class SpreadDisplay(PanelDisplay):
     """Predictions of an ensemble along one feature, with the band of their spread.
 
     Attributes
@@ -218,10 +201,8 @@ class SpreadDisplay:
         Training events, whose density is shown at the bottom.
     labels : tuple of two str
         Names of the feature and of what is predicted.
-    ax_ : Axes
-        The panel; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : Axes, Figure
+        The panel and the figure; set by ``plot``.
 
     Examples
     --------
@@ -236,9 +217,6 @@ class SpreadDisplay:
     truth: FloatArray | None = None
     events: FloatArray | None = None
     labels: tuple[str, str] = ("x", "prediction")
-
-    ax_: Any = None
-    figure_: Any = None
 
     @classmethod
     def from_estimator(
@@ -332,21 +310,7 @@ class SpreadDisplay:
         """Standard deviation over the members, shape (n_points,)."""
         return self.members.std(axis=0, ddof=1)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : SpreadDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
-        self.ax_ = ax = one_panel(ax)
-        self.figure_ = ax.figure
+    def _draw(self, ax: Any) -> None:
         color, mean, std = SERIES_COLORS[0], self.mean, self.std
         for k, alpha in ((2, 0.12), (1, 0.22)):
             ax.fill_between(
@@ -362,7 +326,7 @@ class SpreadDisplay:
         ax.plot(self.x, mean, color=color, linewidth=1.8, label="mean of the members")
         if self.truth is not None:
             ax.plot(
-                self.x, self.truth, color=DATA_COLOR, linestyle=_DASHES, label="exact"
+                self.x, self.truth, color=DATA_COLOR, linestyle=DASHES, label="exact"
             )
         if self.events is not None:
             self._draw_events()
@@ -370,7 +334,6 @@ class SpreadDisplay:
         ax.set_xlabel(self.labels[0])
         ax.set_ylabel(self.labels[1])
         ax.legend(frameon=False, fontsize="small", loc="best")
-        return self
 
     def _draw_events(self) -> None:
         """Density of the training events in the lowest eighth of the panel."""

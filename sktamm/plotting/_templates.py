@@ -4,26 +4,26 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sktamm._numerics import FloatArray
+from sktamm.plotting._display import ResultDisplay
+from sktamm.plotting._marks import DASHES
 from sktamm.plotting._panels import (
     DATA_COLOR,
     Axis,
     class_colors,
-    dataset_index,
     grid_of_axes,
     project,
     require_templates,
+    role_name,
 )
 from sktamm.results import FractionResult
 
 __all__ = ["TemplatesDisplay"]
 
-FloatArray = NDArray[np.float64]
-
 
 @dataclass(eq=False)
-class TemplatesDisplay:
+class TemplatesDisplay(ResultDisplay):
     """Band of the simulations, their average, and the adapted template.
 
     One block of panels per class, one column per feature: densities above, below them
@@ -43,15 +43,21 @@ class TemplatesDisplay:
         Names of the classes.
     positive : int
         Index of the signal.
-    ax_ : ndarray of Axes, shape (2 * n_classes, n_features)
-        Density panels in even rows, ratio panels in odd rows; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+    ax_, figure_ : ndarray of Axes of shape (2 * n_classes, n_features), Figure
+        Density panels in even rows, ratio panels in odd rows, and the figure; set by
+        ``plot``.
 
     Examples
     --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import TemplatesDisplay
-    >>> TemplatesDisplay.from_result(result).plot()  # doctest: +SKIP
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> display = TemplatesDisplay.from_result(tamm.infer(study.X_target))
+    >>> display.plot().ax_.shape
+    (4, 2)
     """
 
     axes: list[Axis]
@@ -61,27 +67,9 @@ class TemplatesDisplay:
     class_names: list[str]
     positive: int
 
-    ax_: Any = None
-    figure_: Any = None
-
     @classmethod
-    def from_result(cls, result: FractionResult, dataset: int = 0) -> Self:
-        """Take the numbers of one dataset from a binned result.
-
-        Parameters
-        ----------
-        result : FractionResult
-            A result with templates.
-        dataset : int
-            Position of the dataset in the result.
-
-        Returns
-        -------
-        display : TemplatesDisplay
-            The display, not drawn yet.
-        """
+    def _of_dataset(cls, result: FractionResult, i: int) -> Self:
         templates = require_templates(result, cls.__name__)
-        i = dataset_index(result, dataset)
         classes = range(len(result.classes))
         simulated = project(templates, templates.simulated)
         return cls(
@@ -116,7 +104,8 @@ class TemplatesDisplay:
             for j in range(len(self.axes)):
                 self._draw_density(self.ax_[2 * c, j], c, j)
                 self._draw_ratio(self.ax_[2 * c + 1, j], c, j)
-            self.ax_[2 * c, 0].set_title(self._name(c), loc="left", fontsize="medium")
+            role = role_name(self.class_names[c], c == self.positive)
+            self.ax_[2 * c, 0].set_title(role, loc="left", fontsize="medium")
             self.ax_[2 * c, 0].legend(
                 frameon=False, fontsize="small", loc="upper left", ncols=2
             )
@@ -164,12 +153,7 @@ class TemplatesDisplay:
             )
         average, adapted = scale * self.nominal[j][c], scale * self.adapted[j][c]
         style = {"baseline": None, "color": DATA_COLOR}
-        ax.stairs(average, edges, linestyle=(0, (4, 2)), label="average", **style)
+        ax.stairs(average, edges, linestyle=DASHES, label="average", **style)
         ax.stairs(adapted, edges, linewidth=1.8, label="adapted", **style)
         ax.set_xlim(edges[0], edges[-1])
         return np.array([low, high])
-
-    def _name(self, c: int) -> str:
-        role = "signal" if c == self.positive else "background"
-        name = self.class_names[c]
-        return role if name in {"0", "1", role} else f"{role} ({name})"

@@ -104,13 +104,11 @@ def make_result(
 
 
 @pytest.fixture(autouse=True)
-def _agg():
-    """Draw without a screen, close all figures, and leave the settings alone."""
+def _settings():
+    """Leave the settings alone."""
     plt = pytest.importorskip("matplotlib.pyplot")
-    plt.switch_backend("Agg")
     before = dict(plt.rcParams)
     yield
-    plt.close("all")
     assert dict(plt.rcParams) == before
 
 
