@@ -53,8 +53,9 @@ class CoverageDisplay(StudyDisplay):
     n_independent : ndarray of shape (n_points,)
         Independent experiments that a point is worth. Where experiments share sets of
         simulations, the number that explains the errors, not below that of the sets.
-    by : {"truth", "size", "strength", "level"}
-        What ``x`` is.
+    by : {"truth", "size", "strength", "level"}, default="truth"
+        What ``x`` is, one curve per level; "level" joins all experiments and shows
+        coverage against the nominal level.
     title : str
         Line above the panel: numbers of experiments and of sets.
     worst_tenth : ndarray of shape (n_curves, n_points) or None
@@ -89,26 +90,7 @@ class CoverageDisplay(StudyDisplay):
 
     @classmethod
     def from_result(cls, result: Any, by: str = "truth") -> Self:
-        """Take the numbers from a study.
-
-        Parameters
-        ----------
-        result : CoverageResult
-            Record of a study.
-        by : {"truth", "size", "strength", "level"}, default="truth"
-            What to show coverage against, one curve per level; "level" joins all
-            experiments and shows coverage against the nominal level.
-
-        Returns
-        -------
-        display : CoverageDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If ``by`` is unknown.
-        """
+        """Take the numbers from a `CoverageResult`, against ``by``."""
         if by not in _LABELS:
             raise InvalidInputError(
                 f"by must be one of {', '.join(_LABELS)}, got {by!r}."
@@ -287,24 +269,9 @@ class WidthDisplay(PanelDisplay):
     def from_results(
         cls, results: Mapping[str, Any], level: float | None = None
     ) -> Self:
-        """Take the numbers from studies of several estimators.
+        """Take the numbers from a `CoverageResult` of every estimator, by name.
 
-        Parameters
-        ----------
-        results : mapping of str to CoverageResult
-            Record of the study of every estimator, by name.
-        level : float, default=None
-            Level of the intervals, one of all studies; None is the first.
-
-        Returns
-        -------
-        display : WidthDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If there is no study, or one has no such level or failed throughout.
+        ``level`` is one of all studies, the first by default.
         """
         if not results:
             raise InvalidInputError("results must hold at least one study, got none.")

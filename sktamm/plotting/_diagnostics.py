@@ -66,47 +66,14 @@ class InfluenceDisplay(PanelDisplay):
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, **study: Any) -> Self:
-        """Leave every simulation out and take the numbers.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted estimator, or Pipeline or search ending in one.
-        X : array-like of shape (n_events, n_features)
-            Target, one dataset.
-        **study
-            Passed to `sktamm.diagnostics.influence`.
-
-        Returns
-        -------
-        display : InfluenceDisplay
-            The display, not drawn yet.
-        """
+        """Leave every simulation out, as `sktamm.diagnostics.influence` does."""
         from sktamm.diagnostics import influence
 
         return cls.from_result(influence(estimator, X, **study))
 
     @classmethod
     def from_result(cls, result: Any, max_shown: int = 20) -> Self:
-        """Take the numbers from a diagnostic.
-
-        Parameters
-        ----------
-        result : InfluenceResult
-            What `sktamm.diagnostics.influence` returns.
-        max_shown : int, default=20
-            Largest number of simulations to show, the most influential ones.
-
-        Returns
-        -------
-        display : InfluenceDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If no simulation has a finite shift.
-        """
+        """Take an `InfluenceResult`, the ``max_shown`` most influential simulations."""
         shift = np.asarray(result.shift, dtype=float)
         order = np.argsort(-np.abs(shift), kind="stable")
         order = order[np.isfinite(shift[order])]
@@ -209,44 +176,16 @@ class RankDisplay(PanelDisplay):
 
     @classmethod
     def from_estimator(cls, estimator: Any, **study: Any) -> Self:
-        """Run a simulation-based calibration and take its ranks.
-
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted binned Bayesian estimator, or Pipeline or search ending in one.
-        **study
-            Passed to `sktamm.diagnostics.simulation_based_calibration`.
-
-        Returns
-        -------
-        display : RankDisplay
-            The display, not drawn yet.
-        """
+        """Run `sktamm.diagnostics.simulation_based_calibration` and take its ranks."""
         from sktamm.diagnostics import simulation_based_calibration
 
         return cls.from_result(simulation_based_calibration(estimator, **study))
 
     @classmethod
     def from_result(cls, result: Any, bins: int | None = None) -> Self:
-        """Take the ranks from a diagnostic.
+        """Take the ranks of an `SBCResult`.
 
-        Parameters
-        ----------
-        result : SBCResult
-            Record of a simulation-based calibration.
-        bins : int, default=None
-            Number of bins; None puts about ten experiments in each, at most 20 bins.
-
-        Returns
-        -------
-        display : RankDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If there are no ranks, or ``bins`` is not a number of bins.
+        Without ``bins`` about ten experiments are in each of at most 20 bins.
         """
         ranks = np.asarray(result.ranks)
         values = int(result.n_draws) + 1

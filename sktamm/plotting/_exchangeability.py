@@ -26,10 +26,9 @@ _USUAL, _NEAR, _ODD = SERIES_COLORS[0], SERIES_COLORS[2], SIGNAL_COLOR
 _NOMINAL = "nominal"
 # Distances beyond these are drawn as arrows at them: equal events are at no distance.
 _SMALLEST, _LARGEST = 0.01, 100.0
-_PANELS_BESIDE = 4
-_SMALLEST_P = 1e-10
-# Inches of a small letter.
-_LETTER = 0.075
+_PANELS_BESIDE = 4  # as many as a screen is wide
+_SMALLEST_P = 1e-10  # that is told by its value
+_LETTER = 0.075  # inches of a small letter
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,19 +91,9 @@ class ExchangeabilityDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: Any, max_shown: int = 40) -> Self:
-        """Compare the simulations of an estimator and take the numbers.
+        """Compare the simulations of a fitted estimator, Pipeline or search.
 
-        Parameters
-        ----------
-        estimator : estimator
-            Fitted estimator, or Pipeline or search ending in one.
-        max_shown : int, default=40
-            Largest number of simulations in a panel, those of the smallest p-values.
-
-        Returns
-        -------
-        display : ExchangeabilityDisplay
-            The display, not drawn yet.
+        A panel shows at most ``max_shown`` of them, those of the smallest p-values.
         """
         from sktamm.diagnostics import exchangeability
 

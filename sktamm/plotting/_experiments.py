@@ -62,25 +62,7 @@ class PullDisplay(StudyDisplay):
 
     @classmethod
     def from_result(cls, result: Any, limit: float = 4.0) -> Self:
-        """Take the pulls from a study.
-
-        Parameters
-        ----------
-        result : CoverageResult
-            Record of a study.
-        limit : float, default=4.0
-            Pulls beyond it are counted in the outermost bins.
-
-        Returns
-        -------
-        display : PullDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If no experiment has a pull.
-        """
+        """Take the pulls from a `CoverageResult`."""
         pulls = np.asarray(result.pulls, dtype=float)
         known = pulls[np.isfinite(pulls)]
         if not known.size:
@@ -186,26 +168,9 @@ class EstimatesDisplay(StudyDisplay):
     def from_result(
         cls, result: Any, level: float | None = None, max_shown: int = 80
     ) -> Self:
-        """Take the numbers from a study.
+        """Take at most ``max_shown`` experiments, evenly out of a `CoverageResult`.
 
-        Parameters
-        ----------
-        result : CoverageResult
-            Record of a study.
-        level : float, default=None
-            Level of the intervals, one of the study's; None is the first.
-        max_shown : int, default=80
-            Largest number of experiments to show, evenly out of all.
-
-        Returns
-        -------
-        display : EstimatesDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If the study has no such level, or every fit failed.
+        ``level`` is one of the study's, the first by default.
         """
         levels = np.asarray(result.levels, dtype=float)
         i = level_index(levels, level)

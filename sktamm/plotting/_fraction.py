@@ -77,19 +77,9 @@ class FractionDisplay(ResultDisplay):
         )
 
     def plot(self, ax: Any = None, *, truth: float | None = None) -> Self:
-        """Draw the display.
+        """Draw the display, and mark the truth where it is known.
 
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-        truth : float, optional
-            True kappa, where it is known, to mark.
-
-        Returns
-        -------
-        display : FractionDisplay
-            The same object, with ``ax_`` and ``figure_``.
+        ``ax`` is the Axes to draw in; by default that of a new figure.
         """
         self.ax_ = ax = one_panel(ax, (4.8, 3.6))
         self.figure_ = ax.figure

@@ -58,23 +58,7 @@ class HeldOutDisplay(PanelDisplay):
 
     @classmethod
     def from_estimator(cls, estimator: Any) -> Self:
-        """Take the numbers from a fitted estimator.
-
-        Parameters
-        ----------
-        estimator : AutoTAMM
-            Fitted estimator.
-
-        Returns
-        -------
-        display : HeldOutDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If the estimator was not judged: fewer than four simulations of a class.
-        """
+        """Take the numbers from a fitted `AutoTAMM` that has judged its candidates."""
         check_is_fitted(estimator)
         if estimator.held_out_ is None:
             raise InvalidInputError(

@@ -93,18 +93,7 @@ class MixtureDisplay(ResultDisplay):
         )
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : Axes or array of Axes of shape (2, n_features), optional
-            Where to draw: one Axes is subdivided; by default a new figure.
-
-        Returns
-        -------
-        display : MixtureDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
+        """Draw the display in a new figure, in one Axes, or in (2, n_features) Axes."""
         self.figure_, self.ax_ = grid_of_axes(
             ax, 1, len(self.axes), block_size=(4.6, 4.4)
         )
@@ -119,18 +108,7 @@ class MixtureDisplay(ResultDisplay):
         return self
 
     def pulls(self, feature: int) -> FloatArray:
-        """Compute the pulls of the bins of one feature.
-
-        Parameters
-        ----------
-        feature : int
-            Position of the feature.
-
-        Returns
-        -------
-        pulls : ndarray of shape (n_bins,)
-            (data - mixture) / error; NaN where the error is zero.
-        """
+        """Pulls of the bins of one feature, (n_bins,); NaN where the error is zero."""
         error = self.errors[feature]
         residual = self.counts[feature] - self.components[feature].sum(axis=0)
         missing = np.full_like(residual, np.nan)

@@ -37,7 +37,7 @@ class ParameterProfileDisplay(PanelDisplay):
     delta : list of ndarray of shape (n_points,)
         -2 ln of the likelihood ratio to the best fit.
     parameter : str
-        Name of the parameter.
+        Name of the parameter; its number by default.
     truth : float or None
         True value.
     ax_, figure_ : Axes, Figure
@@ -65,27 +65,7 @@ class ParameterProfileDisplay(PanelDisplay):
     def from_result(
         cls, result: Any, parameter: str | None = None, truth: float | None = None
     ) -> Self:
-        """Take the numbers from one scan, or from those of several methods.
-
-        Parameters
-        ----------
-        result : ProfileScan or mapping of str to ProfileScan
-            What `UnbinnedLikelihood.profile` returns.
-        parameter : str, default=None
-            Name of the parameter; None numbers it.
-        truth : float, default=None
-            True value.
-
-        Returns
-        -------
-        display : ParameterProfileDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If there is no scan, or they are of different parameters.
-        """
+        """Take a scan of `UnbinnedLikelihood.profile`, or those of methods by name."""
         scans = _by_name(result)
         indices = {int(scan.parameter) for scan in scans.values()}
         if len(indices) != 1:
@@ -140,7 +120,7 @@ class ParameterRegionDisplay(Display):
     regions : dict of str to list of ConfidenceRegion
         Regions of every method, of any pairs and levels.
     parameter_names : list of str
-        Names of all parameters, by index.
+        Names of all parameters, by index; their numbers by default.
     truth : ndarray of shape (n_parameters,) or None
         True parameters.
     frame : str or None
@@ -179,30 +159,7 @@ class ParameterRegionDisplay(Display):
         truth: ArrayLike | None = None,
         frame: str | None = None,
     ) -> Self:
-        """Take regions.
-
-        Parameters
-        ----------
-        result : ConfidenceRegion, sequence of them, or mapping of str to either
-            What `UnbinnedLikelihood.confidence_ellipse` and ``contour`` return, of one
-            or several methods.
-        parameter_names : sequence of str, default=None
-            Names of all parameters; None numbers them.
-        truth : array-like of shape (n_parameters,), default=None
-            True parameters.
-        frame : str, default=None
-            Method whose regions set the limits of the axes; None shows all.
-
-        Returns
-        -------
-        display : ParameterRegionDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If there is no region with a curve, or ``frame`` or names do not fit.
-        """
+        """Take one or several `ConfidenceRegion`, or those of methods by name."""
         regions = {
             name: [r for r in _as_list(found) if np.isfinite(r.points).all()]
             for name, found in _by_name(result).items()
@@ -236,17 +193,9 @@ class ParameterRegionDisplay(Display):
         return sorted(found)
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the display: one panel for a pair, a triangle of panels for more.
+        """Draw one panel for a pair, a triangle of panels for more.
 
-        Parameters
-        ----------
-        ax : Axes or array of Axes, optional
-            Where to draw, one for each of ``pairs``; by default a new figure.
-
-        Returns
-        -------
-        display : ParameterRegionDisplay
-            The same object, with ``axes_`` and ``figure_``.
+        ``ax`` is an Axes for each of ``pairs``; by default a new figure.
         """
         self.axes_ = self._panels(ax)
         self.figure_ = next(iter(self.axes_.values())).figure

@@ -55,25 +55,9 @@ class RatioDisplay(PanelDisplay):
     def from_estimator(
         cls, estimator: Any, X: Any, theta: ArrayLike, exact: ArrayLike, **more: Any
     ) -> Self:
-        """Ask a fitted ratio estimator.
+        """Ask a fitted estimator for ``log_ratio(X, theta)``; ``exact`` are the exact ones.
 
-        Parameters
-        ----------
-        estimator : ratio estimator
-            Fitted; has ``log_ratio(X, theta)``.
-        X : array-like of shape (n_events, n_features)
-            Events.
-        theta : array-like of shape (n_parameters,)
-            Point of the numerator.
-        exact : array-like of shape (n_events,)
-            Exact log ratio.
-        **more
-            Passed to ``from_values``.
-
-        Returns
-        -------
-        display : RatioDisplay
-            The display, not drawn yet.
+        The rest is passed to ``from_values``.
         """
         more.setdefault("name", type(estimator).__name__)
         return cls.from_values(exact, estimator.log_ratio(X, theta), **more)
@@ -87,29 +71,7 @@ class RatioDisplay(PanelDisplay):
         sample_weight: ArrayLike | None = None,
         name: str = "",
     ) -> Self:
-        """Take log ratios.
-
-        Parameters
-        ----------
-        exact : array-like of shape (n_events,)
-            Exact log ratios.
-        learned : array-like of shape (n_events,)
-            Learned ones; NaN where there is none.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights.
-        name : str, default=""
-            What has learned the ratio.
-
-        Returns
-        -------
-        display : RatioDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If the shapes differ, or no event has both.
-        """
+        """Take log ratios of events, with their weights."""
         truth, found = (np.asarray(v, dtype=float) for v in (exact, learned))
         if truth.ndim != 1 or truth.shape != found.shape:
             raise InvalidInputError(
@@ -222,24 +184,10 @@ class SpreadDisplay(PanelDisplay):
     def from_estimator(
         cls, estimator: Any, x: ArrayLike, output: int | None = None, **more: Any
     ) -> Self:
-        """Ask a fitted ensemble of one feature.
+        """Ask a fitted ensemble for ``predict_members`` at values of its one feature.
 
-        Parameters
-        ----------
-        estimator : ensemble
-            Fitted; has ``predict_members(X)``.
-        x : array-like of shape (n_points,)
-            Values of the feature.
-        output : int, default=None
-            Which of several predictions: the class of a classifier, the target of a
-            regressor; None where there is one.
-        **more
-            Passed to ``from_members``.
-
-        Returns
-        -------
-        display : SpreadDisplay
-            The display, not drawn yet.
+        ``output`` is the class of a classifier, or one of several targets of a regressor;
+        the rest is passed to ``from_members``.
         """
         column = np.asarray(x, dtype=float).reshape(-1, 1)
         members = np.asarray(estimator.predict_members(column))
@@ -257,31 +205,7 @@ class SpreadDisplay(PanelDisplay):
         events: ArrayLike | None = None,
         labels: tuple[str, str] = ("x", "prediction"),
     ) -> Self:
-        """Take the predictions of all members.
-
-        Parameters
-        ----------
-        x : array-like of shape (n_points,)
-            Values of the feature.
-        members : array-like of shape (n_members, n_points)
-            Predictions.
-        truth : array-like of shape (n_points,), default=None
-            Exact values.
-        events : array-like of shape (n_events,), default=None
-            Training events.
-        labels : tuple of two str, default=("x", "prediction")
-            Names of the feature and of what is predicted.
-
-        Returns
-        -------
-        display : SpreadDisplay
-            The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If the shapes do not fit together, or there is one member alone.
-        """
+        """Take predictions of all members, (n_members, n_points), at values ``x``."""
         points, values = (np.asarray(v, dtype=float) for v in (x, members))
         points = points.ravel()
         if values.ndim != 2 or len(values) < 2 or values.shape[1] != points.size:

@@ -85,18 +85,7 @@ class TemplatesDisplay(ResultDisplay):
         )
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : Axes or array of Axes of shape (2 * n_classes, n_features), optional
-            Where to draw: one Axes is subdivided; by default a new figure.
-
-        Returns
-        -------
-        display : TemplatesDisplay
-            The same object, with ``ax_`` and ``figure_``.
-        """
+        """Draw the display in a new figure, in one Axes, or in all that it needs."""
         self.figure_, self.ax_ = grid_of_axes(
             ax, len(self.class_names), len(self.axes), block_size=(4.6, 3.6)
         )
