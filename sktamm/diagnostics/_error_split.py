@@ -49,8 +49,7 @@ class ErrorSplit:
         Standard error that ``infer`` reports, which differs from the root of ``total``
         where the posterior is not normal, as at a bound of kappa.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
-        pool.
+        Estimator of a `PosteriorPool` that was looked at, the first; None without.
     """
 
     target: NDArray
@@ -62,13 +61,7 @@ class ErrorSplit:
     member: str | None = None
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per dataset: standard deviation of every part and of all.
-
-        Returns
-        -------
-        frame : pandas.DataFrame of n_datasets rows
-            Square roots of the variances.
-        """
+        """Standard deviation of every part and of all, one row per dataset."""
         names = ("target", "simulation", "ratios", "shape", "total")
         roots = {name: np.sqrt(getattr(self, name)) for name in names}
         return pd.DataFrame({**roots, "std": self.std})

@@ -70,8 +70,7 @@ class GoodnessOfFitResult:
     toys : ndarray of shape (n_datasets, n_toys) or None
         Values of the toys; None for "auc", whose null distribution is known.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
-        pool.
+        Estimator of a `PosteriorPool` that was looked at, the first; None without.
     """
 
     statistic: NDArray
@@ -200,10 +199,7 @@ def posterior_draws(
     model: MixtureModel,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Parameters from the normal approximation, fractions on the simplex.
-
-    ``theta`` (n_params,), ``covariance`` (n_params, n_params) -> (n, n_params).
-    """
+    """Normal draws of the parameters, (n, n_params), fractions on the simplex."""
     values, axes = np.linalg.eigh(covariance)
     root = axes * np.sqrt(np.maximum(values, 0.0))
     draws = theta + rng.standard_normal((n, theta.size)) @ root.T
@@ -221,11 +217,9 @@ def draw_rows(
     *,
     template_errors: bool = True,
 ) -> ComponentTable:
-    """Pseudo-datasets of binned mixtures like one dataset: its size and weights.
+    """Pseudo-datasets like a binned dataset, one for every row of ``theta``.
 
-    Contents are scaled Poisson with the variance of the data.
-
-    ``theta`` (n_toys, n_params). Returns the same components with n_toys datasets.
+    Contents are scaled Poisson with the size, weights and variance of the data.
     """
     weight, variance = table.row_weight[dataset], table.row_variance[dataset]
     total = weight.sum()

@@ -53,20 +53,19 @@ class HellingerResult:
     class_moved : ndarray of shape (n_classes,)
         Distance between nominal and adapted template of every class.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
-        pool.
+        Estimator of a `PosteriorPool` that was looked at, the first; None without.
     """
 
-    nominal: float | None
-    adapted: float | None
-    floor: float | None
-    floor_std: float | None
     moved: float
     classes: NDArray
-    class_nominal: NDArray | None
-    class_adapted: NDArray | None
-    class_floor: NDArray | None
     class_moved: NDArray
+    nominal: float | None = None
+    adapted: float | None = None
+    floor: float | None = None
+    floor_std: float | None = None
+    class_nominal: NDArray | None = None
+    class_adapted: NDArray | None = None
+    class_floor: NDArray | None = None
     member: str | None = None
 
 
@@ -135,7 +134,7 @@ def hellinger_distances(
     before, after = (_templates(model, theta, mass) for theta in (centre, own))
     nominal = _normalised(model.fractions(centre)[0] @ before)
     adapted = _normalised(model.fractions(own)[0] @ after)
-    parts: dict[str, Any] = dict.fromkeys(_OF_DATA)
+    parts: dict[str, Any] = {}
     if opened.table.binned:
         rng = generator(random_state)
         parts |= _of_data(opened, nominal, adapted, n_toys, rng)
@@ -148,17 +147,6 @@ def hellinger_distances(
         member=opened.member,
         **parts,
     )
-
-
-_OF_DATA = (
-    "nominal",
-    "adapted",
-    "floor",
-    "floor_std",
-    "class_nominal",
-    "class_adapted",
-    "class_floor",
-)
 
 
 def _nominal(opened: Opened) -> FloatArray:
@@ -227,8 +215,7 @@ def _of_classes(
     final = opened.final
     if np.shape(y) != (len(opened.X),):
         raise InvalidInputError(
-            f"y must hold one label per event, {len(opened.X)}, got shape "
-            f"{np.shape(y)}."
+            f"y must hold one label per event, {len(opened.X)}, got {np.shape(y)}."
         )
     labels = find_labels(y, final.classes_, "y", len(opened.X))
     row = final.components_.rows(np.asarray(opened.X, dtype=float))

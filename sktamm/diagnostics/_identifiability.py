@@ -47,8 +47,7 @@ class IdentifiabilityResult:
     direction_class : ndarray of shape (n_directions,)
         Class whose shape the function changes.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
-        pool.
+        Estimator of a `PosteriorPool` that was looked at, the first; None without.
     """
 
     kept: NDArray
@@ -59,18 +58,7 @@ class IdentifiabilityResult:
     member: str | None = None
 
     def to_frame(self, dataset: int = 0) -> pd.DataFrame:
-        """Functions of one dataset, those that cost most first.
-
-        Parameters
-        ----------
-        dataset : int, default=0
-            Number of the dataset.
-
-        Returns
-        -------
-        frame : pandas.DataFrame of n_directions rows
-            Columns "class", "name" and "share".
-        """
+        """Functions of one dataset, those that cost most first: class, name, share."""
         frame = pd.DataFrame(
             {
                 "class": self.direction_class,

@@ -19,7 +19,6 @@ from sktamm.tamm import TAMMRegressor
 
 __all__ = [
     "Opened",
-    "check_adapts",
     "check_positive",
     "declared_families",
     "fits",
@@ -28,45 +27,24 @@ __all__ = [
     "member_of",
     "open_fit",
     "quiet",
-    "refuse_unbinned",
     "unwrap",
 ]
 
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A measurement with its inner parts.
+    """A measurement with its inner parts."""
 
-    Attributes
-    ----------
-    final : TAMMRegressor
-        The estimator that answers.
-    X : array-like of shape (n_events, n_features)
-        Events as that estimator takes them.
-    table : ComponentTable
-        Components and data.
-    model : MixtureModel
-        Mixture that was fitted.
-    answer : Answer
-        Its fit.
-    member : str or None
-        Name of the estimator in a pool; None without a pool.
-    """
-
-    final: Any
-    X: Any
+    final: Any  # the `TAMMRegressor` that answers
+    X: Any  # (n_events, n_features), as that estimator takes them
     table: ComponentTable
     model: MixtureModel
     answer: Answer
-    member: str | None
+    member: str | None  # name of the estimator in a pool; None without
 
 
 def unwrap(estimator: Any, *arrays: Any, pool: bool = False) -> tuple[Any, ...]:
-    """The estimator that answers, and arrays of events as it takes them.
-
-    ``*arrays`` (n_events, n_features). Returns the innermost estimator, and the arrays
-    transformed.
-    """
+    """The estimator that answers, and arrays of events as it takes them."""
     if isinstance(estimator, FrozenEstimator):
         return unwrap(estimator.estimator, *arrays, pool=pool)
     if pool and is_pool(estimator):
@@ -110,13 +88,9 @@ def is_pool(estimator: Any) -> bool:
 def open_fit(
     estimator: Any, X: Any, *, dataset: Any = None, sample_weight: Any = None
 ) -> Opened:
-    """Fit the target and keep the parts; what the fit warns about stays silent.
-
-    ``X`` (n_events, n_features), ``sample_weight`` (n_events,). Returns estimator,
-    table, model and answer.
-    """
+    """Fit the target and keep the parts; what the fit warns about stays silent."""
     final, X = unwrap(estimator, X)
-    check_adapts(final)
+    _check_adapts(final)
     with quiet():
         table = final._read(X, dataset, sample_weight)[0]
         model, answer = final._run(table, np.array([final.level]))
@@ -148,21 +122,13 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def refuse_unbinned(name: str, table: ComponentTable) -> None:
-    """Refuse what needs bins."""
-    if not table.binned:
-        raise InvalidInputError(
-            f"{name} needs an estimator with binned components; this one is unbinned."
-        )
-
-
 def declared_families(final: Any) -> Any:
     """Families that its prior is told, a `Grouping`; None without."""
     of_prior = getattr(final._prior_, "grouping", None)
     return None if of_prior is None else of_prior()
 
 
-def check_adapts(final: Any) -> None:
+def _check_adapts(final: Any) -> None:
     """Refuse estimators without a mixture that adapts, the baselines."""
     if not hasattr(final._inference_, "maxima"):
         raise InvalidInputError(

@@ -35,6 +35,7 @@ from sktamm._numerics import FloatArray, project_to_simplex
 from sktamm.base import ComponentTable
 from sktamm.diagnostics._goodness import likelihood_ratio
 from sktamm.diagnostics._open import (
+    Opened,
     declared_families,
     fits,
     generator,
@@ -46,7 +47,7 @@ from sktamm.tamm import without_ids, without_templates
 
 __all__ = ["SpanResult", "span_check"]
 
-_LEAST = 3
+_LEAST = 3  # simulations whose misfits have a spread: a rule of thumb
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +70,7 @@ class SpanResult:
     reference : ndarray of shape (n_simulations,)
         Misfit D_k of pseudo-data from that simulation, fitted with the others.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
-        pool.
+        Estimator of a `PosteriorPool` that was looked at, the first; None without.
     """
 
     p_value: float
@@ -151,10 +151,8 @@ def span_check(
     leave: Callable[..., tuple[float, float]] = _binned if table.binned else _unbinned
     with quiet():
         pairs = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(leave)(final, table, opened.X, sample_weight, *job)
-            for job in zip(
-                units, [fractions] * len(units), [size] * len(units), seeds, strict=True
-            )
+            delayed(leave)(opened, sample_weight, unit, fractions, size, seed)
+            for unit, seed in zip(units, seeds, strict=True)
         )
     misfit, reference = np.array(pairs).T
     p_value, parametric = _p_values(misfit, reference)
@@ -217,9 +215,7 @@ def _misfit(final: Any, table: ComponentTable) -> FloatArray:
 
 
 def _binned(
-    final: Any,
-    table: ComponentTable,
-    X: Any,
+    opened: Opened,
     sample_weight: Any,
     unit: NDArray[np.intp],
     fractions: FloatArray,
@@ -227,9 +223,9 @@ def _binned(
     rng: np.random.Generator,
 ) -> tuple[float, float]:
     """Misfits of data and of pseudo-data from one simulation, without it."""
-    components = final.components_
-    part = without_templates(final, unit)
-    content, variance = table.row_weight[0], table.row_variance[0]
+    components = opened.final.components_
+    part = without_templates(opened.final, unit)
+    content, variance = opened.table.row_weight[0], opened.table.row_variance[0]
     mixture = fractions @ components.probability_[unit]
     scale = variance.sum() / content.sum()
     pseudo = rng.multinomial(size, mixture / mixture.sum()) * scale
@@ -240,9 +236,7 @@ def _binned(
 
 
 def _unbinned(
-    final: Any,
-    table: ComponentTable,
-    X: Any,
+    opened: Opened,
     sample_weight: Any,
     unit: NDArray[np.intp],
     fractions: FloatArray,
@@ -250,9 +244,8 @@ def _unbinned(
     rng: np.random.Generator,
 ) -> tuple[float, float]:
     """The same with events that the classifier has not seen as pseudo-data."""
-    ratio = final.components_.ratio_
-    events = ratio.reference_
-    part = without_ids(final, table.simulations.source_id[unit])
+    X, events = opened.X, opened.final.components_.ratio_.reference_
+    part = without_ids(opened.final, opened.table.simulations.source_id[unit])
     chance = np.zeros(len(events.X))
     for source, fraction in zip(unit, fractions, strict=True):
         own = events.source == source

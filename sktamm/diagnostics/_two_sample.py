@@ -26,6 +26,8 @@ from sktamm.learning import fit_classifier, make_classifier, seeded
 
 __all__ = ["thinned", "two_sample_test"]
 
+# Share of the weights that a cap may lose, lest a few large ones thin out all others: a
+# rule of thumb.
 _LOST_WEIGHT = 1e-3
 
 
@@ -38,8 +40,7 @@ def two_sample_test(
 ) -> tuple[float, float]:
     """Mean area under the ROC curve of unseen events, and its one-sided p-value.
 
-    ``A, B`` (n_a, n_features). Returns mean of the folds, and chance of one as large if
-    the samples are alike.
+    ``A`` (n_a, n_features), ``B`` (n_b, n_features).
     """
     if min(len(A), len(B)) < 2 * n_splits:
         raise InvalidInputError(
@@ -71,11 +72,9 @@ def _null_std(score: FloatArray, label: NDArray) -> float:
 def thinned(
     weight: FloatArray, rng: np.random.RandomState, most: int
 ) -> NDArray[np.intp]:
-    """Events kept with a chance in proportion to their weights: weights become one.
+    """Events kept with a chance in proportion to their weights, in random order.
 
     Weights are capped where that loses a thousandth of their sum.
-
-    ``weight`` (n_events,). Returns events kept, in random order.
     """
     if (weight < 0).any():
         raise InvalidInputError(

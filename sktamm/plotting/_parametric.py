@@ -55,7 +55,7 @@ class RatioDisplay(PanelDisplay):
     def from_estimator(
         cls, estimator: Any, X: Any, theta: ArrayLike, exact: ArrayLike, **more: Any
     ) -> Self:
-        """Ask a fitted estimator for ``log_ratio(X, theta)``; ``exact`` are the exact ones.
+        """Ask a fitted estimator for ``log_ratio(X, theta)``; ``exact`` is to be compared.
 
         The rest is passed to ``from_values``.
         """
@@ -186,8 +186,8 @@ class SpreadDisplay(PanelDisplay):
     ) -> Self:
         """Ask a fitted ensemble for ``predict_members`` at values of its one feature.
 
-        ``output`` is the class of a classifier, or one of several targets of a regressor;
-        the rest is passed to ``from_members``.
+        ``output`` is the class of a classifier, or one of several targets of a
+        regressor; the rest is passed to ``from_members``.
         """
         column = np.asarray(x, dtype=float).reshape(-1, 1)
         members = np.asarray(estimator.predict_members(column))
