@@ -49,24 +49,7 @@ class TargetFiles:
 
 
 def load_simulations(options: argparse.Namespace) -> SimulationFile:
-    """Read the simulations; features are named, or every column that is nothing else.
-
-    Parameters
-    ----------
-    options : Namespace
-        Words of the command.
-
-    Returns
-    -------
-    simulations : SimulationFile
-        Labelled events.
-
-    Raises
-    ------
-    InvalidInputError
-        If a column is missing, has two roles, no name, or holds what its role cannot
-        take.
-    """
+    """Read the simulations; features are named, or all columns that are nothing else."""
     _check_roles(options)
     path, ids = options.simulations, [options.label, options.simulation]
     others = [*ids, *filter(None, [options.weight])]
@@ -83,26 +66,7 @@ def load_simulations(options: argparse.Namespace) -> SimulationFile:
 
 
 def load_targets(options: argparse.Namespace, features: list[str]) -> TargetFiles:
-    """Read all target files; several files are one dataset each.
-
-    Parameters
-    ----------
-    options : Namespace
-        Words of the command.
-    features : list of str
-        Columns of the simulations that are features.
-
-    Returns
-    -------
-    target : TargetFiles
-        Unlabelled events.
-
-    Raises
-    ------
-    InvalidInputError
-        If a column is missing or holds what its role cannot take, or if files do not
-        go together.
-    """
+    """Read the features of all target files; several files are one dataset each."""
     paths = options.target
     weighted = [options.weight in column_names(path) for path in paths]
     if options.weight and any(weighted) and not all(weighted):
@@ -124,25 +88,7 @@ def load_targets(options: argparse.Namespace, features: list[str]) -> TargetFile
 
 
 def choose_positive(label: pd.Series, text: str | None) -> Any:
-    """Find the label that a word of the command line means.
-
-    Parameters
-    ----------
-    label : Series
-        Label of every event.
-    text : str or None
-        The label as it is written, or else of the same value: 1 for 1.0 and True.
-
-    Returns
-    -------
-    label : object
-        The label; None for None.
-
-    Raises
-    ------
-    InvalidInputError
-        If no label or several have that value.
-    """
+    """The label that is written so, or else has the same value: 1 for 1.0 and True."""
     if text is None:
         return None
     classes = label.unique().tolist()

@@ -42,18 +42,7 @@ _SETTINGS = (
 def check_outputs(outputs: Mapping[str, Path | None], inputs: list[Path]) -> None:
     """Refuse an output that cannot be written or costs a file, before the work.
 
-    Parameters
-    ----------
-    outputs : mapping of str to Path or None
-        File of every option that names one.
-    inputs : list of Path
-        Files that are read.
-
-    Raises
-    ------
-    InvalidInputError
-        If an output is an input, another output, a stream, a folder, a device or in a
-        folder that is missing.
+    ``outputs`` are the files of every option that names one.
     """
     files = {
         option: path
@@ -96,19 +85,7 @@ def write_files(
     features: list[str],
     origin: Mapping[str, Any],
 ) -> None:
-    """Write the files that are asked for, each complete or not at all.
-
-    Parameters
-    ----------
-    options : Namespace
-        Words of the command.
-    result : FractionResult
-        What was measured.
-    features : list of str
-        Columns that were used.
-    origin : mapping
-        What `sktamm.io.provenance` returned.
-    """
+    """Write the files that are asked for, each complete or not at all."""
     if options.output not in (None, STANDARD_OUTPUT):
         write_result(options.output, result, origin)
     if options.plot is not None:
@@ -124,19 +101,7 @@ def print_result(
     features: list[str],
     origin: Mapping[str, Any],
 ) -> None:
-    """Print the table; beside JSON on standard output it goes to standard error.
-
-    Parameters
-    ----------
-    options : Namespace
-        Words of the command.
-    result : FractionResult
-        What was measured.
-    features : list of str
-        Columns that were used.
-    origin : mapping
-        What `sktamm.io.provenance` returned.
-    """
+    """Print the table; beside JSON on standard output it goes to standard error."""
     if options.output == STANDARD_OUTPUT:
         print(result_to_text(result, origin), end="")
         print(report(result, features), file=sys.stderr)
@@ -222,11 +187,9 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _place(path: Path) -> str:
-    """Key that names of one file share: an existing one's number, or else its path.
-
-    Some file systems tell neither case nor composed letters apart.
-    """
+    """Key that names of one file share: an existing one's number, or else its path."""
     if path.exists():
         status = path.stat()
         return f"{status.st_dev} {status.st_ino}"
+    # Some file systems tell neither case nor composed letters apart.
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()

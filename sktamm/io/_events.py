@@ -25,20 +25,8 @@ __all__ = ["column_names", "keep_written", "read_events", "write_events"]
 def column_names(path: str | os.PathLike[str]) -> list[str]:
     """Names of the columns of a CSV or Parquet file, without reading its events.
 
-    Parameters
-    ----------
-    path : path-like
-        File whose name ends with ``.csv``, ``.csv.gz``, ``.parquet`` or ``.pq``.
-
-    Returns
-    -------
-    names : list of str
-        As they stand in the file; empty for a column without a name.
-
-    Raises
-    ------
-    InvalidInputError
-        If the file is missing, empty, unreadable or of another kind.
+    As they stand in the file; empty for a column without a name. What cannot be read is
+    refused as by `read_events`.
     """
     path = Path(path)
     _, names = _kind(path)

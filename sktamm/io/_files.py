@@ -10,22 +10,11 @@ from pathlib import Path
 
 __all__ = ["file_hash", "replacing"]
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 20  # bytes in memory at once
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, read in blocks.
-
-    Parameters
-    ----------
-    path : path-like
-        Any file.
-
-    Returns
-    -------
-    digest : str
-        Hexadecimal digest of 64 characters.
-    """
+    """SHA-256 of a file, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):

@@ -20,8 +20,8 @@ from sktamm.results import FractionResult
 
 __all__ = ["provenance", "result_to_json", "result_to_text", "write_result"]
 
-FORMAT_VERSION = 1
-PACKAGES = ("sktamm", "numpy", "scipy", "scikit-learn")
+_FORMAT_VERSION = 1
+_PACKAGES = ("sktamm", "numpy", "scipy", "scikit-learn")
 
 
 def provenance(
@@ -54,7 +54,7 @@ def provenance(
     ['inputs', 'seed', 'settings', 'software']
     """
     software: dict[str, str | None] = {"python": platform.python_version()}
-    software |= {name: _version(name) for name in PACKAGES}
+    software |= {name: _version(name) for name in _PACKAGES}
     return {
         "software": software,
         "settings": _plain(settings or {}),
@@ -92,7 +92,7 @@ def result_to_json(
         ``datasets`` and ``provenance``; one entry of ``datasets`` per dataset.
     """
     return {
-        "format": {"name": "sktamm.FractionResult", "version": FORMAT_VERSION},
+        "format": {"name": "sktamm.FractionResult", "version": _FORMAT_VERSION},
         "method": _plain(result.method),
         "classes": _plain(result.classes),
         "pos_label": _plain(result.pos_label),
@@ -105,20 +105,7 @@ def result_to_json(
 def result_to_text(
     result: FractionResult, provenance: Mapping[str, Any] | None = None
 ) -> str:
-    """Turn a result into the text of strict JSON.
-
-    Parameters
-    ----------
-    result : FractionResult
-        What was measured.
-    provenance : mapping, optional
-        What :func:`provenance` returned.
-
-    Returns
-    -------
-    text : str
-        Lines of the document that :func:`result_to_json` makes.
-    """
+    """Text of strict JSON, the document that `result_to_json` makes."""
     document = result_to_json(result, provenance)
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 

@@ -55,7 +55,7 @@ class RatioDisplay(PanelDisplay):
     def from_estimator(
         cls, estimator: Any, X: Any, theta: ArrayLike, exact: ArrayLike, **more: Any
     ) -> Self:
-        """Ask a fitted estimator for ``log_ratio(X, theta)``; ``exact`` is to be compared.
+        """Ask a fitted estimator for ``log_ratio(X, theta)``, the exact one given.
 
         The rest is passed to ``from_values``.
         """
