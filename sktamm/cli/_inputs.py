@@ -49,7 +49,7 @@ class TargetFiles:
 
 
 def load_simulations(options: argparse.Namespace) -> SimulationFile:
-    """Read the simulations; features are named, or all columns that are nothing else."""
+    """Read the simulations; features are named, or all columns without another role."""
     _check_roles(options)
     path, ids = options.simulations, [options.label, options.simulation]
     others = [*ids, *filter(None, [options.weight])]

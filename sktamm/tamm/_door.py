@@ -67,7 +67,7 @@ def look_at(sources: Any, names: tuple[str, ...]) -> SeenFeatures | None:
     """Warn about suspicious features of events; histograms have no rows to look at."""
     if not isinstance(sources, SimulatedEvents):
         return None
-    return warn_about_simulations(sources.X, sources.source, names, stacklevel=5)
+    return warn_about_simulations(sources.X, sources.source, names, stacklevel=6)
 
 
 def read_question(
@@ -89,7 +89,7 @@ def read_question(
         if seen is not None:
             one_each = target.counts is not None and np.ndim(dataset) == 1
             own = owner(target, dataset) if one_each else None
-            warn_about_target(target.X, own, seen, stacklevel=5)
+            warn_about_target(target.X, own, seen, stacklevel=6)
         return target, target.dataset_id
     if dataset is not None or sample_weight is not None:
         raise InvalidInputError(
@@ -115,5 +115,5 @@ def warn_single(classes: NDArray, source_class: NDArray) -> None:
             f"Of class {names} there is one simulation, as in the classical "
             "template fit: it cannot adapt; the interval is right only if it is.",
             SingleSimulationWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

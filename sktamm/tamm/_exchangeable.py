@@ -125,7 +125,7 @@ def look_at_exchangeability(estimator: Any) -> ExchangeabilityResult | None:
         return None
     result = compare_simulations(estimator.components_, estimator.classes_)
     if result.p_value < LIMIT:
-        warnings.warn(result.sentence(), ExchangeabilityWarning, stacklevel=3)
+        warnings.warn(result.sentence(), ExchangeabilityWarning, stacklevel=4)
     return result
 
 

@@ -8,12 +8,11 @@ X is an event, what is predicted is the signal fraction kappa of a dataset of ev
 with s and b blended from many wrong simulations while kappa is inferred.
 """
 
-from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray, project_to_simplex
@@ -157,60 +156,16 @@ class TAMMRegressor(FractionVerbs):
         self.random_state = random_state
 
     # ------------------------------------------------------------------------- fit
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        *,
-        simulation: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Self:
-        """Learn the components from labelled events of the simulations.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or sequence of histograms
-            Simulated events, or one histogram (UHI) per class and simulation.
-        y : array-like of shape (n_events,)
-            Class label of each event or histogram.
-        simulation : array-like of shape (n_events,), default=None
-            Simulation id of each event or histogram; None is one simulation per class,
-            the classical template fit.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative; not with histograms, which have their own.
-
-        Returns
-        -------
-        self : TAMMRegressor
-            Fitted estimator.
-
-        Raises
-        ------
-        InvalidInputError
-            If the input cannot be used; the sentence names argument, rule and value.
-        IncompatibleChoiceError
-            If the choices of the method do not go together.
-
-        Warns
-        -----
-        FeatureWarning
-            If a feature looks like bookkeeping, such as a weight or an event number.
-        VarianceWarning
-            If variances of histograms are unknown.
-        ExchangeabilityWarning
-            If binned simulations are hardly draws of one kind; see there.
-        SingleSimulationWarning
-            If a class has one simulation.
-        """
+    def _fit(self, events: dict[str, Any]) -> None:
         check_parameters(self)
         if self.n_jobs == 0:
             raise InvalidInputError("n_jobs must be None or a number but 0, got 0.")
         self._form_, self._prior_, self._inference_ = self._make_choices()
         sources = read_training(
-            X,
-            y,
-            simulation=simulation,
-            sample_weight=sample_weight,
+            events["X"],
+            events["y"],
+            simulation=events["simulation"],
+            sample_weight=events.get("sample_weight"),
             pos_label=self.pos_label,
             paired=self.paired,
             flow=self._make_components().flow,
@@ -227,7 +182,6 @@ class TAMMRegressor(FractionVerbs):
         self._form_, self._prior_, _ = self._make_choices(components)
         self.components_ = self._form_.suited(components)
         self._exchangeable_ = look_at_exchangeability(self)
-        return self
 
     @property
     def overlap_(self) -> FloatArray:
@@ -268,78 +222,22 @@ class TAMMRegressor(FractionVerbs):
     def _warn_single(self, source_class: NDArray) -> None:
         warn_single(self.classes_, source_class)
 
-    # ----------------------------------------------------------------- public verbs
-    def infer(
-        self,
-        X: Any,
-        *,
-        dataset: Any = None,
-        sample_weight: ArrayLike | None = None,
-        levels: Sequence[float] | NDArray | None = None,
-    ) -> FractionResult:
-        """Everything about the signal fraction of every dataset.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
-        dataset : array-like or sparse matrix, default=None
-            As in ``predict``.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-        levels : sequence of float, default=None
-            Levels of the intervals; None is the estimator's ``level`` and 0.954.
-
-        Returns
-        -------
-        result : FractionResult
-            Estimates, intervals, adapted templates, diagnostics and flags.
-
-        Warns
-        -----
-        SpanWarning
-            If the p-value "span" of a dataset is below 0.001 / n_datasets; see there.
-        ConvergenceWarning
-            If a fit did not converge.
-        FeatureWarning
-            If a feature of the target looks like bookkeeping.
-        VarianceWarning
-            If variances of histograms are unknown.
-        """
-        check_is_fitted(self)
+    # ------------------------------------------------------------------------ asking
+    def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
         chosen = check_levels((self.level, 0.954) if levels is None else levels)
-        table, names = self._read(X, dataset, sample_weight)
+        table, names = self._read(X, **question)
         model, answer = self._run(table, chosen)
         result = self._result(table, model, answer, names, chosen)
         warn_about(result)
         return result
 
-    def predict_proba(
-        self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
-    ) -> FloatArray:
-        """Class probabilities of events, the templates adapted to their dataset.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Unlabelled events.
-        dataset : array-like of shape (n_events,), default=None
-            Dataset id of each event; None is one dataset.
-        sample_weight : array-like of shape (n_events,), default=None
-            Event weights, possibly negative.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_events, n_classes)
-            f_c q_c(x) / p(x), with the fractions projected on the simplex.
-        """
-        check_is_fitted(self)
+    def _proba(self, X: Any, question: dict[str, Any]) -> FloatArray:
         if is_histogram(X):
             raise InvalidInputError(
                 "X must hold events for predict_proba, got histograms."
             )
-        target = self._read_target(X, dataset, sample_weight)
-        own = owner(target, dataset)
+        target = self._read_target(X, **question)
+        own = owner(target, question["dataset"])
         table = self.components_.table(target)
         model, answer = self._run(table, np.array([self.level]))
         fractions = project_to_simplex(model.fractions(answer.theta))

@@ -176,9 +176,9 @@ def warn_about(result: FractionResult) -> None:
     facts["worst"] = np.fmin.reduce(known["span"])  # those that are no numbers are none
     for names, category, sentence in _WARNINGS:
         if any(facts[name] for name in names):
-            warnings.warn(sentence.format(**facts), category, stacklevel=3)
+            warnings.warn(sentence.format(**facts), category, stacklevel=4)
     if facts["worst"] < _BAD_FIT / facts["total"]:
-        warnings.warn(_NO_SPAN.format(**facts), SpanWarning, stacklevel=3)
+        warnings.warn(_NO_SPAN.format(**facts), SpanWarning, stacklevel=4)
 
 
 _NO_SPAN = (

@@ -1,10 +1,7 @@
-"""Verbs that every estimator of fractions has, made of ``infer`` and ``_read_target``.
-
-One home for what `TAMMRegressor` and the wrappers of estimators answer alike.
-"""
+"""Verbs of every estimator of fractions, and what they need from its private steps."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +19,7 @@ __all__ = ["FractionVerbs"]
 
 
 class FractionVerbs(BaseEstimator):
-    """Estimator of the signal fraction whose children define ``fit`` and ``infer``."""
+    """Estimator of the signal fraction, a regressor of datasets."""
 
     __metadata_request__fit = {"simulation": True, "sample_weight": True}
     __metadata_request__predict = {
@@ -38,6 +35,57 @@ class FractionVerbs(BaseEstimator):
     n_features_in_: int
     classes_: NDArray
     pos_label_: Any
+
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        simulation: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn the components from labelled events of the simulations.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or sequence of histograms
+            Simulated events, or one histogram (UHI) per class and simulation.
+        y : array-like of shape (n_events,)
+            Class label of each event or histogram.
+        simulation : array-like of shape (n_events,), default=None
+            Simulation id of each event or histogram; None is one simulation per class,
+            the classical template fit.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative; not with histograms, which have their own.
+
+        Returns
+        -------
+        self : estimator
+            Fitted estimator.
+
+        Raises
+        ------
+        InvalidInputError
+            If the input cannot be used; the sentence names argument, rule and value.
+        IncompatibleChoiceError
+            If the choices of the method do not go together.
+
+        Warns
+        -----
+        FeatureWarning
+            If a feature looks like bookkeeping, such as a weight or an event number.
+        VarianceWarning
+            If variances of histograms are unknown.
+        ExchangeabilityWarning
+            If binned simulations are hardly draws of one kind; see there.
+        SingleSimulationWarning
+            If a class has one simulation.
+        """
+        events = {"X": X, "y": y, "simulation": simulation}
+        if sample_weight is not None:
+            events["sample_weight"] = sample_weight
+        self._fit(events)
+        return self
 
     def predict(
         self,
@@ -96,8 +144,61 @@ class FractionVerbs(BaseEstimator):
         sample_weight: ArrayLike | None = None,
         levels: Sequence[float] | NDArray | None = None,
     ) -> FractionResult:
-        """Everything about the signal fraction of every dataset; see the children."""
-        raise NotImplementedError
+        """Everything about the signal fraction of every dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features), or histograms
+            Unlabelled events, or one histogram per dataset.
+        dataset : array-like or sparse matrix, default=None
+            As in ``predict``.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+        levels : sequence of float, default=None
+            Levels of the intervals; None is the estimator's ``level`` and 0.954.
+
+        Returns
+        -------
+        result : FractionResult
+            Estimates, intervals, adapted templates, diagnostics and flags.
+
+        Warns
+        -----
+        SpanWarning
+            If the p-value "span" of a dataset is below 0.001 / n_datasets; see there.
+        ConvergenceWarning
+            If a fit did not converge.
+        FeatureWarning
+            If a feature of the target looks like bookkeeping.
+        VarianceWarning
+            If variances of histograms are unknown.
+        """
+        check_is_fitted(self)
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        return self._infer(X, levels, question)
+
+    def predict_proba(
+        self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None
+    ) -> FloatArray:
+        """Class probabilities of events, the templates adapted to their dataset.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_events, n_features)
+            Unlabelled events.
+        dataset : array-like of shape (n_events,), default=None
+            Dataset id of each event; None is one dataset.
+        sample_weight : array-like of shape (n_events,), default=None
+            Event weights, possibly negative.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_events, n_classes)
+            f_c q_c(x) / p(x), with the fractions projected on the simplex.
+        """
+        check_is_fitted(self)
+        question = {"dataset": dataset, "sample_weight": sample_weight}
+        return np.asarray(self._proba(X, question))
 
     def score(
         self,
@@ -133,6 +234,19 @@ class FractionVerbs(BaseEstimator):
         ends = self.predict(X, return_interval=self._level, **question)[1]
         scores = interval_score(truth, ends[:, 0], ends[:, 1], self._level)
         return -float(scores.mean())
+
+    # ------------------------------------------------------- what children define
+    def _fit(self, events: dict[str, Any]) -> None:
+        """Fit with the arguments of ``fit``, ``sample_weight`` only if it is given."""
+        raise NotImplementedError
+
+    def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
+        """Result at levels, None the default ones; ``question`` holds the rest."""
+        raise NotImplementedError
+
+    def _proba(self, X: Any, question: dict[str, Any]) -> Any:
+        """Class probabilities, (n_events, n_classes)."""
+        raise NotImplementedError
 
     # --------------------------------------------------------------- private steps
     @property

@@ -307,7 +307,7 @@ def _read_contents(
             "counts of unweighted events. If they are sums of weights, errors are "
             "wrong; fill histograms that keep variances, such as Weight().",
             VarianceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     return values, variances
 
