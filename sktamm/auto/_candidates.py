@@ -130,7 +130,7 @@ def recipes(
             said["pos_label"] = settings["pos_label"]
         if settings["paired"] != "auto":
             said["paired"] = settings["paired"]
-        return {name: Recipe(_told(own, said)) for name, own in given}
+        return {name: Recipe(_with_settings(own, said)) for name, own in given}
     found = _exponential(n_features, histograms, settings)
     if "prior" in settings:  # of families, which the others do not know
         return found
@@ -165,7 +165,7 @@ def _exponential(
     return pool | score | ratios | binned
 
 
-def _told(estimator: Any, said: dict[str, Any]) -> Any:
+def _with_settings(estimator: Any, said: dict[str, Any]) -> Any:
     """The estimator with what was said to the one around it, where it listens."""
     own = estimator.get_params(deep=False)
     return clone(estimator).set_params(**{n: v for n, v in said.items() if n in own})

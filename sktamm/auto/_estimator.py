@@ -190,7 +190,7 @@ class AutoTAMM(Composition):
         n_simulations = 1 if simulation is None else np.unique(simulation).size
         plan = recipes(
             self.candidates,
-            _width(X),
+            _n_features(X),
             n_simulations,
             is_histogram(X),
             self._settings(),
@@ -210,7 +210,7 @@ class AutoTAMM(Composition):
         check_parameters(self)
         if not (isinstance(self.candidates, str) and self.candidates == "auto"):
             self._check_parts()
-        if self._told and not isinstance(self.candidates, str):
+        if self._has_families and not isinstance(self.candidates, str):
             raise IncompatibleChoiceError(
                 "families, nominal and alternatives must be None with candidates of "
                 "one's own, whose priors take them, got "
@@ -218,7 +218,7 @@ class AutoTAMM(Composition):
             )
 
     @property
-    def _told(self) -> bool:
+    def _has_families(self) -> bool:
         """Whether families are declared, rightly or not."""
         of = (self.families, self.nominal, self.alternatives)
         return any(value is not None for value in of)
@@ -227,7 +227,7 @@ class AutoTAMM(Composition):
         """Parameters that automatic candidates share with this estimator."""
         names = ("pos_label", "paired", "level", "n_jobs", "random_state")
         settings = {name: getattr(self, name) for name in names}
-        if self._told:
+        if self._has_families:
             settings["prior"] = SimulationsPrior(
                 families=self.families,
                 nominal=self.nominal,
@@ -238,7 +238,7 @@ class AutoTAMM(Composition):
     # ----------------------------------------------------------------------- judging
     def _find_units(self, events: dict[str, Any]) -> tuple[Any, ...]:
         """What plays the truth for all candidates; nothing where that is too little."""
-        if self._told:
+        if self._has_families:
             return ()
         fitted = list(self.candidates_.values())
         if is_histogram(events["X"]):
@@ -261,7 +261,7 @@ class AutoTAMM(Composition):
         names = tuple(self.candidates_)
         self.held_out_ = None
         if len(self._units) >= _FEWEST:
-            self.held_out_ = self._scores(names, _spread(self._units))
+            self.held_out_ = self._scores(names, _evenly(self._units))
         self.chosen_ = self.held_out_.chosen if self.held_out_ else names[0]
         self.estimator_ = self.candidates_[self.chosen_]
         self._copy_attributes()
@@ -314,20 +314,20 @@ class AutoTAMM(Composition):
 
     def _why(self) -> str:
         """The choice in a sentence."""
-        if self._told:
+        if self._has_families:
             return "families are declared: the default, not judged"
         if self.held_out_ is None:
             return f"fewer than {_FEWEST} simulations: the default, not judged"
         return self.held_out_.why()
 
 
-def _spread(units: tuple[Any, ...]) -> tuple[Any, ...]:
+def _evenly(units: tuple[Any, ...]) -> tuple[Any, ...]:
     """As many units as play the truth, evenly from first to last."""
     number = np.linspace(0, len(units) - 1, min(len(units), _MOST))
     return tuple(units[k] for k in number.round().astype(int))
 
 
-def _width(X: Any) -> int:
+def _n_features(X: Any) -> int:
     """Number of features, as far as it can be seen."""
     try:
         return int(_num_features(X))

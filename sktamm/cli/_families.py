@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sktamm.cli._inputs import same_value
+from sktamm.cli._inputs import meant
 from sktamm.exceptions import InvalidInputError
 
 __all__ = ["load_families"]
@@ -66,8 +66,7 @@ def _are_words(values: Sequence[Any], *also: type) -> bool:
 
 def _meant(text: str, ids: Sequence[Any]) -> Any:
     """The id that is written so, or else has the same value; the text if none has."""
-    exact = [key for key in ids if str(key) == text]
-    found = exact or [key for key in ids if same_value(str(key), text)]
+    found = meant(text, ids)
     return found[0] if len(found) == 1 else text
 
 

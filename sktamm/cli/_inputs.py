@@ -22,7 +22,7 @@ __all__ = [
     "choose_positive",
     "load_simulations",
     "load_targets",
-    "same_value",
+    "meant",
 ]
 
 # What pandas calls a column without a name, also after it was written once more.
@@ -92,8 +92,7 @@ def choose_positive(label: pd.Series, text: str | None) -> Any:
     if text is None:
         return None
     classes = label.unique().tolist()
-    exact = [value for value in classes if str(value) == text]
-    found = exact or [value for value in classes if same_value(str(value), text)]
+    found = meant(text, classes)
     if len(found) != 1:
         raise InvalidInputError(
             "--positive (pos_label) must be one of the classes "
@@ -248,9 +247,10 @@ def _twins(texts: list[str]) -> Iterator[tuple[str, str]]:
             yield first, text
 
 
-def same_value(one: str, other: str) -> bool:
-    """Whether two texts mean the same value: 1, 1.0 and True."""
-    return _value(one) == _value(other)
+def meant(text: str, values: Sequence[Any]) -> list[Any]:
+    """Values that are written so, or else are the same number: 1, 1.0 and True."""
+    exact = [value for value in values if str(value) == text]
+    return exact or [value for value in values if _value(str(value)) == _value(text)]
 
 
 def _value(text: str) -> Decimal | str:

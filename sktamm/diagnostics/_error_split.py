@@ -82,10 +82,8 @@ def error_split(
         Fitted estimator, or Pipeline or search ending in one.
     X : array-like of shape (n_events, n_features), or histograms
         Target.
-    dataset : array-like or sparse matrix, default=None
+    dataset, sample_weight : array-like, default=None
         As in ``predict``.
-    sample_weight : array-like of shape (n_events,), default=None
-        Event weights.
 
     Returns
     -------

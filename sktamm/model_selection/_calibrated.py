@@ -24,7 +24,6 @@ from sktamm.events import read_simulations
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.model_selection._calibration_units import CalibrationUnit, find_units
 from sktamm.model_selection._leave_one_out import (
-    Measured,
     fit_without,
     leave_one_out_pulls,
     quiet_infer,
@@ -32,8 +31,8 @@ from sktamm.model_selection._leave_one_out import (
 from sktamm.model_selection._recalibration import (
     UNIT_LEVEL,
     find_scaling,
+    jackknife_intervals,
     largest_level,
-    ordered,
     rescaled,
     sides,
 )
@@ -218,7 +217,7 @@ class CalibratedTAMM(FractionWrapper):
     # ------------------------------------------------------------------------ asking
     def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
         check_parameters(self)
-        return self._calibrate(self._measure(X, self._choose_levels(levels), question))
+        return self._calibrate(*self._measure(X, self._choose_levels(levels), question))
 
     def _choose_levels(self, levels: Any) -> FloatArray:
         """Levels that are supported; only those that were asked for are refused."""
@@ -237,8 +236,12 @@ class CalibratedTAMM(FractionWrapper):
 
     def _measure(
         self, X: Any, levels: FloatArray, question: dict[str, Any]
-    ) -> Measured:
-        """Ask the estimators about the target and about pseudo-datasets like it."""
+    ) -> tuple[FractionResult, FloatArray, list[FractionResult]]:
+        """Result to be calibrated, pulls of pseudo-datasets like it, and other results.
+
+        The first level is ``UNIT_LEVEL``. The others are without each unit, where the
+        method needs them.
+        """
         result = self.estimator_.infer(X, levels=(UNIT_LEVEL, *levels), **question)
         pulls = leave_one_out_pulls(
             self.without_,
@@ -249,16 +252,17 @@ class CalibratedTAMM(FractionWrapper):
             names=getattr(self, "feature_names_in_", None),
         )
         if self.method != "jackknife+":
-            return Measured(result, pulls, ())
+            return result, pulls, []
         unit = (UNIT_LEVEL,)
         others = [quiet_infer(e, X, levels=unit, **question) for e in self.without_]
-        return Measured(result, pulls, tuple(others))
+        return result, pulls, others
 
-    def _calibrate(self, measured: Measured) -> FractionResult:
+    def _calibrate(
+        self, result: FractionResult, pulls: FloatArray, others: list[FractionResult]
+    ) -> FractionResult:
         """Result with calibrated errors."""
-        result, others = measured.result, measured.others
         strength = float(self.strength)
-        scaling = find_scaling(measured.pulls, strength, robust=self.method != "rms")
+        scaling = find_scaling(pulls, strength, robust=self.method != "rms")
         levels, interval = result.levels[1:], result.interval[..., 1:]
         if self.method != "jackknife+":
             tail = self.tail or "student"
@@ -267,7 +271,9 @@ class CalibratedTAMM(FractionWrapper):
             kappa = np.stack([r.kappa for r in others], axis=1)
             known = np.stack([r.interval[..., 0] for r in others], axis=1)
             both = sides(kappa, known[..., 0], known[..., 1])
-            ends = ordered(result.kappa, kappa, both, levels, scaling, self.tail)
+            ends = jackknife_intervals(
+                result.kappa, kappa, both, levels, scaling, self.tail
+            )
         told = {
             "interval_scale": scaling.scale,
             "mean_pull": scaling.mean_pull,

@@ -19,7 +19,7 @@ from sktamm._numerics import FloatArray
 from sktamm.events import SimulatedEvents
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["CalibrationUnit", "Design", "draw_datasets", "find_units", "plan"]
+__all__ = ["CalibrationUnit", "Design", "design_near", "draw_datasets", "find_units"]
 
 # Golden section: coefficients of no two features are in a simple ratio.
 _GOLDEN = 0.6180339887498949
@@ -125,7 +125,7 @@ def _unit(
     return CalibrationUnit(events.source_id[sources], events.X[index], own, weight)
 
 
-def plan(fractions: FloatArray, size: FloatArray, positive: int) -> Design:
+def design_near(fractions: FloatArray, size: FloatArray, positive: int) -> Design:
     """Kinds of pseudo-datasets near the estimates, on a grid, so that few are needed.
 
     What a dataset is compared with depends on nothing but its own estimate.

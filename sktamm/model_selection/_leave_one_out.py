@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,23 +14,13 @@ from sktamm._validation import encode, take_rows
 from sktamm.exceptions import SktammWarning
 from sktamm.model_selection._calibration_units import (
     CalibrationUnit,
+    design_near,
     draw_datasets,
-    plan,
 )
 from sktamm.model_selection._recalibration import UNIT_LEVEL, one_sided_pulls
 from sktamm.results import FractionResult
 
-__all__ = ["Measured", "fit_without", "leave_one_out_pulls", "quiet_infer"]
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What a calibration is made of."""
-
-    result: FractionResult  # to be calibrated; its first level is ``UNIT_LEVEL``
-    pulls: FloatArray  # (n_datasets, n_units, n_draws), of pseudo-datasets
-    # The same datasets measured without each unit; empty where not needed.
-    others: tuple[FractionResult, ...]
+__all__ = ["fit_without", "leave_one_out_pulls", "quiet_infer"]
 
 
 def fit_without(
@@ -72,7 +61,7 @@ def leave_one_out_pulls(
     """
     positive = int(np.flatnonzero(result.classes == result.pos_label)[0])
     fractions = project_to_simplex(np.nan_to_num(result.fractions, nan=0.5))
-    design = plan(fractions, result.n_effective, positive)
+    design = design_near(fractions, result.n_effective, positive)
     truth = np.repeat(design.fractions[:, positive], n_draws)
     found = []
     for part, unit, seed in zip(without, units, seeds, strict=True):

@@ -37,10 +37,10 @@ __all__ = [
     "UNIT_LEVEL",
     "Scaling",
     "find_scaling",
+    "jackknife_intervals",
     "jackknife_plus",
     "largest_level",
     "one_sided_pulls",
-    "ordered",
     "quantile",
     "rescaled",
     "sides",
@@ -159,7 +159,7 @@ def rescaled(
     return np.asarray(centre + factor[:, None, :] * (interval - centre))
 
 
-def ordered(
+def jackknife_intervals(
     kappa: FloatArray,
     others: FloatArray,
     both_sides: FloatArray,

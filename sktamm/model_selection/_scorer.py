@@ -216,18 +216,7 @@ class CoverageScorer(_RequestsWeight):
         return _higher_is_better(found, levels)
 
     def single(self, measure: str) -> "SingleScorer":
-        """Scorer of one measure.
-
-        Parameters
-        ----------
-        measure : str
-            Name of the measure, for example "interval_score".
-
-        Returns
-        -------
-        scorer : SingleScorer
-            Scorer that returns a number.
-        """
+        """Scorer of one measure by its name, for example "interval_score"."""
         return SingleScorer(self, measure)
 
     def _draw(

@@ -23,8 +23,7 @@ from sktamm.exceptions import InvalidInputError
 __all__ = ["LeaveSimulationsOut"]
 
 IntArray = NDArray[np.intp]
-# Fewer events than this are no simulation; see `sktamm.events`.
-_FEWEST_SIMULATED = 10
+_FEWEST_SIMULATED = 10  # fewer events are no simulation; see `sktamm.events`
 
 
 class LeaveSimulationsOut(BaseCrossValidator):
@@ -125,22 +124,7 @@ class LeaveSimulationsOut(BaseCrossValidator):
         *,
         simulation: ArrayLike | None = None,
     ) -> int:
-        """Number of folds; without ``n_splits`` the events have to tell.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features), default=None
-            Events; only their number matters.
-        y : array-like of shape (n_events,), default=None
-            Class labels.
-        groups, simulation : array-like of shape (n_events,), default=None
-            Simulation ids, one of the two.
-
-        Returns
-        -------
-        n_splits : int
-            Number of folds.
-        """
+        """Number of folds; without ``n_splits`` the events tell, as in ``split``."""
         if self.n_splits is not None:
             self._check_number()
             return int(self.n_splits)

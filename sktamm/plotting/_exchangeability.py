@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
 from sktamm.plotting._display import Display
-from sktamm.plotting._marks import SERIES_COLORS
-from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
+from sktamm.plotting._marks import SERIES_COLORS, plain_logarithmic
+from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR, new_grid
 
 __all__ = ["ExchangeabilityDisplay", "SimulationRows"]
 
@@ -147,21 +147,12 @@ class ExchangeabilityDisplay(Display):
                     f"ax must be None, one Axes or {n} Axes, got {axes.size}."
                 )
             return axes[0].figure, axes
-        import matplotlib.pyplot as plt
-
         columns = min(n, _PANELS_BESIDE)
         lines = -(-n // columns)
-        if ax is None:
-            height = 1.3 + 0.23 * max(4, *(len(own.simulation) for own in self.rows))
-            names, beside = self._widths()
-            width = names + (2.8 + beside) * columns
-            size = (width, height * lines + 0.7)
-            figure = plt.figure(figsize=size, layout="constrained")
-            grid = figure.add_gridspec(lines, columns)
-        else:
-            figure = ax.figure
-            ax.set_axis_off()
-            grid = ax.get_subplotspec().subgridspec(lines, columns)
+        height = 1.3 + 0.23 * max(4, *(len(own.simulation) for own in self.rows))
+        names, beside = self._widths()
+        size = (names + (2.8 + beside) * columns, height * lines + 0.7)
+        figure, grid = new_grid(ax, lines, columns, size)
         cells = [divmod(k, columns) for k in range(n)]
         return figure, np.array([figure.add_subplot(grid[cell]) for cell in cells])
 
@@ -282,8 +273,6 @@ def _title(result: Any) -> str:
 # ------------------------------------------------------------------------- drawing
 def _draw(ax: Any, own: SimulationRows, ends: tuple[float, float]) -> None:
     """One panel."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     n = len(own.simulation)
     row = np.arange(n)
     _bands(ax, own)
@@ -294,13 +283,10 @@ def _draw(ax: Any, own: SimulationRows, ends: tuple[float, float]) -> None:
     _marks(ax, own.to_nearest, row, nearest, "o", full=False)
     _marks(ax, own.to_others[~star], row[~star], color[~star], "o")
     _marks(ax, own.to_others[star], row[star], color[star], "*")
-    ax.set_xscale("log")
-    ax.set_xlim(*ends)
     wide = ends[1] > 10.0 * ends[0]
     subs = (1.0,) if ends[1] > 100.0 * ends[0] else (1.0, 3.0) if wide else (1, 2, 5)
-    ax.xaxis.set_major_locator(LogLocator(subs=subs))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    plain_logarithmic(ax, subs)
+    ax.set_xlim(*ends)
     ax.set_ylim(n - 0.4, -0.6)
     ax.set_yticks(row, own.labels, fontsize="small")
     ax.set_xlabel("distance / spread of the others", fontsize="small")

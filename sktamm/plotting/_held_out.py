@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
 from sktamm.plotting._display import PanelDisplay
-from sktamm.plotting._marks import SERIES_COLORS, percent
+from sktamm.plotting._marks import SERIES_COLORS, percent, plain_logarithmic
 from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
 
 __all__ = ["HeldOutDisplay"]
@@ -94,7 +94,7 @@ class HeldOutDisplay(PanelDisplay):
         ax.scatter(
             [], [], color=DATA_COLOR, s=110, marker="|", linewidth=2.5, label="mean"
         )
-        self._scale()
+        plain_logarithmic(ax, (1.0, 2.0, 5.0))
         ax.set_ylim(n - 0.4, -0.6)
         ax.set_yticks(range(n), [self._words(row) for row in range(n)])
         ax.set_xlabel(f"interval score at {percent(self.level)}, simulations left out")
@@ -108,16 +108,6 @@ class HeldOutDisplay(PanelDisplay):
             bbox_to_anchor=(0.0, 1.0),
             ncols=2,
         )
-
-    def _scale(self) -> None:
-        """A logarithmic axis with plain numbers."""
-        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-        axis = self.ax_.xaxis
-        self.ax_.set_xscale("log")
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
 
     def _words(self, row: int) -> str:
         name = self.names[row]

@@ -19,6 +19,7 @@ __all__ = [
     "level_index",
     "one_panel",
     "percent",
+    "plain_logarithmic",
 ]
 
 BAND_LEVEL = 0.954  # two standard deviations
@@ -48,6 +49,16 @@ def binomial_band(n: FloatArray, nominal: FloatArray) -> FloatArray:
 def percent(level: float) -> str:
     """A level as a reader says it: 68.3%, 95%."""
     return f"{np.round(100.0 * level, 2):g}%"
+
+
+def plain_logarithmic(ax: Any, subs: tuple[float, ...]) -> None:
+    """Make x logarithmic, with plain numbers at multiples of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=subs))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def level_index(levels: NDArray, level: float | None) -> int:

@@ -21,6 +21,7 @@ __all__ = [
     "class_colors",
     "dataset_index",
     "grid_of_axes",
+    "new_grid",
     "project",
     "require_templates",
     "role_name",
@@ -123,17 +124,22 @@ def grid_of_axes(
     if ax is not None and np.ndim(ax) > 0:
         axes = _reshaped(ax, 2 * n_blocks, n_columns)
         return axes[0, 0].figure, axes
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        size = (block_size[0] * n_columns, block_size[1] * n_blocks)
-        figure = plt.figure(figsize=size, layout="constrained")
-        outer = figure.add_gridspec(n_blocks, n_columns)
-    else:
-        figure = ax.figure
-        ax.set_axis_off()
-        outer = ax.get_subplotspec().subgridspec(n_blocks, n_columns)
+    size = (block_size[0] * n_columns, block_size[1] * n_blocks)
+    figure, outer = new_grid(ax, n_blocks, n_columns, size)
     return figure, _pairs(figure, outer, n_blocks, n_columns)
+
+
+def new_grid(
+    ax: Any, n_rows: int, n_columns: int, size: tuple[float, float]
+) -> tuple[Any, Any]:
+    """Figure and grid of cells: a new one of a size in inches, or one Axes divided."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.figure(figsize=size, layout="constrained")
+        return figure, figure.add_gridspec(n_rows, n_columns)
+    ax.set_axis_off()
+    return ax.figure, ax.get_subplotspec().subgridspec(n_rows, n_columns)
 
 
 def _pairs(figure: Any, outer: Any, n_blocks: int, n_columns: int) -> NDArray:

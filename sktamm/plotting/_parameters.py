@@ -16,7 +16,7 @@ from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
 from sktamm.plotting._display import Display, PanelDisplay
 from sktamm.plotting._marks import DASHES, SERIES_COLORS, one_panel, percent
-from sktamm.plotting._panels import DATA_COLOR
+from sktamm.plotting._panels import DATA_COLOR, new_grid
 
 __all__ = ["ParameterProfileDisplay", "ParameterRegionDisplay"]
 
@@ -224,13 +224,10 @@ class ParameterRegionDisplay(Display):
 
     def _triangle(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], Any]:
         """Panels with the lower index across and the higher one down."""
-        import matplotlib.pyplot as plt
-
         columns = sorted({i for i, _ in pairs})
         rows = sorted({j for _, j in pairs})
         size = (3.1 * len(columns), 2.8 * len(rows))
-        figure = plt.figure(figsize=size, layout="constrained")
-        grid = figure.add_gridspec(len(rows), len(columns))
+        figure, grid = new_grid(None, len(rows), len(columns), size)
         return {
             (i, j): figure.add_subplot(grid[rows.index(j), columns.index(i)])
             for i, j in pairs

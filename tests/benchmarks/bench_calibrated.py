@@ -39,7 +39,7 @@ from sktamm.exceptions import SktammWarning
 from sktamm.model_selection import CalibratedTAMM
 from sktamm.model_selection._recalibration import (
     find_scaling,
-    ordered,
+    jackknife_intervals,
     rescaled,
     sides,
 )
@@ -175,7 +175,9 @@ def jackknife(numbers):
     ends = numbers["ends"]
     both = sides(numbers["others"], ends[..., 0], ends[..., 1])
     kappa = numbers["kappa"]
-    return kappa, ordered(kappa, numbers["others"], both, LEVELS, scaling, "student")
+    return kappa, jackknife_intervals(
+        kappa, numbers["others"], both, LEVELS, scaling, "student"
+    )
 
 
 def moved(numbers, strength=2.0):

@@ -5,7 +5,11 @@ import pytest
 
 from sktamm.events import read_simulations
 from sktamm.exceptions import InvalidInputError
-from sktamm.model_selection._calibration_units import draw_datasets, find_units, plan
+from sktamm.model_selection._calibration_units import (
+    design_near,
+    draw_datasets,
+    find_units,
+)
 
 N = 400
 
@@ -54,7 +58,7 @@ def test_one_simulation_is_refused():
 
 def test_pseudo_datasets_are_drawn_without_replacement():
     [unit, *_] = _units(_events())
-    design = plan(np.array([[0.7, 0.3]]), np.array([300.0]), 1)
+    design = design_near(np.array([[0.7, 0.3]]), np.array([300.0]), 1)
     counts = draw_datasets(unit, design, 5, np.random.SeedSequence(0)).toarray()
     assert counts.shape == (2 * N, 5)
     assert counts.max() == 1.0
@@ -67,7 +71,7 @@ def test_pseudo_datasets_are_drawn_without_replacement():
 
 def test_target_beyond_the_simulations_gets_smaller_pseudo_datasets():
     [unit, *_] = _units(_events())
-    design = plan(np.array([[0.9, 0.1]]), np.array([1e6]), 1)
+    design = design_near(np.array([[0.9, 0.1]]), np.array([1e6]), 1)
     counts = draw_datasets(unit, design, 3, np.random.SeedSequence(0)).toarray()
     background = counts[unit.events[0]].sum(axis=0)
     # n + 6 sqrt(n) = 400 has the solution n = 297.
@@ -83,7 +87,7 @@ def test_weights_are_kept_and_make_datasets_larger():
     [unit, *_] = _units(_events(weight=weight))
     for rows in unit.events:
         assert unit.weight[rows].mean() == pytest.approx(1.0)
-    design = plan(np.array([[0.5, 0.5]]), np.array([128.0]), 1)
+    design = design_near(np.array([[0.5, 0.5]]), np.array([128.0]), 1)
     counts = draw_datasets(unit, design, 1, np.random.SeedSequence(0))
     assert counts.sum() == pytest.approx(128.0 * unit.squares.mean(), abs=1)
     assert unit.squares.min() > 1.2
@@ -91,7 +95,7 @@ def test_weights_are_kept_and_make_datasets_larger():
 
 def test_near_targets_share_a_kind_and_the_kind_is_near():
     kappa = np.array([0.0, 0.0901, 0.0902, 0.5, 1.0])
-    design = plan(np.column_stack([1 - kappa, kappa]), np.full(5, 55_000.0), 1)
+    design = design_near(np.column_stack([1 - kappa, kappa]), np.full(5, 55_000.0), 1)
     assert design.kind[1] == design.kind[2]
     assert len(design.size) == 4
     found = design.fractions[design.kind, 1]
@@ -105,8 +109,8 @@ def test_near_targets_share_a_kind_and_the_kind_is_near():
 def test_kind_of_a_target_does_not_depend_on_the_others():
     fractions = np.array([[0.2, 0.5, 0.3], [0.6, 0.0, 0.4], [0.0, 0.0, 1.0]])
     size = np.array([900.0, 70.0, 5_000.0])
-    design = plan(fractions, size, 2)
+    design = design_near(fractions, size, 2)
     for i in range(3):
-        alone = plan(fractions[[i]], size[[i]], 2)
+        alone = design_near(fractions[[i]], size[[i]], 2)
         np.testing.assert_array_equal(alone.key[0], design.key[design.kind[i]])
     assert design.fractions[design.kind[1], 1] == 0.0

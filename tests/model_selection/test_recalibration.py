@@ -6,10 +6,10 @@ from scipy import stats
 
 from sktamm.model_selection._recalibration import (
     find_scaling,
+    jackknife_intervals,
     jackknife_plus,
     largest_level,
     one_sided_pulls,
-    ordered,
     quantile,
     rescaled,
     sides,
@@ -159,7 +159,7 @@ def test_tail_continues_the_order_statistics():
     scaling = find_scaling(rng.normal(size=(1, 4, 1)), 0.0, robust=False)
     kappa = others.mean(axis=1)
     levels = np.array([largest_level(4), 0.955])
-    ends = ordered(kappa, others, both, levels, scaling, "student")
+    ends = jackknife_intervals(kappa, others, both, levels, scaling, "student")
     wider = quantile("student", 0.955, 4) / quantile("student", 0.8, 4)
     np.testing.assert_allclose(ends[..., 1] - kappa, wider * (ends[..., 0] - kappa))
     assert quantile("normal", 0.683, np.inf) == pytest.approx(1.0, abs=1e-3)
