@@ -14,7 +14,7 @@ from sktamm.auto._composition import Composition
 from sktamm.exceptions import InvalidInputError, SktammWarning
 from sktamm.inference import density_intervals, density_moments
 from sktamm.results import FractionResult, Profile
-from sktamm.tamm import check_levels, without_ids
+from sktamm.tamm import without_ids
 
 __all__ = ["PosteriorPool", "pooled"]
 
@@ -122,7 +122,7 @@ class PosteriorPool(Composition):
         return self.estimators_.values()
 
     def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
-        levels = check_levels((self._level, 0.954) if levels is None else levels)
+        levels = self._chosen(levels)
         results = {
             name: estimator.infer(X, levels=levels, **question)
             for name, estimator in self.estimators_.items()

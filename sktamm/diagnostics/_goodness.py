@@ -227,7 +227,7 @@ def draw_rows(
     mean = table.reference_weight * density
     mean *= total / mean.sum(axis=1, keepdims=True)
     error = np.broadcast_to(model.statistical_variance(theta), mean.shape)
-    noisy = (error > 1e-12) & template_errors
+    noisy = (error > 1e-12) & template_errors  # a gamma of shape beyond is constant
     shape = 1.0 / np.where(noisy, error, 1.0)
     mean = np.where(noisy, mean * rng.gamma(shape) / shape, mean)
     per_event = np.full(weight.shape, variance.sum() / total)

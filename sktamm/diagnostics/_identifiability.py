@@ -153,7 +153,7 @@ def _by_direction(
         with_kappa = np.einsum("bfp,bp->bf", change, covariance[:, 0, columns])
         spread = change @ covariance[:, columns, columns]
         spread = np.einsum("bfp,bfp->bf", spread, change)
-        known = spread > 1e-14
+        known = spread > 1e-14  # a function that cannot change has rounding only
         ratio = with_kappa**2 / np.where(known, spread, 1.0)
         parts.append(np.where(known, ratio, 0.0) / covariance[:, :1, 0])
     return np.concatenate(parts, axis=1)

@@ -210,7 +210,7 @@ def _misfit(final: Any, table: ComponentTable) -> FloatArray:
         distance = 2.0 * (own.log_prior(centre) - own.log_prior(theta))
         if table.binned:
             distance = distance + likelihood_ratio(own, fit)
-        found.append(np.maximum(distance, 1e-12))
+        found.append(np.maximum(distance, 1e-12))  # its logarithm is wanted
     return np.concatenate(found)
 
 

@@ -37,7 +37,7 @@ from sktamm.model_selection._recalibration import (
     sides,
 )
 from sktamm.results import FractionResult
-from sktamm.tamm import FractionWrapper, check_levels, seed_sequence
+from sktamm.tamm import FractionWrapper, seed_sequence
 from sktamm.templates import is_histogram
 
 __all__ = ["CalibratedTAMM"]
@@ -223,7 +223,7 @@ class CalibratedTAMM(FractionWrapper):
         """Levels that are supported; only those that were asked for are refused."""
         free = self.method != "jackknife+" or self.tail is not None
         largest = 1.0 if free else largest_level(len(self.units_))
-        chosen = check_levels((self._level, 0.954) if levels is None else levels)
+        chosen = self._chosen(levels)
         if levels is None and chosen[0] <= largest:
             return chosen[chosen <= largest]
         if chosen.max() > largest + 1e-9:

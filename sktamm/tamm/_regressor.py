@@ -27,7 +27,6 @@ from sktamm.tamm._choices import (
     FormChoice,
     InferenceChoice,
     PriorChoice,
-    check_levels,
     choose,
     choose_form,
     describe,
@@ -224,7 +223,7 @@ class TAMMRegressor(FractionVerbs):
 
     # ------------------------------------------------------------------------ asking
     def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
-        chosen = check_levels((self.level, 0.954) if levels is None else levels)
+        chosen = self._chosen(levels)
         table, names = self._read(X, **question)
         model, answer = self._run(table, chosen)
         result = self._result(table, model, answer, names, chosen)
