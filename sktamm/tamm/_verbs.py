@@ -255,7 +255,7 @@ class FractionVerbs(BaseEstimator):
         return self.level
 
     def _chosen(self, levels: Any) -> FloatArray:
-        """Levels asked for, by default one's own and that of two standard deviations."""
+        """Levels asked for; by default one's own, and two standard deviations."""
         return check_levels((self._level, 0.954) if levels is None else levels)
 
     def _kappa(self, X: Any, question: dict[str, Any]) -> FloatArray:
