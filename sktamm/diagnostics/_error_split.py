@@ -96,9 +96,7 @@ def error_split(
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.diagnostics import error_split
     >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=6).fit(
-    ...     study.X, study.y, simulation=study.simulation
-    ... )
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> split = error_split(tamm, study.X_target)
     >>> bool(split.shape[0] > split.target[0])
     True

@@ -50,9 +50,7 @@ def exchangeability(estimator: Any) -> ExchangeabilityResult:
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.diagnostics import exchangeability
     >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=1)
-    >>> tamm = BinnedTopicTAMM(bins=6).fit(
-    ...     study.X, study.y, simulation=study.simulation
-    ... )
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> result = exchangeability(tamm)
     >>> result.odd, result.near_duplicates
     ((), ())

@@ -135,9 +135,7 @@ def goodness_of_fit(
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.diagnostics import goodness_of_fit
     >>> study = make_gaussian_study(n_simulations=6, n_events=5000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=6).fit(
-    ...     study.X, study.y, simulation=study.simulation
-    ... )
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> result = goodness_of_fit(tamm, study.X_target, n_toys=50)
     >>> bool(result.p_value[0] > 0.001)
     True

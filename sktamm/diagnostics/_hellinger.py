@@ -112,9 +112,7 @@ def hellinger_distances(
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.diagnostics import hellinger_distances
     >>> study = make_gaussian_study(n_simulations=6, n_events=5000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=6).fit(
-    ...     study.X, study.y, simulation=study.simulation
-    ... )
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> result = hellinger_distances(tamm, study.X_target)
     >>> bool(result.adapted < result.nominal)
     True

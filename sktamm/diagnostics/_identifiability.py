@@ -98,9 +98,7 @@ def identifiability(
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.diagnostics import identifiability
     >>> study = make_gaussian_study(n_simulations=6, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=6).fit(
-    ...     study.X, study.y, simulation=study.simulation
-    ... )
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> result = identifiability(tamm, study.X_target)
     >>> bool(0.0 < result.kept[0] < 1.0)
     True

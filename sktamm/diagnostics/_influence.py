@@ -92,9 +92,7 @@ def influence(
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.diagnostics import influence
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=1)
-    >>> tamm = BinnedTopicTAMM(bins=6).fit(
-    ...     study.X, study.y, simulation=study.simulation
-    ... )
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> influence(tamm, study.X_target).shift_in_std.shape
     (4,)
     """

@@ -124,9 +124,7 @@ def span_check(
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.diagnostics import span_check
     >>> study = make_gaussian_study(n_simulations=5, n_events=5000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=6).fit(
-    ...     study.X, study.y, simulation=study.simulation
-    ... )
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> result = span_check(tamm, study.X_target)
     >>> bool(result.p_value > 1 / 6)
     True

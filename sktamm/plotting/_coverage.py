@@ -70,8 +70,7 @@ class CoverageDisplay(StudyDisplay):
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import CoverageDisplay
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
-    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> display = CoverageDisplay.from_estimator(
     ...     tamm, study.X, study.y, kappas=[0.1, 0.3], sizes=500, n_datasets=5
     ... )
@@ -218,8 +217,7 @@ class WidthDisplay(PanelDisplay):
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import WidthDisplay
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
-    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> settings = {"kappas": 0.1, "sizes": 500, "n_datasets": 5}
     >>> display = WidthDisplay.from_estimators(
     ...     {"TAMM": tamm, "again": tamm}, study.X, study.y, **settings

@@ -51,8 +51,7 @@ class InfluenceDisplay(PanelDisplay):
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import InfluenceDisplay
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
-    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> display = InfluenceDisplay.from_estimator(tamm, study.X_target)
     >>> sorted(display.plot().simulation)
     ['0', '1', '2', '3']
@@ -159,8 +158,7 @@ class RankDisplay(PanelDisplay):
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import RankDisplay
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
-    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> display = RankDisplay.from_estimator(
     ...     tamm, size=500, n_experiments=10, n_draws=9
     ... )

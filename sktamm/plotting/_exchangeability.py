@@ -79,8 +79,7 @@ class ExchangeabilityDisplay(Display):
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import ExchangeabilityDisplay
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
-    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> display = ExchangeabilityDisplay.from_estimator(tamm)
     >>> display.plot().ax_.size
     3

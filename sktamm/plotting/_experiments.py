@@ -47,8 +47,7 @@ class PullDisplay(StudyDisplay):
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import PullDisplay
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
-    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> display = PullDisplay.from_estimator(
     ...     tamm, study.X, study.y, kappas=[0.1, 0.3], sizes=500, n_datasets=5
     ... )
@@ -149,8 +148,7 @@ class EstimatesDisplay(StudyDisplay):
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import EstimatesDisplay
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
-    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> display = EstimatesDisplay.from_estimator(
     ...     tamm, study.X, study.y, kappas=[0.1, 0.3], sizes=500, n_datasets=5
     ... )

@@ -48,8 +48,7 @@ class FractionDisplay(ResultDisplay):
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import FractionDisplay
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
-    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> display = FractionDisplay.from_result(tamm.infer(study.X_target))
     >>> display.plot(truth=study.kappa).curve_label
     'marginal posterior / maximum'

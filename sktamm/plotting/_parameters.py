@@ -212,9 +212,7 @@ class ParameterRegionDisplay(Display):
         pairs = self.pairs
         if ax is None and len(pairs) > 1:
             return self._triangle(pairs)
-        panels = [one_panel(ax, (5.0, 4.2))] if len(pairs) == 1 else list(np.ravel(ax))
-        if len(pairs) == 1:
-            panels = list(np.ravel(panels))
+        panels = np.ravel(one_panel(ax, (5.0, 4.2)) if len(pairs) == 1 else ax)
         if len(panels) != len(pairs):
             raise InvalidInputError(
                 f"ax must hold one Axes for each of the pairs {pairs}, got "

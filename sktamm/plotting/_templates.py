@@ -53,8 +53,7 @@ class TemplatesDisplay(ResultDisplay):
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.plotting import TemplatesDisplay
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
-    >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
-    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
     >>> display = TemplatesDisplay.from_result(tamm.infer(study.X_target))
     >>> display.plot().ax_.shape
     (4, 2)
