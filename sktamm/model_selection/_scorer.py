@@ -272,7 +272,7 @@ class SingleScorer(_RequestsWeight):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "scorer": [CoverageScorer],
+        "scorer": [callable],
         "measure": [str],
     }
 
@@ -289,6 +289,7 @@ class SingleScorer(_RequestsWeight):
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """One measure of a fitted estimator on labelled events."""
+        check_parameters(self)
         measures = self.scorer(estimator, X, y, sample_weight=sample_weight)
         if self.measure not in measures:
             hint = _NEEDS.get(self.measure, "")
