@@ -131,7 +131,8 @@ def _curve(result: FractionResult, i: int) -> tuple[FloatArray, FloatArray, str]
         kappa = _range_of(result, i, draws.min(), draws.max())
         return kappa, _density(draws, kappa), "posterior density"
     if result.profile is not None:
-        name = "marginal posterior" if _is_bayesian(result) else "profile likelihood"
+        bayesian = "bayes" in str(result.method.get("inference", "")).lower()
+        name = "marginal posterior" if bayesian else "profile likelihood"
         curve = np.exp(result.profile.log_density[i])
         shown = slice(*_worth_showing(result, i, curve))
         return result.profile.kappa[i][shown], curve[shown], f"{name} / maximum"
@@ -148,10 +149,6 @@ def _worth_showing(
     shown = (curve > 1e-3) | ((kappa >= ends.min()) & (kappa <= ends.max()))
     index = np.flatnonzero(shown)
     return max(index[0] - 1, 0), index[-1] + 2
-
-
-def _is_bayesian(result: FractionResult) -> bool:
-    return "bayes" in str(result.method.get("inference", "")).lower()
 
 
 def _range_of(result: FractionResult, i: int, low: float, high: float) -> FloatArray:

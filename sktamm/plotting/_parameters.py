@@ -90,7 +90,13 @@ class ParameterProfileDisplay(PanelDisplay):
         ax.set_ylim(0, 2.2 * stats.chi2.ppf(_LEVELS[-1], 1))
         self._draw_levels()
         if self.truth is not None:
-            _mark_truth(ax.axvline, self.truth)
+            ax.axvline(
+                self.truth,
+                color=DATA_COLOR,
+                linewidth=1.0,
+                linestyle=":",
+                label="truth",
+            )
         ax.set_xlabel(self.parameter)
         ax.set_ylabel(r"$-2\,\ln(L\,/\,L_\mathrm{max})$")
         if any(self.names) or self.truth is not None:
@@ -311,10 +317,6 @@ def _as_list(found: Any) -> list[Any]:
 
 def _parameter_name(i: int) -> str:
     return rf"$\theta_{{{i}}}$"
-
-
-def _mark_truth(line: Any, value: float) -> None:
-    line(value, color=DATA_COLOR, linewidth=1.0, linestyle=":", label="truth")
 
 
 def _oriented(region: Any, pair: tuple[int, int]) -> FloatArray | None:
