@@ -15,6 +15,7 @@ from sktamm.auto._composition import Composition
 from sktamm.auto._held_out import HeldOutScores, judged
 from sktamm.auto._pool import pooled
 from sktamm.auto._units import design_of, event_units, histogram_units
+from sktamm.events import Pairing
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.mixture import SimulationsPrior
 from sktamm.model_selection import Design
@@ -165,7 +166,7 @@ class AutoTAMM(Composition):
         nominal: Any = None,
         alternatives: Collection[Any] | None = None,
         pos_label: Any = None,
-        paired: Any = "auto",
+        paired: Pairing = "auto",
         level: float = 0.683,
         n_jobs: int | None = None,
         random_state: Any = 0,

@@ -10,7 +10,7 @@ tell by how much intervals are to be scaled for a truth that is one more of thei
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -138,9 +138,9 @@ class CalibratedTAMM(FractionWrapper):
     def __init__(
         self,
         estimator: Any,
-        method: str = "robust",
+        method: Literal["robust", "rms", "jackknife+"] = "robust",
         *,
-        tail: str | None = None,
+        tail: Literal["normal", "student"] | None = None,
         strength: float = 2.0,
         n_datasets: int = 1,
         random_state: Any = 0,

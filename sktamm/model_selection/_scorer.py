@@ -11,7 +11,7 @@ intervals buy, nor the width, which narrow ones win, could choose alone.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -183,9 +183,9 @@ class CoverageScorer(_RequestsWeight):
         n_datasets: int = 100,
         kappa: float | Sequence[float] | None = None,
         size: int | None = None,
-        protocol: str = "uniform",
+        protocol: Literal["uniform", "fixed", "grid", "natural"] = "uniform",
         *,
-        replace: bool | str = "auto",
+        replace: bool | Literal["auto"] = "auto",
         random_state: Any = 0,
     ):
         self.levels = levels
