@@ -1,7 +1,7 @@
 """Verbs of every estimator of fractions, and what they need from its private steps."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,8 @@ class FractionVerbs(BaseEstimator):
     }
     __metadata_request__predict_proba = {"dataset": True, "sample_weight": True}
     __metadata_request__score = {"dataset": True, "sample_weight": True}
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
 
     level: float
     n_features_in_: int
