@@ -19,6 +19,7 @@ from sktamm.tamm import TAMMRegressor
 
 __all__ = [
     "Opened",
+    "check_adapts",
     "check_positive",
     "declared_families",
     "fits",
@@ -90,7 +91,7 @@ def open_fit(
 ) -> Opened:
     """Fit the target and keep the parts; what the fit warns about stays silent."""
     final, X = unwrap(estimator, X)
-    _check_adapts(final)
+    check_adapts(final)
     with quiet():
         table = final._read(X, dataset, sample_weight)[0]
         model, answer = final._run(table, np.array([final.level]))
@@ -128,7 +129,7 @@ def declared_families(final: Any) -> Any:
     return None if of_prior is None else of_prior()
 
 
-def _check_adapts(final: Any) -> None:
+def check_adapts(final: Any) -> None:
     """Refuse estimators without a mixture that adapts, the baselines."""
     if not hasattr(final._inference_, "maxima"):
         raise InvalidInputError(
