@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
+from sktamm.plotting._marks import drawing
 from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
 
 __all__ = ["ExchangeabilityDisplay", "SimulationRows"]
@@ -163,8 +164,6 @@ class ExchangeabilityDisplay:
                     f"ax must be None, one Axes or {n} Axes, got {axes.size}."
                 )
             return axes[0].figure, axes
-        import matplotlib.pyplot as plt
-
         columns = min(n, _PANELS_BESIDE)
         lines = -(-n // columns)
         if ax is None:
@@ -172,7 +171,7 @@ class ExchangeabilityDisplay:
             names, beside = self._widths()
             width = names + (2.8 + beside) * columns
             size = (width, height * lines + 0.7)
-            figure = plt.figure(figsize=size, layout="constrained")
+            figure = drawing().figure(figsize=size, layout="constrained")
             grid = figure.add_gridspec(lines, columns)
         else:
             figure = ax.figure

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import gaussian_kde, norm
 
+from sktamm.plotting._marks import drawing
 from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR, dataset_index
 from sktamm.results import FractionResult
 
@@ -105,9 +106,7 @@ class FractionDisplay:
             The same object, with ``ax_`` and ``figure_``.
         """
         if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(4.8, 3.6), layout="constrained")
+            _, ax = drawing().subplots(figsize=(4.8, 3.6), layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         self._shade_intervals()
         ax.plot(self.kappa, self.curve, color=FILL, linewidth=1.6)

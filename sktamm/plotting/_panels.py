@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm.exceptions import InvalidInputError
+from sktamm.plotting._marks import drawing
 from sktamm.results import AdaptedTemplates, FractionResult
 
 __all__ = [
@@ -130,11 +131,9 @@ def grid_of_axes(
     if ax is not None and np.ndim(ax) > 0:
         axes = _reshaped(ax, 2 * n_blocks, n_columns)
         return axes[0, 0].figure, axes
-    import matplotlib.pyplot as plt
-
     if ax is None:
         size = (block_size[0] * n_columns, block_size[1] * n_blocks)
-        figure = plt.figure(figsize=size, layout="constrained")
+        figure = drawing().figure(figsize=size, layout="constrained")
         outer = figure.add_gridspec(n_blocks, n_columns)
     else:
         figure = ax.figure

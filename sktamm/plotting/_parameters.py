@@ -14,7 +14,7 @@ from scipy import stats
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
-from sktamm.plotting._marks import SERIES_COLORS, one_panel, percent
+from sktamm.plotting._marks import SERIES_COLORS, drawing, one_panel, percent
 from sktamm.plotting._panels import DATA_COLOR
 
 __all__ = ["ParameterProfileDisplay", "ParameterRegionDisplay"]
@@ -295,12 +295,10 @@ class ParameterRegionDisplay:
 
     def _triangle(self, pairs: list[tuple[int, int]]) -> dict[tuple[int, int], Any]:
         """Panels with the lower index across and the higher one down."""
-        import matplotlib.pyplot as plt
-
         columns = sorted({i for i, _ in pairs})
         rows = sorted({j for _, j in pairs})
         size = (3.1 * len(columns), 2.8 * len(rows))
-        figure = plt.figure(figsize=size, layout="constrained")
+        figure = drawing().figure(figsize=size, layout="constrained")
         grid = figure.add_gridspec(len(rows), len(columns))
         return {
             (i, j): figure.add_subplot(grid[rows.index(j), columns.index(i)])
