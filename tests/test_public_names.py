@@ -42,11 +42,6 @@ USES = {
         "iminuit",
         "sktamm.baselines.FreeTemplates(bins=2).fit(**events).predict(X)",
     ),
-    "LorentzRegressor": (
-        "lorentz",
-        "lgatr",
-        "sktamm.parametric.LorentzRegressor().fit(np.ones((8, 8)), np.ones(8))",
-    ),
     "Display.plot": (
         "plot",
         "matplotlib",
