@@ -61,7 +61,6 @@ RTOL = 1e-6
 @parametrize_with_checks(
     [*ESTIMATORS.values(), *DEFAULTS.values()],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
-    xfail_strict=True,
 )
 def test_scikit_learn(estimator, check):
     slow = repr(estimator) in map(repr, SLOW_FITS)

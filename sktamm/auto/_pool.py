@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.integrate import trapezoid
 from sklearn.base import clone
 
 from sktamm._numerics import FloatArray
@@ -188,7 +189,7 @@ def _normalised(
     """A density, known on a grid of its own, at the points of another one."""
     logs = np.interp(x, kappa, log_density - log_density.max())
     density = np.where((x >= kappa[0]) & (x <= kappa[-1]), np.exp(logs), 0.0)
-    return np.asarray(density / np.trapezoid(density, x))
+    return np.asarray(density / trapezoid(density, x))
 
 
 def _flags_of_all(results: list[FractionResult]) -> tuple[tuple[str, ...], ...]:

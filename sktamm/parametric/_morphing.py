@@ -419,5 +419,6 @@ class _Search:
         squares = (weights**2).sum(axis=2)
         cost = squares.max(axis=1) if self.criterion == "max_norm" else squares.mean(1)
         # The pseudo-inverse hides directions that are missing.
-        full = np.linalg.matrix_rank(matrix, rtol=_RANK_TOL) == len(self.powers)
+        size = np.linalg.svd(matrix, compute_uv=False)
+        full = (size > _RANK_TOL * size[:, :1]).sum(axis=1) == len(self.powers)
         return np.where(full, cost, np.inf)

@@ -191,7 +191,7 @@ def positive_derivatives(y: FloatArray) -> FloatArray:
     value, vector = np.linalg.eigh(rest)
     bad = value[:, 0] < 0
     value, vector = np.maximum(value[bad], 0.0), vector[bad]
-    rest = (vector * value[:, None, :]) @ vector.mT
+    rest = (vector * value[:, None, :]) @ vector.swapaxes(1, 2)
     positive = y.copy()
     positive[bad, n:] = 2.0 * (rest[:, i, j] + square[bad])
     return positive

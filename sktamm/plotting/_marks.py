@@ -1,5 +1,6 @@
 """What the displays of studies share: panels, colours of series, binomial bands."""
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "SERIES_COLORS",
     "TRUTH_LABEL",
     "binomial_band",
+    "drawing",
     "level_index",
     "one_panel",
     "percent",
@@ -31,13 +33,21 @@ DASHES = (0, (4, 2))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 
+def drawing(module: str = "matplotlib.pyplot") -> Any:
+    """A module of matplotlib, or one sentence on how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            "Pictures need matplotlib: pip install 'sktamm[plot]'."
+        ) from error
+
+
 def one_panel(ax: Any, size: tuple[float, float] = (6.0, 4.0)) -> Any:
     """Axes to draw in: the one given, or that of a new figure of a size in inches."""
     if ax is not None:
         return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=size, layout="constrained")[1]
+    return drawing().subplots(figsize=size, layout="constrained")[1]
 
 
 def binomial_band(n: FloatArray, nominal: FloatArray) -> FloatArray:

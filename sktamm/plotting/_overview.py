@@ -3,9 +3,9 @@
 import os
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 from sktamm.plotting._fraction import FractionDisplay
+from sktamm.plotting._marks import drawing
 from sktamm.plotting._mixture import MixtureDisplay
 from sktamm.results import FractionResult
 
@@ -33,11 +33,8 @@ def save_overview(
     features : sequence of str, optional
         Names of the features, to stand below a picture that does not show each.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure: Any = Figure(layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = drawing("matplotlib.figure").Figure(layout="constrained")
+    drawing("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
     if result.templates is None:
         figure.set_size_inches(4.8, 3.9)
         ax = figure.subplots()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm.exceptions import InvalidInputError
+from sktamm.plotting._marks import drawing
 from sktamm.results import AdaptedTemplates, FractionResult
 
 __all__ = [
@@ -134,9 +135,7 @@ def new_grid(
 ) -> tuple[Any, Any]:
     """Figure and grid of cells: a new one of a size in inches, or one Axes divided."""
     if ax is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=size, layout="constrained")
+        figure = drawing().figure(figsize=size, layout="constrained")
         return figure, figure.add_gridspec(n_rows, n_columns)
     ax.set_axis_off()
     return ax.figure, ax.get_subplotspec().subgridspec(n_rows, n_columns)

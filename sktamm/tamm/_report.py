@@ -1,7 +1,7 @@
 """From the answer of an inference to the result a user reads, with its flags."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def _of(diagnostics: Mapping[str, NDArray], name: str, absent: float) -> NDArray
     return diagnostics.get(name, np.full(diagnostics["singular"].shape, absent))
 
 
-_FLAGS = {
+_FLAGS: Mapping[str, Callable[[Mapping[str, NDArray]], NDArray]] = {
     "not_converged": lambda d: ~d["converged"],
     "singular": lambda d: d["singular"],
     "at_boundary": lambda d: d["at_boundary"],

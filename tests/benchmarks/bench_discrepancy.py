@@ -116,7 +116,9 @@ def answers(name, number, options):
 def _line(kappa, result):
     """Truth, four ends, whether it is flagged, and both factors."""
     known = result.diagnostics
-    flagged = {"bad_fit", "in_tension"} & set(result.flags[0]) or known["span"][0] < SPAN
+    flagged = {"bad_fit", "in_tension"} & set(result.flags[0]) or known["span"][
+        0
+    ] < SPAN
     factors = [known.get(f"discrepancy_{p}", [1.0])[0] for p in ("rows", "blend")]
     return [kappa, *result.interval[0].T.ravel(), bool(flagged), *factors]
 

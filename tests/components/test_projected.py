@@ -195,6 +195,8 @@ def test_fresh_events_score_like_held_out_ones_after_cross_fitting():
 
 
 # ------------------------------------------------------------------- what it repairs
+# Laplace's error, .11 with numpy 2.4 and scipy 1.17, is .49 with 1.26 and 1.12.
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SamplingWarning")
 def test_displaced_clusters_converge():
     data = clusters(1.0, 3)
     result = fit(data).infer(data[3])

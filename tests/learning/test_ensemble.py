@@ -86,7 +86,6 @@ def ensemble(classifier=None, n_members=3, **choices):
         if model.resample == "bootstrap"
         else {}
     ),
-    xfail_strict=True,
 )
 def test_scikit_learn(estimator, check):
     check(estimator)

@@ -36,7 +36,6 @@ def rms_error(model):
             "held-out events are drawn and cuts are placed without regard to weights"
         )
     },
-    xfail_strict=True,
 )
 def test_scikit_learn(estimator, check):
     check(estimator)

@@ -43,7 +43,6 @@ def one_thread():
 @parametrize_with_checks(
     [CLASSIFIER, REGRESSOR, clone(CLASSIFIER).set_params(n_members=2)],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
-    xfail_strict=True,
 )
 def test_scikit_learn(estimator, check):
     check(estimator)

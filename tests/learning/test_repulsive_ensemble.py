@@ -58,7 +58,6 @@ def one_thread():
 @parametrize_with_checks(
     [CLASSIFIER, REGRESSOR],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
-    xfail_strict=True,
 )
 def test_scikit_learn(estimator, check):
     check(estimator)

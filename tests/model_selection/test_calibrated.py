@@ -418,7 +418,6 @@ _PER_DATASET = "predict answers once per dataset, the check demands one answer p
         "check_methods_subset_invariance": _PER_DATASET,
         "check_sample_weight_equivalence_on_dense_data": "30 features: 2^30 bins",
     },
-    xfail_strict=True,
 )
 def test_scikit_learn(estimator, check):
     check(estimator)
