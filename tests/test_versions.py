@@ -11,8 +11,8 @@ import sktamm
 
 ROOT = Path(__file__).parents[1]
 
-# Every environment has the torch that the README installs; no test imports the others.
-NOT_PINNED = {"pyhf", "torch", "uproot"}
+# Every environment has the torch that the README installs.
+NOT_PINNED = {"torch"}
 EXTRAS = ("plot", "io", "hep", "distributed", "test")
 
 
