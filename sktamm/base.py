@@ -114,30 +114,16 @@ class ReferenceSample:
 
 @dataclass(frozen=True, eq=False)
 class SimulationShapes:
-    """What the fitted components hold of every simulation, without any data.
+    """What the fitted components hold of every simulation, without any data."""
 
-    Attributes
-    ----------
-    source_class : ndarray of int, shape (n_simulations,)
-        Index of the class of each source.
-    source_id : ndarray of shape (n_simulations,)
-        Identifier of the simulation of each source.
-    paired : bool
-        Whether equal identifiers in different classes mean the same simulation.
-    content : ndarray of shape (n_simulations, n_rows)
-        Not negative; only its shape counts.
-    n_effective : ndarray of shape (n_simulations,)
-        Effective numbers of events.
-    functions : ndarray of shape (n_rows, n_functions)
-        Smooth functions on the rows.
-    """
-
+    # (n_simulations,), index of the class of each source
     source_class: NDArray[np.intp]
-    source_id: NDArray
+    source_id: NDArray  # (n_simulations,), identifier of the simulation of each source
+    # Whether equal identifiers in different classes mean the same simulation
     paired: bool
-    content: FloatArray
-    n_effective: FloatArray
-    functions: FloatArray
+    content: FloatArray  # (n_simulations, n_rows), not negative; only its shape counts
+    n_effective: FloatArray  # (n_simulations,), effective numbers of events
+    functions: FloatArray  # (n_rows, n_functions), smooth functions on the rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -140,18 +140,7 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         self.template_errors = template_errors
 
     def fit(self, events: SimulatedEvents | HistogramTemplates) -> Self:
-        """Bin the simulations and find the components.
-
-        Parameters
-        ----------
-        events : SimulatedEvents or HistogramTemplates
-            Labelled events, or templates that are binned already.
-
-        Returns
-        -------
-        self : TemplateComponents
-            Fitted component model.
-        """
+        """Bin the simulations and find the components."""
         check_parameters(self)
         self.beyond_ = 0.0
         self._crowded: tuple[tuple[int, int], ...] = ()
@@ -229,36 +218,13 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         return {"bins": " x ".join(str(n) for n in self.binning_.shape)}
 
     def rows(self, X: FloatArray) -> NDArray[np.intp]:
-        """Row of the table (filled bin) of every event, -1 for events left out.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_events, n_features)
-            Finite features.
-
-        Returns
-        -------
-        index : ndarray of int, shape (n_events,)
-            Number of the row; the nearest one of events in bins that are none.
-        """
+        """Row of the table (filled bin) of every event, -1 for events left out."""
         return self.rows_.index(X)
 
     def table(
         self, target: TargetEvents | tuple[FloatArray, FloatArray]
     ) -> ComponentTable:
-        """Components and data at the same bins.
-
-        Parameters
-        ----------
-        target : TargetEvents or pair of ndarray of shape (n_datasets, n_bins)
-            Events, or contents and variances of bins filled already.
-
-        Returns
-        -------
-        table : ComponentTable
-            The waist of the hourglass. Contents of bins that no simulation fills count
-            in the nearest bins that one does.
-        """
+        """Components and data at the same bins."""
         weight, variance, unfilled = self._contents(target)
         _check_contents(weight)
         out_of_range, beyond = self._range_of(target)
@@ -310,23 +276,7 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         density: Callable[[], FloatArray],
         names: tuple[str, ...],
     ) -> AdaptedTemplates:
-        """Templates before and after the data adapted them, for a result.
-
-        Parameters
-        ----------
-        table : ComponentTable
-            Table that was fitted.
-        density : callable
-            Gives the adapted densities relative to the reference, an ndarray of shape
-            (n_datasets, n_classes, n_bins).
-        names : tuple of str
-            Names of the features.
-
-        Returns
-        -------
-        templates : AdaptedTemplates
-            Probabilities of the bins.
-        """
+        """Templates before and after the data adapted them, for a result."""
         source_class = self.templates_.source_class
         nominal = [
             self.probability_[source_class == c].mean(axis=0)

@@ -166,18 +166,7 @@ class ProjectedRatios(ScoreComponents):
         return self.score.ratio
 
     def fit(self, events: SimulatedEvents | HistogramTemplates) -> Self:
-        """Bin the simulations and find the components.
-
-        Parameters
-        ----------
-        events : SimulatedEvents or HistogramTemplates
-            Scores of held-out events, or their histograms.
-
-        Returns
-        -------
-        self : ProjectedRatios
-            Fitted component model.
-        """
+        """Bin the simulations and find the components."""
         self.score_ = self.score
         return super(ScoreComponents, self).fit(events)
 
@@ -186,18 +175,7 @@ class ProjectedRatios(ScoreComponents):
         return type(self)(self.score).fit(templates)
 
     def take(self, simulations: ArrayLike) -> "ProjectedRatios":
-        """The same for some of the simulations, without training.
-
-        Parameters
-        ----------
-        simulations : array-like
-            Ids to keep.
-
-        Returns
-        -------
-        components : ProjectedRatios
-            Fitted component model; the score is that of the remaining simulations.
-        """
+        """The same for some of the simulations, without training."""
         score = replace(self.score, ratio=self.ratio_.take(simulations))
         return ProjectedRatios(score).fit(score.held_out())
 

@@ -114,18 +114,7 @@ class ScoreComponents(TemplateComponents):
         self.random_state = random_state
 
     def fit(self, events: SimulatedEvents | HistogramTemplates) -> Self:
-        """Learn the score, bin the simulations in it and find the components.
-
-        Parameters
-        ----------
-        events : SimulatedEvents
-            Labelled events; histograms are refused.
-
-        Returns
-        -------
-        self : ScoreComponents
-            Fitted component model.
-        """
+        """Learn the score, bin the simulations in it and find the components."""
         if not isinstance(events, SimulatedEvents):
             raise InvalidInputError("X must hold events for a learned score.")
         score = LearnedScore(
@@ -162,33 +151,11 @@ class ScoreComponents(TemplateComponents):
         return bin_simulations(events, bins, "uniform", ends, self.flow)
 
     def rows(self, X: FloatArray) -> NDArray[np.intp]:
-        """Row of the table (filled bin) of every event, -1 for events left out.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_events, n_features)
-            Finite features.
-
-        Returns
-        -------
-        index : ndarray of int, shape (n_events,)
-            Number of the row.
-        """
+        """Row of the table (filled bin) of every event, -1 for events left out."""
         return super().rows(self.score_.transform(X))
 
     def table(self, target: Any) -> ComponentTable:
-        """Contents of the bins of the score and the templates as log ratios.
-
-        Parameters
-        ----------
-        target : TargetEvents or pair of ndarray of shape (n_datasets, n_bins)
-            Events, or contents and variances of bins of the score.
-
-        Returns
-        -------
-        table : ComponentTable
-            The waist of the hourglass.
-        """
+        """Contents of the bins of the score and the templates as log ratios."""
         if isinstance(target, TargetEvents):
             target = replace(target, X=self.score_.transform(target.X))
         return super().table(target)
@@ -199,22 +166,7 @@ class ScoreComponents(TemplateComponents):
         density: Callable[[], FloatArray],
         names: tuple[str, ...],
     ) -> AdaptedTemplates:
-        """Templates before and after the data adapted them, for a result.
-
-        Parameters
-        ----------
-        table : ComponentTable
-            Table that was fitted.
-        density : callable
-            Gives the adapted densities relative to the reference.
-        names : tuple of str
-            Names of the features; the bins are named by the scores.
-
-        Returns
-        -------
-        templates : AdaptedTemplates
-            Probabilities of the bins.
-        """
+        """Templates before and after the data adapted them, for a result."""
         own = tuple(str(name) for name in self.score_.get_feature_names_out())
         return super().adapted(table, density, own)
 

@@ -107,18 +107,7 @@ class RatioComponents(ComponentModel, BaseEstimator):
         self.projection = projection
 
     def fit(self, events: SimulatedEvents) -> Self:
-        """Learn the ratios.
-
-        Parameters
-        ----------
-        events : SimulatedEvents
-            Labelled events; histograms have none.
-
-        Returns
-        -------
-        self : RatioComponents
-            Fitted component model.
-        """
+        """Learn the ratios."""
         if not isinstance(events, SimulatedEvents):
             raise IncompatibleChoiceError(
                 "Unbinned components need events, got histograms; use binned "
@@ -141,18 +130,7 @@ class RatioComponents(ComponentModel, BaseEstimator):
         return ratio
 
     def for_form(self, form: Any) -> "RatioComponents | ProjectedRatios":
-        """The components with which a form can live: these, or their projection.
-
-        Parameters
-        ----------
-        form : form
-            Linear or exponential.
-
-        Returns
-        -------
-        components : RatioComponents or ProjectedRatios
-            Fitted component model.
-        """
+        """The components with which a form can live: these, or their projection."""
         if not self._is_to_project(form):
             return self
         score = RatioScore(self.ratio_, self.positive_, self.paired_)
@@ -171,18 +149,7 @@ class RatioComponents(ComponentModel, BaseEstimator):
         return bool(many or self.overlap().min() < LITTLE_OVERLAP)
 
     def take(self, simulations: ArrayLike) -> Self:
-        """The same ratios for some of the simulations, without training.
-
-        Parameters
-        ----------
-        simulations : array-like
-            Ids to keep.
-
-        Returns
-        -------
-        components : RatioComponents
-            Fitted component model of the remaining simulations.
-        """
+        """The same ratios for some of the simulations, without training."""
         part = copy.copy(self)
         part.ratio_ = self.ratio_.take(simulations)
         part._finish()
@@ -233,33 +200,11 @@ class RatioComponents(ComponentModel, BaseEstimator):
         )
 
     def rows(self, X: FloatArray) -> NDArray[np.intp]:
-        """Row of the table of every event: its own.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_events, n_features)
-            Finite features.
-
-        Returns
-        -------
-        index : ndarray of int, shape (n_events,)
-            0, 1, 2, ...
-        """
+        """Row of the table of every event: its own."""
         return np.arange(len(X))
 
     def table(self, target: TargetEvents) -> ComponentTable:
-        """Log ratios at the events of the target and at the reference rows.
-
-        Parameters
-        ----------
-        target : TargetEvents
-            Events of all datasets.
-
-        Returns
-        -------
-        table : ComponentTable
-            The waist of the hourglass.
-        """
+        """Log ratios at the events of the target and at the reference rows."""
         if not isinstance(target, TargetEvents):
             raise InvalidInputError(
                 "X must hold events for unbinned components, got histograms."

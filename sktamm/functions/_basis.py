@@ -117,18 +117,7 @@ class SplineBasis(BaseEstimator):
         self.interaction_degree = interaction_degree
 
     def evaluate(self, coordinates: FloatArray) -> FloatArray:
-        """Values of the functions, the constant left out up to redundancy.
-
-        Parameters
-        ----------
-        coordinates : ndarray of shape (n_rows, n_features)
-            Coordinates in [-1, 1].
-
-        Returns
-        -------
-        values : ndarray of shape (n_rows, n_functions)
-            Not yet orthonormal under any reference.
-        """
+        """Values of the functions, the constant left out up to redundancy."""
         check_parameters(self)
         inner = np.linspace(-1.0, 1.0, self.n_knots)
         knots = np.concatenate([[-1.0] * 3, inner, [1.0] * 3])
@@ -162,18 +151,7 @@ class NoBasis(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
 
     def evaluate(self, coordinates: FloatArray) -> FloatArray:
-        """Return an empty set of functions.
-
-        Parameters
-        ----------
-        coordinates : ndarray of shape (n_rows, n_features)
-            Coordinates in [-1, 1].
-
-        Returns
-        -------
-        values : ndarray of shape (n_rows, 0)
-            No columns.
-        """
+        """Return an empty set of functions."""
         return np.zeros((coordinates.shape[0], 0))
 
     def degrees(self, n_coordinates: int) -> IntArray:

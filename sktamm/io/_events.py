@@ -21,6 +21,10 @@ from sktamm.io._files import replacing
 
 __all__ = ["column_names", "keep_written", "read_events", "write_events"]
 
+# Numbers to the last bit, as pandas reads them by itself since version 3.
+_OLD = int(pd.__version__.split(".")[0]) < 3
+_EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD else {}
+
 
 def column_names(path: str | os.PathLike[str]) -> list[str]:
     """Names of the columns of a CSV or Parquet file, without reading its events.
@@ -221,7 +225,9 @@ def _read_csv(
         # Rows longer than the header would otherwise lose or shift columns.
         warnings.simplefilter("error", pd.errors.ParserWarning)
         types = dict.fromkeys(text, str)
-        events = pd.read_csv(path, index_col=False, low_memory=False, dtype=types)
+        events = pd.read_csv(
+            path, index_col=False, low_memory=False, dtype=types, **_EXACT
+        )
     events.columns = pd.Index(_csv_names(path))
     if columns is not None:
         events = events[list(dict.fromkeys(columns))]
