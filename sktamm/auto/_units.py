@@ -82,7 +82,7 @@ class HistogramUnit:
             contents += [rng.multinomial(int(n), p / p.sum()) for _ in range(n_draws)]
         counts = np.array(contents, dtype=float)
         table = estimator.components_.table((counts, counts))
-        answer: Answer = estimator._run(table, np.array([level]))[1]
+        answer: Answer = estimator.solve(table, np.array([level]))[1]
         return answer
 
 

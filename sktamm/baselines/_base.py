@@ -62,7 +62,7 @@ def rules_of(estimator: Any, *names: str) -> dict[str, list[Any]]:
 
 
 class FractionBaseline(TAMMRegressor):
-    """Estimator whose densities are given: children say in ``_run`` how they fit."""
+    """Estimator whose densities are given: children say in ``solve`` how they fit."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = rules_of(
         TAMMRegressor, "pos_label", "level"

@@ -122,7 +122,8 @@ class FreeTemplates(BinnedBaseline):
         _import_iminuit()
         return Minuit(self.method)
 
-    def _run(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:
+    def solve(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:
+        """Fractions of a table by this method, ``levels`` (n_levels,)."""
         templates = self.components_.templates_
         contents = np.stack(
             [np.maximum(templates.sum_of_weights, 0.0), templates.sum_of_squares], -1
@@ -130,7 +131,7 @@ class FreeTemplates(BinnedBaseline):
         signal = templates.source_class == templates.positive
         drop = float(normal_quantile(levels).max() ** 2)
         fits = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._inference_.fit)(data, contents, signal, drop)
+            delayed(self.inference_.fit)(data, contents, signal, drop)
             for data in np.stack([table.row_weight, table.row_variance], -1)
         )
         curves, found = zip(*fits, strict=True)

@@ -173,11 +173,12 @@ class LabelShiftEM(FractionBaseline):
     def _warn_single(self, source_class: NDArray) -> None:
         """Say nothing: pooling is what was asked for."""
 
-    def _run(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:
+    def solve(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:
+        """Fractions of a table by this method, ``levels`` (n_levels,)."""
         seeds = seed_sequence(self.random_state).spawn(table.n_datasets)
         with threadpool_limits(1, user_api="blas"):
             parts = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-                delayed(self._inference_.infer)(table, d, levels, seed)
+                delayed(self.inference_.infer)(table, d, levels, seed)
                 for d, seed in enumerate(seeds)
             )
         fractions, std, interval, grid, curve, converged, n_iterations = (

@@ -229,11 +229,12 @@ class TemplateMorphing(BinnedBaseline):
         )
         return content / content.sum(), squares / content.sum() ** 2
 
-    def _run(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:
+    def solve(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:
+        """Fractions of a table by this method, ``levels`` (n_levels,)."""
         pair = (self._families_[1 - table.positive], self._families_[table.positive])
         weight, variance = np.asarray(table.row_weight), np.asarray(table.row_variance)
         fits = [
-            self._inference_.fit(data, square, *pair)
+            self.inference_.fit(data, square, *pair)
             for data, square in zip(weight, variance, strict=True)
         ]
         kappa, std = np.array([f.kappa for f in fits]), np.array([f.std for f in fits])

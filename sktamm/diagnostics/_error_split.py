@@ -102,7 +102,7 @@ def error_split(
     True
     """
     opened = open_fit(estimator, X, dataset=dataset, sample_weight=sample_weight)
-    informative = opened.final._prior_.informative
+    informative = opened.final.prior_.informative
     with quiet():
         parts = [
             _split(*part, informative)

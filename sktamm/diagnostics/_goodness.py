@@ -296,5 +296,5 @@ def reference_model(opened: Opened) -> MixtureModel:
         simulations=simulations,
         error=None,
     )
-    model: MixtureModel = opened.final._form_.build(rows, opened.final._prior_)
+    model: MixtureModel = opened.final.form_.build(rows, opened.final.prior_)
     return model

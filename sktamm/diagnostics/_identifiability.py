@@ -166,7 +166,7 @@ def _maps(opened: Opened, model: MixtureModel, theta: FloatArray) -> list[FloatA
         ]
     maps = []
     for c in range(model.n_classes):
-        change = opened.final._prior_.expand(opened.table, c).directions
+        change = opened.final.prior_.expand(opened.table, c).directions
         maps.append(np.broadcast_to(change, (len(theta), *change.shape)))
     return maps
 
@@ -195,7 +195,7 @@ def _class_names(table: ComponentTable, opened: Opened, c: int) -> list[str]:
     components = [f"component {k}" for k in range(table.components_of(c).size)]
     if opened.model.is_linear:
         return components
-    if getattr(opened.final._prior_, "spans", "components") == "simulations":
+    if getattr(opened.final.prior_, "spans", "components") == "simulations":
         source = table.simulations
         components = [f"simulation {k}" for k in source.source_id[source.of_class(c)]]
     n_basis = table.reference_basis.shape[1]

@@ -93,8 +93,8 @@ def open_fit(
     final, X = unwrap(estimator, X)
     check_adapts(final)
     with quiet():
-        table = final._read(X, dataset, sample_weight)[0]
-        model, answer = final._run(table, np.array([final.level]))
+        table = final.tabulate(X, dataset, sample_weight)[0]
+        model, answer = final.solve(table, np.array([final.level]))
     return Opened(final, X, table, model, answer, member_of(estimator))
 
 
@@ -102,7 +102,7 @@ def fits(
     final: Any, table: ComponentTable, model: MixtureModel
 ) -> Iterator[tuple[ComponentTable, MixtureModel, Fit]]:
     """Joint maxima of a table, kappa within [0, 1] if the estimator confines it."""
-    inference = final._inference_
+    inference = final.inference_
     bounded = bool(final.bounded) or inference.has_posterior
     if table.binned:
         for fit in inference.maxima(table, model, bounded=bounded):
@@ -125,13 +125,13 @@ def quiet() -> Iterator[None]:
 
 def declared_families(final: Any) -> Any:
     """Families that its prior is told, a `Grouping`; None without."""
-    of_prior = getattr(final._prior_, "grouping", None)
+    of_prior = getattr(final.prior_, "grouping", None)
     return None if of_prior is None else of_prior()
 
 
 def check_adapts(final: Any) -> None:
     """Refuse estimators without a mixture that adapts, the baselines."""
-    if not hasattr(final._inference_, "maxima"):
+    if not hasattr(final.inference_, "maxima"):
         raise InvalidInputError(
             "estimator must be, or end in, one whose mixture adapts to the data, got "
             f"{type(final).__name__}."

@@ -125,10 +125,10 @@ def simulation_based_calibration(
     """
     (final,) = unwrap(estimator)
     check_adapts(final)
-    if not final._inference_.has_posterior:
+    if not final.inference_.has_posterior:
         raise InvalidInputError(
             "estimator must be Bayesian: ranks need a posterior, which "
-            f"{type(final._inference_).__name__} has not."
+            f"{type(final.inference_).__name__} has not."
         )
     check_positive(size=size, n_experiments=n_experiments, n_draws=n_draws)
     rng = generator(random_state)
@@ -159,10 +159,10 @@ def _pseudo_experiments(
         )
     content = size * final.components_.reference_weight_[None]
     table = final.components_.table((content, content))
-    model = final._form_.build(table, final._prior_)
+    model = final.form_.build(table, final.prior_)
     theta = prior_draws(model, n, rng)
     pseudo = draw_rows(table, model, theta, 0, rng)
-    return theta[:, 0], final._run(pseudo, np.array([final.level]))[1]
+    return theta[:, 0], final.solve(pseudo, np.array([final.level]))[1]
 
 
 def prior_draws(model: MixtureModel, n: int, rng: np.random.Generator) -> FloatArray:

@@ -139,7 +139,7 @@ def span_check(
         raise InvalidInputError(
             "estimator must have a prior without families for span_check: the nominal "
             "cannot be left out; result.diagnostics['span'] leaves out none, got "
-            f"families={final._prior_.families!r}."
+            f"families={final.prior_.families!r}."
         )
     units = _units(final, table)
     fractions = project_to_simplex(opened.model.fractions(opened.answer.theta))[0]
@@ -199,7 +199,7 @@ def _parametric(misfit: FloatArray, reference: FloatArray) -> float:
 
 def _misfit(final: Any, table: ComponentTable) -> FloatArray:
     """D of every dataset of a table."""
-    model = final._form_.build(table, final._prior_)
+    model = final.form_.build(table, final.prior_)
     found = []
     for _, own, fit in fits(final, table, model):
         theta = fit.optimum.theta
@@ -260,5 +260,5 @@ def _unbinned(
     if sample_weight is not None:
         weight = np.concatenate([np.asarray(sample_weight, float), np.ones(size)])
     dataset = sparse.csc_matrix(counts)
-    pair = _misfit(part, part._read(rows, dataset, weight)[0])
+    pair = _misfit(part, part.tabulate(rows, dataset, weight)[0])
     return float(pair[0]), float(pair[1])

@@ -129,15 +129,15 @@ def describe(estimator: Any) -> dict[str, str]:
     """The choices of a fitted estimator, in words, for its results."""
     chosen = {
         "components": name_of("components", estimator.components_),
-        "form": name_of("form", estimator._form_),
-        "prior": name_of("prior", estimator._prior_),
-        "inference": name_of("inference", estimator._inference_),
-        "interval": str(estimator._inference_.interval),
+        "form": name_of("form", estimator.form_),
+        "prior": name_of("prior", estimator.prior_),
+        "inference": name_of("inference", estimator.inference_),
+        "interval": str(estimator.inference_.interval),
         "simulations": str(estimator.simulations_.size),
         "paired": str(estimator.paired_),
     }
     tested = getattr(estimator, "_exchangeable_", None)
-    parts = (estimator._inference_, estimator._prior_, estimator.components_, tested)
+    parts = (estimator.inference_, estimator.prior_, estimator.components_, tested)
     for part in parts:
         chosen |= getattr(part, "words", dict)()
     return chosen

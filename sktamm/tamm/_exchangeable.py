@@ -115,10 +115,10 @@ def look_at_exchangeability(estimator: Any) -> ExchangeabilityResult | None:
     """
     binned = estimator.components_.binning_ is not None
     shapes = estimator.components_.shapes() if binned else None
-    told = getattr(estimator._prior_, "families", None) is not None
+    told = getattr(estimator.prior_, "families", None) is not None
     if shapes is None or told:
         return None
-    if not hasattr(estimator._inference_, "maxima"):
+    if not hasattr(estimator.inference_, "maxima"):
         return None
     most = np.bincount(shapes.source_class).max()
     if not FEWEST <= most <= _MOST_IN_FIT:

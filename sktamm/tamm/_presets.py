@@ -317,9 +317,7 @@ class NeuralRatioTAMM(TAMMRegressor):
         check_is_fitted(self)
         part = copy.copy(self)
         part.components_ = self.components_.take(simulations)
-        part._form_, part._prior_, part._inference_ = self._make_choices(
-            self.components_
-        )
+        part.form_, part.prior_, part.inference_ = self._make_choices(self.components_)
         part.simulations_ = np.unique(part.components_.ratio_.source_id_)
         return part
 

@@ -89,6 +89,8 @@ class TAMMRegressor(FractionVerbs):
         Whether simulations of different classes belong together by id.
     components_ : component model
         Fitted components.
+    form_, prior_, inference_ : object
+        The other choices of the method, as they were used.
     overlap_ : ndarray of shape (n_classes,)
         Overlap of the simulations of every class: one if they are equal.
     n_features_in_ : int
@@ -159,7 +161,7 @@ class TAMMRegressor(FractionVerbs):
         check_parameters(self)
         if self.n_jobs == 0:
             raise InvalidInputError("n_jobs must be None or a number but 0, got 0.")
-        self._form_, self._prior_, self._inference_ = self._make_choices()
+        self.form_, self.prior_, self.inference_ = self._make_choices()
         sources = read_training(
             events["X"],
             events["y"],
@@ -175,11 +177,11 @@ class TAMMRegressor(FractionVerbs):
         self.paired_ = sources.paired
         self.simulations_ = np.unique(sources.source_id)
         self._warn_single(sources.source_class)
-        if hasattr(self._prior_, "check_simulations"):
-            self._prior_.check_simulations(sources.source_class, sources.source_id)
+        if hasattr(self.prior_, "check_simulations"):
+            self.prior_.check_simulations(sources.source_class, sources.source_id)
         components = self._make_components().fit(sources)
-        self._form_, self._prior_, _ = self._make_choices(components)
-        self.components_ = self._form_.suited(components)
+        self.form_, self.prior_, _ = self._make_choices(components)
+        self.components_ = self.form_.suited(components)
         self._exchangeable_ = look_at_exchangeability(self)
 
     @property
@@ -224,8 +226,8 @@ class TAMMRegressor(FractionVerbs):
     # ------------------------------------------------------------------------ asking
     def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
         chosen = self._chosen(levels)
-        table, names = self._read(X, **question)
-        model, answer = self._run(table, chosen)
+        table, names = self.tabulate(X, **question)
+        model, answer = self.solve(table, chosen)
         result = self._result(table, model, answer, names, chosen)
         warn_about(result)
         return result
@@ -238,7 +240,7 @@ class TAMMRegressor(FractionVerbs):
         target = self._read_target(X, **question)
         own = owner(target, question["dataset"])
         table = self.components_.table(target)
-        model, answer = self._run(table, np.array([self.level]))
+        model, answer = self.solve(table, np.array([self.level]))
         fractions = project_to_simplex(model.fractions(answer.theta))
         log_density = model.class_log_density(answer.theta)
         row = self.components_.rows(target.X)
@@ -246,11 +248,11 @@ class TAMMRegressor(FractionVerbs):
         joint[row < 0] = fractions[own[row < 0]]
         return joint / joint.sum(axis=1, keepdims=True)
 
-    # --------------------------------------------------------------- private steps
-    def _read(
+    # ----------------------------------------- the two steps of infer, for diagnostics
+    def tabulate(
         self, X: Any, dataset: Any, sample_weight: Any
     ) -> tuple[ComponentTable, NDArray]:
-        """Table of the target and the names of its datasets."""
+        """Table of the target, and the names of its datasets; arguments as `infer`."""
         target, names = read_question(
             X,
             dataset,
@@ -261,21 +263,26 @@ class TAMMRegressor(FractionVerbs):
         )
         return self.components_.table(target), names
 
-    def _run(
+    def solve(
         self, table: ComponentTable, levels: FloatArray
     ) -> tuple[MixtureModel, Answer]:
-        model = self._form_.build(table, self._prior_)
-        answer = self._inference_.infer(
+        """Mixture model of a table, and kappa of its datasets with intervals.
+
+        ``levels`` (n_levels,).
+        """
+        model = self.form_.build(table, self.prior_)
+        answer = self.inference_.infer(
             table,
             model,
             levels,
-            informative=self._prior_.informative,
+            informative=self.prior_.informative,
             bounded=self.bounded,
             seed=seed_sequence(self.random_state),
             n_jobs=self.n_jobs,
         )
         return model, answer
 
+    # --------------------------------------------------------------- private steps
     def _result(
         self,
         table: ComponentTable,

@@ -122,10 +122,11 @@ class ScoreTAMM(TAMMRegressor):
         self.basis = basis
         self.smooth = smooth
 
-    def _read(self, X: Any, dataset: Any, sample_weight: Any) -> Any:
+    def tabulate(self, X: Any, dataset: Any, sample_weight: Any) -> Any:
+        """Table of the target, whose histograms are refused; see `TAMMRegressor`."""
         if is_histogram(X):
             raise InvalidInputError("X must hold events for a learned score.")
-        return super()._read(X, dataset, sample_weight)
+        return super().tabulate(X, dataset, sample_weight)
 
     def _make_components(self) -> Any:
         return self._told(choose("components", "score"))

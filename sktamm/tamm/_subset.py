@@ -16,7 +16,7 @@ def with_components_of(unfitted: Any, fitted: Any) -> Any:
     learned = {n: v for n, v in vars(fitted).items() if n.endswith("_")}
     vars(other).update(learned)
     choices = other._make_choices(other.components_)
-    other._form_, other._prior_, other._inference_ = choices
+    other.form_, other.prior_, other.inference_ = choices
     return other
 
 

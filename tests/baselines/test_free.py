@@ -79,7 +79,7 @@ def test_iminuit_used_directly_finds_the_same(study, weighted):
     result = fit.infer(study.X_target, sample_weight=weight_target, levels=[0.683])
     assert result.kappa[0] == pytest.approx(kappa, abs=0.02 * std)
     assert result.std[0] == pytest.approx(std, rel=0.1)
-    inference = fit._inference_
+    inference = fit.inference_
     assert result.diagnostics["converged"][0]
     assert inference.interval == "likelihood"
     assert result.n_events[0] == pytest.approx(

@@ -101,7 +101,7 @@ def answers(name, number, options):
 
     def asked(inference, discrepancy, X, kappa):
         # The choice of the inference needs no training.
-        tamm._inference_ = INFERENCES[inference](discrepancy=discrepancy)
+        tamm.inference_ = INFERENCES[inference](discrepancy=discrepancy)
         return _line(kappa, infer(tamm, X, levels=LEVELS))
 
     for inference, target in product(options.inference, case.targets):

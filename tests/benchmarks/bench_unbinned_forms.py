@@ -99,7 +99,7 @@ def _remade(trained, **choices):
 
 def _measuring(components, form):
     tamm = TAMMRegressor("ratios", form, random_state=0)
-    tamm._form_, tamm._prior_, tamm._inference_ = tamm._make_choices()
+    tamm.form_, tamm.prior_, tamm.inference_ = tamm._make_choices()
     tamm.components_, tamm.simulations_ = components, np.array([0, 1])
     tamm.classes_, tamm.pos_label_, tamm.paired_ = np.array([0, 1]), 1, True
     tamm.n_features_in_ = components.ratio_.reference_.X.shape[1]

@@ -286,7 +286,7 @@ def test_who_is_told_families_is_not_warned():
     X, y, simulation = simulated(same=True)
     with pytest.warns(ExchangeabilityWarning):
         tamm = BinnedTopicTAMM(bins=12).fit(X, y, simulation=simulation)
-    tamm._prior_ = SimpleNamespace(families={0: "nominal"})
+    tamm.prior_ = SimpleNamespace(families={0: "nominal"})
     assert look_at_exchangeability(tamm) is None  # in silence
     part = without_ids(tamm, [1])
     assert part._exchangeable_ is None  # not that of all simulations

@@ -292,7 +292,7 @@ def test_the_default_members_are_small_networks():
     ("choices", "labels", "message"),
     [
         ({}, 3, "y must hold two classes, got 3"),
-        ({"holdout": 1.0}, 2, "holdout must lie between 0 and 1"),
+        ({"holdout": 1.0}, 2, "holdout must be a float in the range"),
         ({"classifier": "tree"}, 2, "classifier must be 'mlp'"),
     ],
 )
