@@ -27,11 +27,7 @@ class LikelihoodAnswers:
     _fitted_: FittedLikelihood
 
     def nll(self, theta: ArrayLike, nuisance: ArrayLike | None = None) -> Any:
-        """-2 ln L relative to the reference point, the nuisance parameters given.
-
-        ``theta`` (n_parameters,), ``nuisance`` (n_nuisances,) -> (n_theta,): twice the
-        negative log likelihood ratio.
-        """
+        """Twice the negative log likelihood ratio to the reference point."""
         objective = self._likelihood().objective
         points, single = read_theta(theta, self.n_parameters_)
         n_nuisances = objective.size - self.n_parameters_
@@ -43,11 +39,7 @@ class LikelihoodAnswers:
     def nll_gradient(
         self, theta: ArrayLike, nuisance: ArrayLike | None = None
     ) -> FloatArray:
-        """Gradient of ``nll`` with respect to theta, then the nuisance parameters.
-
-        ``theta`` (n_parameters,), ``nuisance`` (n_nuisances,) -> (n_parameters +
-        n_nuisances,).
-        """
+        """Gradient of ``nll`` with respect to theta, then the nuisance parameters."""
         objective = self._likelihood().objective
         point = objective.start(one_theta(theta, objective.theta_ref))
         if nuisance is not None:
@@ -62,38 +54,19 @@ class LikelihoodAnswers:
     def profile(
         self, i: int, values: ArrayLike, others: str = "profile"
     ) -> ProfileScan:
-        """Likelihood along one parameter.
+        """-2 ln of the likelihood ratio to the best fit along parameter ``i``.
 
-        Parameters
-        ----------
-        i : int
-            Index of the parameter.
-        values : array-like of shape (n_points,)
-            Its values.
-        others : {"profile", "fix"}, default="profile"
-            Minimise over the other parameters and the nuisance parameters, or hold them
-            at the best fit.
-
-        Returns
-        -------
-        scan : ProfileScan
-            -2 ln of the likelihood ratio to the best fit.
-
-        Notes
-        -----
-        Descents over the other parameters start from the minima that are known. Where
-        the likelihood is very small, tens above the best fit, or the events are few,
-        about ten, they may end in another valley than the deepest.
+        For every one of its ``values`` (n_points,) the other and the nuisance
+        parameters are minimised over, or held at the best fit if ``others`` is "fix".
+        Where the likelihood is very small, tens above the best fit, or events are few,
+        about ten, the descents may end in another valley than the deepest.
         """
         return self._likelihood().profile(i, values, others)
 
     def surface(
         self, i: int, j: int, values: Any, others: str = "profile"
     ) -> FloatArray:
-        """Likelihood on a grid of two parameters.
-
-        Returns (n_i, n_j): -2 ln of the likelihood ratio to the best fit.
-        """
+        """-2 ln of the likelihood ratio to the best fit on a grid, (n_i, n_j)."""
         return self._likelihood().surface(i, j, values, others)
 
     def interval(
@@ -121,11 +94,9 @@ class LikelihoodAnswers:
         others: str = "profile",
         n_points: int = 64,
     ) -> ConfidenceRegion:
-        """Exact contour of two parameters around the best fit.
+        """Exact contour: where rays from the best fit leave the region.
 
-        Every ray from the best fit ends where the likelihood first leaves the region;
-        parts of the region that are not seen from there are left out, which ``surface``
-        shows.
+        Parts of the region that are not seen from there are left to ``surface``.
         """
         return self._likelihood().contour(i, j, level, others, n_points)
 

@@ -73,11 +73,7 @@ class BenchmarkSample:
 def _bridge(
     log_ratio: tuple[FloatArray, FloatArray], share: tuple[FloatArray, FloatArray]
 ) -> float:
-    """Cross section ratio from both samples (Bennett 1976).
-
-    The one at which the balanced mixture has as many events of either point:
-    E_ref[1 - s] = E_b[s], bounded terms where the plain mean has heavy tails.
-    """
+    """Ratio S with E_ref[1 - s] = E_b[s], means of bounded terms (Bennett 1976)."""
 
     def excess(log_total: float) -> float:
         here = share[0] @ expit(log_ratio[0] - log_total)

@@ -92,26 +92,18 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
         sample_weight : array-like of shape (n_events,), default=None
             Event weights.
         groups : array-like of shape (n_events,), default=None
-            Ids of events whose copies have to stay together when the base learner
-            holds rows out, from `FractionalSmearing`.
+            Event ids of `FractionalSmearing`; copies of an event are held out together.
 
         Returns
         -------
         self : object
             Fitted estimator.
 
-        Raises
-        ------
-        InvalidInputError
-            If the input cannot be used.
-        IncompatibleChoiceError
-            If the base learner cannot do what is asked for.
-
         Warns
         -----
         RatioWarning
-            If the means of the derivatives are not those that are known: the events
-            were not drawn at ``theta_ref``, or are too few for the tails.
+            If the means of the derivatives are not the known ones: the events were not
+            drawn at ``theta_ref``, or are too few for the tails.
         """
         check_parameters(self)
         features = read_events(self, X, reset=True)
@@ -130,21 +122,13 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> FloatArray:
-        """Derivatives of reconstructed events at ``theta_ref``.
-
-        ``X`` (n_events, n_features) -> (n_events, p + p (p + 1) / 2): first and
-        second derivatives of D(x | theta).
-        """
+        """Derivatives of D at ``theta_ref``, (n_events, p + p (p + 1) / 2)."""
         check_is_fitted(self)
         features = read_events(self, X, reset=False)
         return self._corrected(predict_columns(self.estimators_, features))
 
     def predict_members(self, X: Any) -> FloatArray:
-        """Derivatives by every member of the ensemble that is the base learner.
-
-        ``X`` (n_events, n_features) -> (n_members, n_events, p + p (p + 1) / 2): as
-        from ``predict``, of a `RepulsiveEnsembleRegressor` for example.
-        """
+        """``predict`` of each member of the base learner, on a first axis."""
         check_is_fitted(self)
         features = read_events(self, X, reset=False)
         members = predict_members(self.estimators_, features)
@@ -153,12 +137,9 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
     def score(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Share of the variance of the joint derivatives that is explained.
+        """Share of the variance of the joint derivatives that is explained, mean R^2.
 
         Even the exact derivatives of reconstructed events leave most of it.
-
-        ``X`` (n_events, n_features), ``y`` (n_events, p + p (p + 1) / 2),
-        ``sample_weight`` (n_events,). Returns mean R^2 of derivatives that vary.
         """
         predicted = self.predict(X)
         values, weight = read_table(y, sample_weight, len(predicted))
@@ -185,11 +166,7 @@ class LearnedDerivatives(PolynomialRatioMixin, RegressorMixin, BaseEstimator):
     def _set_correction(
         self, predicted: FloatArray, y: FloatArray, weight: FloatArray | None
     ) -> None:
-        """Learn what gives the predictions the mean of the targets.
-
-        The ratio then has the mean one. A squared error of heavy tails hardly feels a
-        small common shift, which a likelihood of many events does.
-        """
+        """Learn what gives predictions the mean of the targets, the ratio mean one."""
         raise NotImplementedError
 
     def _corrected(self, predicted: FloatArray) -> FloatArray:
@@ -239,14 +216,12 @@ class DerivativeRatioRegressor(LearnedDerivatives):
     theta_ref : array-like of shape (n_parameters,), default=None
         Reference point, where events are drawn and derivatives taken; None is zeros.
     link : {"linear", "exponential"}, default="linear"
-        From the outputs of the base learner to the derivatives. "exponential" follows
-        heavy tails, acts on the derivatives that are never negative (squared
-        amplitudes) or never positive, and leaves the loss and so the mean as they are;
-        only "mlp", `TorchMLPRegressor`, has it.
+        From outputs of the base learner to derivatives. "exponential", of "mlp" alone,
+        follows heavy tails of the derivatives that never change their sign; the loss,
+        and so the mean, stays as it is.
     mean_derivatives : array-like of shape (p + p (p + 1) / 2,), default=None
-        Means of the derivatives at ``theta_ref`` where they are known, as from a
-        calculation of the cross section: they replace the means over the events, and
-        tell whether those were drawn at ``theta_ref``, which events alone cannot.
+        Known means of the derivatives at ``theta_ref``, which replace those over the
+        events and tell whether these were drawn there.
     parameter_names : sequence of str, default=None
         Names of the parameters; None is t0, t1, ...
     random_state : int, RandomState instance or None, default=None
@@ -263,25 +238,16 @@ class DerivativeRatioRegressor(LearnedDerivatives):
     derivative_names_ : list of str
         Monomial of each derivative.
     offset_ : ndarray of shape (p + p (p + 1) / 2,)
-        What is added to the base learner's predictions, so that their means over the
-        events of ``fit`` are those of the targets and the ratio is normalised. With the
-        exponential link, what would change its sign by that is zero.
+        Added to predictions, so that their means over the events of ``fit`` are those
+        of the targets; zero where it would change the sign of an exponential link.
     estimators_ : list
         Fitted base learners: one, or one per derivative.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, when all of them are strings.
-
-    See Also
-    --------
-    sktamm.parametric.joint_derivatives : What to learn, from event weights.
-    sktamm.parametric.QuadraticRatioEstimator : The same with positive densities.
 
     Notes
     -----
-    Nothing keeps the learned density positive. Where it is not, ``log_ratio`` is NaN
-    and ``non_positive_fraction`` counts the events; none is dropped.
+    Nothing keeps the learned density positive (`QuadraticRatioEstimator` does):
+    ``log_ratio`` is NaN where it is not, and ``non_positive_fraction`` counts such
+    events.
 
     References
     ----------

@@ -60,34 +60,12 @@ class FisherInformation:
         return np.asarray(np.linalg.inv(self.matrix), dtype=float)
 
     def projected(self, keep: Sequence[int]) -> "FisherInformation":
-        """Information of some parameters, the others known.
-
-        Parameters
-        ----------
-        keep : sequence of int
-            Indices of the parameters.
-
-        Returns
-        -------
-        information : FisherInformation
-            Sub-matrix.
-        """
+        """Information of the parameters of indices ``keep``, the others known."""
         kept, _ = self._split(keep)
         return self._part(self.matrix[np.ix_(kept, kept)], kept)
 
     def profiled(self, keep: Sequence[int]) -> "FisherInformation":
-        """Information of some parameters, the others unknown.
-
-        Parameters
-        ----------
-        keep : sequence of int
-            Indices of the parameters.
-
-        Returns
-        -------
-        information : FisherInformation
-            Schur complement; directions that say nothing of the others cost nothing.
-        """
+        """Information of the parameters ``keep``, the others unknown."""
         kept, rest = self._split(keep)
         across = self.matrix[np.ix_(kept, rest)]
         inner = np.linalg.pinv(self.matrix[np.ix_(rest, rest)], hermitian=True)

@@ -6,9 +6,8 @@ but p(x | z) does not depend on theta, so that the ratio and the score of (x, z)
     r(x, z | theta) = dsigma(z, theta) / dsigma(z, theta_ref) / S(theta),
     t(x, z | theta) = grad ln dsigma(z, theta) - grad ln sigma(theta),
 
-are those of z, known for every simulated event from its weights at the benchmarks of a
-`MorphingBasis` (Brehmer, Cranmer, Louppe, Pavez, arXiv:1805.00020). Regression on them
-gives the ratio and score of x.
+are those of z, known from its weights at the benchmarks of a `MorphingBasis`
+(arXiv:1805.00020). Regression on them gives the ratio and score of x.
 """
 
 import numpy as np
@@ -43,8 +42,7 @@ def joint_derivatives(event_weights: ArrayLike, basis: MorphingBasis) -> FloatAr
     Raises
     ------
     InvalidInputError
-        If weights cannot be used, or the basis has powers above two, of which two
-        derivatives do not tell everything.
+        If the basis has powers above two, which two derivatives do not tell.
 
     References
     ----------
@@ -88,21 +86,14 @@ def joint_likelihood_ratio(
     theta : array-like of shape (n_parameters,) or (n_theta, n_parameters)
         Points.
     sample_weight : array-like of shape (n_events,), default=None
-        Weights that make the events a sample of ``theta_ref``; None where they were
-        drawn there. Used to normalise.
+        Weights that make the events a sample of ``theta_ref``; None where they are one.
     normalised : bool, default=True
-        Ratio of densities, whose mean is one; False is that of differential cross
-        sections.
+        Ratio of densities, of mean one; False is that of differential cross sections.
 
     Returns
     -------
     ratio : ndarray of shape (n_events,) or (n_events, n_theta)
         Joint likelihood ratio, negative where the event weights are.
-
-    Raises
-    ------
-    InvalidInputError
-        If weights cannot be used.
 
     References
     ----------
@@ -142,11 +133,9 @@ def joint_score(
     theta : array-like of shape (n_parameters,), default=None
         Point; None is ``theta_ref``.
     sample_weight : array-like of shape (n_events,), default=None
-        Weights that make the events a sample of ``theta_ref``; None where they were
-        drawn there. Used to normalise.
+        Weights that make the events a sample of ``theta_ref``; None where they are one.
     normalised : bool, default=True
-        Gradient of the log density; False is that of the log differential cross
-        section, the first derivatives R_i at ``theta_ref``.
+        Of the log density; False is that of the log differential cross section.
 
     Returns
     -------
@@ -156,7 +145,7 @@ def joint_score(
     Raises
     ------
     InvalidInputError
-        If weights cannot be used, or an event has weight zero at theta.
+        If an event has weight zero at theta.
 
     References
     ----------

@@ -6,8 +6,7 @@ sections,
     -2 ln L(theta) = 2 n [S(theta) - 1] - 2 sum_k w_k ln [S(theta) r(x_k | theta)]
 
 relative to theta_ref: shape and rate; without the rate -2 sum_k w_k ln r. Nuisance
-parameters move events and rate and cost nu^2 each. Events of other weights than one
-count as their effective number, and errors are those of the sandwich.
+parameters move events and rate and cost nu^2 each.
 """
 
 from collections.abc import Sequence
@@ -55,25 +54,22 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
     Parameters
     ----------
     ratio_estimator : ratio estimator
-        Fitted, possibly in a search or at the end of a Pipeline; has
-        ``log_ratio(X, theta)``, ``cross_section_ratio(theta)``, ``n_parameters_`` and
-        ``theta_ref``. With ``predict`` and ``mean_derivatives_`` it is known to be
-        polynomial, and gradients are exact.
+        Fitted, also in a search or Pipeline: ``log_ratio(X, theta)``,
+        ``cross_section_ratio(theta)``, ``n_parameters_`` and ``theta_ref``. With
+        ``predict`` and ``mean_derivatives_`` it is polynomial, and gradients are exact.
     expected_events : float, default=None
-        Number of events expected at ``theta_ref``; needed for the rate, Asimov data
-        and the Fisher information.
+        Events expected at ``theta_ref``; for the rate, Asimov data and the information.
     include_rate : bool, default=True
         Use the number of events.
     nuisances : sequence of LogNormalNuisance, default=None
         Nuisance parameters, each constrained by a unit normal.
     bounds : sequence of pairs, default=None
-        Lower and upper end of every parameter, None for no end; None alone leaves all
-        parameters unbounded.
+        Lower and upper end of every parameter; None, or a None within, is no end.
     parameter : int, default=0
         Parameter that ``predict`` answers for, the others profiled.
     reference : array-like of shape (n_reference, n_features), default=None
-        Events drawn at ``theta_ref``, which normalise the densities that nuisance
-        parameters have moved; needed only where these move the shape.
+        Events drawn at ``theta_ref``, to normalise densities that nuisance parameters
+        move; needed only where these move the shape.
     reference_weight : array-like of shape (n_reference,), default=None
         Weights of these events.
 
@@ -86,15 +82,13 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
 
     Notes
     -----
-    A learned density may fail to be positive. Such events stay in the likelihood, whose
-    log continues as its tangent below D = 0.001; ``best_fit().n_non_positive`` counts
-    them.
+    Events whose learned density is not positive stay in the likelihood, whose log
+    continues as its tangent below D = 0.001; ``best_fit().n_non_positive`` counts them.
 
     Events of weights w count as (sum w)^2 / sum w^2 events in ``nll``, so that a common
     factor changes nothing but what the rate says; sum w is the yield, which scatters by
-    sum w^2. Errors, profiles, intervals and regions also know which events have large
-    weights (sandwich, arXiv:1911.01303). Rows are independent events: one event must
-    not be split into several.
+    sum w^2. Errors, profiles, intervals and regions are those of the sandwich. Rows are
+    independent events, none split into several.
 
     The likelihood of parameters that enter squared has several minima and its regions
     may have several parts; a parameter whose sign has no meaning should be bounded.
@@ -213,15 +207,9 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         Returns
         -------
         self : UnbinnedLikelihood
-            Likelihood of these data: ``expected_events`` times w D / sum w. The cross
-            sections of a polynomial ratio are those of these events, which also take
-            the place of ``reference``: the best fit is ``theta``, if no D is negative
-            there, also where means of these events are not those of training.
-
-        Raises
-        ------
-        InvalidInputError
-            If an argument cannot be used.
+            Likelihood of these data, weights w D times ``expected_events`` over sum w.
+            The events also replace ``reference`` and give a polynomial ratio its cross
+            sections: the best fit is ``theta`` if no D is negative there.
         """
         objective = self._objective(X)
         n_events = self._expected()
@@ -259,14 +247,13 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         sample_weight : array-like of shape (n_events,), default=None
             Weights that make the events a sample of ``theta_ref``.
         data_weight : array-like of shape (n_events,), default=None
-            Positive weights that such events will have in the data, whose sum is what
-            ``expected_events`` expects; None is one. Data of few events of large weight
-            know less.
+            Positive weights of such events in the data, of sum ``expected_events``;
+            None is one. Data of few events of large weight know less.
 
         Returns
         -------
         information : FisherInformation
-            Information; ``profiled`` and ``projected`` reduce it.
+            ``profiled`` and ``projected`` reduce it.
         """
         objective = self._objective(X)
         n_events = self._expected()
@@ -312,8 +299,8 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
         theta : ndarray of shape (n_datasets,)
             Best fit.
         std : ndarray of shape (n_datasets,)
-            Standard error, from second derivatives, or half the 68.3 % interval where
-            these say nothing; only if ``return_std``.
+            Standard error, or half the 68.3 % interval where second derivatives say
+            nothing; only if ``return_std``.
         interval : ndarray of shape (n_datasets, 2) or (n_datasets, 2, n_levels)
             Outermost ends, for one level or several; only if asked.
         """

@@ -2,8 +2,8 @@
 
 The likelihood of parameters that enter squared has several minima: descents start from
 the reference point and from where the likelihood is least along rays in many
-directions. All minima that are found and matter are kept. A descent that ends on a
-saddle, as symmetry makes it, goes on from either side.
+directions. A descent that ends on a saddle, as symmetry makes it, goes on from either
+side.
 """
 
 from dataclasses import dataclass, replace
@@ -118,10 +118,7 @@ class Descent:
     def profile(
         self, points: FloatArray, starts: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """Minima along a path of the held parameters: values, and where they are.
-
-        ``points`` (n_points, size), ``starts`` (n_starts, size) -> (n_points,), points.
-        """
+        """Values (n_points,) and places of minima along a path of held parameters."""
         if not self.free.any():
             return self.objective.values(points), points
         values, ends = np.empty(len(points)), points.copy()

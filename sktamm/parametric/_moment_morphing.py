@@ -3,8 +3,7 @@
 The density at theta is sum_i c_i(theta) p_i, as in polynomial morphing, after every
 p_i was moved and stretched, feature by feature, so that its mean and width are
 sum_i c_i mu_i and sum_i c_i sigma_i (Baak, Gadatsu, Harrington, Verkerke,
-arXiv:1410.7388). A peak whose position is the parameter then moves; without the moves
-it would fade at one place and rise at another.
+arXiv:1410.7388). A peak whose position is the parameter then moves.
 """
 
 from typing import Any, ClassVar, Self
@@ -30,8 +29,7 @@ class MomentMorphing(BaseEstimator):
     Parameters
     ----------
     max_power : int, default=None
-        Largest power of the parameter in the coefficients; None is the number of the
-        values less one, so that every sample is reproduced.
+        Largest power in the coefficients; None is the number of values less one.
 
     Attributes
     ----------
@@ -111,18 +109,7 @@ class MomentMorphing(BaseEstimator):
         return self
 
     def weights(self, theta: ArrayLike) -> FloatArray:
-        """Coefficients c of the samples.
-
-        Parameters
-        ----------
-        theta : float or array-like of shape (1,) or (n_theta, 1)
-            Values of the parameter.
-
-        Returns
-        -------
-        weights : ndarray of shape (n_points,) or (n_theta, n_points)
-            Coefficients, of sum one.
-        """
+        """Coefficients ([n_theta,] n_points) of the samples, of sum one."""
         check_is_fitted(self)
         return self._basis.weights(theta)
 
@@ -132,7 +119,7 @@ class MomentMorphing(BaseEstimator):
         Parameters
         ----------
         theta : float
-            Value of the parameter.
+            Value of the parameter, not so far away that a width is no longer positive.
 
         Returns
         -------
@@ -140,11 +127,6 @@ class MomentMorphing(BaseEstimator):
             Moved events.
         weight : ndarray of shape (n_events,)
             Weights of sum one, some negative where a coefficient is.
-
-        Raises
-        ------
-        InvalidInputError
-            If the widths at theta are not positive, far from the samples.
         """
         check_is_fitted(self)
         read_theta(theta, 1)

@@ -22,8 +22,7 @@ coefficients, is a sum of monomials of theta times functions of the event. Conve
   (n_events,) for one theta and (n_events, n_theta) for several, NaN where it is not
   positive; and ``cross_section_ratio(theta)``, S, a float or of shape (n_theta,). One
   whose D is the polynomial above also has ``predict(X)``, which returns y, and
-  ``mean_derivatives_``, its means at theta_ref: likelihoods then use gradients in
-  closed form.
+  ``mean_derivatives_``, its means at theta_ref.
 """
 
 from collections.abc import Sequence
@@ -100,18 +99,12 @@ def monomial_powers(n_parameters: int, max_power: int = 2) -> IntArray:
 
 
 def monomials(theta: FloatArray, powers: IntArray) -> FloatArray:
-    """Monomials prod_i theta_i ** powers_i at parameter points.
-
-    ``theta`` (..., n_parameters) -> (..., n_monomials).
-    """
+    """Monomials prod_i theta_i ** powers_i, (..., n_monomials)."""
     return np.prod(theta[..., None, :] ** powers, axis=-1)
 
 
 def monomial_derivatives(theta: FloatArray, powers: IntArray, order: int) -> FloatArray:
-    """First or second derivatives of monomials.
-
-    ``theta`` (n_theta, n_parameters) -> (n_theta, n_monomials, n_parameters[, again]).
-    """
+    """First or second derivatives, (n_theta, n_monomials, n_parameters[, again])."""
     n = powers.shape[1]
     out = np.empty((len(theta), len(powers)) + (n,) * order)
     for index in np.ndindex((n,) * order):
@@ -145,11 +138,7 @@ def derivative_pairs(n_parameters: int) -> tuple[NDArray[np.intp], NDArray[np.in
 
 
 def taylor_terms(theta: FloatArray, theta_ref: FloatArray) -> FloatArray:
-    """Factors of the derivatives in D(x | theta) - 1.
-
-    ``theta`` (..., p) -> (..., p + p (p + 1) / 2): dt_i, then dt_i^2 / 2 for i = j and
-    dt_i dt_j for i < j.
-    """
+    """Factors of derivatives in D - 1: dt_i, then dt_i^2 / 2 or dt_i dt_j, i < j."""
     step = theta - theta_ref
     i, j = derivative_pairs(theta_ref.size)
     second = step[..., i] * step[..., j] * np.where(i == j, 0.5, 1.0)

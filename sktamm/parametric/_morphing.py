@@ -6,10 +6,8 @@ everywhere,
 
     dsigma(z, theta) = sum_b w_b(theta) dsigma(z, theta_b),    w(theta) = m(theta) M^+,
 
-where the pseudo-inverse is the inverse for as many benchmarks as monomials and gives
-the shortest weights for more (Brehmer, Louppe, Pavez, Cranmer, arXiv:1805.12244; the
-idea for coupling scans is ATL-PHYS-PUB-2015-047). Errors of the members are multiplied
-by the weights, which is why benchmarks should be chosen for short ones.
+the shortest weights if there are more benchmarks than monomials (arXiv:1805.12244; for
+coupling scans ATL-PHYS-PUB-2015-047). They multiply the errors of the members.
 """
 
 from numbers import Integral, Real
@@ -49,8 +47,7 @@ class MorphingBasis(BaseEstimator):
     max_power : int, default=2
         Largest total power of the monomials.
     theta_ref : array-like of shape (n_parameters,), default=None
-        Reference point; None is zeros. `joint_derivatives` and others take it from
-        here, and ``from_search`` makes it a benchmark.
+        Reference point, also of `joint_derivatives` and others; None is zeros.
     components : array-like of int, shape (n_components, n_parameters), default=None
         Powers of the monomials; None is all up to ``max_power``, graded.
     benchmarks : array-like of shape (n_benchmarks, n_parameters)
@@ -69,8 +66,7 @@ class MorphingBasis(BaseEstimator):
     condition_number_ : float
         Condition of the morphing matrix.
     scaled_condition_number_ : float
-        The same with every parameter in units of its largest benchmark value, which
-        does not depend on the units of the parameters.
+        The same with every parameter in units of its largest benchmark value.
 
     References
     ----------
@@ -133,8 +129,8 @@ class MorphingBasis(BaseEstimator):
             Lower and upper end of every parameter.
         criterion : {"max_norm", "mean_squared", "condition"}, default="max_norm"
             What to make small: the largest length of the weights within the bounds,
-            their mean squared length, or the condition of the morphing matrix in units
-            of the bounds.
+            their mean squared length, or the condition of the matrix in units of the
+            bounds.
         max_power : int, default=2
             Largest total power of the monomials.
         theta_ref : array-like of shape (n_parameters,), default=None
@@ -148,8 +144,7 @@ class MorphingBasis(BaseEstimator):
         n_trials, n_refinements : int, default=512, 2048
             Number of random sets, and of moves.
         n_points : int, default=256
-            Number of points within the bounds, besides their corners, where weights are
-            looked at.
+            Number of points within the bounds, besides their corners, to look at.
         random_state : int or None, default=0
             Seed.
 
@@ -157,18 +152,6 @@ class MorphingBasis(BaseEstimator):
         -------
         basis : MorphingBasis
             Basis with the benchmarks found.
-
-        Raises
-        ------
-        InvalidInputError
-            If an argument cannot be used.
-
-        Examples
-        --------
-        >>> from sktamm.parametric import MorphingBasis
-        >>> basis = MorphingBasis.from_search([(-1, 1)], "condition")
-        >>> basis.benchmarks_.shape
-        (3, 1)
         """
         limits = _read_bounds(bounds)
         if criterion not in CRITERIA:
@@ -245,8 +228,8 @@ class MorphingBasis(BaseEstimator):
         theta : array-like of shape (n_parameters,) or (n_theta, n_parameters)
             Points.
         cross_sections : array-like of shape (n_benchmarks,), default=None
-            Cross sections at the benchmarks, in any unit. Given, the weights are those
-            of the normalised densities, w_b sigma_b / sum_b w_b sigma_b.
+            Cross sections at the benchmarks, in any unit. Given, weights are those of
+            the normalised densities, w_b sigma_b / sum w sigma.
 
         Returns
         -------
@@ -262,33 +245,11 @@ class MorphingBasis(BaseEstimator):
         return weights[0] if single else weights
 
     def weights_gradient(self, theta: ArrayLike) -> FloatArray:
-        """Derivatives of the weights with respect to the parameters.
-
-        Parameters
-        ----------
-        theta : array-like of shape (n_parameters,) or (n_theta, n_parameters)
-            Points.
-
-        Returns
-        -------
-        gradient : ndarray of shape ([n_theta,] n_benchmarks, n_parameters)
-            Gradients of the weights of the differential cross sections.
-        """
+        """Derivatives of the weights, ([n_theta,] n_benchmarks, n_parameters)."""
         return self._derivative(theta, 1)
 
     def weights_hessian(self, theta: ArrayLike) -> FloatArray:
-        """Second derivatives of the weights with respect to the parameters.
-
-        Parameters
-        ----------
-        theta : array-like of shape (n_parameters,) or (n_theta, n_parameters)
-            Points.
-
-        Returns
-        -------
-        hessian : ndarray of shape ([n_theta,] n_benchmarks, n_parameters, n_parameters)
-            Hessians of the weights of the differential cross sections.
-        """
+        """Second derivatives of the weights, ([n_theta,] n_benchmarks, p, p)."""
         return self._derivative(theta, 2)
 
     def _derivative(self, theta: ArrayLike, order: int) -> FloatArray:

@@ -2,8 +2,7 @@
 
 At every benchmark theta_b but the reference one a ratio r_b(x) = r(x | theta_b,
 theta_ref) is learned on the balanced mixture of the events drawn at both points. The
-parton-level ratio r_b(z) is known, so an event is not just of one point or of the
-other: the soft label
+parton-level ratio r_b(z) is known, and with it the soft label
 
     s(z) = 1 / (1 + r_b(z)) = P(theta_ref | z),    E[s | x] = 1 / (1 + r_b(x)),
 
@@ -58,11 +57,9 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
     basis : MorphingBasis
         Benchmarks, ``theta_ref`` among them, and monomials.
     loss : {"cross_entropy", "squared_error"}, default="cross_entropy"
-        Loss of the soft labels. With the squared error, predictions of a probability
-        are kept within (1e-6, 1 - 1e-6).
+        Loss of the soft labels; predictions of squared errors are kept within (0, 1).
     cross_sections : array-like of shape (n_benchmarks,), default=None
-        Cross sections at the benchmarks where they are known, in any unit; None finds
-        their ratios from the events.
+        Known cross sections at the benchmarks, in any unit; None estimates ratios.
     random_state : int, RandomState instance or None, default=None
         Seed of the base learner; None leaves it as it is.
 
@@ -75,21 +72,16 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
     cross_sections_ : ndarray of shape (n_benchmarks,)
         Cross sections in units of that at the reference point.
     mean_derivatives_ : ndarray of shape (p + p (p + 1) / 2,)
-        Mean derivatives at the reference point, of a quadratic basis with as many
-        benchmarks as monomials: such a ratio is the polynomial of its derivatives.
+        Mean derivatives at the reference point, if the basis is quadratic with as many
+        benchmarks as monomials.
     estimators_ : list
         Fitted base learner of each benchmark, None for the reference one.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, when all of them are strings.
 
     Notes
     -----
     Errors of the learned ratios are multiplied by the weights, which have both signs:
-    ``MorphingBasis.from_search`` finds benchmarks of short weights. Where the density
-    is not positive ``log_ratio`` is NaN and ``non_positive_fraction`` counts the
-    events; none is dropped.
+    ``MorphingBasis.from_search`` finds benchmarks of short weights. ``log_ratio`` is
+    NaN where the density is not positive; ``non_positive_fraction`` counts such events.
 
     References
     ----------
@@ -164,14 +156,13 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
         y : array-like of shape (n_events, n_benchmarks)
             dsigma(z, theta_b) of every event, each row up to a factor.
         benchmark : array-like of int, shape (n_events,), default=None
-            Benchmark that each event was drawn at, a row of ``basis.benchmarks_``; None
-            where all were drawn at ``theta_ref``. Events of ``theta_ref`` are weighted
-            to make those of a benchmark without any.
+            Row of ``basis.benchmarks_`` that each event was drawn at; None is
+            ``theta_ref``, whose events also stand in, weighted, for a benchmark without
+            any.
         sample_weight : array-like of shape (n_events,), default=None
             Event weights, which make the events of a benchmark a sample of it.
         groups : array-like of shape (n_events,), default=None
-            Ids of events whose copies have to stay together when the base learner
-            holds rows out, from `FractionalSmearing`.
+            Event ids of `FractionalSmearing`; copies of an event are held out together.
 
         Returns
         -------
@@ -180,8 +171,6 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
 
         Raises
         ------
-        InvalidInputError
-            If the input cannot be used.
         IncompatibleChoiceError
             If the base learner does not suit the loss.
         """
@@ -214,23 +203,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
         return self.basis.theta_ref_
 
     def predict(self, X: Any) -> FloatArray:
-        """Derivatives of reconstructed events at ``theta_ref``.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Events.
-
-        Returns
-        -------
-        derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
-            First and second derivatives of D(x | theta).
-
-        Raises
-        ------
-        IncompatibleChoiceError
-            If two derivatives do not tell the density of the basis.
-        """
+        """Derivatives (n_events, p + p (p + 1) / 2) of D, for a quadratic basis."""
         check_is_fitted(self)
         if not hasattr(self, "mean_derivatives_"):
             raise IncompatibleChoiceError(
@@ -256,7 +229,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
         y : array-like of shape (n_events, n_benchmarks)
             dsigma(z, theta_b) of every event, each row up to a factor.
         benchmark : array-like of int, shape (n_events,), default=None
-            Benchmark that each event was drawn at, as in ``fit``.
+            As in ``fit``; a search hands it on with metadata routing.
         sample_weight : array-like of shape (n_events,), default=None
             Event weights.
 
@@ -265,12 +238,6 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
         score : float
             Mean over the benchmarks but the reference one, in nats; -ln 2 is that of
             ratios of one.
-
-        Raises
-        ------
-        InvalidInputError
-            If the input cannot be used, or ``fit`` had a benchmark for every event and
-            ``score`` has none: a search hands it on with metadata routing.
         """
         ratios = np.clip(self._ratios(X), _CLIP, 1.0 / _CLIP)
         values, weight = read_table(y, sample_weight, len(ratios))

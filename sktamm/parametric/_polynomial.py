@@ -1,8 +1,7 @@
 """Density ratios that are polynomials of the parameters: r = D / S.
 
 The derivatives y(x) of `sktamm.parametric._monomials` say everything:
-D = 1 + y . terms(theta), S = 1 + mean y . terms(theta). Nothing keeps a learned D
-positive; where it is not, its log is NaN, which is counted and told, never dropped.
+D = 1 + y . terms(theta), S = 1 + mean y . terms(theta).
 """
 
 import warnings
@@ -65,22 +64,8 @@ class PolynomialRatioMixin:
     def log_ratio(self, X: Any, theta: ArrayLike) -> FloatArray:
         """Log of the ratio of the normalised densities at theta and ``theta_ref``.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Events.
-        theta : array-like of shape (n_parameters,) or (n_theta, n_parameters)
-            Points.
-
-        Returns
-        -------
-        log_ratio : ndarray of shape (n_events,) or (n_events, n_theta)
-            ln p(x | theta) / p(x | theta_ref); NaN where the ratio is not positive.
-
-        Warns
-        -----
-        RatioWarning
-            If a ratio is not positive.
+        ``X`` (n_events, n_features), ``theta`` ([n_theta,] n_parameters) -> (n_events[,
+        n_theta]): NaN where the ratio is not positive, with a RatioWarning.
         """
         check_is_fitted(self)
         points, single = read_theta(theta, self.n_parameters_)
@@ -98,10 +83,7 @@ class PolynomialRatioMixin:
         return log_ratio[:, 0] if single else log_ratio
 
     def cross_section_ratio(self, theta: ArrayLike) -> Any:
-        """Ratio S of the cross sections at theta and ``theta_ref``.
-
-        ``theta`` (n_parameters,) -> (n_theta,).
-        """
+        """Ratio S (n_theta,) of the cross sections at theta and ``theta_ref``."""
         check_is_fitted(self)
         points, single = read_theta(theta, self.n_parameters_)
         total = self._total(points)
@@ -110,11 +92,7 @@ class PolynomialRatioMixin:
     def non_positive_fraction(
         self, X: Any, theta: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> Any:
-        """Share of the events whose density ratio is not positive.
-
-        ``X`` (n_events, n_features), ``theta`` (n_parameters,), ``sample_weight``
-        (n_events,) -> (n_theta,): share of the sum of weights.
-        """
+        """Share (n_theta,) of the events, by weight, whose ratio is not positive."""
         check_is_fitted(self)
         points, single = read_theta(theta, self.n_parameters_)
         ratio = self._density(X, points)
@@ -139,12 +117,11 @@ class PolynomialRatio(PolynomialRatioMixin, BaseEstimator):
     Parameters
     ----------
     derivatives : callable, default=None
-        ``derivatives(X)`` returns y of shape (n_events, p + p (p + 1) / 2); None where
-        X holds the derivatives themselves, as from `joint_derivatives`.
+        ``derivatives(X)`` returns y; None where X holds y, as from `joint_derivatives`.
     theta_ref : array-like of shape (n_parameters,), default=None
         Reference point; None is zeros.
     mean_derivatives : array-like of shape (p + p (p + 1) / 2,), default=None
-        Means of y at ``theta_ref`` where they are known; None takes those of ``fit``.
+        Known means of y at ``theta_ref``; None takes those of ``fit``.
 
     Attributes
     ----------
@@ -221,18 +198,7 @@ class PolynomialRatio(PolynomialRatioMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> FloatArray:
-        """Derivatives of the events.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_events, n_features)
-            Events.
-
-        Returns
-        -------
-        derivatives : ndarray of shape (n_events, p + p (p + 1) / 2)
-            First and second derivatives.
-        """
+        """Derivatives of the events, (n_events, p + p (p + 1) / 2)."""
         check_is_fitted(self)
         values, size = self._derivatives(X), self.mean_derivatives_.size
         if values.shape[1] != size:

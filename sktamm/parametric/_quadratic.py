@@ -5,18 +5,15 @@ With v = (1, dt), the density of reconstructed events is a quadratic form,
     D(x | theta) = v A(x) v^T = (1 + R(x).dt / 2)^2 + |L(x)^T dt|^2,
 
 whose remainder after the square of the first part, a Schur complement, has a Cholesky
-factor L. Amplitudes squared make A(z) positive, so its mean over z given x is: nothing
-is lost by learning R and L in place of A. The loss is still the squared error of the
-derivatives, so that their conditional means are learned.
+factor L. Amplitudes squared make A(z) positive, and so its mean. The loss is still the
+squared error of the derivatives, so that their conditional means are learned.
 
 A base learner that cannot train through the factor learns the derivatives; negative
 eigenvalues of the remainder are then cut off, the nearest form that is positive.
 
-The mean form over the events of ``fit`` is made that of the targets in two steps. A
-shift of all predictions alike, before negative eigenvalues are cut off, does it as far
-as it can: the loss is absolute, and so are the errors of a network where derivatives
-are small. The rest is a factor. With both means factorised, T T^T for the targets and
-P P^T for the predictions, the lower triangular M = T P^-1 keeps all forms positive,
+The mean form over the events of ``fit`` is made that of the targets by a shift, before
+eigenvalues are cut off, and a factor. With means T T^T of the targets and P P^T of the
+predictions, the lower triangular M = T P^-1 keeps all forms positive,
 
     A(x) -> M A(x) M^T,        M_0. = (1, 0, ..., 0).
 """
@@ -45,15 +42,13 @@ class QuadraticRatioEstimator(LearnedDerivatives):
     Parameters
     ----------
     estimator : {"mlp", "lightgbm"} or regressor, default="mlp"
-        Base learner. "mlp", `TorchMLPRegressor`, trains through the Cholesky factor,
-        with exponential diagonal, so it also follows heavy tails; predictions of any
-        other regressor are made positive afterwards.
+        Base learner. "mlp", `TorchMLPRegressor`, trains through the Cholesky factor and
+        follows heavy tails; predictions of any other are made positive afterwards.
     theta_ref : array-like of shape (n_parameters,), default=None
         Reference point, where events are drawn and derivatives taken; None is zeros.
     mean_derivatives : array-like of shape (p + p (p + 1) / 2,), default=None
-        Means of the derivatives at ``theta_ref`` where they are known, as from a
-        calculation of the cross section: they replace the means over the events, and
-        tell whether those were drawn at ``theta_ref``, which events alone cannot.
+        Known means of the derivatives at ``theta_ref``, which replace those over the
+        events and tell whether these were drawn there.
     parameter_names : sequence of str, default=None
         Names of the parameters; None is t0, t1, ...
     random_state : int, RandomState instance or None, default=None
@@ -70,22 +65,13 @@ class QuadraticRatioEstimator(LearnedDerivatives):
     derivative_names_ : list of str
         Monomial of each derivative.
     offset_ : ndarray of shape (p + p (p + 1) / 2,)
-        What is added to the base learner's predictions before they are made positive,
-        so that their means over the events of ``fit`` become those of the targets; zero
-        where no shift can do that.
+        Added to predictions before they are made positive, so that their means over the
+        events of ``fit`` are those of the targets; zero where no shift can do that.
     congruence_ : ndarray of shape (1 + p, 1 + p)
-        The matrix M of the notes, which then makes these means equal; the identity
-        where a mean form is not positive, as negative weights can make it.
+        M of A -> M A M^T, which makes the mean forms A in (1, dt) equal; the identity
+        where one is not positive, as negative weights can make it.
     estimators_ : list
         Fitted base learners: one, or one per derivative.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, when all of them are strings.
-
-    See Also
-    --------
-    sktamm.parametric.DerivativeRatioRegressor : The same without the constraint.
 
     Notes
     -----
@@ -177,11 +163,7 @@ def _find_shift(
 
 
 def positive_derivatives(y: FloatArray) -> FloatArray:
-    """Nearest second derivatives that keep the density from becoming negative.
-
-    ``y`` (n_events, p + p (p + 1) / 2) -> the same shape: with the same first ones, and
-    second ones R_ij / 2 - R_i R_j / 4 whose matrix has no negative eigenvalue.
-    """
+    """Nearest ``y`` whose R_ij / 2 - R_i R_j / 4 has no negative eigenvalue."""
     n = parameters_of(y.shape[1])
     i, j = derivative_pairs(n)
     first = y[:, :n]

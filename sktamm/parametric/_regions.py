@@ -2,8 +2,8 @@
 
 A region of level c holds the points whose likelihood, profiled over the other
 parameters (or with these held at the best fit), is within the quantile c of chi^2 with
-one or two degrees of freedom of its maximum (Wilks), times what weights of events
-change it by. Ellipses are its approximation by the second derivatives at the best fit.
+one or two degrees of freedom of its maximum (Wilks). Ellipses approximate it by the
+second derivatives at the best fit.
 """
 
 from collections.abc import Callable
@@ -52,8 +52,8 @@ class LikelihoodFit:
     std : ndarray of shape (n_parameters,)
         Standard errors; NaN where the second derivatives say nothing.
     covariance : ndarray of shape (n_parameters + n_nuisances,) * 2
-        Twice the inverse of the second derivatives of ``nll``, with the variance of
-        weighted events (sandwich); NaN where they are not positive definite.
+        Twice the inverse of the second derivatives of ``nll``, of weighted events the
+        sandwich; NaN where they are not positive definite.
     converged : bool
         Whether the descent ended well.
     at_bound : ndarray of bool, shape (n_parameters,)
@@ -61,8 +61,7 @@ class LikelihoodFit:
     n_non_positive : int
         Number of events whose density is not positive at the best fit.
     minima : ndarray of shape (n_minima, n_parameters)
-        Stationary points that descents ended in and whose ``nll`` is within 100 of that
-        of the best fit, which is the first.
+        Stationary points found with ``nll`` within 100 of the best fit, which is first.
 
     Examples
     --------
@@ -101,15 +100,6 @@ class ProfileScan:
         where events have weights divided by the factor that makes it that of chi^2.
     theta : ndarray of shape (n_points, n_parameters)
         All parameters at these minima.
-
-    Examples
-    --------
-    >>> from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
-    >>> y = [[1.0, 0.5], [-1.0, 0.5]]
-    >>> ratio = PolynomialRatio().fit(y)
-    >>> fit = UnbinnedLikelihood(ratio, 100.0).fit_asimov(y)
-    >>> fit.profile(0, [-0.1, 0.0, 0.1]).delta.round(1).tolist()
-    [1.0, 0.0, 1.0]
     """
 
     parameter: int
@@ -136,16 +126,6 @@ class ParameterInterval:
         The parts of the region, which need not be connected.
     others : {"profile", "fix"}
         What was done with the other parameters.
-
-    Examples
-    --------
-    >>> from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
-    >>> y = [[1.0, 0.5], [-1.0, 0.5]]
-    >>> ratio = PolynomialRatio().fit(y)
-    >>> fit = UnbinnedLikelihood(ratio, 100.0).fit_asimov(y)
-    >>> interval = fit.interval(0, 0.95)
-    >>> round(interval.lower, 2), round(interval.upper, 2)
-    (-0.2, 0.2)
     """
 
     parameter: int
@@ -331,11 +311,7 @@ def contour_points(
     covariance: FloatArray,
     n_points: int,
 ) -> FloatArray:
-    """First points (n_points, 2) on rays from the best fit that leave the region.
-
-    ``covariance`` (2, 2) makes the directions of the rays; ``factors`` of moves (n, 2)
-    multiply the quantile. The curve is cut at bounds.
-    """
+    """First points (n_points, 2) on rays from the best fit that leave the region."""
     best = minima.points[0]
     shape = np.diag(descent.scales[pair])
     if np.isfinite(covariance).all():

@@ -15,8 +15,8 @@ where these are d from the best fit. One parameter gets W / V; two, whose ratio 
 differently in every direction, the region of the right size and shape (Chandler and
 Bate 2007).
 
-A score is the difference of the log likelihood over about a standard error, to both
-sides, divided by it: a derivative says nothing where a parameter enters squared.
+Scores are differences over about a standard error to both sides: a derivative says
+nothing where a parameter enters squared.
 """
 
 from dataclasses import dataclass

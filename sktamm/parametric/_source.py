@@ -22,10 +22,7 @@ def ratio_of(estimator: Any) -> Any:
 
 
 def density_of(ratio: Any, X: Any, points: FloatArray) -> FloatArray | None:
-    """Ratios D (n_events, n_theta) of differential cross sections, with their sign.
-
-    None where ``log_ratio`` is all that a ratio has.
-    """
+    """Signed ratios D (n_events, n_theta); None if a ratio has ``log_ratio`` alone."""
     if not len(X):
         return np.zeros((0, len(points)))
     if isinstance(ratio, _AfterSteps):
