@@ -40,12 +40,11 @@ class GaussianStudy:
     Attributes
     ----------
     X : ndarray of shape (2 * n_simulations * n_events, n_features)
-        Simulated events inside the window: background first, then signal, each ordered
-        by simulation.
+        Simulated events: background, then signal, each ordered by simulation.
     y : ndarray of int, shape (2 * n_simulations * n_events,)
         1 for signal, 0 for background.
     simulation : ndarray of int, shape (2 * n_simulations * n_events,)
-        Simulation of every event, 0 to n_simulations - 1 in both classes.
+        Simulation of every event, from 0 in both classes.
     X_target : ndarray of shape (n_signal + n_background, n_features)
         Events of the target in random order.
     y_target : ndarray of int, shape (n_signal + n_background,)
@@ -91,11 +90,9 @@ def make_gaussian_study(
     and events are kept in [-2, 2]^2. All numbers of events count events that are kept.
 
     Further features come in independent pairs of which signal and background differ by
-    a fifth as much, N((0, 0), I) and N((0, .2), [[1.4, .08], [.08, 1.4]]); see
-    :func:`draw_gaussian_parameters` for the simulations. A last single feature is the
-    second one of such a pair, and ``n_features=1`` that of the published pair: signal
-    N(0, 1), background N(1, 3). With the default numbers of events and both densities
-    known, the standard error of kappa is
+    a fifth as much, N((0, 0), I) and N((0, .2), [[1.4, .08], [.08, 1.4]]); a last
+    single feature, or the only one, is the second of its pair. With the default numbers
+    of events and both densities known, the standard error of kappa is
 
         ==========  =====  =====  =====  =====  =====  =====  =====
         n_features      1      2      4      6     10     16     20
@@ -105,24 +102,21 @@ def make_gaussian_study(
     Parameters
     ----------
     n_simulations : int, optional
-        Simulations per class. By default 10, or all that ``parameters`` holds; with
-        ``parameters`` the first ``n_simulations`` are used.
+        Simulations per class: by default 10, or all of ``parameters``.
     n_events : int
         Events of every simulation of every class inside the window.
     n_signal, n_background : int
-        Events of the target inside the window; exact numbers, not expectations.
+        Events of the target inside the window, exactly.
     parameters : GaussianParameters or mapping, optional
         Means and covariances of the simulations instead of random ones; an open
-        ``.npz`` file with the names of :class:`GaussianParameters` works.
+        ``.npz`` file with these names works.
     target : GaussianParameters or sequence of four arrays, optional
-        Another truth: signal mean and covariance, background mean and covariance; or
-        one simulation, as in ``parameters.take([3])``.
+        Another truth: signal mean and covariance, background mean and covariance, or
+        one simulation as in ``parameters.take([3])``.
     n_features : int
-        Number of features, 1 to 20; 2 is the published study. More features leave the
-        numbers of a seed's first pairs as they are.
+        Features, 1 to 20, 2 as published; more leave a seed's first pairs as they are.
     random_state : int, Generator, RandomState or None
-        Seed. The target of a seed does not depend on the simulations, and its first
-        simulations do not depend on how many follow.
+        Seed; a target does not depend on the simulations, nor they on their number.
 
     Returns
     -------
@@ -139,8 +133,6 @@ def make_gaussian_study(
     >>> study = make_gaussian_study(3, 100, 50, 500, random_state=0)
     >>> study.X.shape, study.X_target.shape, round(study.kappa, 4)
     ((600, 2), (550, 2), 0.0909)
-    >>> make_gaussian_study(3, 100, n_features=7).feature_names[-1]
-    'x6'
     """
     check_n_features(n_features)
     check_count("n_events", n_events, 1)

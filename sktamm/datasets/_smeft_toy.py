@@ -57,27 +57,18 @@ class SmeftToy:
 
     @property
     def joint_derivatives(self) -> FloatArray:
-        """First and second derivative of dsigma(z, theta) over dsigma at theta_ref.
-
-        Shape (n_events, 2), per unit and per squared unit of theta.
-        """
+        """Derivatives of dsigma(z, theta) / dsigma(z, theta_ref), (n_events, 2)."""
         peak = _peak_ratio(self.Z[:, 0])
         second = 2 * peak / (1 + self.theta_ref**2 * peak)
         return np.column_stack([self.theta_ref * second, second])
 
     def weights(self, theta: float) -> FloatArray:
-        """Event weights dsigma(z, theta) / dsigma(z, theta_ref), shape (n_events,).
-
-        Their expectation is the ratio of the cross sections.
-        """
+        """Event weights dsigma(z, theta) / dsigma(z, theta_ref), (n_events,)."""
         peak = _peak_ratio(self.Z[:, 0])
         return (1 + theta**2 * peak) / (1 + self.theta_ref**2 * peak)
 
     def joint_ratio(self, theta: float) -> FloatArray:
-        """Ratio p(x, z | theta) / p(x, z | theta_ref) of every event, (n_events,).
-
-        That of normalised densities, of expectation one.
-        """
+        """Ratio p(x, z | theta) / p(x, z | theta_ref) of every event, (n_events,)."""
         scale = self.cross_section(self.theta_ref) / self.cross_section(theta)
         return scale * self.weights(theta)
 
@@ -112,11 +103,6 @@ def make_smeft_toy(
     -------
     toy : SmeftToy
         Events with exact joint derivatives and ratios.
-
-    Raises
-    ------
-    InvalidInputError
-        If ``n_events`` is no positive integer or ``theta`` is not finite.
 
     References
     ----------

@@ -2,7 +2,7 @@
 
     p(x) = N(x; mean, covariance) / integral over the window, inside the window.
 
-Events come from rejection; the probability of a bin from Gauss-Legendre quadrature.
+Bins are integrated by Gauss-Legendre quadrature.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,10 +62,9 @@ def truncated_normal_sample(
     --------
     >>> import numpy as np
     >>> from sktamm.datasets import truncated_normal_sample
-    >>> window = [[-2, 2], [-2, 2]]
     >>> rng = np.random.default_rng(0)
-    >>> truncated_normal_sample([0, 1], np.eye(2), window, 7, rng).shape
-    (7, 2)
+    >>> truncated_normal_sample([0], [[1]], [[-2, 2]], 7, rng).shape
+    (7, 1)
     """
     mean = np.asarray(mean, dtype=float)
     low, high = np.asarray(window, dtype=float).T
@@ -83,8 +82,7 @@ def bin_probabilities(
 ) -> FloatArray:
     """Exact probabilities of the bins of a grid for truncated normals.
 
-    The normal is truncated to the range of the edges. Every bin is integrated with
-    Gauss-Legendre quadrature with enough nodes for an error below about 1e-7.
+    Normals are truncated to the range of the edges; quadrature is exact to about 1e-7.
 
     Parameters
     ----------

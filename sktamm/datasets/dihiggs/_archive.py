@@ -91,24 +91,20 @@ def load_dihiggs(
     """Read the published events of the di-Higgs study from files on disk.
 
     Download the record 19341120 of Zenodo; nothing is downloaded here. Archives need
-    not be unpacked, but one is read up to the last simulation that is wanted.
+    not be unpacked.
 
     Parameters
     ----------
     path : str or path-like
-        Folder with ``dihiggs_sd_processed.dat``,
-        ``bbbb_sd_combined_processed_feb_12.dat`` and, as folders or as ``.tar.gz``
-        files, ``signal_ssds_processed_big_var`` and
-        ``background_ssds_processed_big_var``. A folder is taken before an archive of
-        the same name; the files may lie in its subfolder ``processed`` or in itself.
+        Folder of the files and of the folders, or ``.tar.gz`` archives, of simulations,
+        under their published names; a folder is taken before an archive of its name.
     n_simulations : int
-        Simulations per class, 1 to 500: the files numbered 1 to ``n_simulations``.
+        Simulations per class, the files numbered from 1, at most 500.
     n_events : int, optional
-        The first so many events in the window of every file of a simulation; all by
-        default. The nominal samples are read whole.
+        The first so many events in the window of every simulation; None is all. The
+        nominal samples are read whole.
     window : array-like of shape (2,) or None
-        Events with both masses, in GeV, from the first to the second number are kept;
-        None keeps all.
+        Events with both masses in GeV between the two numbers are kept; None is all.
 
     Returns
     -------
@@ -118,8 +114,8 @@ def load_dihiggs(
     Raises
     ------
     InvalidInputError
-        If an argument cannot be used, a file is missing, or a file does not hold two
-        columns of finite numbers, any event in the window, or ``n_events`` of them.
+        If a file is missing, or does not hold two columns of finite numbers and
+        ``n_events`` events in the window.
 
     References
     ----------

@@ -1,11 +1,7 @@
 """The di-Higgs study: hh -> 4b on four QCD jets, and simulations of a wrong jet scale.
 
-Every simulation has its own jet-energy scale
-
-    f(pT, eta) = sqrt((a - b |eta|)^2 / pT + 1)
-
-with (a, b) drawn around the nominal (2.5, 0.15): one number moves and bends every
-feature of both classes. After the physics study of arXiv:2604.02219.
+Every simulation has its own jet-energy scale (a, b) around the nominal (2.5, 0.15).
+After the physics study of arXiv:2604.02219.
 """
 
 from dataclasses import dataclass
@@ -99,19 +95,16 @@ def make_dihiggs(
         distance in (eta, phi) of the jets of either pair, the difference of the pairs'
         pseudorapidities, ``ht`` and the smallest pT of a jet.
     shared_scale : bool
-        Whether signal and background of a simulation share the jet-energy scale, or
-        have independent ones.
+        Whether signal and background of a simulation share the jet-energy scale.
     spread : array-like of shape (2,)
-        Standard deviations of the normal distribution of a and b around the nominal
-        (2.5, 0.15); a has the unit sqrt(GeV). The default moves the signal's peak by
-        about 2 GeV.
+        Standard deviations of a, in sqrt(GeV), and b around the nominal (2.5, 0.15);
+        the default moves the signal's peak by about 2 GeV.
     target_scale : array-like of shape (2,) or (2, 2), "drawn" or None
-        (a, b) of the target; one for both classes, or a row each for background and
-        signal. None is nominal, "drawn" is one more draw like that of a simulation.
+        (a, b) of the target, or a row each for background and signal; None is nominal,
+        "drawn" one more draw like that of a simulation.
     random_state : int, Generator, RandomState or None
-        Seed. The target of a seed does not depend on the simulations, its first
-        simulations not on how many follow, their first events not on ``n_events``, and
-        the masses not on ``features``.
+        Seed; a target does not depend on the simulations, nor they on their number,
+        first events not on ``n_events``, masses not on ``features``.
 
     Returns
     -------
@@ -122,10 +115,9 @@ def make_dihiggs(
     -----
     Signal is a pair of Higgs bosons with a toy spectrum of m_hh above 2 m_h (maximum at
     400 GeV), uniform cos theta*, isotropic decays and the rapidity that gluons give it.
-    Background is two systems of two partons whose masses fall as m^-2 from 80 to
-    185 GeV. No matrix element, no shower and no radiation are behind either. Partons
-    lose what the nominal scale restores, so that the nominal signal peaks at 125 GeV,
-    and are measured with a resolution of 0.7 sqrt(GeV / pT) and 5 % in quadrature.
+    Background is two systems of two partons whose masses fall as m^-2 from 80 to 185
+    GeV. No matrix element, shower or radiation is behind either. The resolution of a
+    jet is 0.7 sqrt(GeV / pT) and 5 % in quadrature.
 
     References
     ----------
@@ -137,10 +129,6 @@ def make_dihiggs(
     >>> study = make_dihiggs(3, 100, 0.1, 500, random_state=0)
     >>> study.X.shape, study.X_target.shape, study.kappa
     ((600, 2), (500, 2), 0.1)
-    >>> study.scales.shape, study.target_scale.tolist()
-    ((3, 2, 2), [[2.5, 0.15], [2.5, 0.15]])
-    >>> make_dihiggs(2, 10, n_target=10, features="full").feature_names[4]
-    'm_4b'
     """
     check_count("n_simulations", n_simulations, 1)
     check_count("n_events", n_events, 1)

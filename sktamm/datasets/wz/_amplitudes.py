@@ -1,7 +1,6 @@
 """Tree-level amplitudes of q qbar' -> W Z -> leptons with three Wilson coefficients.
 
-One operator insertion per amplitude, so that the amplitude is linear and its square
-quadratic in the coefficients,
+With one operator insertion the amplitude is linear in the coefficients,
 
     M = M_0 + sum_i c_i M_i,    |M|^2 = sum_k a_k monomial_k(c).
 
@@ -12,9 +11,7 @@ bosons enter as fields that their decays create,
 
     W_mu = -(g/sqrt 2) J_mu / (q^2 - m_W^2 + i m_W Gamma_W),   J = l^dagger sigmabar l',
 
-so all spin correlations and the off-shell masses are there. The derivation of every
-coupling, with the covariant derivative d + i g W^I tau^I/2 + i g' Y B and (m_W, m_Z,
-G_F) as inputs, is in ``doc/wz.md``.
+with all spin correlations and off-shell masses. Couplings are derived in ``doc/wz.md``.
 
 Momenta are arrays of shape (4, n), energy first, in GeV; coefficients in 1/TeV^2.
 """
@@ -118,10 +115,7 @@ def check_theta(theta: ArrayLike) -> FloatArray:
 
 
 def squared_amplitude(event: Event) -> FloatArray:
-    """|M|^2 averaged over spins and colours of the quarks, in 1/GeV^4.
-
-    Returns factors of the monomials, (10, n).
-    """
+    """Mean |M|^2 over quark spins and colours in 1/GeV^4, (10, n) of monomials."""
     total = np.zeros((10, event.quark.shape[1]))
     for amplitude in amplitudes(event):
         total += _square(amplitude)
@@ -141,10 +135,7 @@ def _square(amplitude: ComplexArray) -> FloatArray:
 
 
 def amplitudes(event: Event) -> list[ComplexArray]:
-    """Amplitudes of both helicities of the leptons from the Z, left first.
-
-    Each (4, n): standard model, then the factor of every coefficient.
-    """
+    """Factors (4, n) of 1, c_i for both helicities of leptons from Z, left first."""
     minus, plus = spinor(event.z_minus), spinor(event.z_plus)
     momentum_w, momentum_z = (
         event.w_lepton + event.neutrino,
@@ -181,10 +172,7 @@ def production(
     momentum_z: FloatArray,
     field_z: ComplexArray,
 ) -> ComplexArray:
-    """Amplitudes (4, n) of q qbar' -> W Z for fields, or polarisations, of the bosons.
-
-    Momenta and fields are (4, n).
-    """
+    """Amplitudes (4, n) of q qbar' -> W Z for fields (4, n) of the bosons."""
     left, right = spinor(event.antiquark), spinor(event.quark)
     total = event.quark + event.antiquark
     inner_z, inner_w = event.quark - momentum_z, event.quark - momentum_w
@@ -226,10 +214,7 @@ def gauge_vertex(
     two: tuple[FloatArray, ComplexArray],
     three: tuple[FloatArray, ComplexArray],
 ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-    """Triple vertex of (incoming momentum, field): its three Lorentz structures (n,).
-
-    Those of Yang and Mills, of the magnetic moment, and of the operator of three W.
-    """
+    """Yang-Mills, magnetic and three-W structures (n,) of (momentum, field) in."""
     (k1, e1), (k2, e2), (k3, e3) = one, two, three
     e12, e13, e23 = dot(e1, e2), dot(e1, e3), dot(e2, e3)
     k1e2, k1e3, k2e1 = dot(k1, e2), dot(k1, e3), dot(k2, e1)

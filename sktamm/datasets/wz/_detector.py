@@ -81,11 +81,6 @@ def wz_smear(Z: ArrayLike, rng: RandomState = None) -> FloatArray:
     X : ndarray of shape (n_events, 16)
         Reconstructed features, as ``X`` of :class:`WZEvents`.
 
-    Raises
-    ------
-    InvalidInputError
-        If Z has another number of columns.
-
     Examples
     --------
     >>> from sktamm.datasets import make_wz, wz_smear

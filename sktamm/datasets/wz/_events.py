@@ -4,9 +4,8 @@ Events are drawn unweighted from the tree-level cross section at ``theta_ref``,
 
     dsigma(z, theta) = sum_k a_k(z) monomial_k(theta),   10 monomials of 3 coefficients,
 
-whose factors a_k(z) every event keeps, and are then seen by a detector, p(x | z). What
-learns from them has the reconstructed features X, the partons Z, joint derivatives and
-weights, and the detector itself. The derivation is in ``doc/wz.md``.
+whose factors a_k(z) every event keeps, and are then seen by a detector, p(x | z). The
+derivation is in ``doc/wz.md``.
 """
 
 from dataclasses import dataclass, field
@@ -46,7 +45,7 @@ _MIN_POINTS = 200_000
 class WZEvents:
     """Unweighted events of WZ production at one parameter point.
 
-    Methods take ``theta``, the three coefficients in 1/TeV^2.
+    Methods take ``theta``, the coefficients in 1/TeV^2, of shape (3,) or (n_points, 3).
 
     Attributes
     ----------
@@ -82,10 +81,9 @@ class WZEvents:
 
     @property
     def joint_derivatives(self) -> FloatArray:
-        """Derivatives of dsigma(z, theta) over dsigma(z, theta_ref), at theta_ref.
+        """Derivatives (n_events, 9) of dsigma(z, theta) over dsigma(z, theta_ref).
 
-        Shape (n_events, 9): first derivatives by the three coefficients, then second
-        ones by c_i and c_j for i <= j in row-major order.
+        The three first ones, then the second ones by c_i and c_j, i <= j, row by row.
         """
         return self.polynomial @ monomial_gradient(self.theta_ref).T
 
@@ -95,36 +93,20 @@ class WZEvents:
         return self.weights(WZ_BENCHMARKS)
 
     def weights(self, theta: ArrayLike) -> FloatArray:
-        """Event weights dsigma(z, theta) / dsigma(z, theta_ref).
-
-        Their expectation is the ratio of the cross sections.
-
-        ``theta`` (3,) or (n_points, 3) -> (n_events,) or (n_events, n_points).
-        """
+        """Weights dsigma(z, theta) / dsigma(z, theta_ref), (n_events[, n_points])."""
         return self.polynomial @ monomials(theta).T
 
     def joint_ratio(self, theta: ArrayLike) -> FloatArray:
-        """Ratio p(x, z | theta) / p(x, z | theta_ref) of every event.
-
-        ``theta`` (3,) -> (n_events,): ratio of normalised densities.
-        """
+        """Ratio p(x, z | theta) / p(x, z | theta_ref), (n_events,), of one theta."""
         scale = self.cross_section(self.theta_ref) / self.cross_section(theta)
         return self.weights(theta) * scale
 
     def cross_section(self, theta: ArrayLike) -> FloatArray:
-        """Cross section within the cuts on partons, summed over flavours, in fb.
-
-        Leading order, without a factor for higher ones.
-
-        ``theta`` (3,) or (n_points, 3) -> float or (n_points,).
-        """
+        """Leading-order cross section in fb within the cuts on partons."""
         return monomials(theta) @ self.cross_section_coefficients
 
     def cross_section_error(self, theta: ArrayLike) -> FloatArray:
-        """Standard error of the cross section from the Monte Carlo integral, in fb.
-
-        ``theta`` (3,) or (n_points, 3) -> float or (n_points,).
-        """
+        """Standard error in fb from the Monte Carlo integral."""
         values = monomials(theta)
         quadratic = ((values @ self.cross_section_covariance) * values).sum(axis=-1)
         return np.sqrt(quadratic)
@@ -132,10 +114,7 @@ class WZEvents:
     def expected_events(
         self, theta: ArrayLike, luminosity: float = 300.0
     ) -> FloatArray:
-        """Luminosity in 1/fb times cross section: all within the cuts are found.
-
-        ``theta`` (3,) or (n_points, 3) -> float or (n_points,).
-        """
+        """Luminosity in 1/fb times cross section: all within the cuts are found."""
         return luminosity * self.cross_section(theta)
 
     def smear(self, Z: ArrayLike, rng: RandomState = None) -> FloatArray:
@@ -166,8 +145,7 @@ def make_wz(
     n_events : int
         Number of unweighted events.
     theta : array-like of shape (3,), optional
-        Coefficients c_PhiWB, c_WWW, c_Phiq3 in 1/TeV^2 that the events are drawn at; by
-        default zero, the standard model.
+        c_PhiWB, c_WWW, c_Phiq3 in 1/TeV^2 of the events; by default the standard model.
     random_state : int, Generator, RandomState or None
         Seed.
 
@@ -175,11 +153,6 @@ def make_wz(
     -------
     events : WZEvents
         Features, partons, polynomial weights and the cross section.
-
-    Raises
-    ------
-    InvalidInputError
-        If ``n_events`` is no positive integer or ``theta`` no three finite numbers.
 
     Notes
     -----
@@ -198,8 +171,6 @@ def make_wz(
     >>> events = make_wz(200, random_state=0)
     >>> events.X.shape, events.Z.shape, events.joint_derivatives.shape
     ((200, 16), (200, 14), (200, 9))
-    >>> events.weights([0.0, 0.1, 0.0]).shape
-    (200,)
     """
     check_count("n_events", n_events, 1)
     reference = check_theta(np.zeros(3) if theta is None else theta)

@@ -76,10 +76,7 @@ def momentum_density(x: FloatArray) -> dict[str, FloatArray]:
 
 
 def density(Z: FloatArray) -> FloatArray:
-    """Luminosity times |M|^2 of final states, in 1/GeV^4.
-
-    ``Z`` (n, 14) -> (n, 10): factors of the monomials of the coefficients.
-    """
+    """Luminosity times |M|^2 in 1/GeV^4, (n, 10): factors of the monomials."""
     final = Final(Z)
     total = final.total
     fractions = [(total[0] + sign * total[3]) / (2 * BEAM_ENERGY) for sign in (1, -1)]

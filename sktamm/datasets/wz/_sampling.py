@@ -1,10 +1,9 @@
 """Unweighted events of an integrand on the unit cube.
 
 Importance sampling by a product of step functions, one per dimension (Lepage 1978), and
-acceptance with probability weight / bound. A point of weight w with the uniform number
-u is accepted for every bound below w / u: it is kept with this number, and when a
-larger weight turns up the bound is raised and what was accepted before is thinned. The
-events are unweighted whatever the first bound was.
+acceptance with probability weight / bound. A point of weight w is kept with its uniform
+number u, accepted for every bound below w / u: a larger weight raises the bound and
+thins what was accepted before.
 """
 
 from collections.abc import Callable
