@@ -73,7 +73,7 @@ class BenchmarkSample:
 def _bridge(
     log_ratio: tuple[FloatArray, FloatArray], share: tuple[FloatArray, FloatArray]
 ) -> float:
-    """Ratio S with E_ref[1 - s] = E_b[s], means of bounded terms (Bennett 1976)."""
+    """Cross section ratio from E_ref[1 - s] = E_b[s], bounded terms (Bennett 1976)."""
 
     def excess(log_total: float) -> float:
         here = share[0] @ expit(log_ratio[0] - log_total)

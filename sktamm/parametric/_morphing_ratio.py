@@ -59,7 +59,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
     loss : {"cross_entropy", "squared_error"}, default="cross_entropy"
         Loss of the soft labels; predictions of squared errors are kept within (0, 1).
     cross_sections : array-like of shape (n_benchmarks,), default=None
-        Known cross sections at the benchmarks, in any unit; None estimates ratios.
+        Known cross sections at the benchmarks, in any unit; None estimates them.
     random_state : int, RandomState instance or None, default=None
         Seed of the base learner; None leaves it as it is.
 

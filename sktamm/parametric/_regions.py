@@ -100,6 +100,15 @@ class ProfileScan:
         where events have weights divided by the factor that makes it that of chi^2.
     theta : ndarray of shape (n_points, n_parameters)
         All parameters at these minima.
+
+    Examples
+    --------
+    >>> from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
+    >>> y = [[1.0, 0.5], [-1.0, 0.5]]
+    >>> ratio = PolynomialRatio().fit(y)
+    >>> fit = UnbinnedLikelihood(ratio, 100.0).fit_asimov(y)
+    >>> fit.profile(0, [-0.1, 0.0, 0.1]).delta.round(1).tolist()
+    [1.0, 0.0, 1.0]
     """
 
     parameter: int
@@ -126,6 +135,16 @@ class ParameterInterval:
         The parts of the region, which need not be connected.
     others : {"profile", "fix"}
         What was done with the other parameters.
+
+    Examples
+    --------
+    >>> from sktamm.parametric import PolynomialRatio, UnbinnedLikelihood
+    >>> y = [[1.0, 0.5], [-1.0, 0.5]]
+    >>> ratio = PolynomialRatio().fit(y)
+    >>> fit = UnbinnedLikelihood(ratio, 100.0).fit_asimov(y)
+    >>> interval = fit.interval(0, 0.95)
+    >>> round(interval.lower, 2), round(interval.upper, 2)
+    (-0.2, 0.2)
     """
 
     parameter: int
