@@ -10,7 +10,8 @@ Signal, hh -> (bb)(bb): m_1 = m_2 = m_h, cos theta* uniform, m - 2 m_h a Gamma v
 Background, four QCD jets: m_1 and m_2 fall as m^-2, theta* is uniform in rapidity
 (which peaks along the beam), m rises as (m - m_1 - m_2)^(1/2) and falls as m^-5.
 
-Without radiation the systems balance in transverse momentum; the azimuth is zero.
+Without radiation the systems balance in transverse momentum. Their azimuth, which
+changes nothing, is zero.
 """
 
 from collections.abc import Callable

@@ -115,7 +115,10 @@ def check_theta(theta: ArrayLike) -> FloatArray:
 
 
 def squared_amplitude(event: Event) -> FloatArray:
-    """Mean |M|^2 over quark spins and colours in 1/GeV^4, (10, n) of monomials."""
+    """|M|^2 averaged over spins and colours of the quarks, in 1/GeV^4.
+
+    Returns factors of the monomials, (10, n).
+    """
     total = np.zeros((10, event.quark.shape[1]))
     for amplitude in amplitudes(event):
         total += _square(amplitude)
@@ -135,7 +138,10 @@ def _square(amplitude: ComplexArray) -> FloatArray:
 
 
 def amplitudes(event: Event) -> list[ComplexArray]:
-    """Factors (4, n) of 1, c_i for both helicities of leptons from Z, left first."""
+    """Amplitudes of both helicities of the leptons from the Z, left first.
+
+    Each (4, n): standard model, then the factor of every coefficient.
+    """
     minus, plus = spinor(event.z_minus), spinor(event.z_plus)
     momentum_w, momentum_z = (
         event.w_lepton + event.neutrino,
@@ -214,7 +220,10 @@ def gauge_vertex(
     two: tuple[FloatArray, ComplexArray],
     three: tuple[FloatArray, ComplexArray],
 ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-    """Yang-Mills, magnetic and three-W structures (n,) of (momentum, field) in."""
+    """Triple vertex of (incoming momentum, field): its three Lorentz structures (n,).
+
+    Those of Yang and Mills, of the magnetic moment, and of the operator of three W.
+    """
     (k1, e1), (k2, e2), (k3, e3) = one, two, three
     e12, e13, e23 = dot(e1, e2), dot(e1, e3), dot(e2, e3)
     k1e2, k1e3, k2e1 = dot(k1, e2), dot(k1, e3), dot(k2, e1)

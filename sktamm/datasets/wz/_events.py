@@ -106,7 +106,7 @@ class WZEvents:
         return monomials(theta) @ self.cross_section_coefficients
 
     def cross_section_error(self, theta: ArrayLike) -> FloatArray:
-        """Standard error in fb from the Monte Carlo integral."""
+        """Standard error of the cross section in fb, from the Monte Carlo integral."""
         values = monomials(theta)
         quadratic = ((values @ self.cross_section_covariance) * values).sum(axis=-1)
         return np.sqrt(quadratic)

@@ -45,7 +45,10 @@ _FLAVOURS = 4
 
 
 def map_to_events(U: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Final states ``Z`` (n, 14) and measure; the pair forwards, in a fixed plane."""
+    """Final states of points in the unit cube, up to symmetries of the density.
+
+    The pair moves forwards, in a fixed plane. ``U`` (n, 10) -> ``Z`` (n, 14), measure.
+    """
     u = np.ascontiguousarray(U.T)
     mass_w, measure = _breit_wigner(u[3], M_W, WIDTH_W, _WINDOW_W)
     mass_z, factor = _breit_wigner(u[4], M_Z, WIDTH_Z, _WINDOW_Z)

@@ -1,8 +1,8 @@
 """Unweighted events of an integrand on the unit cube.
 
 Importance sampling by a product of step functions, one per dimension (Lepage 1978), and
-acceptance with probability weight / bound. A point of weight w is kept with its uniform
-number u, accepted for every bound below w / u: a larger weight raises the bound and
+acceptance with probability weight / bound. A point of weight w keeps its uniform number
+u and is accepted for every bound below w / u: a larger weight raises the bound and
 thins what was accepted before.
 """
 
