@@ -11,13 +11,10 @@ __all__ = ["BestWeights"]
 
 
 class BestWeights:
-    """The weights (n_members, n_parameters) of each member at its best epoch so far.
+    """Weights (n_members, n_parameters) of each member at its best epoch so far.
 
-    Many epochs have the same validation loss within its statistical error, and the
-    least of them is often an early one with noisy weights: the best epoch is the last
-    whose loss does not exceed the least one by more than the standard error of the
-    difference on the same events (the rule of one standard error; Breiman et al. 1984).
-    Copies of an event are one term of that error.
+    The last one whose loss exceeds the least by no more than the standard error of the
+    difference on the same events (Breiman et al. 1984), copies being one term.
     """
 
     def __init__(self, leaf: Tensor, patience: int) -> None:
@@ -45,10 +42,7 @@ class BestWeights:
             self.n_units = int(codes.max()) + 1
 
     def update(self, leaf: Tensor, losses: Tensor, epoch: int) -> Tensor:
-        """Take over members (n_members, n_parameters) that are as good as ever.
-
-        ``losses`` (n_members, n_rows) -> their means (n_members,).
-        """
+        """Take over members that are as good as ever; returns their mean losses."""
         mean = (self.share * losses).sum(dim=1, dtype=torch.float64)
         error = self._error_of_mean(losses - self.losses)
         less = (mean < self.least) & ~self.stopped

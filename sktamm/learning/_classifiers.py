@@ -63,8 +63,7 @@ def fit_classifier(
 ) -> Any:
     """Train a copy of a classifier; weights reach the last step of a Pipeline.
 
-    Negative weights are settled among their neighbours, so that any classifier learns
-    their density. ``X`` (n_events, n_features), ``y``, ``sample_weight`` (n_events,).
+    Negative weights are settled among their neighbours.
     """
     check_classifier(classifier)
     fitted = clone(classifier)

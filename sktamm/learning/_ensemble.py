@@ -44,9 +44,8 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     classifier : object
-        A scikit-learn classifier with ``predict_proba``, or a Pipeline that ends in
-        one. One that has the parameter ``n_members`` and the method
-        ``predict_member_log_proba`` trains all members at once.
+        A classifier with ``predict_proba``, or a Pipeline that ends in one. With
+        ``n_members`` and ``predict_member_log_proba`` it trains all members at once.
     n_members : int, default=4
         Number of members.
     resample : {"bootstrap", "partition", "none"}, default="bootstrap"
@@ -64,10 +63,6 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Labels.
     members_ : list of classifiers
         The trained members; a single one if it holds all members itself.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Column names, when ``X`` was a data frame with names.
 
     Examples
     --------
@@ -113,8 +108,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_events,)
             Labels.
         sample_weight : array-like of shape (n_events,), optional
-            Event weights. Negative ones are settled among the nearest events of their
-            class, in the sample of every member.
+            Event weights; negative ones are settled among near events of their class.
 
         Returns
         -------
@@ -124,11 +118,11 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Raises
         ------
         IncompatibleChoiceError
-            If the classifier has no ``predict_proba``, or weights are given and it
-            takes none.
+            If the classifier has no ``predict_proba``, or takes no weights that are
+            given.
         InvalidInputError
-            If a parameter is out of range, a class has fewer events than parts, or
-            weights have no positive sum in a class or cannot be settled.
+            If a class has fewer events than parts, or weights no positive sum in a
+            class.
         """
         check_classifier(self.classifier)
         check_parameters(self)
@@ -146,18 +140,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> FloatArray:
-        """Probabilities of the classes, the mean over the members.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Features.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_events, n_classes)
-            Rows sum to one.
-        """
+        """Mean probabilities of the members, (n_events, n_classes)."""
         check_is_fitted(self)
         X = self._read_features(X, reset=False)
         if _trains_all_members(self.classifier):
@@ -168,33 +151,14 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return probability / len(self.members_)
 
     def predict(self, X: Any) -> NDArray:
-        """Most probable class of each event.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Features.
-
-        Returns
-        -------
-        label : ndarray of shape (n_events,)
-            Labels.
-        """
+        """Most probable class of each event."""
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(axis=1)]
 
     def predict_member_log_proba(self, X: Any) -> NDArray[np.float32]:
-        """Log probabilities of the classes by every member.
+        """Log probabilities by every member, float32, (n_members, n_events, n_classes).
 
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Features.
-
-        Returns
-        -------
-        log_probability : ndarray of float32, shape (n_members, n_events, n_classes)
-            Finite: a probability of zero counts as the smallest positive float32.
+        Finite: a probability of zero counts as the smallest positive float32.
         """
         check_is_fitted(self)
         X = self._read_features(X, reset=False)

@@ -55,13 +55,12 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
     max_bin : int, default=127
         Candidate cuts per feature.
     validation_fraction : float, default=0.1
-        Share of the events of each class held out to stop at the smallest log loss;
-        0 makes all ``n_estimators`` rounds.
+        Share of each class held out to stop at the smallest log loss; 0 makes all
+        rounds.
     n_iter_no_change : int, default=10
         Rounds without improvement after which boosting stops.
     n_jobs : int or None, default=None
-        Threads; None is one unless a joblib context says otherwise, and within a
-        parallel job it is always one.
+        Threads; None is one, or what a joblib context says; one in a parallel job.
     random_state : int, RandomState instance or None, default=None
         Seed of the held-out events and of LightGBM.
 
@@ -71,10 +70,6 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
         Labels.
     n_iter_ : int
         Number of boosting rounds kept.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Column names, when ``X`` was a data frame with names.
 
     References
     ----------
@@ -153,8 +148,8 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_events,)
             Labels of two or more classes.
         sample_weight : array-like of shape (n_events,), optional
-            Event weights, possibly negative, which are shared out among the nearest
-            events; their sum must be positive in each class.
+            Event weights of positive sum in each class; negative ones are shared out
+            among the nearest events.
 
         Returns
         -------
@@ -164,8 +159,7 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         InvalidInputError
-            If the weights of a class do not have a positive sum, there are not two
-            classes, or a parameter is out of range.
+            If weights of a class have no positive sum, or there are not two classes.
         """
         check_parameters(self)
         refuse_masked(X, "X")
@@ -191,54 +185,21 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: ArrayLike) -> FloatArray:
-        """Probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Features.
-
-        Returns
-        -------
-        probability : ndarray of shape (n_events, n_classes)
-            Rows sum to one.
-        """
+        """Probabilities of the classes, (n_events, n_classes)."""
         z = self._raw_scores(X)
         if z.ndim == 1:
             return np.column_stack([expit(-z), expit(z)])
         return softmax(z, axis=1)
 
     def predict_log_proba(self, X: ArrayLike) -> FloatArray:
-        """Log probabilities of the classes, finite also where they are tiny.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Features.
-
-        Returns
-        -------
-        log_probability : ndarray of shape (n_events, n_classes)
-            Natural logarithms.
-        """
+        """Log probabilities of the classes, finite also where they are tiny."""
         z = self._raw_scores(X)
         if z.ndim == 1:
             return np.column_stack([log_expit(-z), log_expit(z)])
         return log_softmax(z, axis=1)
 
     def predict(self, X: ArrayLike) -> NDArray:
-        """Most probable class of each event.
-
-        Parameters
-        ----------
-        X : array-like or data frame of shape (n_events, n_features)
-            Features.
-
-        Returns
-        -------
-        label : ndarray of shape (n_events,)
-            Labels.
-        """
+        """Most probable class of each event."""
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(axis=1)]
 

@@ -1,9 +1,8 @@
 """Links: from the outputs of a network to predictions, for targets with heavy tails.
 
-The mean of a derivative of a density over parton-level events is made of few large
-values. A link lets a network follow it over orders of magnitude, or keeps a density
-positive, while the loss stays that of the targets themselves: what is learned is still
-their conditional mean, which a transformation of the targets would change.
+A link lets a network follow means over orders of magnitude, or keeps a density
+positive, while the loss stays that of the targets: what is learned is still their
+conditional mean, which a transformation of the targets would change.
 
 Predictions are in units of the spread of the targets. A factor per output carries what
 the link needs to know of them. Tensors are used through their methods alone.

@@ -5,11 +5,11 @@ A classifier that minimises the cross-entropy learns p(c|x), and
     ln p(c|x) - ln p(c'|x) = ln f_c(x) / f_c'(x) + ln pi_c / pi_c'
 
 is the log density ratio of two classes up to their known shares pi (Cranmer, Pavez and
-Louppe 2015). What matters is that it is smooth and calibrated, not its accuracy, so all
-is arranged for the loss: early stopping restores the best weights of each member, and
-the average over members that saw other bootstrap weights removes most of their noise.
+Louppe 2015). It has to be smooth and calibrated: early stopping restores the best
+weights of each member, and the average over members that saw other bootstrap weights
+removes most noise.
 
-All members train at once (`_networks`). What a fit leaves behind are plain arrays.
+All members train at once (`_networks`).
 """
 
 from typing import Any, Self
@@ -54,8 +54,6 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
     >>> model = model.set_params(learning_rate=0.1, batch_size=90).fit(X, y)
     >>> model.predict([[-0.9], [0.9]])
     array([0, 1])
-    >>> model.predict_member_log_proba(X).shape
-    (3, 400, 2)
     """
 
     _loss = "cross_entropy"
@@ -95,13 +93,6 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
         -------
         self : TorchMLPClassifier
             The classifier after one more pass.
-
-        Raises
-        ------
-        InvalidInputError
-            A label is not among the classes, or weights cannot be used.
-        IncompatibleChoiceError
-            A parameter is out of its range, or the training diverged.
         """
         if isinstance(self.class_weight, str):
             rule = "class_weight must be a dict or None for parts of the data"
@@ -109,35 +100,13 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
         return self._go_on(X, y, (sample_weight, member_weight, None), classes)
 
     def predict_member_log_proba(self, X: ArrayLike) -> Float32Array:
-        """Log probabilities of every member.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_members, n_samples, n_classes)
-            In single precision, in the order of ``classes_``.
-        """
+        """Log probabilities of every member, (n_members, n_samples, n_classes)."""
         check_is_fitted(self)
         features = self._read(X, reset=False)
         return self._member_outputs(features, np.float32, log_softmax=True)
 
     def predict_log_proba(self, X: ArrayLike) -> FloatArray:
-        """Logarithm of the mean probability of the members.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        log_proba : ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``; finite also where a probability is tiny.
-        """
+        """Logarithm of the mean probability, finite also where that is tiny."""
         check_is_fitted(self)
         from sktamm.learning import _networks
 
@@ -146,33 +115,11 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
         return _networks.mean_log_softmax(self._network(), z, device)
 
     def predict_proba(self, X: ArrayLike) -> FloatArray:
-        """Mean of the probabilities of the members.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes)
-            Rows sum to one, in the order of ``classes_``.
-        """
+        """Mean of the probabilities of the members, (n_samples, n_classes)."""
         return np.exp(self.predict_log_proba(X))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the most probable class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        label : ndarray of shape (n_samples,)
-            Class labels.
-        """
+        """Return the most probable class."""
         log_proba = self.predict_log_proba(X)
         return self.classes_[log_proba.argmax(axis=1)]
 

@@ -3,8 +3,7 @@
 The squared error is minimised by the conditional mean E[y|x]: with labels that average
 to a density ratio or to a derivative of one, the mean is that ratio (Brehmer, Cranmer,
 Louppe and Pavez 2018). So is the cross-entropy with labels that are probabilities
-(Stoye, Brehmer, Louppe, Pavez and Cranmer 2018). Targets are standardised within, so
-their units do not matter.
+(Stoye, Brehmer, Louppe, Pavez and Cranmer 2018).
 """
 
 from typing import Any, Self
@@ -104,30 +103,11 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
         -------
         self : TorchMLPRegressor
             The regressor after one more pass.
-
-        Raises
-        ------
-        InvalidInputError
-            Weights or targets cannot be used.
-        IncompatibleChoiceError
-            A parameter is out of its range, or the training diverged.
         """
         return self._go_on(X, y, (sample_weight, member_weight, None))
 
     def predict_members(self, X: ArrayLike) -> FloatArray:
-        """Predictions of every member.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        values : ndarray of shape (n_members, n_samples) or \
-(n_members, n_samples, n_outputs)
-            In the units of the targets.
-        """
+        """Predictions of every member, (n_members, n_samples[, n_outputs])."""
         check_is_fitted(self)
         z = self._member_outputs(self._read(X, reset=False), np.float64)
         values = self._target_centre + self._target_spread * self._linked(z)
@@ -136,26 +116,9 @@ class TorchMLPRegressor(RegressorMixin, StackedMLP):
     def predict(
         self, X: ArrayLike, return_std: bool = False
     ) -> FloatArray | tuple[FloatArray, FloatArray]:
-        """Mean, and on demand standard deviation, of the members.
+        """Mean (n_samples[, n_outputs]) of the members.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-        return_std : bool, default=False
-            Also return the standard deviation over the members.
-
-        Returns
-        -------
-        values : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Mean prediction.
-        std : ndarray of the same shape
-            Only with ``return_std``.
-
-        Raises
-        ------
-        IncompatibleChoiceError
-            A standard deviation of one member is asked for.
+        ``return_std`` adds their standard deviation, which needs several members.
         """
         members = self.predict_members(X)
         mean = members.mean(axis=0)

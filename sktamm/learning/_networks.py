@@ -4,16 +4,13 @@ Layer l of all members m is one batched matrix product
 
     z_lm = a(z_(l-1)m) W_lm + b_lm,  W_l of shape (n_members, fan_in, fan_out),
 
-so an ensemble costs hardly more calls than one network. The weights of all layers are
-views of one tensor of shape (n_members, n_parameters): the optimiser, the snapshot of
-the best weights and the way in and out are one operation each. The objective is
+with all weights in one tensor of shape (n_members, n_parameters). The objective is
 
     L = sum_m sum_i w_im loss(z_m(x_i), y_i) / n_batch,
 
-whose members share no parameter: their gradients, and the steps of Adam (Kingma and Ba
-2015; decoupled weight decay of Loshchilov and Hutter 2019), are those of networks that
-are trained alone. The learning rate of "one_cycle" rises and falls once over the
-training (Smith 2018). All rows stay in the memory of the device.
+whose members share no parameter: gradients, and steps of Adam (Kingma and Ba 2015;
+decoupled weight decay of Loshchilov and Hutter 2019), are those of networks trained
+alone. The learning rate of "one_cycle" rises and falls once (Smith 2018).
 """
 
 import math
@@ -135,10 +132,7 @@ def train(
     moments: Moments | None = None,
     objective: Objective | None = None,
 ) -> Outcome:
-    """Minimise the weighted loss of every member on the training rows.
-
-    ``parameters`` (n_members, n_parameters) -> those of each member's best epoch.
-    """
+    """Minimise the weighted loss of every member; parameters of their best epochs."""
     _keep_freed_memory()
     data = Rows(*(torch.from_numpy(column).to(options.device) for column in rows))
     leaf = torch.from_numpy(parameters.copy()).to(options.device).requires_grad_()
@@ -201,10 +195,7 @@ def member_outputs(
 def mean_log_softmax(
     network: Network, features: Float32Array, device: str
 ) -> NDArray[np.float64]:
-    """Logarithm (n_rows, n_outputs) of the mean over the members of the probabilities.
-
-    In double precision, so that a row does not depend on the others of its block.
-    """
+    """Log mean probability (n_rows, n_outputs), double: no row depends on others."""
     result = np.empty((len(features), network.sizes[-1]))
     for block, z in _blocks(network, features, device, torch.float64):
         log_proba = functional.log_softmax(z, dim=-1)
@@ -265,9 +256,8 @@ def layers(
 def _keep_freed_memory() -> None:
     """Let every step have the memory of the one before.
 
-    glibc gives large blocks back to the system as soon as they are freed, so that each
-    step would wait for the same pages anew, up to a quarter of its time; what it takes
-    for large, and how much it keeps, follows the largest block that was ever freed.
+    glibc gives large freed blocks back to the system, so that each step would wait for
+    the same pages anew, up to a quarter of its time.
     """
     torch.empty(_KEPT, dtype=torch.uint8)
 

@@ -10,14 +10,13 @@ arXiv:2106.11642),
 where F = -grad ln rho is the force of a kernel estimate of rho in coordinates u of the
 members, h = median |u_i - u_j|^2 / (2 ln(M + 1)), and no gradient flows through F.
 
-The estimate is too smooth, above all in many dimensions, so that its force is too weak
-and the members too close. Whatever rho, the true force obeys Stein's identity
-<(u - <u>) . F> = D in D dimensions: the force is scaled to it. D is the number of
-weights, or, for functions and losses, of the directions that the members take: the
-participation ratio (tr S)^2 / tr S^2 of their covariance S.
+The estimate is too smooth and its force too weak, above all in many dimensions. But the
+true force obeys Stein's identity <(u - <u>) . F> = D in D dimensions: the force is
+scaled to it. D is the number of weights, or, for functions and losses, of the
+directions that the members take: the participation ratio (tr S)^2 / tr S^2 of their
+covariance S.
 
-The force is F = C u with a matrix C of all pairs of members, which changes slowly: it
-is not computed anew in each of many steps, so that repulsion costs little.
+The force is F = C u with a matrix C of all pairs that changes slowly and is kept.
 """
 
 import math
@@ -108,8 +107,7 @@ class Repulsion:
     def _add_to_gradient(self, gradient: Tensor) -> Tensor:
         """Gradient with those of the prior and of a repulsion of the weights.
 
-        They need no graph: as a part of the value they would take several times as
-        long as the products of few numbers that they are.
+        As a part of the value, in the graph, they would take several times as long.
         """
         held = self._parameters.detach()
         gradient = torch.addcmul(gradient, self._stiffness, held)

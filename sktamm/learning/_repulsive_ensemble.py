@@ -6,18 +6,17 @@ repel each other while they learn (D'Angelo and Fortuin, arXiv:2106.11642),
 
     d theta_i / dt = grad ln p(theta_i | data) - alpha grad ln rho(theta_i),
 
-with rho the density of the members: at rest it is the posterior, where alpha = 1. The
-distance is one of functions, of losses or of weights. All members train in one stack,
-with one prior N(0, prior_scale^2 / fan_in) of the weights for standardised features.
+with rho the density of the members: at rest it is the posterior, where alpha = 1.
+Distances are those of functions, losses or weights; the prior of the weights is N(0,
+prior_scale^2 / fan_in) for standardised features.
 
 When is the spread that of the posterior? For a network without hidden layers (linear or
 logistic regression) with ``repulsion="function"``, ``early_stopping=False``, a prior
 much weaker than the data, batches of many more rows than coefficients, more members
 than coefficients, the noise known or well estimated, and enough epochs for the members
-to come to rest; with ``repulsion="weight"`` if the features are uncorrelated too. The
-force of a kernel estimate of rho is too weak, so that it is scaled to Stein's identity,
-which makes the mean variance exact. Elsewhere, the spread is a guide: it grows where
-data are scarce, though by less than it should far outside of them.
+to come to rest; with ``repulsion="weight"`` if the features are uncorrelated too.
+Elsewhere, the spread is a guide: it grows where data are scarce, though by less than it
+should far outside of them.
 """
 
 from dataclasses import field
@@ -142,11 +141,10 @@ class RepulsiveEnsembleRegressor(_Repulsive, TorchMLPRegressor):
     Attributes
     ----------
     noise_ : ndarray of shape (n_outputs,)
-        Standard deviation of the targets about their mean, given or estimated; only for
-        "squared_error".
+        Standard deviation of the targets about their mean; only for "squared_error".
     n_events_ : float
         Effective number of training events, (sum w)^2 / sum w^2, with the sum of the
-        weights of each group; the scale of the weights does not matter.
+        weights of each group.
     {fitted}
 
     Notes
@@ -217,7 +215,7 @@ class RepulsiveEnsembleClassifier(_Repulsive, TorchMLPClassifier):
         Class labels.
     n_events_ : float
         Effective number of training events, (sum w)^2 / sum w^2, with the sum of the
-        weights of each group; the scale of the weights does not matter.
+        weights of each group.
     {fitted}
 
     References
@@ -235,46 +233,16 @@ class RepulsiveEnsembleClassifier(_Repulsive, TorchMLPClassifier):
     >>> model.predict([[-0.9], [0.9]])
     array([0, 1])
     >>> proba, std = model.predict_proba([[-0.9], [0.9]], return_std=True)
-    >>> model.predict_members(X).shape
-    (16, 400, 2)
     """
 
     def predict_members(self, X: ArrayLike) -> FloatArray:
-        """Probabilities of every member.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_members, n_samples, n_classes)
-            Rows sum to one, in the order of ``classes_``.
-        """
+        """Probabilities of every member, (n_members, n_samples, n_classes)."""
         return np.exp(self.predict_member_log_proba(X).astype(np.float64))
 
     def predict_proba(self, X: ArrayLike, return_std: bool = False) -> Any:
-        """Mean, and on demand standard deviation, of the members' probabilities.
+        """Mean (n_samples, n_classes) of the members' probabilities.
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Features.
-        return_std : bool, default=False
-            Also return the standard deviation over the members.
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_classes)
-            Rows sum to one, in the order of ``classes_``.
-        std : ndarray of the same shape
-            Only with ``return_std``.
-
-        Raises
-        ------
-        IncompatibleChoiceError
-            A standard deviation of one member is asked for.
+        ``return_std`` adds their standard deviation, which needs several members.
         """
         proba = super().predict_proba(X)
         return (proba, spread_of(self.predict_members(X))) if return_std else proba

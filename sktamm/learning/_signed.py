@@ -1,18 +1,15 @@
 """Negative event weights settled within small cells before anything is learned.
 
-A loss with negative weights has no lower bound: trees and networks that can single out
-a few events push it down without end, and learners refuse such weights or go wrong in
-silence. Yet only the density sum_i w_i delta(x - x_i) matters, and wherever enough
-events tell what it is, it is positive. So weights are shared out within small cells
-(cell resampling: Andersen, Gutschow, Maier and Prestel, arXiv:2005.09375; Andersen and
-Maier, arXiv:2109.07851). Around every event of negative weight the nearest events of
-its class are collected until their sum is not negative, and in this cell
+A loss with negative weights has no lower bound, yet the density of all events is
+positive wherever enough of them tell what it is. So weights are shared out (cell
+resampling: Andersen, Gutschow, Maier and Prestel, arXiv:2005.09375; Andersen and Maier,
+arXiv:2109.07851): around every negative weight the nearest events of its class are
+collected until their sum is not negative, and in this cell
 
     w_i -> |w_i| sum_cell w / sum_cell |w|.
 
-Sums over all that is wider than a cell stay as they are. What is left varies less from
-sample to sample than the events did, so errors are computed from the weights as given,
-and every member of an ensemble settles the weights of its own bootstrap sample.
+What is left varies less than the events did, so errors are computed from the weights as
+given, and every member of an ensemble settles those of its own bootstrap sample.
 """
 
 from typing import Any
@@ -32,11 +29,7 @@ _LARGEST_PART = 50_000
 
 
 def settled_weights(X: Any, label: NDArray, weight: ArrayLike) -> FloatArray:
-    """Weights of the same density of every class, none of them negative.
-
-    ``X`` (n_events, n_features), numbers if a weight is negative, ``label``, ``weight``
-    (n_events,) -> (n_events,): with the same sum in every class.
-    """
+    """Weights (n_events,) of the same density and sum of every class, none negative."""
     settled = np.array(weight, dtype=float)
     signed = np.unique(label[settled < 0])
     if not signed.size:

@@ -1,10 +1,8 @@
 """What network classifiers and regressors share: checks, weights, splits, state.
 
-Features enter as z = (x - mean) / spread of the training rows, weights as w / mean(w),
-so that neither the units of the features nor those of the weights matter. The held-out
-rows are the same for all members; each member has weights of its own on the others.
-A fitted network is a list of plain arrays: it can be saved on one device and used on
-another one.
+Features enter as z = (x - mean) / spread of the training rows, weights as w / mean(w):
+their units do not matter. Held-out rows are the same for all members, each of which has
+its own weights on the others. A fitted network is plain arrays, for any device.
 """
 
 from dataclasses import fields
@@ -88,8 +86,8 @@ class StackedMLP(TrainingSettings, BaseEstimator):
         sample_weight : array-like of shape (n_samples,) or None
             Weights; some may be negative if their sum, of every class, is positive.
         member_weight : array-like of shape (n_members, n_samples) or None
-            Factors on the weights for each member, in place of the bootstrap. A member
-            does not see events of weight zero, nor are they held out for it.
+            Factors for each member, in place of the bootstrap; a member neither sees
+            nor holds out events of weight zero.
         groups : array-like of shape (n_samples,) or None
             Ids of rows that are held out, and resampled, together: copies of an event.
 
@@ -101,10 +99,10 @@ class StackedMLP(TrainingSettings, BaseEstimator):
         Raises
         ------
         InvalidInputError
-            There is only one class, weights (of a class) do not sum to a positive
-            number, or a target is out of the range of the loss.
+            If there is one class, a sum of weights (of a class) is not positive, or a
+            target is out of the range of the loss.
         IncompatibleChoiceError
-            A parameter is out of its range, or the training diverged.
+            If a parameter is out of its range, or the training diverged.
         """
         self._check_parameters()
         resume = self.warm_start and hasattr(self, "coefs_")
@@ -408,8 +406,7 @@ def weighted_moments(
 ) -> tuple[FloatArray, FloatArray]:
     """Weighted mean and standard deviation of each column (n_rows, n_columns).
 
-    Negative weights can make a variance negative; such a column takes that of the
-    plain rows with any weight. The spread of a constant column is zero.
+    A variance that negative weights make negative becomes that of the plain rows.
     """
     # Differences from a row: no rounding error makes a constant vary.
     origin = values[np.argmax(weight != 0)].astype(np.float64)
