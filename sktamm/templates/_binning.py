@@ -1,7 +1,6 @@
 """Bins: half-open, the last one closed, exactly as in `numpy.histogramdd`.
 
-On a regular grid the bin of x is the integer part of (x - low) / width, corrected by
-one comparison with the true edge, so that rounding never moves an event.
+On a regular grid (x - low) / width is corrected by one comparison with the true edge.
 """
 
 import builtins
@@ -56,10 +55,7 @@ class Binning:
         return int(np.prod(self.shape))
 
     def index(self, X: FloatArray) -> IntArray:
-        """Bin of every event, in C order of ``shape``; -1 for events left out.
-
-        ``X`` (n_events, n_features) -> (n_events,).
-        """
+        """Bin (n_events,) of every event, in C order of ``shape``; -1 if left out."""
         index = np.empty(len(X), dtype=np.intp)
         for block in event_blocks(len(X)):
             index[block] = self._index_block(X[block])
@@ -156,12 +152,9 @@ def make_binning(
     group: IntArray | None = None,
     names: Sequence[str] | None = None,
 ) -> Binning:
-    """Choose bin edges from pooled simulated events, to suit every class.
+    """Choose bin edges from pooled simulated events, to suit every class (``group``).
 
-    Without a range outliers and placeholders for missing values lie beyond the edges;
-    equal edges of quantiles are merged; ``names`` are for messages.
-
-    ``X`` (n_events, n_features), ``weight, group`` (n_events,), group being the class.
+    Without a range, outliers and placeholders for missing values lie beyond the edges.
     """
     X = np.asarray(X, dtype=np.float64)
     if strategy not in ("uniform", "quantile"):

@@ -1,8 +1,7 @@
 """The bins of a grid that some simulation fills: they alone are rows of a table.
 
-A bin that nothing fills holds no information, and whatever stands in for its logarithm
-would only bend bases and smooth functions. Where the target fills such a bin, its
-content is counted in the nearest bin that is filled, and its share is reported.
+A stand-in for the logarithm of an empty bin would bend smooth functions. The target's
+content of such a bin counts in the nearest one that is filled; its share is reported.
 """
 
 from dataclasses import dataclass
@@ -38,10 +37,7 @@ class FilledBins:
         return self.number.size
 
     def index(self, X: FloatArray) -> IntArray:
-        """Row of every event, the nearest one where its bin is none; -1 if left out.
-
-        ``X`` (n_events, n_features) -> (n_events,).
-        """
+        """Row (n_events,) of every event's bin, else the nearest; -1 if left out."""
         return self.rows_of(self.binning.index(X))
 
     def rows_of(self, cell: IntArray) -> IntArray:

@@ -100,10 +100,7 @@ class HistogramTemplates:
 
 
 def fill_templates(events: SimulatedEvents, binning: Binning) -> HistogramTemplates:
-    """Histogram the events of every source in one pass.
-
-    Memory is bounded by the templates and one block of events.
-    """
+    """Histogram the events of every source in one pass, a block at a time."""
     # One more column collects what is left out.
     shape = (events.n_sources, binning.n_bins + 1)
     n_cells = shape[0] * shape[1]
@@ -175,10 +172,9 @@ def class_probabilities(
 def template_probabilities(
     templates: HistogramTemplates, *, strength: float = 1.0, floor: float = 0.5
 ) -> tuple[FloatArray, FloatArray]:
-    """Positive probabilities of every source, and their squared relative error.
+    """Positive probabilities of every source, and squared relative errors 1 / (n + a).
 
-    Both (n_sources, n_bins); the latter is 1 / (n + a) with n effective events in the
-    bin and ``strength`` a, and 1e-12 where a bin, or a template, is known exactly.
+    Both (n_sources, n_bins), with ``strength`` a; 1e-12 for what is known exactly.
     """
     sums, squares = templates.sum_of_weights, templates.sum_of_squares
     negative = int((sums < 0).sum())
@@ -228,12 +224,10 @@ def read_histograms(
     paired: Pairing = "auto",
     flow: Flow = "drop",
 ) -> HistogramTemplates:
-    """Read templates from histograms of equal axes, those of one source being added.
+    """Templates of histograms of equal axes, those of one source being added.
 
     A bin with content and a variance of zero is known exactly. Most libraries put an
     event at the very last edge into the overflow bin, `Binning` into the last bin.
-
-    ``y, simulation`` (n_histograms,).
     """
     histograms = as_histograms(histograms)
     sources = read_sources(
@@ -258,10 +252,9 @@ def read_histograms(
 def target_from_histograms(
     histograms: Sequence[Any], binning: Binning
 ) -> tuple[FloatArray, FloatArray]:
-    """Read the target from histograms with the axes seen at fit, one per dataset.
+    """Sums of weights, and of their squares, (n_datasets, n_bins) of the target.
 
-    Returns sums of weights and of squared weights, (n_datasets, n_bins); contents of
-    unknown variance, or of none, are taken for counts with a warning.
+    Contents of unknown variance, or of none, are taken for counts with a warning.
     """
     histograms = as_histograms(histograms)
     values, variances = _read_contents(histograms, binning, simulated=False)

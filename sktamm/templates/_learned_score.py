@@ -1,26 +1,21 @@
 r"""A learned score: many features become the log odds of the classes.
 
-One classifier of the classes is trained on all simulations, each of which has the same
-weight in its class. Its log odds
+A classifier is trained on all simulations, of equal weight in their class. Its log odds
 
     s_c(x) = ln p(c | x) - ln p(0 | x),    c = 1, ..., C - 1,
 
-are what tells the classes apart, whatever the number of features. Further scores are
+tell the classes apart. Further scores are
 directions in which the simulations of a class differ: with log ratios l_k(x) = ln p(k |
 x) from a classifier of the simulations, principal components of l_k - mean_k l_k.
 
-A score of events that it was trained on is too good, and so is that of other events of
-the same simulation: classifiers recognise the images, donors or settings of which it is
-made, and the truth is none of those. So there are several classifiers, each of which
-has not seen one part of the simulations, and a simulated event is scored by the one
-that knows nothing of its simulation. Measured events are spread over all of them. If
-the truth is one more simulation, its scores are then distributed as those of the others
-are; what finite training loses is lost in both. A class with a single simulation is
-divided into events instead.
+Scores of events of simulations that a classifier was trained on are too good. So there
+are several classifiers, each of which has not seen one part of the simulations
+(`_score_parts`), and a simulated event is scored by the one that knows nothing of its
+simulation; measured events are spread over all of them. If the truth is one more
+simulation, its scores are then distributed as those of the others are.
 
-The classifiers differ in scale and offset, which would look like differences between
-simulations. So the scores of each are mapped, monotonically, to the distribution that
-the mean of all classifiers has for the same events.
+The scores of each classifier are mapped, monotonically, to the distribution that the
+mean of all has for the same events: other scales would look like differing simulations.
 """
 
 from numbers import Integral
@@ -61,14 +56,13 @@ class LearnedScore(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     classifier : {"lightgbm", "mlp", "logistic"} or classifier, default="lightgbm"
-        What learns the classes: boosted trees, perceptrons, a quadratic logistic
-        regression, or any scikit-learn classifier or Pipeline with ``predict_proba``.
+        Boosted trees, perceptrons, a quadratic logistic regression, or any scikit-learn
+        classifier or Pipeline with ``predict_proba``.
     n_scores : int, default=1
-        Number of scores for two classes, one more for every further class; those
-        beyond the log odds are directions in which simulations of a class differ.
+        Scores for two classes, one more for each further class; those beyond the log
+        odds are directions in which simulations of a class differ.
     cv : int, default=5
-        Largest number of classifiers, each trained without one part of the simulations
-        (of the events of a class that has one simulation).
+        Largest number of classifiers, each trained without one part of the simulations.
     n_jobs : int, default=None
         Threads that share the classifiers.
     random_state : int, RandomState instance or None, default=None
@@ -82,22 +76,11 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         Fitted classifiers of the classes; the f-th has not seen the f-th part.
     spread_estimators_ : list of classifiers
         Fitted classifiers of the simulations; empty without further scores.
-    n_features_in_ : int
-        Number of features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, when all of them are strings.
-
-    See Also
-    --------
-    sktamm.ScoreTAMM : Signal fraction from a learned score in one estimator.
-    sklearn.preprocessing.TargetEncoder : Cross-fitted likewise.
 
     Notes
     -----
-    ``fit_transform`` and ``transform`` give the same scores: a row of the training data
-    is recognised and scored by a classifier that has not seen its simulation. Identical
-    rows of discrete features, which nobody can recognise, are spread over the parts in
-    ``transform``.
+    ``fit_transform`` and ``transform`` give the same scores: rows of the training data
+    are recognised; only identical rows of discrete features are spread over the parts.
 
     References
     ----------
@@ -176,7 +159,7 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         Raises
         ------
         InvalidInputError
-            If the input cannot be used, or a part holds all events of a class.
+            If a part holds all events of a class.
         IncompatibleChoiceError
             If the classifier cannot estimate probabilities.
         """
@@ -215,10 +198,7 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         simulation: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> FloatArray:
-        """Train, and score every event by a classifier without its simulation.
-
-        Arguments are those of ``fit``, scores those of ``transform``.
-        """
+        """Train, and score every event by a classifier without its simulation."""
         self.fit(X, y, simulation=simulation, sample_weight=sample_weight)
         events = read_simulations(X, y, simulation=simulation)
         return self.score_events(events)
@@ -240,11 +220,6 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         score : ndarray of shape (n_events, n_classes - 1 + n_scores - 1)
             Log odds of the second and every further class against the first, then
             directions in which the simulations differ.
-
-        Raises
-        ------
-        InvalidInputError
-            If X does not hold finite numbers for the features of ``fit``.
         """
         check_is_fitted(self)
         known = getattr(self, "feature_names_in_", None)
@@ -364,10 +339,7 @@ def _by_part(
 
 
 def _equal_weights(events: SimulatedEvents, seen: NDArray[np.bool_]) -> FloatArray:
-    """Weights of the events seen: of the same sum in every class and its simulations.
-
-    A simulation of which none are seen leaves its share to the others.
-    """
+    """Weights of the events seen: of equal sums in every class and its simulations."""
     source = events.source[seen]
     weight = np.ones(source.size) if events.weight is None else events.weight[seen]
     total = np.bincount(source, weight, minlength=events.n_sources)

@@ -6,8 +6,6 @@ With its quantiles q, the bins of a class would start at
     its smallest event that is not below q_a - c (q_50 - q_a)
 
 and end likewise, as the whiskers of a box plot do; the bins hold those of all classes.
-Light tails keep all their events, heavy ones are cut where little is left, and one
-event at 10^6 changes nothing.
 Placeholders for missing values (a value like -999 that many events share, far from all
 others) are set aside first.
 """
@@ -150,8 +148,7 @@ def weighted_quantiles(
 ) -> FloatArray:
     """Quantiles that a common factor, the order and rounding of weights do not move.
 
-    Linear in between the middles of the events' weights, and flat at values that
-    several events share. ``x, weight`` (n_events,).
+    Linear between middles of the events' weights, flat at values that several share.
     """
     targets = np.asarray(levels, dtype=float)
     if x.size > 8 * _PILOT:

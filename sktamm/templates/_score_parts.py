@@ -1,12 +1,11 @@
 """Parts of the events for cross-fitted scores: whole simulations, not single events.
 
-The truth is one more simulation that no classifier has seen. A simulated event must be
-scored likewise: by a classifier that knows nothing of its simulation, neither other
-events of the same images, donors or generator settings, nor the event itself. Only a
-class with a single simulation is divided into its events.
+The truth is one more simulation that no classifier has seen, so a simulated event is
+scored by one that knows nothing of its simulation: other events of the same images,
+donors or settings are recognised. Only a class of one simulation is divided into
+events.
 
-An event that no simulation holds belongs to a part that follows from the values of its
-features alone: measured events are spread over all classifiers. Simulated events are
+The part of a measured event follows from its features alone. Simulated events are
 recognised when they come again, as pseudo-data for instance.
 """
 

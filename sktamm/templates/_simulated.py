@@ -45,10 +45,7 @@ def bin_simulations(
     range: Sequence[tuple[float, float] | None] | None,
     flow: Flow,
 ) -> tuple[HistogramTemplates, Beyond]:
-    """Choose edges and fill the events of every source.
-
-    Warns if one of the bins that were not given as edges holds most of every source.
-    """
+    """Choose edges and fill events; warns if one bin holds most of every source."""
     weight = mixture_weights(events)
     if isinstance(bins, str):
         bins = _named_bins(bins, events, weight)

@@ -10,19 +10,14 @@ by the positive-part James-Stein factor,
 which is zero where the rest is noise and one where it is real structure. The mean of
 the simulations of a class is treated first, then the deviation of each from it, with
 cubic or higher polynomials so that real differences of few-event simulations survive.
-Without it a class with noisy templates loses events to a class with smooth ones.
+Bins that a class hardly fills hold a floor, no shape, and take no part.
 
-Bins that a class fills with hardly an event hold a floor and no shape: they take no
-part, or every further one would bend the polynomial.
+The noise that remains has the covariance lambda (1 - P) + P in units of the raw errors,
+P being the projection on the polynomials. A smooth function of the bins, such as the
+score of kappa, feels as much of it as of the raw noise, so variances stay the raw ones;
+a chi2 of the bins feels less.
 
-What noise remains is common to many bins: with P the projection on the polynomials, in
-units of the raw errors, its covariance is lambda (1 - P) + P, the rest taken as normal
-with the variance that lambda stands for. A smooth function of the bins, such as the
-score of kappa, feels as much of it as of the noise before, so the variances that belong
-to smoothed templates are still those of the raw ones; a chi2 of the bins feels less.
-
-Outermost bins that hold what lies beyond the edges too are no continuation of their
-neighbours: an indicator of each joins the polynomials if C_p asks for it.
+Outermost bins that also hold what lies beyond the edges have an indicator if C_p asks.
 
 References: Mallows (1973); James and Stein (1961).
 """
@@ -60,11 +55,7 @@ def smooth_templates(
     coordinates: FloatArray,
     crowded: Sequence[tuple[int, int]] = (),
 ) -> tuple[FloatArray, tuple[NoiseShape, ...]]:
-    """Remove noise from the templates of every class; also the noise that remains.
-
-    ``probability, relative_variance`` (n_sources, n_bins), ``source_class``
-    (n_sources,), ``coordinates`` (n_bins, n_features) -> (n_sources, n_bins).
-    """
+    """Templates (n_sources, n_bins) without noise; also the noise that remains."""
     smooth = probability.copy()
     shapes = []
     ends = _end_indicators(coordinates, crowded)
@@ -131,8 +122,7 @@ def _smooth_class(
 ) -> tuple[FloatArray, float, FloatArray]:
     """Smooth the mean log template of a class, then the deviations from it.
 
-    Also the share that was kept of what the mean has beyond the polynomial, and the
-    axes of that.
+    Also the share kept of what the mean has beyond the polynomial, and its axes.
     """
     size = logs.shape[0]
     mean, mean_variance = logs.mean(axis=0), variance.mean(axis=0) / size

@@ -14,10 +14,9 @@ One step costs three matrix products: gamma = alpha + a * (R b^T), lambda = eta 
 (a^T R), R = n / (a b). Squared extrapolation of the logarithms (SQUAREM; Varadhan and
 Roland 2008) accelerates it, and an extrapolation that lowers F is discarded.
 
-Finite simulations add noise in every bin, and topics that chase it enclose a needlessly
-large simplex. By default n is therefore replaced by N_k times the density without the
-part that Poisson fluctuations explain. The topics start at simulations that are as far
-apart as possible; a canonical order of the simulations makes the given one irrelevant.
+Topics that chase noise enclose a needlessly large simplex: by default n is N_k times
+the density without what Poisson fluctuations explain. Topics start at simulations that
+are as far apart as possible; a canonical order makes the given one irrelevant.
 """
 
 import warnings
@@ -66,12 +65,10 @@ class TopicModel(TransformerMixin, BaseEstimator):
     n_topics : int, default=20
         Number of topics; at most the number of simulations.
     max_iter : int, default=1000
-        Largest number of steps (passes over all simulations), rounded up to cycles of
-        three; a ConvergenceWarning tells when it was not enough.
+        Largest number of steps, rounded up to cycles of three.
     tol : float, default=0.01
-        The fit stops when a step raises the objective by less than this, in units of
-        log likelihood per simulation. Fitting on to the last digit does not raise the
-        likelihood of simulations that were not used.
+        The fit stops when a step raises the objective by less, in units of log
+        likelihood per simulation; smaller values do not help new simulations.
     doc_topic_prior : float, default=1.0
         Concentration alpha of the topic shares of a simulation.
     topic_prior : float, default=1.0
@@ -79,27 +76,22 @@ class TopicModel(TransformerMixin, BaseEstimator):
     denoise : bool, default=True
         Remove Poisson noise from the simulations first; False is LDA as published.
     init : {"spread", "random"}, default="spread"
-        Start from simulations that are far apart, without any random number, or from
-        the perturbed average simulation.
+        Start from simulations that are far apart, or the perturbed average simulation.
     random_state : int, RandomState instance or None, default=None
         Used by ``init="random"`` only.
 
     Attributes
     ----------
     topics_ : ndarray of shape (n_topics, n_bins)
-        Bin probabilities of each topic: positive, rows sum to one, in the order of
-        decreasing total share.
+        Bin probabilities, positive, in the order of decreasing total share.
     shares_ : ndarray of shape (n_simulations, n_topics)
-        Topic shares of the simulations of ``fit`` (denoised ones if ``denoise``); rows
-        sum to one.
+        Topic shares of the simulations of ``fit`` (denoised ones if ``denoise``).
     objective_ : ndarray of shape (n_cycles,)
         Objective F before each accelerated cycle of three steps; it never falls.
     n_iter_ : int
         Number of steps.
     converged_ : bool
         Whether ``tol`` was reached within ``max_iter`` steps.
-    n_features_in_ : int
-        Number of bins.
 
     Examples
     --------
@@ -147,8 +139,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
     def fit(self, counts: ArrayLike, y: object = None) -> Self:
         """Find the topics of the simulations; ``y`` is ignored.
 
-        ``counts`` (n_simulations, n_bins): events, or effective ones, in each bin.
-        Negative counts, empty simulations and more topics than simulations are refused.
+        ``counts`` (n_simulations, n_bins): events, or effective ones, none negative.
         """
         check_parameters(self)
         n = self._validate(counts, reset=True)
@@ -164,19 +155,13 @@ class TopicModel(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, counts: ArrayLike) -> FloatArray:
-        """Posterior mean shares of other simulations, the topics held fixed.
-
-        ``counts`` (n_simulations, n_bins) -> (n_simulations, n_topics).
-        """
+        """Posterior mean shares (n_simulations, n_topics), the topics held fixed."""
         check_is_fitted(self)
         n = self._validate(counts, reset=False)
         return topic_shares(n, self.topics_, prior=self.doc_topic_prior)
 
     def score(self, counts: ArrayLike, y: object = None) -> float:
-        """Mean log likelihood per event, the shares fitted to the same counts.
-
-        ``counts`` (n_simulations, n_bins); ``y`` is ignored.
-        """
+        """Mean log likelihood per event, the shares fitted to the same counts."""
         shares = self.transform(counts)
         n = self._validate(counts, reset=False)
         return float((n * np.log(shares @ self.topics_)).sum() / n.sum())
@@ -256,11 +241,7 @@ def topic_shares(
     max_iter: int = 3000,
     tol: float = 1e-4,
 ) -> FloatArray:
-    """Topic shares of simulations for given topics: a concave problem per simulation.
-
-    ``counts`` (n_simulations, n_bins), ``topics`` (n_topics, n_bins) -> (n_simulations,
-    n_topics): posterior mean shares; rows sum to one.
-    """
+    """Posterior mean shares (n_simulations, n_topics) for given topics."""
     n = _check_counts(np.asarray(counts, dtype=np.float64))
     b = np.asarray(topics, dtype=np.float64)
 
@@ -279,14 +260,9 @@ def topic_shares(
 def topic_relative_variance(
     counts: ArrayLike, shares: ArrayLike, topics: ArrayLike
 ) -> FloatArray:
-    """Squared relative statistical error of the topics, 1 / (N_t beta_tv).
+    """Squared relative error 1 / (N_t beta_tv) of topics whose events are known.
 
-    N_t = sum_k N_k theta_kt is the number of effective events of topic t. The error of
-    telling overlapping topics apart comes on top: this is the error of a topic whose
-    events are known.
-
-    ``counts`` (n_simulations, n_bins), ``shares`` (n_simulations, n_topics), ``topics``
-    (n_topics, n_bins) -> (n_topics, n_bins): infinite where a topic has no events.
+    (n_topics, n_bins), with N_t = sum_k N_k theta_kt; infinite where N_t is zero.
     """
     events = np.asarray(counts, dtype=np.float64).sum(axis=1) @ np.asarray(shares)
     expected = events[:, None] * np.asarray(topics, dtype=np.float64)
@@ -379,11 +355,10 @@ def _spread_topics(n: FloatArray, n_topics: int) -> FloatArray:
 
 
 def _denoised(n: FloatArray) -> FloatArray:
-    """Remove from the densities what Poisson fluctuations explain.
+    """Densities without what Poisson fluctuations explain; template and totals stay.
 
-    The Pearson residuals of the independence model have noise of unit variance; their
-    singular values are shrunk optimally (Gavish and Donoho 2017) and vanish below the
-    edge of pure noise, sqrt(K) + sqrt(V). Pooled template and totals stay as they are.
+    The singular values of the Pearson residuals are shrunk (Gavish and Donoho 2017) and
+    vanish below the edge of pure noise, sqrt(K) + sqrt(V).
     """
     expected = n.sum(axis=1, keepdims=True) * _normalised(n.sum(axis=0, keepdims=True))
     scale = np.sqrt(np.maximum(expected, _TINY))
