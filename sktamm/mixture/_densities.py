@@ -1,14 +1,11 @@
 """Class densities as blends of components, with their derivatives.
 
-Two forms share one interface (arXiv:2604.02219 has both),
-
     linear       ln q(x) = ln sum_k w_k r_k(x),        w = softmax(V u)
     exponential  ln q(x) = o(x) + d(x).z - ln Z(z),    Z = sum_j m_j exp(o_j + d_j.z)
 
 with ``r_k`` the density ratios of the components to the reference, ``V`` an orthonormal
-contrast basis (isometric log-ratio coordinates), and (o, d) the offset and directions
-that a prior builds from log ratios and smooth functions, whitened so that z ~ N(0, 1).
-Everything is batched: the first axis of parameters and results runs over fits.
+contrast basis, and (o, d) the offset and directions that a prior builds, whitened so
+that z ~ N(0, 1) (arXiv:2604.02219). The first axis of all arrays runs over fits.
 """
 
 from dataclasses import dataclass
@@ -63,11 +60,7 @@ class ClassDensity(Protocol):
 
 
 class ExponentialDensity:
-    """ln q = offset + directions . z - ln Z(z), at rows and at reference rows.
-
-    ``offset`` (n_rows,), ``directions`` (n_rows, n_params), the same arrays at the
-    reference when rows are bins; ``offset_variance`` (n_rows,), its squared error.
-    """
+    """ln q = offset + directions . z - ln Z(z), at rows and at reference rows."""
 
     is_linear = False
 
@@ -131,10 +124,7 @@ class ExponentialDensity:
 
 
 class LinearDensity:
-    """ln q = ln sum_k w_k r_k with w = softmax(V u) on the simplex.
-
-    ``ratio, relative_variance`` (n_rows, n_components): to the reference; squared.
-    """
+    """ln q = ln sum_k w_k r_k, w = softmax(V u), ``ratio`` (n_rows, n_components)."""
 
     is_linear = True
 

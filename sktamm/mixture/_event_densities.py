@@ -7,9 +7,8 @@ The derivative of ln q at row i is an affine function of fixed features of the r
     exponential  phi = directions,        sigma = 1,    A = 1,           b = -E_q[d]
     linear       phi = component ratios,  sigma = 1/q,  A = V' diag(w),  b = -V' w
 
-so gradients and Hessians need nothing but weighted sums of phi and phi phi', which are
-collected in blocks of rows. Moments under q are sums over the reference sample, whose
-rows are stored in single precision, when they are many, and summed in double.
+so gradients and Hessians need only sums of phi and phi phi', taken in blocks of rows.
+Many reference rows are stored in single precision, and summed in double.
 """
 
 import copy
@@ -32,11 +31,7 @@ _MANY_ROWS = 50_000
 
 
 def storage(n_rows: int) -> type:
-    """Type of the numbers stored for so many reference rows.
-
-    Rounding in single precision, 1e-7 of every term of a sum of many, stays far below
-    the statistical error of that sum.
-    """
+    """Type of so many reference rows: rounding, 1e-7, is far below their statistics."""
     return np.float32 if n_rows > _MANY_ROWS else np.float64
 
 
@@ -98,10 +93,7 @@ class EventDensity:
 
     @cached_property
     def light(self) -> tuple[NDArray, NDArray]:
-        """Features and their transpose, in single precision when they are many.
-
-        Second derivatives steer the steps and make errors; they need few digits.
-        """
+        """Features and their transpose for second derivatives, of few digits."""
         dtype = storage(len(self.features))
         light: NDArray = np.ascontiguousarray(self.features, dtype)
         return light, np.ascontiguousarray(light.T)
@@ -153,8 +145,8 @@ class EventDensity:
 class EventExponential(EventDensity):
     """ln q = offset + directions . z - ln Z(z) at events.
 
-    As `ExponentialDensity`; ``blend`` (n_densities,), (n_densities, n_params) are the
-    coefficients of the learned log densities in the offset and the directions.
+    ``blend`` (n_densities,), (n_densities, n_params): the coefficients of the learned
+    log densities in the offset and the directions.
     """
 
     is_linear = False
@@ -327,11 +319,7 @@ class EventExponential(EventDensity):
 
 
 class EventLinear(EventDensity):
-    """ln q = ln sum_k w_k r_k with w = softmax(V u), at events.
-
-    ``ratio`` (n_rows, n_components), ``reference_ratio`` (n_reference, n_components),
-    which only the error of a finite reference needs.
-    """
+    """ln q = ln sum_k w_k r_k, w = softmax(V u), ``ratio`` (n_rows, n_components)."""
 
     is_linear = True
     exact = True

@@ -2,9 +2,8 @@
 
     log L(theta) = sum_i [ a_i ln p_i - e_i p_i ] + ln prior,    p_i = sum_c f_c q_ci
 
-Memory grows with the block, not with events times parameters. With the share of class
-c at row i, s_c = f_c q_c / p, and J_c = d ln q_c / d z_c, the Hessian of the data term
-is
+Memory grows with the block, not with events times parameters. With the share of class c
+at row i, s_c = f_c q_c / p, and J_c = d ln q_c / d z_c, the Hessian of the data term is
 
     z_c, z_d    sum g (delta_cd (J J' + d2 ln q_c) s_c) - sum a s_c s_d J_c J_d'
     f_j, z_c    sum (g sign_jc q_c / p - a D_j s_c) J_c,    D_j = (q_j - q_last) / p
@@ -52,11 +51,7 @@ class _Rows:
 
 
 class EventMixture(MixtureModel):
-    """Log posterior of fractions and blends for unbinned data, batched over fits.
-
-    As `MixtureModel`, of densities at events; ``spans_simulations`` says whether they
-    are blends of the simulations or of the components.
-    """
+    """Log posterior of fractions and blends for unbinned data, batched over fits."""
 
     def __init__(
         self,
@@ -165,10 +160,7 @@ class EventMixture(MixtureModel):
     def class_drift(
         self, theta: FloatArray, direction: FloatArray
     ) -> tuple[list[FloatArray], list[FloatArray]]:
-        """Derivatives of ln q_c along a direction, and q_c / p, at all rows.
-
-        ``theta, direction`` (n_fits, n_params) -> lists over classes (n_fits, n_rows).
-        """
+        """Derivatives of ln q_c along a direction, and q_c / p, (n_fits, n_rows)."""
         at = self.class_moments(theta)
         drift = [np.empty((len(theta), self.n_rows)) for _ in self.events]
         ratio = [np.empty((len(theta), self.n_rows)) for _ in self.events]
@@ -193,10 +185,7 @@ class EventMixture(MixtureModel):
         return out
 
     def reference_size(self, theta: FloatArray) -> FloatArray:
-        """Smallest effective number of reference rows behind a class, (n_fits,).
-
-        It is (sum m q)^2 / sum (m q)^2 of the class where that is smallest.
-        """
+        """Smallest (sum m q)^2 / sum (m q)^2 of a class (n_fits,): effective rows."""
         sizes = np.empty((len(theta), self.n_classes))
         for b in range(len(theta)):
             at = self.class_moments(theta[b : b + 1])
@@ -230,11 +219,7 @@ class EventMixture(MixtureModel):
     def step_terms(
         self, theta: FloatArray, data: RowData
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Value, gradient and a positive definite stand-in for minus the Hessian.
-
-        The Hessian itself where it is negative definite, which makes Newton steps; the
-        sum of the squared scores elsewhere.
-        """
+        """Value, gradient and minus the Hessian, made positive by squared scores."""
         value, gradient, hessian = self._collect(theta, data, 2)
         self._add_prior_gradient(gradient, theta)
         information = -hessian

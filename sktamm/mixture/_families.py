@@ -1,24 +1,20 @@
-r"""Simulations that are not exchangeable: a nominal, variations, other generators.
+"""Simulations that are not exchangeable: a nominal, variations, other generators.
 
 With the differences d_k = l_k - l_0 from the nominal l_0, the truth of a class is
 
     l_0 + sum_f x_f,    x_f independent between the families f.
 
-A family of variations of one parameter, by one standard deviation up or down, has the
-covariance
+Variations of one parameter, by one standard deviation up or down, have the covariance
 
     C_f = sum_(k in f) d_k d_k' / n_f,
 
-which is a unit normal along d for one that is varied to one side only, and for a pair
-with d_up = a + b, d_down = -a + b a unit normal along a = (d_up - d_down) / 2 and
-another along b, what the pair has in common. With b = 0 it is exponential template
-morphing, exp(l_0 + z a) with z ~ N(0, 1).
+a unit normal along d for one that is varied to one side only, and for a pair along a =
+(d_up - d_down) / 2 and along what both have in common, b = (d_up + d_down) / 2. With b
+= 0 it is exponential template morphing, exp(l_0 + z a) with z ~ N(0, 1).
 
-A family of alternatives, such as other generators, are draws of a population from which
-the nominal comes as well. The difference of two draws has twice its covariance, and so
-has that of the truth to the nominal: C_f is an unbiased estimate of what is wanted, of
-n_f draws with a known mean. What one more does is a Student t of n_f + 1 degrees with
-the scale
+Alternatives, such as other generators, are draws of a population from which the nominal
+comes as well: C_f of n_f draws with a known mean is unbiased. What one more does is a
+Student t of n_f + 1 degrees with the scale
 
     [n_f C_f + p diag(C_f)] / (n_f + 1)
 
@@ -61,11 +57,7 @@ class ClassFamilies(NamedTuple):
 
 
 class Grouping:
-    """Families as a user declares them.
-
-    ``families`` maps the id of every simulation but the nominal to a name;
-    ``alternatives`` None are the families of three members or more.
-    """
+    """Families by id of all but the nominal; alternatives None: of three or more."""
 
     def __init__(
         self, families: Any, nominal: Any, alternatives: Collection[Any] | None

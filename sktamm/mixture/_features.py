@@ -1,7 +1,6 @@
 """The functions that the log density of a class may be made of, at rows and reference.
 
-Log densities of the components or simulations come first, smooth functions follow; a
-prior chooses an offset and directions as combinations of their columns.
+Log densities of the components or simulations come first, smooth functions follow.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""The two forms: how components blend into the density of a class.
-
-A form asks the prior for the method it needs, ``expand`` (exponential) or
-``weight_penalty`` (linear), and refuses a prior that lacks it.
-"""
+"""The two forms: how components blend into the density of a class."""
 
 from typing import Any, ClassVar
 

@@ -1,17 +1,14 @@
-r"""How far a simulation lies from a prior that is made of the others.
+"""How far a simulation lies from a prior that is made of the others.
 
-The scale of a prior is chosen so that intervals cover: it allows for the error of a
-covariance learned from few simulations. What one more simulation does is known better,
-each of them left out in turn. Its amplitudes z_kj under the prior of the others, which
-the noise of the templates blurs by n_kj, are distributed as
+The amplitudes z_kj of simulation k under the prior of the others, which the noise of
+the templates blurs by n_kj, are distributed as
 
     z_kj ~ N(0, phi / s_k + n_kj),    s_k ~ Gamma(nu/2, nu/2) under a Student t prior,
 
 and s_k = 1 under a Gaussian one. P-values of the blend take phi for the prior variance,
-averaged over its posterior, flat in ln phi beforehand, the left-out simulations taken
-as independent. Simulations that differ by nothing but noise have a small phi. It is for
-priors with a shrunk covariance: that of the bare span of the simulations knows
-directions which nothing but the noise of these K fills, and a left-out one does not.
+averaged over its posterior, flat in ln phi beforehand. Simulations that differ by
+nothing but noise have a small phi. It is for priors with a shrunk covariance: that of
+the bare span knows directions which nothing but the noise of these K fills.
 """
 
 from collections.abc import Callable

@@ -33,18 +33,10 @@ _FARTHEST = 10.0
 
 @dataclass(frozen=True, eq=False)
 class RowData:
-    """Data of a batch of fits.
+    """Data of a batch of fits."""
 
-    Attributes
-    ----------
-    observed : ndarray of shape (n_fits, n_rows)
-        a_i, the sums of weights times the discount of each row.
-    expected : ndarray of shape (n_fits, n_rows) or None
-        e_i, the discounted total times the reference weight; None for zero.
-    """
-
-    observed: FloatArray
-    expected: FloatArray | None = None
+    observed: FloatArray  # (n_fits, n_rows), a_i: discounted sums of weights
+    expected: FloatArray | None = None  # (n_fits, n_rows), e_i; None for zero
 
     def take(self, index: np.ndarray) -> "RowData":
         """Data of some of the fits."""
@@ -86,14 +78,8 @@ class MixtureModel:
 
     Attributes
     ----------
-    densities, blocks : list
-        Densities of the classes and priors of their parameters.
     n_classes, n_fractions, n_params : int
         Classes, free fractions, and all parameters theta.
-    free_classes : list of int
-        Classes of the free fractions, in the order of theta.
-    dependent_class : int
-        Class whose fraction is what the others leave of one.
     slices : list of slice
         Columns of theta that hold the blend of every class.
     """
@@ -158,10 +144,7 @@ class MixtureModel:
         return float(np.finfo(float).eps) * largest
 
     def linear_parts(self) -> tuple[list[FloatArray], list[FloatArray]]:
-        """Component ratios and Dirichlet concentrations of every class, if linear.
-
-        Lists over classes of (n_rows, n_components) and (n_components,).
-        """
+        """Ratios (n_rows, n_components) and alphas of every class, if linear."""
         densities: list[Any] = self.densities
         penalties: list[Any] = [block.penalty for block in self.blocks]
         return [d.ratio for d in densities], [p.concentration for p in penalties]
@@ -200,11 +183,7 @@ class MixtureModel:
         return self._state(theta).density
 
     def fraction_score(self, theta: FloatArray, weight: FloatArray) -> FloatArray:
-        """Efficient score of kappa at the rows: what other fractions do not explain.
-
-        ``theta`` (n_fits, n_params), its blends taken as known, and weights of the rows
-        (n_fits, n_rows) -> (n_fits, n_rows), up to a factor of every fit.
-        """
+        """Efficient score of kappa at rows (n_fits, n_rows), blends as known."""
         density = np.exp(self.class_log_density(theta))
         total = np.einsum("bc,bci->bi", self.fractions(theta), density)
         ratio = density / total[:, None]
@@ -220,10 +199,7 @@ class MixtureModel:
         return np.einsum("bj,bji->bi", direction[:, :, 0], scores)
 
     def statistical_variance(self, theta: FloatArray) -> FloatArray:
-        """Relative variance of p_i from the finite statistics of the components.
-
-        Sum_c (f_c q_c / p)^2 times that of q_c, (n_fits, n_rows).
-        """
+        """Relative variance of p_i from the components, (n_fits, n_rows)."""
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             errors = [e / self.row_density(theta) for e in self.class_errors(theta)]
         return np.sum(np.square(errors), axis=0)
@@ -387,11 +363,7 @@ class MixtureModel:
     def step_terms(
         self, theta: FloatArray, data: RowData
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Value, gradient and the positive semi-definite information of a scoring step.
-
-        The information S' diag(a) S + Q drops the curvature of ln q, which vanishes on
-        average where the model describes the data, except at the bounds of the simplex.
-        """
+        """Value, gradient and information S' diag(a) S + Q of a scoring step."""
         with np.errstate(over="ignore", invalid="ignore"):
             value, gradient, information = self._step_terms(theta, data)
         outside = ~np.isfinite(value)

@@ -136,10 +136,7 @@ class GaussianPenalty(Penalty):
     def tension(
         self, params: FloatArray, covariance: FloatArray, inflation: Inflation = 1.0
     ) -> FloatArray:
-        """Of the distance from the centre in the directions that the data know.
-
-        It is uniform when the truth is one more simulation.
-        """
+        """Of the distance from the centre in the directions that the data know."""
         amplitudes = self._amplitudes(params, covariance, inflation)
         return agreed(normal_tail(amplitudes, self.usual), normal_tail(amplitudes))
 
@@ -336,10 +333,7 @@ class StackedPenalty(Penalty):
 
 
 class DirichletPenalty(Penalty):
-    """Dirichlet of the weights, (n_components,) alpha, in isometric log-ratios.
-
-    Weights on the simplex are never far from it; a truth outside shows in the rows.
-    """
+    """Dirichlet of the weights, (n_components,) alpha, in isometric log-ratios."""
 
     def __init__(self, concentration: FloatArray):
         self.concentration = concentration

@@ -146,14 +146,9 @@ class SimulationsPrior(FamilyPrior, _SpanPrior):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sktamm import BinnedTopicTAMM
     >>> from sktamm.mixture import SimulationsPrior
-    >>> BinnedTopicTAMM(prior=SimulationsPrior()).prior
-    SimulationsPrior()
-
-    A nominal, a variation of the energy scale and two other generators:
-
-    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> shift = {"nominal": 0.0, "up": 0.1, "down": -0.1, "A": 0.3, "B": -0.2}
     >>> names = np.repeat(list(shift), 4000)
@@ -223,12 +218,6 @@ class ShrinkagePrior(FamilyPrior):
     >>> from sktamm.mixture import ShrinkagePrior
     >>> BinnedTopicTAMM(prior=ShrinkagePrior(tails="gaussian")).prior.span
     True
-    >>> families = {"up": "scale", "down": "scale", "A": "generator", "B": "generator"}
-    >>> prior = ShrinkagePrior(
-    ...     families=families, nominal="nominal", alternatives=["generator"]
-    ... )
-    >>> BinnedTopicTAMM(prior=prior).get_params()["prior__nominal"]
-    'nominal'
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -345,11 +334,7 @@ def _covariance_factor(size: int) -> float:
 
 
 def matched_concentration(table: ComponentTable, class_index: int) -> FloatArray:
-    """Dirichlet (n_components,) of the mean and the variance of the simulations.
-
-    With mean shares m, a Dirichlet of total concentration A gives the blend of the
-    component ratios r_t the variance sum_t m_t |r_t - m.r|^2 / (A + 1).
-    """
+    """Dirichlet (n_components,) of the mean and the variance of the simulations."""
     columns = table.components_of(class_index)
     rows = table.simulations.of_class(class_index)
     shares = table.simulations.weights[np.ix_(rows, columns)]

@@ -1,21 +1,18 @@
 """A barrier that keeps a fit from densities which a handful of reference rows carry.
 
-A density q = r / Z known up to its normalisation is normalised by the reference rows,
-Zhat = sum_i m_i r_i. To second order
+A density q = r / Z is normalised by the reference rows, Zhat = sum_i m_i r_i, and
 
     E[ln Zhat] = ln Z - Var(Zhat) / (2 Z^2),    Var(Zhat) / Z^2 = S - sum_i m_i^2,
     S = sum_i v_i^2,    v_i = m_i r_i / Zhat,
 
 1 / S being the effective number of rows: with n_c events of the class, a log likelihood
-is too large by n_c (S - sum m^2) / 2. Among many rows that is nothing. Among few it is
-no barrier, for it ends at n_c / 2, while events beyond all reference rows gain with
-every step; measured (bench_reference_barrier.py), fits pass it. So the term is left out
-down to a number of rows 1 / a, and ends in a pole at half as many, 1 / b = 1 / 2a:
+is too large by n_c (S - sum m^2) / 2. Among few rows that is no barrier, for it ends at
+n_c / 2, and fits pass it (bench_reference_barrier.py). So the term is left out down to
+a number of rows 1 / a, and ends in a pole at half as many, 1 / b = 1 / 2a:
 
     n_c h(S),    h = (b - a) / 2 [-ln(1 - u) - u - u^2 / 2],    u = (S - a) / (b - a),
 
-whose slope n_c / 2 u^2 / (1 - u) meets that of the expansion at u = .62. It is twice
-continuously differentiable, and nothing at all where rows suffice.
+whose slope n_c / 2 u^2 / (1 - u) meets that of the expansion at u = .62.
 """
 
 from collections.abc import Sequence
@@ -63,11 +60,7 @@ def barrier_height(
 def events_of_class(
     fraction: FloatArray, n_events: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Events n_c = n f of a class, made positive, and two derivatives by the fraction.
-
-    Fractions are free real numbers, and a negative one must not reward few rows: n f is
-    bent towards zero over its Poisson error at f = 0, sqrt(n).
-    """
+    """Events n f, bent above zero over sqrt(n), and two derivatives by the fraction."""
     n_events = np.maximum(n_events, 1.0)
     mean = n_events * fraction
     root = np.sqrt(mean**2 + 4.0 * n_events)
@@ -83,10 +76,7 @@ def subtract_barriers(
     slices: Sequence[slice],
     convex: bool,
 ) -> None:
-    """Subtract n_c h of all classes from a log likelihood and derivatives, in place.
-
-    ``events`` (n_fits, n_classes), ``signs`` (n_fractions, n_classes).
-    """
+    """Subtract n_c h of all classes from a log likelihood and derivatives, in place."""
     value, gradient, hessian = terms
     free = slice(0, len(signs))
     for barrier, f, sign, columns in zip(

@@ -58,11 +58,7 @@ def extra_variance(
     data: RowData,
     table: ComponentTable,
 ) -> tuple[FloatArray, FloatArray]:
-    """Variances of kappa (n_fits,) from the finite reference and from learned ratios.
-
-    ``theta`` (n_fits, n_params) and ``direction``, the first column of the inverse of
-    minus the Hessian there.
-    """
+    """Variances of kappa (n_fits,) from the finite reference, and learned ratios."""
     error, of_class = table.error, table.components_of
     if model.spans_simulations:
         error, of_class = table.simulations.error, table.simulations.of_class
@@ -241,8 +237,7 @@ def _weighted(weight: FloatArray, values: NDArray) -> FloatArray:
 def _stratified(influence: FloatArray, table: ComponentTable) -> float:
     """Variance of sum_j m_j s_j when the rows of every source are a random sample.
 
-    The part of s that is a combination of the control functions does not feel these
-    rows but the larger sample behind the means of the functions.
+    What control functions explain of s feels the larger sample behind their means.
     """
     sample, weight = table.reference_sample, table.reference_weight
     assert sample is not None

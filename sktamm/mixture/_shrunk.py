@@ -6,9 +6,8 @@ p diag(S) that is updated with n S = c'c predicts
 
     z ~ t_(n+1)(0, [n S + p diag(S)] / (n + 1))
 
-for the coefficients of one more. What the functions leave of every difference stays a
-direction of its own. Without the tails the factor (n + p) / (n + 1) is left out, which
-is that of the predictive scale over the shrunk covariance.
+for the coefficients of one more; what the functions leave stays a direction of its own.
+Without the tails the factor (n + p) / (n + 1) is left out.
 """
 
 from typing import NamedTuple
@@ -40,10 +39,7 @@ def shrunk_directions(
     factor: float,
     how: Shrinkage,
 ) -> FloatArray:
-    """Columns of coefficients whose amplitudes have unit variance, smooth ones first.
-
-    ``differences`` (n_densities, n_differences) -> (n_features, n_directions).
-    """
+    """(n_features, n_directions) of unit variance, of (n_densities, n_differences)."""
     size, p = features.n_densities, features.basis.shape[1]
     logs = features.reference[:, :size] @ differences
     coefficients = logs.T @ (features.reference_weight[:, None] * features.basis)
@@ -64,12 +60,7 @@ def shrunk_directions(
 def compress(
     features: Features, directions: FloatArray, tolerance: float = 1e-4
 ) -> FloatArray:
-    """Directions of the same covariance, orthogonal, without the negligible.
-
-    Amplitudes with a unit Gaussian or spherical t prior may be rotated freely. A
-    direction whose root mean square effect on ln q is below the tolerance could not be
-    seen with 1/tolerance^2 events.
-    """
+    """Orthogonal directions of the same covariance that 1/tolerance^2 events see."""
     if directions.shape[1] == 0:
         return directions
     values = features.weighted(directions)
@@ -107,11 +98,7 @@ def _without_noise(
     degrees: float,
     noise: FloatArray | None,
 ) -> FloatArray:
-    """Share of the spread of every coefficient that is no statistical noise.
-
-    Finite templates spread c_j = sum_i m_i psi_ji ln p_i by the variance N_j = sum_i
-    (m_i psi_ji)^2 v_i, which the data discount already: sqrt(1 - N_j / S_j) stays.
-    """
+    """Share of the spread of every coefficient that is no noise, sqrt(1 - N/S)."""
     if noise is None:
         return np.ones(features.basis.shape[1])
     weighted = features.reference_weight[:, None] * features.basis
@@ -127,10 +114,7 @@ def _significant(
     degrees: float,
     noise: FloatArray | None,
 ) -> FloatArray:
-    """Leave out directions of the span that statistical noise alone would make.
-
-    Those below the upper edge of the Marchenko-Pastur law of the templates' variance.
-    """
+    """Leave out directions below the Marchenko-Pastur edge of the templates' noise."""
     if noise is None:
         return rest
     bins = features.reference_weight.size

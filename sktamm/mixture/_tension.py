@@ -1,28 +1,23 @@
-r"""How surprising the fitted amplitudes are, the noise of the data included.
+"""How surprising the fitted amplitudes are, the noise of the data included.
 
-The joint maximum shrinks amplitudes that the data do not determine towards zero, so
-their plain distance from the centre of the prior says little. With prior precision s
-and posterior covariance V = u diag(v) u', the data alone know the amplitude along u_j
-with the information lambda_j = 1/v_j - s and say
+The joint maximum shrinks amplitudes that the data do not determine. With prior
+precision s and posterior covariance V = u diag(v) u', the data alone know the amplitude
+along u_j with the information lambda_j = 1/v_j - s and say
 
     y_j = u_j'z / (1 - s v_j)  ~  N(0, 1/s + 1/lambda_j),    z the maximum,
 
-before they are seen (the prior predictive distribution); of one more simulation the
-variance 1/s is phi/s, with phi from each simulation left out (`left_out_scales`). The
-statistic is
+before they are seen; of one more simulation the variance 1/s is phi/s, with phi from
+each simulation left out (`left_out_scales`). The statistic is
 
     T = sum_j y_j^2 / (1 + 1/lambda_j),
 
 chi2 under a Gaussian prior (s = 1); under a Student t prior a mixture, over s ~
 Gamma(nu/2, nu/2), of sums of scaled chi2, taken as Satterthwaite does. Directions that
-the data know better than the prior (lambda > 1) and the others are judged apart: a
-small s may explain the first, whose size it is, but not the second, where a truth that
-no simulation resembles shows. The p-value is that of the smaller one of the two.
+the data know better than the prior (lambda > 1) and the others are judged apart, since
+a small s may explain the first but not the second; the smaller p-value counts.
 
-The data tell what two classes share, not which of them bends, so the noise of their
-amplitudes is correlated. What is said of both is not twice the chance of a small
-p-value: with the squared correlation rho of the statistics and h the normal quantile
-of the smaller p-value p, that chance is
+Of two classes, with the squared correlation rho of the statistics and h the normal
+quantile of the smaller p-value p, the chance of one as small is
 
     p + 2 T(h, sqrt((1 - rho)/(1 + rho))),    T Owen's function,
 
@@ -32,8 +27,7 @@ pairs with one of them.
 References
 ----------
 Evans and Moshonov, Bayesian Analysis 1 (2006) 893, for checks of prior-data conflict;
-Owen, Ann. Math. Stat. 27 (1956) 1075, for two normal numbers; Kounias, Ann. Math. Stat.
-39 (1968) 2154, for the bound.
+Owen, Ann. Math. Stat. 27 (1956) 1075; Kounias, Ann. Math. Stat. 39 (1968) 2154.
 """
 
 import numpy as np
@@ -72,10 +66,7 @@ def amplitudes_of(
     scale: FloatArray,
     inflation: Inflation = 1.0,
 ) -> Amplitudes:
-    """What the data alone say of amplitudes with a prior precision of s times one.
-
-    ``scale`` (n_fits,) -> values, noise and which are used, (n_fits, n_params) each.
-    """
+    """What data alone say of amplitudes: values, noise, which, (n_fits, n_params)."""
     width, axes = np.linalg.eigh(covariance)
     width = np.maximum(width, np.finfo(float).tiny)
     information = 1.0 / width - scale[:, None]
@@ -103,11 +94,7 @@ def correlations(
     axes: list[FloatArray],
     inflation: Inflation = 1.0,
 ) -> FloatArray:
-    """Correlations of the statistics |F_c'z|^2 of classes, of a truth like the prior.
-
-    ``axes`` (n_fits, n_params, n_axes) -> (n_fits, n_classes, n_classes): between 0 and
-    1, zero where a class has no statistic.
-    """
+    """Correlations of |F_c'z|^2 of classes, (n_fits, n_classes, n_classes), 0 to 1."""
     # The maximum is R z of the truth and noise of covariance R V, R = 1 - V Q.
     response = np.eye(covariance.shape[1]) - covariance @ precision
     noise = response @ covariance * np.reshape(inflation, (-1, 1, 1))
@@ -124,10 +111,7 @@ def correlations(
 
 
 def smallest_of_classes(p_values: FloatArray, correlation: FloatArray) -> FloatArray:
-    """P-value of the smallest of correlated p-values (n_classes, n_fits) -> (n_fits,).
-
-    Not a number where none counts; never above that of independent ones.
-    """
+    """P-value (n_fits,) of the smallest of correlated p-values (n_classes, n_fits)."""
     apart = smallest_of(p_values)
     if len(p_values) < 2:
         return apart
