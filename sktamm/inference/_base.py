@@ -1,7 +1,6 @@
 """What both statistics share: batches, first fit, covariance, fit health.
 
-An inference turns (table, model) into numbers for every dataset. Datasets are fitted in
-batches of fixed size, so that results do not depend on how many workers share them.
+Batches have a fixed size: results do not depend on how many workers share them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -189,11 +188,7 @@ class InferenceBase(BaseEstimator):
         raise NotImplementedError
 
     def _prepared(self, batch: Batch) -> tuple[FitData, FloatArray]:
-        """Discounted data, and the fit of the fractions alone as a position.
-
-        The discounts are taken where the fractions alone are fitted, on the simplex:
-        outside it densities vanish and the templates' errors grow without bound.
-        """
+        """Data discounted on the simplex, and the fit of fractions as a position."""
         table, model, datasets = batch.table, batch.model, batch.datasets
         data = undiscounted(table, datasets)
         simplex = OnSimplex(model)
@@ -211,11 +206,7 @@ class InferenceBase(BaseEstimator):
         optimum: Optimum,
         data: FitData,
     ) -> Optimum:
-        """Return fits that ran away to where the reference knows no normalisation.
-
-        They stay at the fractions of the average simulations, flagged as not converged;
-        profile and marginal are then followed from there.
-        """
+        """Fits that ran away, put back at the average simulations, not converged."""
         runaway = ~optimum.converged & model.ran_away(optimum.theta)
         if not runaway.any():
             return optimum

@@ -1,10 +1,8 @@
 """Posterior of kappa: nested Laplace approximation or Hamiltonian Monte Carlo.
 
-The prior of the fractions is uniform on the simplex, kappa ~ Beta(1, 1) for two
-classes. ``laplace`` integrates the blend parameters by Laplace's method at every kappa
-of a grid and is exact up to the shape of their conditional posterior, which is close to
-normal in the exponential form; with three or more classes the grid becomes points on
-the simplex of the fractions. ``hmc`` samples everything.
+The prior of the fractions is uniform on the simplex. ``laplace`` integrates the blend
+parameters by Laplace's method at every kappa of a grid, or, with three or more classes,
+at points on the simplex of the fractions. ``hmc`` samples everything.
 """
 
 from dataclasses import replace

@@ -6,10 +6,8 @@ Laplace's method (Tierney and Kadane 1986),
     profile(kappa)  = max_eta ln p(kappa, eta | data)
     marginal(kappa) = profile(kappa) - 1/2 ln det A_eta(kappa).
 
-The marginal keeps the asymmetry that a single Laplace approximation at the joint mode
-loses, and is not pulled by the mode of parameters that the data determine badly. The
-grid is kappa = centre + scale sinh(t) with equidistant t: fine at the joint maximum,
-wide in the tails.
+The grid is kappa = centre + scale sinh(t) with equidistant t: fine at the joint
+maximum, wide in the tails.
 """
 
 from dataclasses import dataclass, replace
@@ -103,10 +101,7 @@ def kappa_curve(
     bounds: tuple[float, float],
     which: str,
 ) -> KappaCurve:
-    """Curves down to about twelve units below their maximum, or to the bounds.
-
-    ``theta`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params).
-    """
+    """Curves down to about twelve units below their maximum, or to the bounds."""
     centre = theta[:, :1]
     scale = np.sqrt(np.maximum(covariance[:, :1, 0], SMALLEST_SCALE**2))
     slope = covariance[:, :, 0] / covariance[:, :1, 0]
@@ -186,10 +181,7 @@ def _evaluate(
 def log_det(
     model: MixtureModel, theta: FloatArray, data: RowData, n_given: int = 1
 ) -> FloatArray:
-    """Ln det (n_fits,) of minus the Hessian of all parameters but the first.
-
-    That of the information where the Hessian is not positive.
-    """
+    """Ln det (n_fits,) of minus the Hessian, or the information, less the first."""
     rest = slice(n_given, None)
     if model.n_params == n_given:
         return np.zeros(theta.shape[0])
@@ -212,10 +204,7 @@ def _relevant(curve: KappaCurve, which: str) -> FloatArray:
 
 
 def outward_minimum(values: FloatArray, start: np.ndarray) -> FloatArray:
-    """Smallest value met on the way from a starting point to every other point.
-
-    ``values`` (n_fits, n_points), ``start`` (n_fits,) -> (n_fits, n_points).
-    """
+    """Smallest value (n_fits, n_points) on the way from a start to every point."""
     position = np.arange(values.shape[1])
     left = np.where(position <= start[:, None], values, np.inf)
     right = np.where(position >= start[:, None], values, np.inf)

@@ -86,8 +86,7 @@ def _bounded_rows(
 ) -> RowData:
     """Rows whose likelihood is bounded where the sum of weights is negative.
 
-    There a ln p would grow without bound as p falls; its tangent at a first estimate of
-    the density, a p / p0, has the same score at p0 and joins the linear term.
+    There the tangent of a ln p, a p / p0, joins the linear term.
     """
     negative = observed < 0
     if not negative.any():
@@ -101,10 +100,7 @@ def _bounded_rows(
 def discounted(
     table: ComponentTable, datasets: slice, model: MixtureModel, theta: FloatArray
 ) -> FitData:
-    """Data discounted by the templates' errors, unless they are negligible.
-
-    In Poisson form, with the expected totals of every row, if errors matter.
-    """
+    """Data discounted by the templates' errors, in Poisson form, unless negligible."""
     density = np.maximum(model.row_density(theta), 0.0)
     per_event = _variance_per_event(table, datasets, model, theta)
     if not table.binned:
@@ -120,11 +116,7 @@ def discounted(
 def _variance_per_event(
     table: ComponentTable, datasets: slice, model: MixtureModel, theta: FloatArray
 ) -> FloatArray:
-    """Sum v_i u_i^2 / sum n_i u_i^2 of every dataset, u the score of kappa.
-
-    With it the likelihood has the width of the estimates (magnitude adjustment, Pauli,
-    Racugno and Ventura 2011): heavy weights matter where they tell classes apart.
-    """
+    """Sum v u^2 / sum n u^2 of rows, u the score of kappa (Pauli et al. 2011)."""
     weight, variance = table.row_weight[datasets], table.row_variance[datasets]
     usual = variance.sum(axis=1) / weight.sum(axis=1)
     if (weight == variance).all():

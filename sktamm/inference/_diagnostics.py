@@ -1,4 +1,4 @@
-r"""Convergence of chains and the number of independent draws they are worth.
+"""Convergence of chains and the number of independent draws they are worth.
 
 With ``m`` half-chains of ``n`` draws, within-chain variance ``W`` and between-chain
 variance ``B``,
@@ -6,14 +6,9 @@ variance ``B``,
     R-hat = sqrt(((n - 1) / n W + B / n) / W),    ESS = m n / tau,
     tau = -1 + 2 sum_t P_t,    P_t = rho_2t + rho_2t+1,
 
-the sum running over Geyer's initial positive and monotone sequence of the combined
-autocorrelations ``rho``. Draws are replaced by normal scores of their ranks, so that
-heavy tails do no harm; the tail sample size is that of the indicators of the 5 % and
-95 % quantiles. Every function takes (n_datasets, n_chains, n_draws) and answers
-(n_datasets,).
-
-References
-----------
+over Geyer's initial positive and monotone sequence of the combined autocorrelations
+``rho``, of normal scores of ranks; the tail sample size is that of the indicators of
+the 5 % and 95 % quantiles. Arrays (n_datasets, n_chains, n_draws) -> (n_datasets,).
 Vehtari, Gelman, Simpson, Carpenter and Buerkner, arXiv:1903.08008.
 """
 
@@ -34,10 +29,7 @@ __all__ = [
 
 
 def rhat(draws: FloatArray) -> FloatArray:
-    """Rank-normalised split R-hat, the larger of bulk and folded.
-
-    One when the chains agree; not a number when all draws are equal.
-    """
+    """Rank-normalised split R-hat, the larger of bulk and folded; 1 if chains agree."""
     halves = _split(draws)
     folded = np.abs(halves - np.median(halves, axis=(1, 2), keepdims=True))
     return np.maximum(
@@ -115,11 +107,7 @@ def _mean_autocovariance(draws: FloatArray) -> FloatArray:
 
 
 def _autocorrelation_time(rho: FloatArray) -> FloatArray:
-    """Sum Geyer's initial monotone positive sequence.
-
-    The pair at which the sequence stops still gives its even term if that is positive,
-    which lowers the variance for antithetic chains.
-    """
+    """Sum Geyer's initial monotone positive sequence, and a last positive even term."""
     n_pairs = max((rho.shape[1] - 1) // 2, 1)
     even = rho[:, : 2 * n_pairs : 2]
     pairs = even + rho[:, 1 : 2 * n_pairs : 2]

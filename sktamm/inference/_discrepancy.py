@@ -1,24 +1,21 @@
-r"""A common discrepancy of simulations and truth, where they do not describe the data.
+"""A common discrepancy of simulations and truth, where they do not describe the data.
 
-Two p-values say so. A blend that the simulations exclude asks for truths that lie
-farther out: all widths of the priors times one factor s. Rows that no blend describes,
-not even one as far as that, err by more than they know: their standard errors times one
-factor r, the scale factor of Birge and of the Particle Data Group. The estimate stays;
-with its variance made of that of the rows and that of the truth's blend,
+A blend that the simulations exclude asks for truths that lie farther out: all widths of
+the priors times one factor s. Rows that no blend describes err by more than they know:
+their standard errors times one factor r, the scale factor of Birge and of the Particle
+Data Group. The estimate stays; with its variance made of the rows' and the blend's,
 
     V = a' (S' v S) a + a' Q a,    a = A^-1 e_kappa    (see `_frequentist`),
 
 the variance that both factors add is a' (r^2 - 1) (S' v S) a + (s^2 - 1) a' Q a, taken
 as that share of the variance there is. (A refit with wider priors does not widen: the
-marginal posterior of kappa prefers fractions at which a vague blend need not be known,
-Bartlett's and Lindley's paradox.)
+marginal posterior prefers fractions at which a vague blend need not be known,
+Bartlett's paradox.)
 
 Either factor is that at which its p-value is .317, as for pulls of one standard error,
 and grows from one to it while the p-value of the simulations falls from .001 to .0001,
 
     ln s = w(p) ln s_1,    w(p) = min(1, log10(.001 / p)) below p = .001, 0 above.
-
-So data that are described keep their numbers, and none jumps where a flag is raised.
 
 References
 ----------

@@ -88,10 +88,7 @@ def made_regular(information: FloatArray) -> FloatArray:
 def prior_tension(fit: Fit) -> FloatArray:
     """P-value (n_fits,) of the blend under its prior, nan where that judges nothing.
 
-    The noise of the data is that of a truth near the simulations: taken at the average
-    simulation and the fitted fractions, from what rows expect there. At the maximum a
-    truth far outside could hide: amplitudes without bound are not determined, nor are
-    those that only empty rows tell, which observed contents know nothing of.
+    The noise is what rows expect at the average simulation and the fitted fractions.
     """
     model, theta = fit.model, fit.optimum.theta
     centre = np.zeros_like(theta)
@@ -115,10 +112,7 @@ def rows_described(fit: Fit) -> FloatArray:
 
 
 def variance_parts(fit: Fit) -> tuple[FloatArray, FloatArray]:
-    """Variance of kappa (n_fits,) from the rows and from the truth's blend.
-
-    They are a' (S' v S) a and a' Q a, with a = A^-1 e_kappa.
-    """
+    """Variance of kappa (n_fits,) of the rows, a'(S'v S)a, and of the blend, a'Q a."""
     row = fit.covariance[:, 0]
     score = fit.model.score_along(fit.local, row)
     prior = fit.model.prior_information(fit.local)

@@ -3,10 +3,8 @@
     V = A^-1 B A^-1,    A = -d2 L,    B = sum_i v_i s_i s_i' [+ prior precision]
 
 with the row scores s_i = d ln p_i / d theta and the variances v_i of the row contents.
-A prior that is knowledge enters B, since the truth's shape is then random too; the
-published ridge (arXiv:2604.02219) does not. Profile: the fall of the profile likelihood
-that ends an interval is z^2/2 times A_{k|eta} V_kk, which is z^2/2 when the model is
-right.
+A prior that is knowledge enters B; the published ridge (arXiv:2604.02219) does not. The
+fall of the profile likelihood that ends an interval is z^2/2 times A_{k|eta} V_kk.
 """
 
 from dataclasses import replace
@@ -103,10 +101,7 @@ class FrequentistInference(InferenceBase):
         return Answer(kappa, std, interval, theta, fine[:, ::10], shown, diagnostics)
 
     def _fit(self, batch: Batch) -> Fit:
-        """Joint maximum over all real fractions; that at the bound where it is bounded.
-
-        Where the maximum lies beyond a bound of kappa, the fit is that at the bound.
-        """
+        """Joint maximum of real fractions, or at the bound of kappa it lies beyond."""
         model = batch.model
         data, first = self._prepared(batch)
         start = OnSimplex(model).theta(first)
@@ -123,11 +118,7 @@ class FrequentistInference(InferenceBase):
         return _expecting(fit)
 
     def _with_errors_inside(self, fit: Fit) -> Fit:
-        """Errors of fits that end where the density of some row vanishes.
-
-        Beyond 0 or 1 the likelihood may rise up to an edge, where no derivative
-        vanishes: the estimate stays, its errors are those at the nearest bound.
-        """
+        """Errors at the nearest bound of fits that end where some density vanishes."""
         kappa = fit.optimum.theta[:, 0]
         at_edge = ~fit.optimum.converged & ((kappa < 0.0) | (kappa > 1.0))
         if not at_edge.any():
@@ -155,8 +146,7 @@ class FrequentistInference(InferenceBase):
 def _expecting(fit: Fit) -> Fit:
     """Errors of fits at a bound of kappa from what the rows expect there.
 
-    An empty row is information, but none that observed contents know of: they neither
-    vary nor curve where nothing was seen.
+    An empty row is information, but none that observed contents know of.
     """
     model, pressed = fit.model, np.isin(fit.local[:, 0], (0.0, 1.0))
     # events expect nothing of their own

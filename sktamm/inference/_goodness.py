@@ -1,4 +1,4 @@
-r"""Goodness of fit of binned data: Pearson's chi2 with the distribution that it has.
+"""Goodness of fit of binned data: Pearson's chi2 with the distribution that it has.
 
 The residuals of a fit are linear in what is random, n - mu = (1 - B) u + b, with
 
@@ -8,16 +8,12 @@ The residuals of a fit are linear in what is random, n - mu = (1 - B) u + b, wit
     b = mu S A^-1 Q z   what the prior of precision Q takes from a truth z, which lies
                         as far as left-out simulations, z ~ N(0, phi/Q),
 
-so their covariance C follows from those of u and z. (A prior made of few simulations is
-wide; truths as wide as it would excuse more than there is.) The statistic T =
-sum_g (n_g - mu_g)^2 / V_g is a sum of scaled chi2 under it; T is compared with the
-scaled chi2 of the same mean and variance (Satterthwaite 1946),
+so their covariance C follows from those of u and z. T = sum_g (n_g - mu_g)^2 / V_g is
+compared with the scaled chi2 of the same mean and variance (Satterthwaite 1946),
 
     E T = tr(C / V),    Var T = 2 tr((C / V)^2) + sum_g C_gg^2 / (V_g^2 m_g),
 
-the last term being that of a Poisson content of m_g events. Smoothed templates err in
-few, common directions, most of which the fit absorbs; counting the errors of every bin
-in full, as the likelihood does, would make every fit look good.
+the last term being that of a Poisson content of m_g events.
 """
 
 from collections.abc import Callable
@@ -60,19 +56,12 @@ class _Innovation:
 def goodness_of_fit(
     model: MixtureModel, theta: FloatArray, data: FitData
 ) -> FloatArray:
-    """P-value (n_fits,) of Pearson's chi2 of every fit, uniform if the model is right.
-
-    Not a number where the fit leaves nothing to be tested; zero where it has collapsed
-    to one place, though the simulations fill several.
-    """
+    """P-value (n_fits,) of Pearson's chi2: nan if nothing is free, 0 if collapsed."""
     return _of_every_fit(model, theta, data, _p_value, 0.0)
 
 
 def scale_ratio(model: MixtureModel, theta: FloatArray, data: FitData) -> FloatArray:
-    """Pearson's chi2 of every fit over that of p-value .317, (n_fits,).
-
-    Not a number where nothing is free or the fit has collapsed to one place.
-    """
+    """Pearson's chi2 of every fit over that of p-value .317, (n_fits,), or nan."""
     return _of_every_fit(model, theta, data, _ratio, np.nan)
 
 
@@ -185,10 +174,7 @@ def _law(
     discounted: FloatArray,
     prior: FloatArray,
 ) -> tuple[float, float, float, int]:
-    """Statistic of one fit, its mean and half its variance, and number of groups.
-
-    C = diag(V) + Z K Z' in groups of rows.
-    """
+    """Statistic of one fit, mean, half its variance, groups; C = diag(V) + Z K Z'."""
     starts = _group_starts(events)
 
     def grouped(values: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-r"""Hamiltonian Monte Carlo for many chains of many datasets in one array program.
+"""Hamiltonian Monte Carlo for many chains of many datasets in one array program.
 
 A trajectory of a position ``q`` with momentum ``p ~ N(0, M)`` follows
 
@@ -6,15 +6,10 @@ A trajectory of a position ``q`` with momentum ``p ~ N(0, M)`` follows
 
 in ``n`` leapfrog steps of size ``eps`` and is accepted with probability
 ``min(1, exp(-dH))``. The inverse metric ``inv(M)`` is a dense covariance per dataset:
-the Laplace covariance at the mode first, then the covariance of the warm-up draws of
-all chains. Step sizes come from dual averaging over all chains of a dataset; the number
-of steps is the same for all datasets and jittered by a Halton sequence, so that no
-dataset waits for another.
-
-A dataset has its own random stream, and nothing here mixes datasets: whatever the
-batch, its numbers are the same bit for bit if the target does not mix them either
-(``np.matmul`` of a ``(n_datasets, n_chains, n_params)`` array with a shared matrix is
-one matrix product per dataset and keeps that promise).
+the Laplace covariance first, then that of the warm-up draws. Step sizes come from dual
+averaging over the chains; the number of steps, the same for all datasets, is jittered
+by a Halton sequence. A dataset has its own random stream, and nothing here mixes
+datasets: its numbers are the same bit for bit in any batch.
 
 References
 ----------
@@ -89,11 +84,8 @@ class HamiltonianSampler:
     """Chains of a batch of datasets that can be warmed up, drawn from and continued.
 
     ``log_density_and_gradient`` maps positions (n_datasets, n_chains, n_params) to log
-    densities (n_datasets, n_chains), minus infinity outside the support, and gradients;
-    it may return the same buffers at every call. ``start`` (n_datasets, n_params) are
-    posterior modes; ``covariance`` (n_datasets, n_params, n_params) is the first metric
-    and, times ``dispersion`` squared, that of the starts. Trajectories have between
-    half and three halves of ``n_leapfrog`` steps.
+    densities, minus infinity outside the support, and gradients; it may reuse buffers.
+    ``start`` are posterior modes, ``covariance`` the first metric of every dataset.
     """
 
     def __init__(
@@ -163,16 +155,12 @@ class HamiltonianSampler:
         return other
 
     def _scatter(self, start: FloatArray, dispersion: float) -> _State:
-        """Over-dispersed starts, drawn back to the mode where it falls off too fast.
-
-        A chain that starts where a curved density is far below a Gaussian's may never
-        accept a step that suits the others. The limit is the drop from the mode that a
-        Gaussian exceeds by five standard deviations.
-        """
+        """Over-dispersed starts, drawn back to the mode where it falls off too fast."""
         spread = np.matmul(self._noise(), self._metric.cholesky.transpose(0, 2, 1))
         spread *= dispersion
         half = 0.5 * start.shape[1]
         mode = self._evaluate(start[:, None, :] + np.zeros_like(spread))
+        # where a Gaussian's fall lies five standard deviations beyond its mean
         limit = mode.log_density - dispersion**2 * (half + 5.0 * np.sqrt(half))
         for _ in range(_START_HALVINGS):
             state = self._evaluate(start[:, None, :] + spread)
@@ -278,11 +266,7 @@ def _van_der_corput(index: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _DualAveraging(_Datasets):
-    """Step size of every dataset, Hoffman and Gelman (2014), eq. 6.
-
-    ``error`` is the running mean of target minus acceptance, ``mean_log`` the weighted
-    mean of the log step sizes, towards which warm-up converges.
-    """
+    """Step size of every dataset, Hoffman and Gelman (2014), eq. 6."""
 
     centre: FloatArray
     error: FloatArray

@@ -30,10 +30,7 @@ def normal_quantile(levels: FloatArray) -> FloatArray:
 def broadened(
     kappa: FloatArray, log_density: FloatArray, variance: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Convolve densities of kappa on [0, 1] with a normal error, reflected at the ends.
-
-    ``kappa, log_density`` (n_fits, n_points), ``variance`` (n_fits,).
-    """
+    """Densities on [0, 1] convolved with a normal error, reflected at the ends."""
     if not (variance > 0).any():
         return kappa, log_density
     kappa, log_density = kappa.copy(), log_density.copy()
@@ -54,10 +51,7 @@ def broadened(
 def smoothed_density(
     kappa: FloatArray, weight: FloatArray, variance: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Density of weighted points on [0, 1] with a normal error, reflected at the ends.
-
-    ``kappa, weight`` (n_points,) -> ascending grid and log density (1001,).
-    """
+    """Grid and log density (1001,) of weighted points (n_points,), as `broadened`."""
     mean = float(weight @ kappa)
     spread = max(float(weight @ (kappa - mean) ** 2), _SMALLEST_SPREAD**2)
     width = np.sqrt(variance + _SHARE_OF_SPREAD**2 * spread)
@@ -90,10 +84,7 @@ def _cell_shares(kappa: FloatArray, log_density: FloatArray) -> FloatArray:
 def density_intervals(
     kappa: FloatArray, log_density: FloatArray, levels: FloatArray, kind: str
 ) -> FloatArray:
-    """Equal-tailed or shortest intervals of densities on ascending grids.
-
-    ``kappa, log_density`` (n_fits, n_points) -> (n_fits, 2, n_levels).
-    """
+    """Equal-tailed or shortest intervals (n_fits, 2, n_levels) of log densities."""
     density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
     steps = (density[:, 1:] + density[:, :-1]) * np.diff(kappa, axis=1)
     cumulative = np.zeros_like(density)
@@ -138,10 +129,7 @@ def draw_intervals(draws: FloatArray, levels: FloatArray, kind: str) -> FloatArr
 def ratio_intervals(
     kappa: FloatArray, log_profile: FloatArray, drops: FloatArray, centre: FloatArray
 ) -> FloatArray:
-    """Where log profiles (n_fits, n_points) have fallen by drops (n_fits, n_levels).
-
-    The interval (n_fits, 2, n_levels) ends with the grid where they fall no further.
-    """
+    """Where log profiles fall by drops (n_fits, n_levels), or the grid's ends."""
     out = np.empty((kappa.shape[0], 2, drops.shape[1]))
     start = np.abs(kappa - centre[:, None]).argmin(axis=1)
     falling = outward_minimum(log_profile, start)

@@ -1,4 +1,4 @@
-r"""How far Laplace's integrals over the blends may be off, by a rule of higher order.
+"""How far Laplace's integrals over the blends may be off, by a rule of higher order.
 
 At a few values of kappa the integral over the other parameters eta is done again, with
 A minus the Hessian at their conditional maximum and eta = maximum + A^(-1/2) r u,
@@ -7,9 +7,8 @@ A minus the Hessian at their conditional maximum and eta = maximum + A^(-1/2) r 
                - ln of the same for the normal that Laplace's method takes p for,
 
 the radius r by Gauss and Laguerre's rule, the directions u an orthonormal basis and its
-reflection (spherical-radial rule, Genz and Monahan 1998). A constant c changes nothing;
-what counts is by how much the posterior of kappa times exp(c) differs from that
-without. Heavy tails and skewness show as well as a normal that is too wide.
+reflection (spherical-radial rule, Genz and Monahan 1998). What counts is by how much
+the posterior of kappa times exp(c) differs from that without.
 """
 
 from dataclasses import dataclass

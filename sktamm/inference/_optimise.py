@@ -1,9 +1,8 @@
 """Batched maximisation of the log posterior by damped Fisher scoring.
 
-Each fit of the batch keeps its own Levenberg damping: a step that raises the objective
-is taken, any other is refused, and the damping follows the ratio of the rise to the
-promised one. Coordinates
-that are held fixed (kappa, for a profile) drop out of the step.
+Each fit keeps its own Levenberg damping: a step that raises the objective is taken, and
+the damping follows the ratio of the rise to the promised one. Coordinates that are held
+fixed (kappa, for a profile) drop out of the step.
 """
 
 from dataclasses import dataclass
@@ -130,10 +129,9 @@ def _maximise(
 def _scoring_step(
     gradient: FloatArray, information: FloatArray, damping: FloatArray, fixed: slice
 ) -> tuple[FloatArray, FloatArray]:
-    """Damped step (G + lambda D)^-1 g and the rise g.step/2 it promises.
+    """Damped step (G + lambda D)^-1 g and the rise g.step/2 that it promises.
 
-    D is the diagonal of G, and no less than the curvature of the priors: where neither
-    data nor prior curve, as at the end of a log ratio, steps stay short all the same.
+    D is the diagonal of G, and no less than the curvature of the priors.
     """
     gradient, information = gradient.copy(), information.copy()
     gradient[:, fixed] = 0.0

@@ -1,9 +1,4 @@
-"""Sample the posteriors of many datasets until each has the precision it needs.
-
-Datasets move in batches and batches in threads, because numpy releases the interpreter
-lock. After every round of draws the datasets with enough effective draws leave; the
-chains of the others continue exactly where they stood.
-"""
+"""Sample the posteriors of many datasets until each has the precision it needs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,10 +49,7 @@ def sample_posterior(
     n_jobs: int | None = None,
     **settings: Any,
 ) -> PosteriorDraws:
-    """Sample many datasets until each has the effective sample size it needs.
-
-    ``start`` (n_datasets, n_params), ``covariance`` (n_datasets, n_params, n_params).
-    """
+    """Sample many datasets until each has the effective sample size it needs."""
     rule = _Stopping(min_ess, max_rhat, n_draws, max_draws)
 
     def run(datasets: NDArray[np.intp]) -> list[dict[str, Any]]:

@@ -1,11 +1,9 @@
 """Curves of kappa for unbinned data: a scan from the maximum to both sides.
 
 Every point costs a pass over all events, so points are placed one after the other, each
-maximised from a start that the points before it predict, until the curve has fallen far
-enough or kappa meets a bound. They keep to the solution of the maximum, since blends
-that the reference does not control may offer others with a higher likelihood. Between
-the points the profile follows its slope, which is d ln p / d kappa there: near the edge
-where a density vanishes it bends too fast for its values alone.
+maximised from a predicted start, until the curve has fallen far enough or kappa meets a
+bound. They keep to the solution of the maximum. Between them the profile follows its
+slope d ln p / d kappa.
 """
 
 from collections.abc import Sequence
@@ -59,11 +57,7 @@ class _Side:
         return self.points[-1]
 
     def next_positions(self) -> list[float]:
-        """The next t: a step further or the bound.
-
-        Shorter steps follow, in case that is not feasible, unless the curve has fallen
-        enough: near an edge it bends too fast to be worth them.
-        """
+        """The next t: a step further or the bound, then shorter steps."""
         last = self.last.position
         if abs(self.limit - last) <= _STEP:
             return [self.limit]
@@ -82,10 +76,7 @@ class _Side:
         return last + (kappa - last[0]) * slope
 
     def add(self, point: _Point) -> bool:
-        """Keep a point, if it is known and belongs to the same solution.
-
-        A log-concave curve stays below its tangent.
-        """
+        """Keep a point below the tangent, as a log-concave curve is, if it is known."""
         last = self.last
         rise = last.slope * (point.theta[0] - last.theta[0])
         highest = last.profile + max(rise, 0.0) + _LARGEST_RISE
@@ -112,10 +103,7 @@ def event_curve(
     bounds: tuple[float, float],
     which: str,
 ) -> KappaCurve:
-    """Profile and marginal, down to twelve units below their maximum, or to the bounds.
-
-    ``theta`` (n_fits, n_params), ``covariance`` (n_fits, n_params, n_params).
-    """
+    """Profile and marginal, down to twelve units below the maximum, or the bounds."""
     centre = theta[:, :1]
     scale = np.sqrt(np.maximum(covariance[:, :1, 0], SMALLEST_SCALE**2))
     curves = []
@@ -247,11 +235,7 @@ def _on_grid(points: list[_Point], scale: float) -> _Curve:
 
 
 def _monotone(x: FloatArray, y: FloatArray, slope: FloatArray) -> PPoly:
-    """Piecewise cubic with given values and slopes that does not overshoot.
-
-    Where the ends of an interval say that the curve is monotone, slopes are at most
-    three times the secant (Fritsch and Carlson 1980).
-    """
+    """Monotone piecewise cubic of values and slopes (Fritsch and Carlson 1980)."""
     h = np.diff(x)
     secant = np.diff(y) / h
     start, end = slope[:-1], slope[1:]

@@ -1,13 +1,13 @@
-r"""The log posterior with all fractions on the simplex, in isometric log ratios.
+"""The log posterior with all fractions on the simplex, in isometric log ratios.
 
 Fractions are f = softmax(V y), V an orthonormal contrast basis. Their flat prior on the
 simplex has the density prod_c f_c in y, so that
 
     ln p(y, z | data) = ln p(f(y), z | data) + sum_c ln f_c(y)
 
-has its maximum inside the simplex, about one event away from a bound that the data
-press against: no step, edge or rounding can leave it. With the slopes s_c = f_c (G_c -
-f'G) of the logits, G the gradient by the fractions, and J = (diag f - f f') V,
+has its maximum inside, about one event away from a bound that the data press against.
+With the slopes s_c = f_c (G_c - f'G) of the logits, G the gradient by the fractions,
+and J = (diag f - f f') V,
 
     d/dy   = V' (s - C f),
     d2/dy2 = J' H J + V' [diag(s) - s f' - f s' - C (diag f - f f')] V.

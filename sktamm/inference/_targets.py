@@ -1,9 +1,8 @@
 """Log posteriors in unconstrained coordinates, many chains of many datasets at once.
 
-Fractions and, in the linear form, weights are softmaxes of isometric log ratios,
-f = softmax(V y). Their Jacobian turns a Dirichlet(alpha) density, prod f^(alpha - 1),
-into prod f^alpha. Blend parameters of the exponential form are free already. Positions
-are (y of the fractions, parameters of class 0, parameters of class 1, ...).
+Fractions and, in the linear form, weights are f = softmax(V y), whose Jacobian turns a
+Dirichlet(alpha) density, prod f^(alpha - 1), into prod f^alpha. Positions are (y of the
+fractions, parameters of class 0, parameters of class 1, ...).
 """
 
 import numpy as np
@@ -76,11 +75,7 @@ class LinearTarget:
         self.buffers: list[FloatArray] = []
 
     def _arrange(self, sizes: list[int], order: list[int]) -> None:
-        """Contrasts and membership of the weights of every class and the fractions.
-
-        Logits are ordered (weights of class 0, class 1, ..., fractions of the classes),
-        positions (fractions, class 0, class 1, ...).
-        """
+        """Contrasts and membership of logits: weights by class, then fractions."""
         n, n_classes = sum(sizes), len(sizes)
         self.basis = np.zeros((n + n_classes, n - 1))
         self.members = np.zeros((n + n_classes, n_classes + 1))

@@ -1,14 +1,12 @@
-r"""Posterior of the fractions of three and more classes by importance sampling.
+"""Posterior of the fractions of three and more classes by importance sampling.
 
-Points on the simplex are drawn evenly from a wide normal in the log ratios y of the
-fractions f, around the joint maximum; its spread is first that of the curvature there,
-then that of the points before. A point weighs
+Points on the simplex are drawn from a wide normal in the log ratios y of the fractions,
+around the joint maximum; its spread is first that of the curvature there, then that of
+the points before. A point weighs
 
     w = p(y | data) / t(y),    p(y | data) = max_z p(y, z | data) |A_z|^(-1/2),
 
-with the blend parameters z integrated by Laplace's method: their conditional maximum is
-found at every point, starting from that of the nearest point known, and A_z is minus
-the Hessian there.
+with the blend parameters z integrated by Laplace's method, A_z minus the Hessian.
 
 References
 ----------
