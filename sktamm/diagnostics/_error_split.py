@@ -1,15 +1,13 @@
-r"""Where the error of kappa comes from: target, simulations, ratios or shapes.
+"""Where the error of kappa comes from: target, simulations, ratios or shapes.
 
-With A the precision of the fit (data A - Q, prior Q) and u = A^-1 e_kappa, the error of
-the joint maximum is, to first order, u . (scores of the data + pull of the prior), and
+With A the precision of the fit (data A - Q, prior Q) and u = A^-1 e_kappa, to first
+order and with v_i the variance of the content of row i,
 
     u'A u = sum_i v_i (u . d ln p_i)^2 + u'Q u
-          = target + simulation statistics + shape
+          = target + simulation statistics + shape,
 
-with v_i the variance of the content of row i, of which the finite templates make a
-part. Unbinned estimators have instead the errors of the reference sample and of the
-learned ratios. This is the law of total variance: target and simulations scatter kappa
-at a given shape of the truth, the shape scatters its mean.
+the law of total variance. Unbinned estimators have instead the errors of the reference
+sample and of the learned ratios.
 """
 
 from dataclasses import dataclass
@@ -34,22 +32,16 @@ class ErrorSplit:
 
     Attributes
     ----------
-    target : ndarray of shape (n_datasets,)
-        Variance from the finite number of events of the target.
-    simulation : ndarray of shape (n_datasets,)
-        Variance from the finite number of simulated events: templates if binned, the
-        reference sample if unbinned.
-    ratios : ndarray of shape (n_datasets,)
-        Variance from the training of the ratios; zero if binned.
-    shape : ndarray of shape (n_datasets,)
-        Variance from not knowing the shapes of the classes beyond their prior.
+    target, simulation : ndarray of shape (n_datasets,)
+        Variances from the finite number of events of the target and the simulations.
+    ratios, shape : ndarray of shape (n_datasets,)
+        From the training of the ratios (zero if binned) and from the unknown shapes.
     total : ndarray of shape (n_datasets,)
         Sum of the four: the squared error of the normal approximation at the maximum.
     std : ndarray of shape (n_datasets,)
-        Standard error that ``infer`` reports, which differs from the root of ``total``
-        where the posterior is not normal, as at a bound of kappa.
+        Standard error of ``infer``, different where the posterior is not normal.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first; None without.
+        The first estimator of a `PosteriorPool`, which was looked at.
     """
 
     target: NDArray

@@ -1,8 +1,6 @@
 """Whether the simulations of a class could be draws of one kind, without data.
 
-The priors take the truth for one more simulation like the others. A nominal, its small
-variations and another generator are not draws of one kind: the spread that they show is
-no spread of the truth. `sktamm.tamm._exchangeable` holds the theory of the test.
+The theory of the test is in `sktamm.tamm._exchangeable`.
 """
 
 from dataclasses import replace
@@ -34,15 +32,8 @@ def exchangeability(estimator: Any) -> ExchangeabilityResult:
     Returns
     -------
     result : ExchangeabilityResult
-        P-values, distances, names of odd simulations and of near-duplicates, families
-        where the prior is told them. The p-values take all for draws of one kind
-        whether or not families are declared, and the first estimator of a pool is
-        looked at.
-
-    Raises
-    ------
-    InvalidInputError
-        If the estimator is not of the TAMM family.
+        P-values, distances, odd simulations, near-duplicates and declared families,
+        which p-values do not know of. The first estimator of a pool is looked at.
 
     Examples
     --------

@@ -1,16 +1,10 @@
-r"""Goodness of fit: whether the adapted mixture could have made the data.
+"""Goodness of fit: whether the adapted mixture could have made the data.
 
-Binned: a distance of the data from their own fit, Pearson's chi2 or the saturated
-likelihood ratio
+Binned: Pearson's chi2 or the saturated likelihood ratio
 
-    G2 = 2 sum_i [a_i ln(a_i / mu_i) - a_i + mu_i],
+    G2 = 2 sum_i [a_i ln(a_i / mu_i) - a_i + mu_i]
 
-is compared with that of toys drawn from the adapted mixture and fitted alike. Toys draw
-their mixture from the posterior of the fit: in the linear Gaussian case the expected
-distance is then that of truths from the prior, which toys from the best fit alone
-underestimate. Where smoothing took noise from templates of few events, their error is
-overestimated and the p-value conservative.
-
+is compared with that of toys drawn from the posterior of the fit and fitted alike.
 Unbinned: a classifier tries to tell the target from reference events reweighted to the
 adapted mixture.
 """
@@ -59,18 +53,16 @@ class GoodnessOfFitResult:
     Attributes
     ----------
     statistic : ndarray of shape (n_datasets,)
-        Value of the statistic: "pearson", "likelihood_ratio", or "auc" (area under the
-        ROC curve; one half when nothing tells target and mixture apart).
+        Value; "auc" is one half when nothing tells target and mixture apart.
     p_value : ndarray of shape (n_datasets,)
-        Chance of a value as large if the adapted mixture is right; (1 + n)/(1 + N) when
-        n of N toys are as large. Toys whose fit failed are left out; NaN where the fit
-        of the data failed.
+        (1 + n)/(1 + N) when n of N toys, less failed ones, are as large; NaN where the
+        fit of the data failed.
     name : str
-        Name of the statistic.
+        Name of the statistic: "pearson", "likelihood_ratio" or "auc".
     toys : ndarray of shape (n_datasets, n_toys) or None
         Values of the toys; None for "auc", whose null distribution is known.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first; None without.
+        The first estimator of a `PosteriorPool`, which was looked at.
     """
 
     statistic: NDArray
@@ -123,11 +115,6 @@ def goodness_of_fit(
     -------
     result : GoodnessOfFitResult
         Statistic and p-value of every dataset.
-
-    Raises
-    ------
-    InvalidInputError
-        If the statistic does not go with the estimator.
 
     Examples
     --------
@@ -215,10 +202,7 @@ def draw_rows(
     *,
     template_errors: bool = True,
 ) -> ComponentTable:
-    """Pseudo-datasets like a binned dataset, one for every row of ``theta``.
-
-    Contents are scaled Poisson with the size, weights and variance of the data.
-    """
+    """Scaled Poisson datasets like a binned one, one for every row of ``theta``."""
     weight, variance = table.row_weight[dataset], table.row_variance[dataset]
     total = weight.sum()
     density = np.maximum(model.row_density(theta), 0.0)

@@ -1,12 +1,10 @@
-r"""Hellinger distances between data and mixture, before and after adapting.
+"""Hellinger distances between data and mixture, before and after adapting.
 
     H^2(p, q) = sum_i (sqrt p_i - sqrt q_i)^2 / 2,    0 <= H <= 1
 
 The nominal mixture blends the average simulations, its fractions fitted; the adapted
-one is what was fitted. Neither needs the truth. Data differ from their own distribution
-already by chance, about sqrt(n_bins / (8 n_events)): the noise floor is the mean
-distance of samples of the data's size from the mixture that they are drawn from. With
-labelled data the templates of every class are judged alike.
+one is what was fitted. Samples of the data's size differ from the mixture they are
+drawn from by about sqrt(n_bins / (8 n_events)), the noise floor.
 """
 
 from dataclasses import dataclass
@@ -53,7 +51,7 @@ class HellingerResult:
     class_moved : ndarray of shape (n_classes,)
         Distance between nominal and adapted template of every class.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first; None without.
+        The first estimator of a `PosteriorPool`, which was looked at.
     """
 
     moved: float
@@ -99,12 +97,6 @@ def hellinger_distances(
     -------
     result : HellingerResult
         Distances and noise floors.
-
-    Raises
-    ------
-    InvalidInputError
-        If there are several datasets, labels with an unbinned estimator, or labels of
-        no class.
 
     Examples
     --------

@@ -1,14 +1,13 @@
-r"""Identifiability: how much knowledge of kappa the unknown shapes cost.
+"""Identifiability: how much knowledge of kappa the unknown shapes cost.
 
-With V the covariance of all parameters, the information on kappa is 1/V_kk when the
-shapes are fitted too, and larger when they are known. If a quantity t that depends on
-the shapes were known exactly, the variance of kappa would fall by the share
+With V the covariance of all parameters, if a quantity t that depends on the shapes were
+known exactly, the variance of kappa would fall by the share
 
     rho^2 = Cov(kappa, t)^2 / (V_kk Var(t)),
 
-the squared correlation; for a whole class it is the multiple one. Quantities here are
-the exponents of the simulations and of the smooth functions (exponential form), or the
-weights of the components (linear form).
+for a whole class by the multiple correlation. Quantities are the exponents of the
+simulations and of the smooth functions (exponential form), or the weights of the
+components (linear form).
 """
 
 from dataclasses import dataclass
@@ -36,18 +35,15 @@ class IdentifiabilityResult:
         Information on kappa with the shapes fitted over that with the shapes fixed at
         what was fitted; one when nothing is lost.
     by_class : ndarray of shape (n_datasets, n_classes)
-        Share of the variance of kappa that would vanish were the shape of one class
-        known.
+        Share of the variance of kappa that would vanish were one class known.
     by_direction : ndarray of shape (n_datasets, n_directions)
-        Share that would vanish were the coefficient of one function known; shares of
-        correlated functions overlap.
+        The same for the coefficient of one function; correlated ones overlap.
     names : tuple of str
-        What the functions are: "simulation <id>", "basis <number>" or "component
-        <number>".
+        Functions: "simulation <id>", "basis <number>" or "component <number>".
     direction_class : ndarray of shape (n_directions,)
         Class whose shape the function changes.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first; None without.
+        The first estimator of a `PosteriorPool`, which was looked at.
     """
 
     kept: NDArray

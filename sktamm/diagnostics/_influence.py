@@ -1,9 +1,8 @@
-r"""Influence of every simulation: how far kappa moves when one is left out.
+"""Influence of every simulation: how far kappa moves when one is left out.
 
     shift_k = kappa(without k) - kappa,    shift_k / std
 
-A measurement that rests on one simulation shows one shift far beyond the others; shifts
-of several standard errors say that the simulations disagree about the target.
+Shifts of several standard errors say that simulations disagree about the target.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,15 +30,12 @@ class InfluenceResult:
         Ids of the simulations, ascending.
     kappa : ndarray of shape (n_simulations,)
         Estimate without the simulation; NaN where it cannot be left out.
-    shift : ndarray of shape (n_simulations,)
-        ``kappa - full_kappa``.
-    shift_in_std : ndarray of shape (n_simulations,)
-        ``shift / full_std``.
+    shift, shift_in_std : ndarray of shape (n_simulations,)
+        ``kappa - full_kappa`` and ``shift / full_std``.
     full_kappa, full_std : float
         Estimate and standard error with all simulations.
     not_left_out : mapping of id to str
-        Simulations that cannot be left out, and why: the nominal of families, and the
-        only simulation of a class.
+        Simulations that cannot be left out, and why.
     """
 
     simulation: NDArray
@@ -67,8 +63,7 @@ def influence(
     Parameters
     ----------
     estimator : estimator
-        Fitted estimator, or Pipeline or search ending in one; a `PosteriorPool` as a
-        whole.
+        Fitted estimator, or Pipeline or search ending in one.
     X : array-like of shape (n_events, n_features), or one histogram in a list
         Target, one dataset.
     sample_weight : array-like of shape (n_events,), default=None
@@ -80,11 +75,6 @@ def influence(
     -------
     result : InfluenceResult
         Estimates and shifts, simulation by simulation.
-
-    Raises
-    ------
-    InvalidInputError
-        If the estimator is not of the TAMM family, or there are several datasets.
 
     Examples
     --------

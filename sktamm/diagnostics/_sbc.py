@@ -1,13 +1,9 @@
-r"""Simulation-based calibration: whether the posterior means what it says.
+"""Simulation-based calibration: whether the posterior means what it says.
 
 Parameters are drawn from the prior, data from the parameters, a posterior from the
-data. If all three belong together, the rank of the true kappa among L posterior draws
-is uniform on 0, ..., L. Ranks heap up at both ends when the posterior is too narrow, in
-the middle when it is too wide, at one end when it is biased. Where the posterior is a
-curve, its probability below the truth, in steps of 1/(L + 1), is the rank.
-
-The check is of the inference alone: its truths come from the prior, whose own quality
-only coverage studies and leave-one-out tests show.
+data: the rank of the true kappa among L posterior draws is then uniform on 0, ..., L.
+Where the posterior is a curve, its probability below the truth, in steps of 1/(L + 1),
+is the rank. The check is of the inference alone, not of the prior.
 
 References
 ----------
@@ -54,17 +50,14 @@ class SBCResult:
         Posterior draws, or equal steps of posterior probability, behind every rank.
     p_value : float
         P-value of uniformity: twice the smaller of the two below, at most one.
-    p_value_chi2 : float
-        P-value of chi2 of the ranks in equal bins; sees peaks and dips.
-    p_value_ks : float
-        P-value of the Kolmogorov-Smirnov distance; sees shifts.
+    p_value_chi2, p_value_ks : float
+        Of chi2 in equal bins, which sees peaks, and of Kolmogorov and Smirnov, shifts.
     kappa : ndarray of shape (n,)
         True fractions, drawn from the prior.
     n_failed : int
         Pseudo-experiments left out because no posterior came out.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first one; None without a
-        pool.
+        The first estimator of a `PosteriorPool`, which was looked at.
     """
 
     ranks: NDArray
@@ -105,20 +98,14 @@ def simulation_based_calibration(
     result : SBCResult
         Ranks and their test of uniformity.
 
-    Raises
-    ------
-    InvalidInputError
-        If the estimator is unbinned or has no posterior.
-
     Examples
     --------
     >>> from sktamm import BinnedTopicTAMM
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.diagnostics import simulation_based_calibration
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=1)
-    >>> tamm = BinnedTopicTAMM(bins=5).fit(
-    ...     study.X, study.y, simulation=study.simulation
-    ... )
+    >>> tamm = BinnedTopicTAMM(bins=5)
+    >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
     >>> result = simulation_based_calibration(tamm, size=2000, n_experiments=40)
     >>> result.ranks.shape
     (40,)
@@ -206,10 +193,7 @@ def _probability_below(
 def uniformity(
     ranks: NDArray, n_draws: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """P-values of chi2 in equal bins, and of Kolmogorov and Smirnov.
-
-    ``ranks`` (n,).
-    """
+    """P-values of ranks (n,): chi2 in equal bins, and Kolmogorov and Smirnov."""
     if not ranks.size:
         return float("nan"), float("nan")
     n_bins = int(np.clip(ranks.size // _PER_BIN, 2, min(_MOST_BINS, n_draws + 1)))

@@ -1,10 +1,8 @@
-r"""Span check with the simulations themselves as the reference of the misfit.
+"""Span check with the simulations themselves as the reference of the misfit.
 
-The p-value "span" of ``infer`` trusts the prior. Here every simulation plays the truth
-in turn: a pseudo-target of the data's size and fractions is drawn from simulation k and
-fitted with the others, and its misfit D_k is compared with the misfit T_k of the data
-fitted with the same others. The misfit is twice the fall of the log posterior from a
-perfect description of the rows by the average simulations,
+Every simulation k plays the truth in turn: a pseudo-target like the data is drawn from
+it and fitted with the others, and its misfit D_k is compared with the misfit T_k of the
+data fitted with the same others,
 
     D = 2 ln[prior(0) / prior(z)]  +  G2 (if binned),
 
@@ -14,12 +12,8 @@ simulation,
     p = (1 + #{k: D_k >= T_k}) / (K + 1)
 
 is at most alpha in a share of about alpha, as jackknife+ guarantees up to a factor of
-two. K simulations cannot give less than 1/(K + 1); the parametric p-value takes ln D as
-normal, whose mean and spread K simulations have to tell.
-
-References
-----------
-Barber, Candes, Ramdas and Tibshirani, arXiv:1905.02928, for jackknife+.
+two (Barber, Candes, Ramdas and Tibshirani, arXiv:1905.02928). The parametric p-value
+takes ln D as normal.
 """
 
 from collections.abc import Callable
@@ -58,19 +52,15 @@ class SpanResult:
     ----------
     p_value : float
         (1 + number of simulations with a misfit at least that of the data)/(K + 1).
-        Simulations without both misfits, because a fit failed, are left out of the
-        p-values; NaN when fewer than three are left.
+        Simulations with a failed fit are left out; NaN with fewer than three.
     p_value_parametric : float
-        P-value of the mean log misfit of the data among those of the simulations, taken
-        as normal with unknown mean and variance (Student t, K - 1 degrees).
+        Of the mean log misfit among those of the simulations, by Student's t.
     simulation : ndarray of shape (n_simulations,)
         Simulations of the positive class that were left out.
-    misfit : ndarray of shape (n_simulations,)
-        Misfit T_k of the data, fitted without each simulation.
-    reference : ndarray of shape (n_simulations,)
-        Misfit D_k of pseudo-data from that simulation, fitted with the others.
+    misfit, reference : ndarray of shape (n_simulations,)
+        Misfits T_k of the data and D_k of pseudo-data from simulation k, without it.
     member : str or None
-        Estimator of a `PosteriorPool` that was looked at, the first; None without.
+        The first estimator of a `PosteriorPool`, which was looked at.
     """
 
     p_value: float
@@ -98,7 +88,7 @@ def span_check(
     ----------
     estimator : estimator
         Fitted estimator, or Pipeline or search ending in one, with at least three
-        simulations of every class.
+        simulations of every class and no families.
     X : array-like of shape (n_events, n_features), or one histogram in a list
         Target, one dataset.
     sample_weight : array-like of shape (n_events,), default=None
@@ -112,11 +102,6 @@ def span_check(
     -------
     result : SpanResult
         P-values and the misfits behind them.
-
-    Raises
-    ------
-    InvalidInputError
-        If a class has fewer than three simulations, or families are declared.
 
     Examples
     --------

@@ -1,9 +1,7 @@
-r"""Classifier two-sample test: whether anything tells two samples apart.
+"""Classifier two-sample test: whether anything tells two samples apart.
 
-A classifier learns on some folds to separate sample A from sample B and is judged on
-the fold it has not seen by its area under the ROC curve, Mann and Whitney's statistic.
-If both are samples of one distribution, labels of that fold are exchangeable whatever
-was learned, and over folds of n_a and n_b events
+If both are samples of one distribution, the area under the ROC curve on a fold that a
+classifier has not seen has, over folds of n_a and n_b events,
 
     AUC - 1/2  ~  N(0, (n_a + n_b + 1) / (12 n_a n_b)).
 
@@ -38,10 +36,7 @@ def two_sample_test(
     n_splits: int,
     rng: np.random.RandomState,
 ) -> tuple[float, float]:
-    """Mean area under the ROC curve of unseen events, and its one-sided p-value.
-
-    ``A`` (n_a, n_features), ``B`` (n_b, n_features).
-    """
+    """Mean area under the ROC curve of unseen events, and its one-sided p-value."""
     if min(len(A), len(B)) < 2 * n_splits:
         raise InvalidInputError(
             f"n_splits must leave two events of either sample in every fold, got "
@@ -72,10 +67,7 @@ def _null_std(score: FloatArray, label: NDArray) -> float:
 def thinned(
     weight: FloatArray, rng: np.random.RandomState, most: int
 ) -> NDArray[np.intp]:
-    """Events kept with a chance in proportion to their weights, in random order.
-
-    Weights are capped where that loses a thousandth of their sum.
-    """
+    """Events kept in proportion to their capped weights, in random order."""
     if (weight < 0).any():
         raise InvalidInputError(
             "sample_weight must not be negative for the two-sample test: an event "
