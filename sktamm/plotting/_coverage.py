@@ -1,8 +1,4 @@
-"""Displays of coverage studies: coverage with its band, width against coverage.
-
-They are built from the record of a study (`sktamm.coverage.CoverageResult`), or from
-any object with the same fields and the method ``table``.
-"""
+"""Displays of coverage studies: coverage with its band, width against coverage."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,23 +40,19 @@ class CoverageDisplay(StudyDisplay):
     ----------
     x : ndarray of shape (n_points,)
         True kappa, size, strength or nominal level; ascending.
-    nominal : ndarray of shape (n_curves, n_points)
-        Level of the intervals.
-    coverage : ndarray of shape (n_curves, n_points)
-        Share of the intervals that contain the truth.
+    nominal, coverage : ndarray of shape (n_curves, n_points)
+        Level of the intervals, and the share of them that contain the truth.
     error : ndarray of shape (n_curves, 2, n_points)
         Lower and upper ends of the interval of that share.
     n_independent : ndarray of shape (n_points,)
-        Independent experiments that a point is worth. Where experiments share sets of
-        simulations, the number that explains the errors, not below that of the sets.
+        Independent experiments that explain the errors, no fewer than the sets.
     by : {"truth", "size", "strength", "level"}, default="truth"
         What ``x`` is, one curve per level; "level" joins all experiments and shows
         coverage against the nominal level.
     title : str
         Line above the panel: numbers of experiments and of sets.
     worst_tenth : ndarray of shape (n_curves, n_points) or None
-        Mean coverage of the worst tenth of the sets of simulations, drawn as hollow
-        triangles; None for a single set.
+        Mean coverage of the worst tenth of the sets, hollow triangles; None of one set.
     ax_, figure_ : Axes, Figure
         The panel and the figure; set by ``plot``.
 
@@ -200,10 +192,8 @@ class WidthDisplay(PanelDisplay):
     ----------
     names : list of str
         Names of the estimators.
-    width : ndarray of shape (n_estimators,)
-        Mean width of the intervals.
-    coverage : ndarray of shape (n_estimators,)
-        Share of the intervals that contain the truth.
+    width, coverage : ndarray of shape (n_estimators,)
+        Mean width of the intervals, and the share of them that contain the truth.
     error : ndarray of shape (2, n_estimators)
         Lower and upper ends of the interval of that share.
     level : float
@@ -242,10 +232,8 @@ class WidthDisplay(PanelDisplay):
         ----------
         estimators : mapping of str to estimator
             Fitted estimators by name.
-        X : array-like of shape (n_events, n_features), or callable
-            Labelled events, or a generator of datasets.
-        y : array-like of shape (n_events,), default=None
-            Class of every event; None with a generator.
+        X, y : array-like
+            Labelled events, or a generator of datasets and None.
         **study
             Passed to `sktamm.coverage.coverage_study`: kappas, sizes, n_datasets, ...
 
@@ -267,10 +255,7 @@ class WidthDisplay(PanelDisplay):
     def from_results(
         cls, results: Mapping[str, Any], level: float | None = None
     ) -> Self:
-        """Take the numbers from a `CoverageResult` of every estimator, by name.
-
-        ``level`` is one of all studies, the first by default.
-        """
+        """Take the numbers of a `CoverageResult` by name, at ``level`` or the first."""
         if not results:
             raise InvalidInputError("results must hold at least one study, got none.")
         if level is None:

@@ -1,8 +1,4 @@
-"""Displays of diagnostics: influence of simulations, ranks of calibration.
-
-They are built from the records of `sktamm.diagnostics`, or from any object with the
-same fields.
-"""
+"""Displays of diagnostics: influence of simulations, ranks of calibration."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -40,8 +36,7 @@ class InfluenceDisplay(PanelDisplay):
     kappa, std : float
         Estimate and standard error with all simulations.
     n_left_out : int
-        Simulations not shown: the least influential ones, and those that cannot be
-        left out.
+        Simulations not shown: the least influential, or not to be left out.
     ax_, figure_ : Axes, Figure
         The panel and the figure; set by ``plot``.
 
@@ -181,10 +176,7 @@ class RankDisplay(PanelDisplay):
 
     @classmethod
     def from_result(cls, result: Any, bins: int | None = None) -> Self:
-        """Take the ranks of an `SBCResult`.
-
-        Without ``bins`` about ten experiments are in each of at most 20 bins.
-        """
+        """Take the ranks of an `SBCResult`; by default ten in a bin, of at most 20."""
         ranks = np.asarray(result.ranks)
         values = int(result.n_draws) + 1
         if not ranks.size:

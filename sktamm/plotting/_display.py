@@ -21,18 +21,7 @@ class PanelDisplay(Display):
     """Display in one panel; children say in ``_draw`` what it shows."""
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw the display.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        display : Display
-            The same object, with ``ax_`` and ``figure_``.
-        """
+        """Draw the display in the Axes ``ax`` or a new figure, and return it."""
         self.ax_ = one_panel(ax, self._size())
         self.figure_ = self.ax_.figure
         self._draw(self.ax_)
@@ -64,10 +53,8 @@ class StudyDisplay(PanelDisplay):
         ----------
         estimator : estimator
             Fitted estimator, or Pipeline or search ending in one.
-        X : array-like of shape (n_events, n_features), or callable
-            Labelled events, or a generator of datasets.
-        y : array-like of shape (n_events,), default=None
-            Class of every event; None with a generator.
+        X, y : array-like
+            Labelled events, or a generator of datasets and None.
         **study
             Passed to `sktamm.coverage.coverage_study`: kappas, sizes, n_datasets, ...
 
@@ -91,8 +78,7 @@ class ResultDisplay(Display):
         Parameters
         ----------
         result : FractionResult
-            Any result; one with templates, of a binned estimator, where templates are
-            shown.
+            Any result; that of a binned estimator where templates are shown.
         dataset : int, default=0
             Position of the dataset in the result.
 
@@ -100,11 +86,6 @@ class ResultDisplay(Display):
         -------
         display : Display
             The display, not drawn yet.
-
-        Raises
-        ------
-        InvalidInputError
-            If there is no such dataset, or no templates.
         """
         return cls._of_dataset(result, dataset_index(result, dataset))
 

@@ -4,8 +4,7 @@ For simulation k with the distances d_kj of the record, the panels show
 
     sqrt( mean_j d_kj^2 / S_k )  and  sqrt( min_j d_kj^2 / S_k ),
 
-S_k the mean square distance between two of the others: about one, and somewhat less,
-for draws of one kind.
+S_k the mean square distance between two of the others: about one for draws of one kind.
 """
 
 from dataclasses import dataclass
@@ -60,9 +59,9 @@ class SimulationRows:
 class ExchangeabilityDisplay(Display):
     """Simulations of every class: how far from the others, and from the nearest.
 
-    One panel per class, and one of all classes where the classes are paired. Odd
-    simulations and near-duplicates are coloured and named with their p-values; with
-    families, the nominal comes first, as a star, and a family after the other.
+    One panel per class, and one of all where the classes are paired. Odd simulations
+    and near-duplicates are coloured and named with their p-values; with families, the
+    nominal comes first, as a star.
 
     Attributes
     ----------
@@ -90,10 +89,7 @@ class ExchangeabilityDisplay(Display):
 
     @classmethod
     def from_estimator(cls, estimator: Any, max_shown: int = 40) -> Self:
-        """Compare the simulations of a fitted estimator, Pipeline or search.
-
-        A panel shows at most ``max_shown`` of them, those of the smallest p-values.
-        """
+        """Compare the simulations of an estimator, at most ``max_shown`` a panel."""
         from sktamm.diagnostics import exchangeability
 
         return cls.from_result(exchangeability(estimator), max_shown)

@@ -166,10 +166,7 @@ class EstimatesDisplay(StudyDisplay):
     def from_result(
         cls, result: Any, level: float | None = None, max_shown: int = 80
     ) -> Self:
-        """Take at most ``max_shown`` experiments, evenly out of a `CoverageResult`.
-
-        ``level`` is one of the study's, the first by default.
-        """
+        """Take up to ``max_shown`` experiments of a `CoverageResult`, at one level."""
         levels = np.asarray(result.levels, dtype=float)
         i = level_index(levels, level)
         interval = result.interval[:, :, i]

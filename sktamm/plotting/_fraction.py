@@ -35,10 +35,8 @@ class FractionDisplay(ResultDisplay):
         Levels of the intervals.
     interval : ndarray of shape (2, n_levels)
         Lower and upper ends.
-    curve_label : str
-        What the curve is.
-    title : str
-        Line above the panel.
+    curve_label, title : str
+        What the curve is, and the line above the panel.
     ax_, figure_ : Axes, Figure
         The panel and the figure; set by ``plot``.
 
@@ -76,10 +74,7 @@ class FractionDisplay(ResultDisplay):
         )
 
     def plot(self, ax: Any = None, *, truth: float | None = None) -> Self:
-        """Draw the display, and mark the truth where it is known.
-
-        ``ax`` is the Axes to draw in; by default that of a new figure.
-        """
+        """Draw in the Axes ``ax`` or a new figure; ``truth`` is marked if known."""
         self.ax_ = ax = one_panel(ax, (4.8, 3.6))
         self.figure_ = ax.figure
         self._shade_intervals()

@@ -33,10 +33,8 @@ class MixtureDisplay(ResultDisplay):
     ----------
     axes : list of Axis
         Name and bin edges of every feature.
-    counts : list of ndarray of shape (n_bins,)
-        Observed sum of weights, one array per feature.
-    errors : list of ndarray of shape (n_bins,)
-        Square root of the sum of squared weights.
+    counts, errors : list of ndarray of shape (n_bins,)
+        Observed sum of weights of every feature, and root of that of their squares.
     components : list of ndarray of shape (n_classes, n_bins)
         Expected events of every class after adapting.
     nominal : list of ndarray of shape (n_bins,)

@@ -1,7 +1,6 @@
 """What the displays share: projections of binned templates, colours and layout.
 
-The projection of a distribution over bins on one feature sums the other features,
-flow bins included, and leaves out the flow bins of the feature itself.
+A projection on one feature sums the others and leaves out its own flow bins.
 """
 
 from dataclasses import dataclass

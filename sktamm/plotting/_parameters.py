@@ -1,8 +1,4 @@
-"""Displays of parameters: profiles of the likelihood, regions of pairs.
-
-They are built from the records of `sktamm.parametric`, or from any objects with the
-same fields, of one method or of several by name.
-"""
+"""Displays of parameters: profiles of the likelihood, regions of pairs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,12 +126,9 @@ class ParameterRegionDisplay(Display):
     truth : ndarray of shape (n_parameters,) or None
         True parameters.
     frame : str or None
-        Method whose regions set the limits of the axes; None is the one with the
-        largest regions. Those that are larger leave the panels.
-    axes_ : dict of tuple of two int to Axes
-        The panel of every pair; set by ``plot``.
-    figure_ : Figure
-        The figure; set by ``plot``.
+        Method whose regions set the limits; None is that with the largest regions.
+    axes_, figure_ : dict of tuple of two int to Axes, Figure
+        The panel of every pair, and the figure; set by ``plot``.
 
     Examples
     --------
@@ -199,10 +192,7 @@ class ParameterRegionDisplay(Display):
         return sorted(found)
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw one panel for a pair, a triangle of panels for more.
-
-        ``ax`` is an Axes for each of ``pairs``; by default a new figure.
-        """
+        """Draw in ``ax``, Axes for each of ``pairs``, or in a triangle of panels."""
         self.axes_ = self._panels(ax)
         self.figure_ = next(iter(self.axes_.values())).figure
         for pair, panel in self.axes_.items():

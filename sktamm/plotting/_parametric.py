@@ -1,7 +1,4 @@
-"""Displays of learned ratios: against the exact ones, and with an ensemble's spread.
-
-They are built from arrays, or from fitted estimators of `sktamm.parametric`.
-"""
+"""Displays of learned ratios: against the exact ones, and with an ensemble's spread."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -27,12 +24,8 @@ class RatioDisplay(PanelDisplay):
 
     Attributes
     ----------
-    exact : ndarray of shape (n_events,)
-        Exact log ratio.
-    learned : ndarray of shape (n_events,)
-        Learned log ratio; NaN where the learned density is not positive.
-    weight : ndarray of shape (n_events,)
-        Event weights.
+    exact, learned, weight : ndarray of shape (n_events,)
+        Log ratios, NaN where the learned density is not positive, and event weights.
     name : str
         What has learned the ratio.
     ax_, figure_ : Axes, Figure
@@ -55,10 +48,7 @@ class RatioDisplay(PanelDisplay):
     def from_estimator(
         cls, estimator: Any, X: Any, theta: ArrayLike, exact: ArrayLike, **more: Any
     ) -> Self:
-        """Ask a fitted estimator for ``log_ratio(X, theta)``, the exact one given.
-
-        The rest is passed to ``from_values``.
-        """
+        """Ask an estimator for ``log_ratio(X, theta)``; the rest as ``from_values``."""
         more.setdefault("name", type(estimator).__name__)
         return cls.from_values(exact, estimator.log_ratio(X, theta), **more)
 
@@ -184,11 +174,7 @@ class SpreadDisplay(PanelDisplay):
     def from_estimator(
         cls, estimator: Any, x: ArrayLike, output: int | None = None, **more: Any
     ) -> Self:
-        """Ask a fitted ensemble for ``predict_members`` at values of its one feature.
-
-        ``output`` is the class of a classifier, or one of several targets of a
-        regressor; the rest is passed to ``from_members``.
-        """
+        """Ask an ensemble for ``predict_members`` of ``output``, class or target."""
         column = np.asarray(x, dtype=float).reshape(-1, 1)
         members = np.asarray(estimator.predict_members(column))
         return cls.from_members(

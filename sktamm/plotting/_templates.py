@@ -35,17 +35,14 @@ class TemplatesDisplay(ResultDisplay):
         Name and bin edges of every feature.
     simulated : list of list of ndarray of shape (n_simulations, n_bins)
         Bin probabilities of the simulations, by feature and class.
-    nominal : list of ndarray of shape (n_classes, n_bins)
-        Bin probabilities of the average simulation, by feature.
-    adapted : list of ndarray of shape (n_classes, n_bins)
-        Bin probabilities adapted to the data, by feature.
+    nominal, adapted : list of ndarray of shape (n_classes, n_bins)
+        Those of the average simulation, and adapted to the data, by feature.
     class_names : list of str
         Names of the classes.
     positive : int
         Index of the signal.
     ax_, figure_ : ndarray of Axes of shape (2 * n_classes, n_features), Figure
-        Density panels in even rows, ratio panels in odd rows, and the figure; set by
-        ``plot``.
+        Density panels in even rows, ratio panels in odd ones; set by ``plot``.
 
     Examples
     --------
