@@ -6,9 +6,7 @@
     shard-<i>.npz       the experiments of the i-th batch, with a check sum
     claim-<i>-<k>.json  who is at work on the i-th batch
 
-Every file but a claim appears complete or not at all, so that whoever dies leaves
-finished batches behind. Several processes may work on one folder: each batch is run by
-the one that claims it.
+Every file but a claim appears complete or not at all.
 """
 
 import json

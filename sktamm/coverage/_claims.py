@@ -1,9 +1,8 @@
 """Claims: which of several processes works on what in a folder that they share.
 
-A claim is a file that only one process can create. It names its owner, and its time is
-renewed while the owner lives. Where the owner is gone, the file of the next number
-takes the claim over, and again only one process can create it. Nobody removes the claim
-of another before the work is done, so that two can never take over the same.
+A claim is a file that only one process can create, and whose time is renewed while that
+lives. Where the owner is gone, the file of the next number takes the claim over. Nobody
+removes another's before the work is done, so that two never take over the same.
 """
 
 import json

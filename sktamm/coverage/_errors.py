@@ -1,13 +1,13 @@
-r"""Errors of a coverage: independent experiments, and experiments that share a group.
+"""Errors of a coverage: independent experiments, and experiments that share a group.
 
-Experiments measured with one set of simulations share its luck. Of G groups with c_g of
-n_g intervals that hold, the coverage p = sum c_g / sum n_g has the variance
+Of G groups with c_g of n_g intervals that hold, the coverage p = sum c_g / sum n_g has
+the variance
 
-    V = G / (G - 1) sum_g (c_g - p n_g)^2 / (sum_g n_g)^2
+    V = G / (G - 1) sum_g (c_g - p n_g)^2 / (sum_g n_g)^2,
 
-of a ratio of sums, as good as p (1 - p) / V = n_eff independent experiments. Korn and
-Graubard (1998) put n_eff into the interval of Clopper and Pearson; the quantile of
-Student's t with G - 1 degrees of freedom replaces the normal one, since V is estimated.
+as good as p (1 - p) / V = n_eff independent experiments. Korn and Graubard (1998) put
+n_eff into the interval of Clopper and Pearson; the quantile of Student's t with G - 1
+degrees of freedom replaces the normal one.
 """
 
 from typing import NamedTuple

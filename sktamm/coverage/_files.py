@@ -1,7 +1,6 @@
 """Files that appear complete or not at all, and errors that name them.
 
-A file is written beside its place under a passing name, flushed to the disk, renamed:
-whoever is killed in between leaves the old file, or none, and rubbish of another name.
+A file is written under a passing name, flushed to the disk, renamed.
 """
 
 import errno

@@ -1,7 +1,4 @@
-"""The score of the HiggsML challenge, in which its results are quoted.
-
-Choices are better made by the interval score, which has a value for every interval.
-"""
+"""The score of the HiggsML challenge, in which its results are quoted."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,11 +41,6 @@ def higgsml_score(
     score : float
         Higher is better; NaN if all fits failed and ``failed_width`` is None.
 
-    Raises
-    ------
-    InvalidInputError
-        If an argument cannot be used.
-
     Notes
     -----
     With the mean width w, the share c of the n intervals that hold their truth, and its
@@ -80,8 +72,6 @@ def higgsml_score(
     >>> kappa = 0.1 + 0.01 * np.random.default_rng(0).normal(size=1000)
     >>> round(higgsml_score(0.1, kappa - 0.01, kappa + 0.01), 2)
     3.51
-    >>> round(higgsml_score(0.1, kappa - 0.005, kappa + 0.005), 2)
-    -7.64
     """
     truth, lower, upper = _read(truth, lower, upper)
     if not 0.0 < level < 1.0:

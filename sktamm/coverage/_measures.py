@@ -1,9 +1,8 @@
 """How good intervals are: coverage with its errors, widths, pulls, interval scores.
 
-A fit that failed, NaN in its estimate or its interval, counts as a miss and enters
-neither bias nor pulls nor widths. Its interval score is that of the interval that says
-nothing, [0, 1] for a fraction; a parameter without a range has no such interval, and
-failed fits are left out of its score. The HiggsML score takes its width likewise.
+A failed fit, NaN, counts as a miss and enters neither bias nor pulls nor widths. Its
+scores are those of [0, 1] for a fraction; for a parameter without a range it is left
+out of them.
 """
 
 from collections.abc import Sequence
@@ -134,10 +133,7 @@ def summarise(
     levels: Sequence[float],
     vacuous: Range | None = FRACTIONS,
 ) -> dict[str, float]:
-    """Measures of a set of pseudo-experiments under fixed names.
-
-    ``truth, kappa, std`` (n,), ``interval`` (n, 2, n_levels).
-    """
+    """Measures of experiments (n,) with intervals (n, 2, n_levels), by fixed names."""
     truth, kappa, std = (np.asarray(v, dtype=float) for v in (truth, kappa, std))
     interval = np.asarray(interval, dtype=float)
     good = np.isfinite(kappa) & np.isfinite(interval).all(axis=(1, 2))

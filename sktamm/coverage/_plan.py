@@ -1,8 +1,7 @@
 """The plan of a study: which experiments, in which batches, from which seeds.
 
-Experiments are the full product of strengths, datasets, fractions and sizes, in this
-order. Batches are consecutive experiments of one strength and do not depend on the
-workers; the random numbers of an experiment depend on its index and the seed alone.
+Experiments are the product of strengths, datasets, fractions and sizes, in this order.
+Random numbers of an experiment depend on its index and the seed alone.
 """
 
 from collections.abc import Sequence

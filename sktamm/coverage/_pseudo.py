@@ -1,18 +1,16 @@
 """Pseudo-datasets of known fraction from labelled events.
 
-A dataset of fraction kappa and n events holds Binomial(n, kappa) signal events, as n
-events drawn from p(x) = kappa s(x) + (1 - kappa) b(x) do; the other classes share the
-rest in their natural proportions. Protocols choose the fractions:
+A dataset of fraction kappa and n events holds Binomial(n, kappa) signal events; the
+other classes share the rest in their natural proportions. Protocols choose fractions:
 
 * "fixed": the values given, in turn;
 * "uniform" (uniform prevalence, UPP): uniform between two ends;
 * "grid" (artificial prevalence, APP): equidistant between two ends, ends included;
 * "natural" (NPP): the share of the signal among the labelled events.
 
-Events are drawn without replacement wherever possible: every dataset is then an exact
-sample of the truth, of which datasets only share some events. Drawn with replacement
-from N events, all of n datasets inherit the fluctuation of the N, and estimates scatter
-by a factor sqrt(1 + n/N) more than their standard errors say.
+Events are drawn without replacement wherever possible: drawn with it from N events,
+datasets of n inherit the fluctuation of the N, and estimates scatter by a factor
+sqrt(1 + n/N) more than their standard errors say.
 """
 
 import dataclasses

@@ -1,7 +1,4 @@
-"""The record of a coverage study: one row per pseudo-experiment, and its tables.
-
-A failed fit stays a row. It counts as a miss; bias, pulls and widths leave it out.
-"""
+"""The record of a coverage study: one row per pseudo-experiment, and its tables."""
 
 import json
 import os
@@ -37,8 +34,7 @@ class CoverageResult:
     Attributes
     ----------
     experiment : ndarray of int, shape (n,)
-        Index of every experiment in its study. Its random numbers come from
-        ``numpy.random.SeedSequence(seed, spawn_key=(experiment,))``.
+        Index in the study, of ``SeedSequence(seed, spawn_key=(experiment,))``.
     truth : ndarray of shape (n,)
         True kappa, or another true parameter.
     size : ndarray of int, shape (n,)
@@ -63,10 +59,6 @@ class CoverageResult:
         Seed of the study.
     settings : mapping of str to str
         What was studied, in words.
-
-    See Also
-    --------
-    coverage_study : Makes this record, with an example.
     """
 
     experiment: NDArray
@@ -95,10 +87,7 @@ class CoverageResult:
         return self._lost(np.arange(self.truth.size))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per experiment, which is the index.
-
-        Columns ``lower_<level>`` and ``upper_<level>`` hold the intervals.
-        """
+        """One row per experiment, with ``lower_<level>`` and ``upper_<level>``."""
         columns: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("truth", "size", "strength", "group", "kappa", "std")
@@ -147,11 +136,6 @@ class CoverageResult:
             0.685, if there is one), ``bias``, ``rmse``, ``pull_mean`` and ``pull_std``.
             A failed fit is a miss and scores like [0, 1]; if any truth of the study
             lies outside [0, 1], scores leave failed fits out.
-
-        Raises
-        ------
-        InvalidInputError
-            If an argument is unknown.
         """
         by = _check_by(by, BY)
         self._check_errors(errors, error_level)
@@ -190,11 +174,6 @@ class CoverageResult:
             ``exact_worst_tenth`` (the one to expect of exact intervals of independent
             experiments: groups of few scatter by chance) and a column for each
             quantile, ``q0.5``.
-
-        Raises
-        ------
-        InvalidInputError
-            If an argument is unknown.
         """
         by = _check_by(by, BY[:-1])
         chosen = check_quantiles(quantiles)
@@ -222,7 +201,7 @@ class CoverageResult:
         Returns
         -------
         result : CoverageResult
-            All experiments in the order given; of settings those that all agree on.
+            All experiments in the order given, and the settings they agree on.
 
         Raises
         ------
@@ -253,13 +232,6 @@ class CoverageResult:
         ----------
         path : path-like
             File to write; an existing one is replaced.
-
-        Raises
-        ------
-        ImportError
-            If pyarrow is not installed.
-        CheckpointError
-            If the disk is full or refuses the file.
         """
         arrow = import_pyarrow()
         table = arrow.Table.from_pandas(self.to_frame())

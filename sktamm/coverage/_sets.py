@@ -1,10 +1,8 @@
-r"""Coverage set by set: a mean over sets of simulations hides the sets that miss.
+"""Coverage set by set: a mean over sets of simulations hides the sets that miss.
 
-Experiments of one group share their simulations and often their truth. Of G groups with
-coverages c_1 <= ... <= c_G, all of the same weight, the worst tenth is the mean of the
-m = G / 10 smallest, the last one in part where m is no integer. Groups of few
-experiments scatter by chance alone. Exact intervals of independent experiments have the
-worst tenth
+Of G groups with coverages c_1 <= ... <= c_G, of the same weight, the worst tenth is the
+mean of the m = G / 10 smallest, the last one in part where m is no integer. Exact
+intervals of independent experiments have the worst tenth
 
     E = (1 / m) int_0^1 E[(m - N(t))_+] dt,
 

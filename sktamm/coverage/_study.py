@@ -1,9 +1,7 @@
 """Coverage studies: many pseudo-experiments of known truth, in parallel, resumable.
 
-Experiments run in batches, the tasks of joblib. A task is the path of a folder and the
-index of a batch: estimator and events lie in the folder, are loaded by path once per
-process and shared as memory maps; a finished batch is a file there. Any backend of
-joblib will do, and whatever dies, the study goes on from the files.
+A task of joblib is the path of a folder and the index of a batch: estimator and events
+lie in the folder and are memory-mapped; a finished batch is a file there.
 """
 
 import hashlib
@@ -130,8 +128,6 @@ def coverage_study(
 
     Raises
     ------
-    InvalidInputError
-        If an argument cannot be used.
     CheckpointError
         If the checkpoint is of another study or damaged, or the disk is full.
 
@@ -139,10 +135,6 @@ def coverage_study(
     -----
     FitFailedWarning
         If fits failed. They are kept with their reason and count as misses.
-
-    See Also
-    --------
-    CoverageResult : Tables, merging and saving.
 
     Examples
     --------
@@ -153,17 +145,10 @@ def coverage_study(
     >>> tamm = BinnedTopicTAMM(bins=4, random_state=0)
     >>> tamm = tamm.fit(train.X, train.y, simulation=train.simulation)
     >>> study = coverage_study(
-    ...     tamm,
-    ...     train.X_target,
-    ...     train.y_target,
-    ...     kappas=[0.05, 0.1],
-    ...     sizes=500,
-    ...     n_datasets=5,
+    ...     tamm, train.X_target, train.y_target, kappas=[0.1], sizes=500, n_datasets=5
     ... )
     >>> study.to_frame().shape
-    (10, 14)
-    >>> study.table(by=("truth", "size")).n.tolist()
-    [5, 5]
+    (5, 14)
     """
     check_askable(estimator)
     _check_source(X, y, sample_weight, replace, misspecification, strengths)
@@ -345,10 +330,7 @@ def _manifest(work: Work, events: Mapping[int, Any], *, named: bool) -> dict[str
 
 
 def _first_answers(work: Work, events: Mapping[int, Any]) -> list[float] | str:
-    """What the estimator says to the first experiment: no hash knows it better.
-
-    Hashes differ between a fitted estimator and the same one loaded from a file.
-    """
+    """What the estimator says to the first experiment: no hash knows it better."""
     with one_thread():
         answers, failure = measure(work, np.zeros(1, dtype=np.intp), events.__getitem__)
     if failure[0]:

@@ -1,7 +1,6 @@
 """One inner thread per task: parallelism belongs to the batches of a study.
 
-Threads of BLAS, OpenMP and torch would fight over the cores with the workers, and sums
-split among another number of threads round differently.
+Sums that are split among another number of threads round differently.
 """
 
 import sys

@@ -1,8 +1,4 @@
-"""One batch of experiments: draw the datasets, ask the estimator, survive failures.
-
-Datasets are drawn from labelled events, as a matrix of counts that shares one
-evaluation of the estimator's components, or from a generator, as events of their own.
-"""
+"""One batch of experiments: draw the datasets, ask the estimator, survive failures."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -129,10 +125,7 @@ def seeded(estimator: Any, seed: int) -> Any:
 def measure(
     work: Work, rows: IntArray, events: Callable[[int], Any]
 ) -> tuple[Answers, tuple[str, ...]]:
-    """Answers of some experiments of one strength, and why fits failed.
-
-    If the fit of all together raises, each is tried alone: only the guilty ones fail.
-    """
+    """Answers of some experiments; if all together fail, each is tried alone."""
     try:
         X, dataset = work.source.draw(work.plan, rows, events)
         levels = tuple(work.plan.levels.tolist())
