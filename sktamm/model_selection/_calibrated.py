@@ -1,8 +1,6 @@
 """Intervals recalibrated by the simulations themselves.
 
-Every simulation j plays the truth once: the estimator with the others measures
-pseudo-datasets of its events, as large as the target and of the fraction that was
-estimated, and the pulls
+Every simulation j plays the truth once for the estimator with the others, and the pulls
 
     pull_j = (kappa_-j - kappa_true) / side of the interval
 
@@ -46,12 +44,9 @@ __all__ = ["CalibratedTAMM"]
 class CalibratedTAMM(FractionWrapper):
     """Estimator of the signal fraction with intervals calibrated on its simulations.
 
-    Every simulation in turn plays the truth for an estimator made of the others.
     Estimators with ``take``, those of density ratios, are trained once; others K + 1
     times. `AutoTAMM` is trained once too, but judges its candidates anew without each
-    simulation, as a user without it would have to: with six simulations of 2 x 20 000
-    events of two features 31 s, where it takes 9 s alone. Every measurement is followed
-    by K more, of pseudo-datasets.
+    simulation. Every measurement is followed by K more, of pseudo-datasets.
 
     Parameters
     ----------
@@ -88,10 +83,6 @@ class CalibratedTAMM(FractionWrapper):
     classes_, pos_label_, simulations_, paired_, n_features_in_, feature_names_in_
         Those of ``estimator_``.
 
-    See Also
-    --------
-    LeaveSimulationsOut : The same idea, to choose between estimators.
-
     Notes
     -----
     Were the truth exchangeable with the simulations, and the pseudo-datasets of its
@@ -109,8 +100,7 @@ class CalibratedTAMM(FractionWrapper):
 
     References
     ----------
-    Barber, Candes, Ramdas, Tibshirani, "Predictive inference with the jackknife+",
-    Annals of Statistics 49 (2021) 486.
+    Barber, Candes, Ramdas, Tibshirani, Annals of Statistics 49 (2021) 486.
 
     Examples
     --------
@@ -237,11 +227,7 @@ class CalibratedTAMM(FractionWrapper):
     def _measure(
         self, X: Any, levels: FloatArray, question: dict[str, Any]
     ) -> tuple[FractionResult, FloatArray, list[FractionResult]]:
-        """Result to be calibrated, pulls of pseudo-datasets like it, and other results.
-
-        The first level is ``UNIT_LEVEL``. The others are without each unit, where the
-        method needs them.
-        """
+        """Result, its first level ``UNIT_LEVEL``, pulls, results without units."""
         result = self.estimator_.infer(X, levels=(UNIT_LEVEL, *levels), **question)
         pulls = leave_one_out_pulls(
             self.without_,

@@ -1,11 +1,9 @@
 """Simulations that play the truth, and pseudo-datasets made of their events.
 
-One calibration unit is one simulation of every class. Simulations that share their id
-in all classes belong together; the others are matched at random, in an order that knows
-their events and not their names. A pseudo-dataset of unit j has the class fractions and
-the size of the target, as far as j has events: it is drawn without replacement, because
-drawn with replacement from N events, all datasets of size n inherit the fluctuation of
-the N and pulls grow by up to sqrt(1 + n/N) for a reason that the target does not share.
+One calibration unit is one simulation of every class: those that share their id, else
+matched at random, in an order that knows their events and not their names. Pseudo-
+datasets have the class fractions and, as far as there are events, the size of the
+target, drawn without replacement as in `sktamm.coverage._pseudo`.
 """
 
 from dataclasses import dataclass
@@ -126,11 +124,7 @@ def _unit(
 
 
 def design_near(fractions: FloatArray, size: FloatArray, positive: int) -> Design:
-    """Kinds of pseudo-datasets near the estimates, on a grid, so that few are needed.
-
-    What a dataset is compared with depends on nothing but its own estimate.
-    ``fractions`` (n_targets, n_classes), ``size`` (n_targets,).
-    """
+    """Kinds of pseudo-datasets on a grid near fractions (n_targets, n_classes)."""
     kappa = fractions[:, positive]
     turn = 2.0 * _STEPS / np.pi * np.arcsin(np.sqrt(np.clip(kappa, 0.0, 1.0)))
     step = np.clip(np.rint(turn), 1, _STEPS - 1)

@@ -55,10 +55,7 @@ def leave_one_out_pulls(
     n_draws: int,
     names: NDArray | None,
 ) -> FloatArray:
-    """Pulls of pseudo-datasets like those of a result, (n_datasets, n_units, n_draws).
-
-    Signed distances from the truth in units of the interval's sides.
-    """
+    """Pulls (n_datasets, n_units, n_draws): distances from the truth, in sides."""
     positive = int(np.flatnonzero(result.classes == result.pos_label)[0])
     fractions = project_to_simplex(np.nan_to_num(result.fractions, nan=0.5))
     design = design_near(fractions, result.n_effective, positive)

@@ -1,16 +1,14 @@
 """Rescaled intervals from leave-one-simulation-out pulls: pure functions of arrays.
 
 A pull is the distance of an estimate from the truth in units of the side of its 68.3 %
-interval that faces the truth, so that it judges the interval itself, asymmetric ones
-too. Every simulation j has one pull p_j, the root mean square of its pseudo-datasets.
-The method "rms" takes
+interval that faces the truth. Every simulation j has one pull p_j, the root mean square
+of its pseudo-datasets. The method "rms" takes
 
     scale^2 = (sum_j p_j^2 + m) / (K + m),
 
-with m = ``strength`` simulations that found the interval right for what is known
-before. Simulations far from all others have wild pulls, and one of them widens every
-interval; "robust" takes the most probable scale of Student pulls with four degrees of
-freedom (Lange, Little, Taylor, J. Am. Stat. Assoc. 84 (1989) 881),
+with m = ``strength`` simulations that found the interval right. "robust" takes the most
+probable scale of Student pulls with four degrees of freedom (Lange, Little, Taylor,
+J. Am. Stat. Assoc. 84 (1989) 881),
 
     scale^2 = (sum_j w(p_j) p_j^2 + m <w(z) z^2>) / (K + m),
     w(p) = 5 q^2 / (4 + q^2 p^2 / scale^2),
@@ -18,9 +16,7 @@ freedom (Lange, Little, Taylor, J. Am. Stat. Assoc. 84 (1989) 881),
 where q = 1.13 makes scale = 1 mean that 68.3 % of pulls are below 1, and z has just
 this distribution. The pull of the target is Student with K + m degrees of freedom. The
 order statistics are those of jackknife+ (Barber, Candes, Ramdas, Tibshirani, Ann.
-Statist. 49 (2021) 486) with residuals in units of the leave-one-out intervals.
-
-A simulation whose fits all failed has no pull, NaN: scales are those of the others,
+Statist. 49 (2021) 486). A simulation whose fits all failed, NaN, is left out of scales;
 order statistics take its residual as infinite.
 """
 
@@ -92,10 +88,7 @@ def one_sided_pulls(
 
 
 def find_scaling(pulls: FloatArray, strength: float, *, robust: bool) -> Scaling:
-    """Scaling of intervals, NaN without any pull.
-
-    ``pulls`` (n_datasets, n_units, n_draws), of pseudo-datasets.
-    """
+    """Scaling of intervals by pulls (n_datasets, n_units, n_draws), NaN without any."""
     size = np.sqrt(_known_mean(pulls**2, 2))
     n_units = (~np.isnan(size)).sum(axis=1)
     n_freedom = n_units + strength
@@ -167,11 +160,7 @@ def jackknife_intervals(
     scaling: Scaling,
     tail: str | None,
 ) -> FloatArray:
-    """Intervals of the method "jackknife+", with a parametric tail where it ends.
-
-    ``others`` (n_datasets, n_units), ``both_sides`` (n_datasets, n_units, 2) ->
-    (n_datasets, 2, n_levels).
-    """
+    """Intervals of "jackknife+" (n_datasets, 2, n_levels), with a parametric tail."""
     n_units = others.shape[1]
     largest = largest_level(n_units)
     columns = []
@@ -192,12 +181,10 @@ def largest_level(n_units: int) -> float:
 def jackknife_plus(
     kappa: FloatArray, both_sides: FloatArray, pulls: FloatArray, level: float
 ) -> FloatArray:
-    """Interval of jackknife+ with residuals in units of the intervals' sides.
+    """Interval of jackknife+ (n_datasets, 2), residuals in units of intervals' sides.
 
     With k = ceil(level (K + 1)): the k-th smallest of kappa_-j + |pull_j| up_-j and the
-    k-th largest of kappa_-j - |pull_j| down_-j. Levels above K/(K + 1) are those of the
-    outermost values; a failed fit, NaN, reaches to infinity. ``kappa`` and ``pulls``
-    (n_datasets, n_units), ``both_sides`` (n_datasets, n_units, 2) -> (n_datasets, 2).
+    k-th largest of kappa_-j - |pull_j| down_-j; a failed fit, NaN, reaches to infinity.
     """
     n_units = pulls.shape[1]
     rank = min(int(np.ceil(level * (n_units + 1.0) - 1e-9)), n_units)

@@ -1,13 +1,11 @@
 """Scores of intervals: coverage, width and error on datasets of known fraction.
 
-Held-out labelled events know their classes, so datasets of any fraction kappa can be
-drawn from them and the intervals of an estimator judged against it. Choices are made by
-the interval score of Gneiting and Raftery (2007), the width plus a fine for every miss,
+Choices are made by the interval score of Gneiting and Raftery (2007), the width plus a
+fine for every miss,
 
     S = u - l + 2/alpha (l - kappa)_+ + 2/alpha (kappa - u)_+,     alpha = 1 - level,
 
-which is smallest on average for the honest interval. Neither coverage, which wide
-intervals buy, nor the width, which narrow ones win, could choose alone.
+which is smallest on average for the honest interval.
 """
 
 from collections.abc import Sequence
@@ -144,8 +142,7 @@ class CoverageScorer(_RequestsWeight):
 
     References
     ----------
-    Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation",
-    J. Am. Stat. Assoc. 102 (2007) 359.
+    Gneiting and Raftery, J. Am. Stat. Assoc. 102 (2007) 359.
 
     Examples
     --------
@@ -155,13 +152,9 @@ class CoverageScorer(_RequestsWeight):
     >>> from sktamm.model_selection import CoverageScorer, LeaveSimulationsOut
     >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
     >>> scores = cross_validate(
-    ...     BinnedTopicTAMM(random_state=0),
-    ...     study.X,
-    ...     study.y,
-    ...     groups=study.simulation,
+    ...     BinnedTopicTAMM(random_state=0), study.X, study.y, groups=study.simulation,
     ...     params={"simulation": study.simulation},
-    ...     cv=LeaveSimulationsOut(),
-    ...     scoring=CoverageScorer(n_datasets=10),
+    ...     cv=LeaveSimulationsOut(), scoring=CoverageScorer(n_datasets=10),
     ... )
     >>> scores["test_interval_score"].shape
     (4,)

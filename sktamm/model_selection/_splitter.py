@@ -1,9 +1,6 @@
 """Leave simulations out: what was held out stands for nature.
 
-All simulations are wrong, and nature is one more of their kind: a fold trains on some
-simulations and is tested on one that it has never seen, of every class,
-
-    test_k = {simulation k of every class},   train_k = {all the others}.
+    test_k = {simulation k of every class},   train_k = {all the others}
 
 Folds that share a simulation would test whether a simulation describes itself.
 """
@@ -41,10 +38,6 @@ class LeaveSimulationsOut(BaseCrossValidator):
     random_state : int, RandomState instance or None, default=0
         Seed of everything random. An integer gives the same folds every time, which
         searches by halving ask for.
-
-    See Also
-    --------
-    CoverageScorer : Judges the estimator on the simulations that were held out.
 
     Notes
     -----
