@@ -1,8 +1,4 @@
-"""What the baselines share: densities that are given, bins, and Wald intervals.
-
-A baseline is a `TAMMRegressor` whose form, prior and inference are replaced by those of
-an established method: reading, checking and all public verbs stay the same.
-"""
+"""What the baselines share: densities that are given, bins, and Wald intervals."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -122,11 +118,7 @@ def make_answer(
     diagnostics: dict[str, NDArray],
     curve: tuple[FloatArray, FloatArray] | None = None,
 ) -> Answer:
-    """Answer of a baseline, with the diagnostics that every result has.
-
-    ``kappa, std`` (n_datasets,), ``interval`` (n_datasets, 2, n_levels), ``curve`` two
-    of (n_datasets, n_points); None is a parabola.
-    """
+    """Answer of a baseline; ``curve`` two of (n_datasets, n_points) or a parabola."""
     near = np.minimum(kappa, 1.0 - kappa) < std
     unknown = np.full(kappa.size, np.nan)
     if curve is None:

@@ -48,11 +48,7 @@ def fit_fractions(
     tol: float = _TOLERANCE,
     max_iter: int = 1000,
 ) -> Fractions:
-    """Fractions of maximum likelihood.
-
-    ``ratio`` (n_rows, n_classes), ``weight`` (n_fits, n_rows), ``start`` (n_fits,
-    n_classes).
-    """
+    """Fractions (n_fits, n_classes) of maximum likelihood, from ratios and weights."""
     fractions, n_iterations, going = start, 0, True
     while going and n_iterations < max_iter:
         n_iterations += 1
@@ -103,11 +99,7 @@ def information(
     fractions: FloatArray,
     positive: int,
 ) -> tuple[float, float]:
-    """Variance of kappa, plain and with the variance of the weights.
-
-    ``ratio`` (n_rows, n_classes), ``weight, variance`` (n_rows,), ``fractions``
-    (n_classes,).
-    """
+    """Variance of kappa, plain and with the variance of the weights (n_rows,)."""
     basis = contrast_basis(fractions.size)
     score = (ratio / np.maximum(ratio @ fractions, _TINY)[:, None]) @ basis
     hessian = score.T @ (weight[:, None] * score)
@@ -125,11 +117,7 @@ def profile_likelihood(
     kappa: FloatArray,
     positive: int,
 ) -> FloatArray:
-    """Log likelihood at given values of kappa, maximal over the other fractions.
-
-    ``ratio`` (n_rows, n_classes), ``weight`` (n_rows,), ``fractions`` (n_classes,),
-    ``kappa`` (n_points,) -> (n_points,).
-    """
+    """Log likelihood at values of kappa (n_points,), maximal over the others."""
     rest = np.maximum(fractions, _LEAST_START)
     rest[positive] = 0.0
     rest /= rest.sum()

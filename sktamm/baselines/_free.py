@@ -1,14 +1,11 @@
 """All templates free: the template fit of iminuit with every simulation a component.
 
 The content of bin i is Poisson with mean sum_k y_k t_ki, one yield y_k >= 0 for each
-template t_k of every class. The finite statistics of the templates enter through one
-nuisance parameter per bin, profiled in closed form, and
+template t_k of every class, one nuisance parameter per bin for their statistics, and
 
     kappa = sum_{k signal} y_k / sum_k y_k
 
-ends where the likelihood, profiled over all yields of that fraction, has fallen by
-z^2 / 2 or at 0 or 1. Many yields are zero at the maximum, so no covariance describes
-them.
+ends where the profile likelihood has fallen by z^2 / 2 or at 0 or 1.
 """
 
 from dataclasses import dataclass
@@ -70,12 +67,11 @@ class FreeTemplates(BinnedBaseline):
     -----
     Yields are not negative, so estimate and intervals lie in [0, 1]. The standard error
     is half the length of the likelihood interval of one standard deviation, or, where
-    that ends at 0 or 1, the distance to its other end. A dataset is
-    flagged "singular" when the templates are not independent (their number exceeds that
-    of the bins, or their matrix has a condition above 1e8), and "not_converged" when
-    neither MIGRAD nor the descent of the profile ended in a minimum.
-    ``goodness_of_fit`` takes bins minus templates for the degrees of freedom; yields at
-    zero make it conservative.
+    that ends at 0 or 1, the distance to its other end. A dataset is flagged "singular"
+    when the templates are not independent (their number exceeds that of the bins, or
+    their matrix has a condition above 1e8), and "not_converged" when neither MIGRAD nor
+    the descent of the profile ended in a minimum. ``goodness_of_fit`` takes bins minus
+    templates for the degrees of freedom; yields at zero make it conservative.
 
     References
     ----------
@@ -166,8 +162,7 @@ class Minuit:
     ) -> tuple[KappaCurve, tuple[float, ...]]:
         """Yields of all templates in one dataset and the profile of their fraction.
 
-        ``data`` (n_bins, 2), ``templates`` (n_templates, n_bins, 2), ``signal``
-        (n_templates,).
+        ``data`` (n_bins, 2), ``templates`` (n_templates, n_bins, 2).
         """
         iminuit = _import_iminuit()
         edges = np.arange(len(data) + 1.0)

@@ -1,14 +1,12 @@
-r"""EM under label shift: a classifier is trusted, only the class fractions differ.
+"""EM under label shift: a classifier is trusted, only the class fractions differ.
 
 With the ratios r_c(x) = p(c | x) / pi_c of a classifier's posteriors to the class
 shares pi it was trained with, the fractions of a target are the fixed point of
 
     f_c  <-  1/n  sum_i  f_c r_c(x_i) / sum_d f_d r_d(x_i)
 
-(Saerens, Latinne and Decaestecker, Neural Computation 14 (2002) 21): the maximum of
-the likelihood sum_i ln sum_c f_c r_c(x_i). The simulations of a class are pooled, and
-all of their differences are taken for the one true density. Steps are extrapolated in
-pairs (SQUAREM, Varadhan and Roland, 2008), which leaves the fixed point as it is.
+(Saerens, Latinne and Decaestecker, Neural Computation 14 (2002) 21), reached by pairs
+of steps (SQUAREM, Varadhan and Roland, 2008).
 """
 
 from dataclasses import dataclass
@@ -145,11 +143,7 @@ class LabelShiftEM(FractionBaseline):
         simulation: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Train the classifier on the events of all simulations together.
-
-        As `TAMMRegressor.fit`, but ``simulation`` is checked and not used, and ``X``
-        (n_events, n_features) holds no histograms.
-        """
+        """Train the classifier on all events; ``simulation`` is checked, not used."""
         read_sources(y, simulation=simulation, paired=False)
         return super().fit(X, y, sample_weight=sample_weight)
 
@@ -267,11 +261,7 @@ class ExpectationMaximisation:
 
 
 def bootstrap_interval(draws: FloatArray, levels: FloatArray) -> FloatArray:
-    """Percentile interval with the (B + 1) rule, which few replicas do not narrow.
-
-    ``draws`` (n_bootstrap,), ``levels`` (n_levels,) -> (2, n_levels): lower and upper
-    ends.
-    """
+    """Percentile interval (2, n_levels) with the (B + 1) rule for few replicas."""
     rank = 0.5 * (1.0 - levels) * (draws.size + 1)
     if rank.min() < 1.0 - _ROUNDING:
         needed = int(np.ceil(2.0 / (1.0 - levels.max()) - _ROUNDING)) - 1

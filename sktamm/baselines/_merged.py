@@ -1,8 +1,4 @@
-"""One simulation, or all of them merged: an estimator that cannot adapt.
-
-Both hand an inner estimator one simulation per class, the classical fit: the first
-believes one generator, the second the average of all, whose signal is broader than any.
-"""
+"""One simulation, or all of them merged: an estimator that cannot adapt."""
 
 import warnings
 from typing import Any, ClassVar, Self
@@ -40,10 +36,7 @@ class MergedBaseline(FractionWrapper):
         simulation: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Fit the inner estimator with one simulation per class.
-
-        Arguments are those of `TAMMRegressor.fit`.
-        """
+        """Fit as `TAMMRegressor.fit`, with one simulation per class."""
         check_parameters(self)
         inner = BinnedTopicTAMM(inference="frequentist")
         inner = inner if self.estimator is None else clone(self.estimator)
@@ -70,8 +63,7 @@ class PooledSimulations(MergedBaseline):
     Parameters
     ----------
     estimator : TAMMRegressor, default=None
-        Estimator that fits; None is `BinnedTopicTAMM` with ``"frequentist"``
-        inference.
+        Estimator that fits; None is `BinnedTopicTAMM` with ``"frequentist"`` inference.
 
     Attributes
     ----------
@@ -80,21 +72,14 @@ class PooledSimulations(MergedBaseline):
     classes_, pos_label_, n_features_in_, feature_names_in_ : various
         Those of ``estimator_``.
 
-    See Also
-    --------
-    SingleSimulation : One of the simulations alone.
-
     Examples
     --------
     >>> from sktamm.baselines import PooledSimulations
     >>> from sktamm.datasets import make_gaussian_study
     >>> study = make_gaussian_study(n_simulations=4, n_events=1000, random_state=0)
-    >>> pooled = PooledSimulations().fit(
-    ...     study.X, study.y, simulation=study.simulation
-    ... )
-    >>> kappa, interval = pooled.predict(study.X_target, return_interval=0.954)
-    >>> interval.shape
-    (1, 2)
+    >>> fit = PooledSimulations().fit(study.X, study.y, simulation=study.simulation)
+    >>> fit.predict(study.X_target).shape
+    (1,)
     """
 
     def __init__(self, estimator: Any = None):
@@ -110,8 +95,7 @@ class SingleSimulation(MergedBaseline):
     Parameters
     ----------
     estimator : TAMMRegressor, default=None
-        Estimator that fits; None is `BinnedTopicTAMM` with ``"frequentist"``
-        inference.
+        Estimator that fits; None is `BinnedTopicTAMM` with ``"frequentist"`` inference.
     which : {"first", "random"} or id, default="first"
         The simulation: the first id of every class, one drawn at random (the same id
         in all classes where each class has every id), or the one of this id.
@@ -127,18 +111,14 @@ class SingleSimulation(MergedBaseline):
     classes_, pos_label_, n_features_in_, feature_names_in_ : various
         Those of ``estimator_``.
 
-    See Also
-    --------
-    PooledSimulations : All simulations merged.
-
     Examples
     --------
     >>> from sktamm.baselines import SingleSimulation
     >>> from sktamm.datasets import make_gaussian_study
     >>> study = make_gaussian_study(n_simulations=4, n_events=1000, random_state=0)
-    >>> single = SingleSimulation(which=2)
-    >>> single = single.fit(study.X, study.y, simulation=study.simulation)
-    >>> single.chosen_
+    >>> fit = SingleSimulation(which=2)
+    >>> fit = fit.fit(study.X, study.y, simulation=study.simulation)
+    >>> fit.chosen_
     array([2, 2])
     """
 

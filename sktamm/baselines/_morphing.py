@@ -1,14 +1,11 @@
 """Template morphing: simulations at known settings become a family of templates.
 
-Where every simulation k is known to be run at a setting theta_k, the templates of a
-class at any theta are morphed from those of its simulations,
+With simulation k run at a setting theta_k, the templates of a class at any theta are
 
     t(theta) = sum_k w_k(theta) t_k,
 
-and kappa is measured with the theta of each class profiled: the classical way to treat
-an imperfect simulation, which knows what is wrong and by how much; TAMM learns it.
-"polynomial" morphs contents of bins; "moment" first moves events to interpolated means
-and widths (`sktamm.parametric.MomentMorphing`).
+and kappa is measured with the theta of each class profiled. "polynomial" morphs bins;
+"moment" first moves events (`sktamm.parametric.MomentMorphing`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -143,8 +140,7 @@ class TemplateMorphing(BinnedBaseline):
         """Morph between labelled events of the simulations.
 
         As `TAMMRegressor.fit`, with two classes, ids that are keys of ``parameters``,
-        and histograms only for "polynomial". Refuses settings that are missing or do
-        not determine the morphing.
+        and histograms only for "polynomial".
         """
         super().fit(X, y, simulation=simulation, sample_weight=sample_weight)
         if self.classes_.size != 2:

@@ -74,10 +74,7 @@ class TemplateFamily:
         return np.ones(1) if self.basis is None else self.weights(theta)
 
     def source_variance(self, slope: FloatArray, theta: FloatArray) -> float:
-        """Variance of what has derivatives ``slope`` (n_sources, n_bins) by contents.
-
-        The sum of a template is kept at one.
-        """
+        """Variance, from contents, of what has slopes (n_sources, n_bins) in them."""
         if self.basis is None:
             templates, variances = self.shape(theta)[None], self.noise(theta)[None]
         else:
@@ -209,11 +206,9 @@ def _deepest(loss: Any, limits: FloatArray, n_events: float) -> Any:
 def _first_row(
     loss: Any, point: FloatArray, limits: FloatArray, step: FloatArray, n_first: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """First row of the covariance of the coordinates that are not at their ends.
+    """First row of the covariance of coordinates inside their ends; centre, steps.
 
-    At a fraction of 0 or 1 the settings of the class without events count as known.
-    Returns the centre and the steps of the differences as well; NaN where the loss has
-    no minimum.
+    NaN where the loss has no minimum.
     """
     inside = (point > limits[:, 0] + 2 * step) & (point < limits[:, 1] - 2 * step)
     # Their noise alone would decide the sign of the curvature.
