@@ -1,8 +1,4 @@
-"""Candidates: what the data allow, and how each does without a simulation.
-
-Candidates that see the same bins or ratios share what was fitted: nothing is learned
-twice.
-"""
+"""Candidates: what the data allow, and how each does without a simulation."""
 
 import copy
 import warnings
@@ -51,11 +47,7 @@ _SUMS = {"sum_of_weights": 1, "sum_of_squares": 2, "dropped": 1}
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """How a candidate is made: fitted by itself, or out of those named ``bases``.
-
-    Of several bases posteriors are averaged; of one ``estimator`` takes over the
-    components, or, without one, the simulations of a class are merged.
-    """
+    """How a candidate is made: fitted by itself, or out of those named ``bases``."""
 
     estimator: Any
     bases: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ class Composition(FractionWrapper, _BaseComposition):
         return self
 
     def take(self, simulations: ArrayLike) -> Self:
-        """The fitted estimator with some of its simulations, all choices made anew.
+        """The fitted estimator with some simulations, all choices made anew.
 
         Parameters
         ----------
@@ -42,8 +42,7 @@ class Composition(FractionWrapper, _BaseComposition):
         Returns
         -------
         part : estimator
-            Fitted estimator; nothing is trained where the named estimators know how to
-            leave simulations out.
+            Fitted estimator; nothing is trained where estimators can leave some out.
         """
         check_is_fitted(self)
         known, kept = np.asarray(self.simulations_), np.asarray(simulations)
@@ -53,13 +52,7 @@ class Composition(FractionWrapper, _BaseComposition):
 
     @available_if(lambda self: self._keeper() is not None)
     def held_out(self) -> dict[str, Any]:
-        """Labelled events that no estimator which answers has trained on.
-
-        Returns
-        -------
-        events : dict
-            ``X``, ``y``, ``simulation``, ``sample_weight``.
-        """
+        """Events that nothing has trained on: X, y, simulation, sample_weight."""
         events: dict[str, Any] = self._keeper().held_out()
         return events
 

@@ -53,10 +53,9 @@ class AutoTAMM(Composition):
         and `NeuralRatioTAMM`, each of them, then `BinnedTopicTAMM`; for histograms
         `BinnedTopicTAMM` alone. Then each of them with the linear form, topics for more
         than twenty simulations of one or two features, the simulations of a class
-        merged into one, and `FreeTemplates` for at most twenty templates.
-        Estimators of one's own get ``pos_label`` and ``paired`` where these are given,
-        and are fitted once more for every simulation, unless they know how to leave one
-        out.
+        merged into one, and `FreeTemplates` for at most twenty templates. Estimators of
+        one's own get ``pos_label`` and ``paired`` where these are given, and are fitted
+        once more for every simulation, unless they know how to leave one out.
     significance : float, default=0.01
         Largest p-value with which a candidate replaces the default: Student t of the
         log of the interval score, paired over simulations, one-sided, times the number
@@ -104,11 +103,6 @@ class AutoTAMM(Composition):
     classes_, pos_label_, simulations_, paired_, n_features_in_, feature_names_in_
         Those of ``estimator_``.
 
-    See Also
-    --------
-    BinnedTopicTAMM, ScoreTAMM, NeuralRatioTAMM : The candidates.
-    sktamm.model_selection.CalibratedTAMM : Scales intervals by the same evidence.
-
     Notes
     -----
     At most twenty simulations play the truth, evenly chosen in the order of their
@@ -118,8 +112,7 @@ class AutoTAMM(Composition):
     default on most kinds of data (doc/zoo.md); the test protects it.
 
     Candidates are judged in ``fit`` and again in every ``take``, which takes 3 s where
-    ``fit`` takes 9 s, for six simulations of 2 x 20 000 events of two features on one
-    core; `CalibratedTAMM` takes K times.
+    ``fit`` takes 9 s, for six simulations of 2 x 20 000 events of two features.
 
     With families nothing is judged, as no simulation can play the truth: the nominal
     is the centre of the prior and cannot be left out, a variation is what its opposite

@@ -1,9 +1,7 @@
 """Every simulation plays the truth for the candidates without it.
 
-Pseudo-datasets of known fractions are drawn from the events of the simulation that is
-left out, the same for all candidates that have not trained on a part of them. What
-counts is the interval score (Gneiting and Raftery 2007), the width and a fine for every
-miss. A simulation is one piece of evidence, however many datasets are drawn from it.
+What counts is the interval score (Gneiting and Raftery 2007) of pseudo-datasets of the
+simulation left out. A simulation is one piece of evidence, whatever their number.
 """
 
 from collections.abc import Sequence
@@ -81,11 +79,8 @@ class HeldOutScores:
     def to_frame(self) -> pd.DataFrame:
         """One row per candidate.
 
-        Returns
-        -------
-        frame : pandas.DataFrame
-            Columns ``interval_score`` (geometric mean over simulations), ``gain``,
-            ``p_value``, ``coverage``, ``half_width``, ``bias`` and ``chosen``.
+        Columns ``interval_score`` (geometric mean over simulations), ``gain``,
+        ``p_value``, ``coverage``, ``half_width``, ``bias`` and ``chosen``.
         """
         width = np.diff(self.interval, axis=-1).mean(axis=(1, 2))[:, 0]
         columns = {

@@ -47,10 +47,6 @@ class PosteriorPool(Composition):
     classes_, pos_label_, simulations_, paired_, n_features_in_, feature_names_in_
         Those of ``estimator_``.
 
-    See Also
-    --------
-    AutoTAMM : Uses the pool of a score and of ratios for three and more features.
-
     Notes
     -----
     Results are those of the first estimator with the pool's kappa, error, intervals and
