@@ -187,7 +187,7 @@ def refuse_types(values: Any, name: str, kinds: str = "mMc") -> None:
 
 def encode(
     values: Any, name: str, n_events: int | None, labels: bool = False
-) -> tuple[NDArray, IntArray]:
+) -> tuple[NDArray[Any], IntArray]:
     """Sorted unique values and the index of each entry among them."""
     array = read_ids(values, name, n_events)
     if array.dtype.kind == "f":
@@ -200,7 +200,7 @@ def encode(
 
 
 def find_labels(
-    values: Any, known: NDArray, name: str, n_events: int | None
+    values: Any, known: NDArray[Any], name: str, n_events: int | None
 ) -> IntArray:
     """Index of each label among those seen at fit, compared as they were written."""
     unique, code = encode(values, name, n_events)
@@ -214,7 +214,7 @@ def find_labels(
     return found[code]
 
 
-def scalars(array: NDArray) -> list[Any]:
+def scalars(array: NDArray[Any]) -> list[Any]:
     """Entries that compare exactly in Python; times are integers in ``tolist``."""
     if array.dtype.kind == "M":
         return [pd.Timestamp(value) for value in array]
@@ -233,7 +233,7 @@ def check_shared(n_ids: int, n_events: int, name: str, fewest: int) -> None:
         )
 
 
-def read_ids(values: Any, name: str, n_events: int | None = None) -> NDArray:
+def read_ids(values: Any, name: str, n_events: int | None = None) -> NDArray[Any]:
     """One id per event, an array that tells apart what was apart as given."""
     refuse_masked(values, name)
     try:
@@ -289,13 +289,13 @@ def _from_list(values: Sequence[Any]) -> Any:
     return _as_objects(values) if merged else array
 
 
-def _as_objects(values: Sequence[Any]) -> NDArray:
+def _as_objects(values: Sequence[Any]) -> NDArray[Any]:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
 
 
-def _encode_integers(array: NDArray) -> tuple[NDArray, IntArray]:
+def _encode_integers(array: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
     low, high = int(array.min()), int(array.max())
     wide = high - low >= max(_LOOKUP_RANGE, 2 * array.size)
     if wide or high > np.iinfo(np.intp).max:
@@ -309,7 +309,9 @@ def _encode_integers(array: NDArray) -> tuple[NDArray, IntArray]:
     return unique, code if present.all() else (np.cumsum(present) - 1)[code]
 
 
-def _encode_floats(array: NDArray, name: str, labels: bool) -> tuple[NDArray, IntArray]:
+def _encode_floats(
+    array: NDArray[Any], name: str, labels: bool
+) -> tuple[NDArray[Any], IntArray]:
     finite = np.isfinite(array)
     if not finite.all():
         refuse_missing(~finite, name)
@@ -334,7 +336,7 @@ def _encode_floats(array: NDArray, name: str, labels: bool) -> tuple[NDArray, In
     return unique, code.astype(np.intp, copy=False)
 
 
-def _encode_times(array: NDArray, name: str) -> tuple[NDArray, IntArray]:
+def _encode_times(array: NDArray[Any], name: str) -> tuple[NDArray[Any], IntArray]:
     missing = np.isnat(array)
     if missing.any():
         refuse_missing(missing, name)
@@ -342,7 +344,7 @@ def _encode_times(array: NDArray, name: str) -> tuple[NDArray, IntArray]:
     return unique, code.astype(np.intp, copy=False)
 
 
-def _encode_objects(array: NDArray, name: str) -> tuple[NDArray, IntArray]:
+def _encode_objects(array: NDArray[Any], name: str) -> tuple[NDArray[Any], IntArray]:
     try:
         code, unique = pd.factorize(array)
     except TypeError as error:
@@ -364,7 +366,7 @@ def _encode_objects(array: NDArray, name: str) -> tuple[NDArray, IntArray]:
     return _as_plain(unique[order].tolist()), rank[code]
 
 
-def _as_plain(values: list[Any]) -> NDArray:
+def _as_plain(values: list[Any]) -> NDArray[Any]:
     """Array of the type of the values if that keeps every one as it is."""
     try:
         array = np.array(values)
@@ -383,7 +385,7 @@ def refuse_missing(missing: NDArray[np.bool_], name: str) -> None:
     )
 
 
-def are_counts(entries: NDArray) -> bool:
+def are_counts(entries: NDArray[Any]) -> bool:
     """Tell whether all entries are whole, finite and not negative."""
     if entries.dtype.kind in "bu" or entries.size == 0:
         return True

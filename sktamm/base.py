@@ -118,7 +118,9 @@ class SimulationShapes:
 
     # (n_simulations,), index of the class of each source
     source_class: NDArray[np.intp]
-    source_id: NDArray  # (n_simulations,), identifier of the simulation of each source
+    source_id: NDArray[
+        Any
+    ]  # (n_simulations,), identifier of the simulation of each source
     # Whether equal identifiers in different classes mean the same simulation
     paired: bool
     content: FloatArray  # (n_simulations, n_rows), not negative; only its shape counts
@@ -156,7 +158,7 @@ class Simulations:
     reference_log_ratio: FloatArray
     relative_variance: FloatArray | None
     source_class: NDArray[np.intp]
-    source_id: NDArray
+    source_id: NDArray[Any]
     weights: FloatArray
     paired: bool
     error: RatioError | None = None

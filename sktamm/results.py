@@ -50,16 +50,16 @@ class AdaptedTemplates:
         Probability of every bin for every class, adapted to each dataset.
     """
 
-    edges: tuple[NDArray, ...]
+    edges: tuple[NDArray[Any], ...]
     shape: tuple[int, ...]
     flow: bool
     feature_names: tuple[str, ...]
-    counts: NDArray
-    variances: NDArray
-    nominal: NDArray
-    simulated: NDArray
-    source_class: NDArray
-    adapted: NDArray
+    counts: NDArray[Any]
+    variances: NDArray[Any]
+    nominal: NDArray[Any]
+    simulated: NDArray[Any]
+    source_class: NDArray[Any]
+    adapted: NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,8 @@ class Profile:
         Log of the profile likelihood or of the marginal posterior; its maximum is 0.
     """
 
-    kappa: NDArray
-    log_density: NDArray
+    kappa: NDArray[Any]
+    log_density: NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,21 +139,21 @@ class FractionResult:
         when not known.
     """
 
-    dataset: NDArray
-    classes: NDArray
+    dataset: NDArray[Any]
+    classes: NDArray[Any]
     pos_label: Any
-    kappa: NDArray
-    std: NDArray
-    levels: NDArray
-    interval: NDArray
-    fractions: NDArray
-    weights: tuple[NDArray, ...]
-    n_events: NDArray
-    n_effective: NDArray
-    diagnostics: Mapping[str, NDArray] = field(default_factory=dict)
+    kappa: NDArray[Any]
+    std: NDArray[Any]
+    levels: NDArray[Any]
+    interval: NDArray[Any]
+    fractions: NDArray[Any]
+    weights: tuple[NDArray[Any], ...]
+    n_events: NDArray[Any]
+    n_effective: NDArray[Any]
+    diagnostics: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     flags: tuple[tuple[str, ...], ...] = ()
     method: Mapping[str, str] = field(default_factory=dict)
-    draws: tuple[NDArray, ...] | None = None
+    draws: tuple[NDArray[Any], ...] | None = None
     profile: Profile | None = None
     templates: AdaptedTemplates | None = None
     features: tuple[str, ...] = ()

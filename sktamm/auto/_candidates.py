@@ -69,13 +69,13 @@ class Candidate:
         """With all simulations."""
         return self._made_of(self.fitted)
 
-    def without(self, ids: NDArray) -> Any:
+    def without(self, ids: NDArray[Any]) -> Any:
         """Without the simulations of some ids."""
         if self.unfitted is not None:
             return fit_without(self.unfitted, self.fitted, ids, self.events)
         return self._made_of(without_ids(self.fitted, ids))
 
-    def smaller(self, ids: NDArray) -> "Candidate":
+    def smaller(self, ids: NDArray[Any]) -> "Candidate":
         """The candidate that has never known the simulations of some ids."""
         if self.unfitted is None:
             return replace(self, fitted=without_ids(self.fitted, ids))

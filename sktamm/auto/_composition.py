@@ -57,7 +57,7 @@ class Composition(FractionWrapper, _BaseComposition):
         return events
 
     # --------------------------------------------------------------- private steps
-    def _keep(self, kept: NDArray, lost: NDArray) -> None:
+    def _keep(self, kept: NDArray[Any], lost: NDArray[Any]) -> None:
         """Forget the simulations that are lost."""
         raise NotImplementedError
 

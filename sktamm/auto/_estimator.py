@@ -194,7 +194,7 @@ class AutoTAMM(Composition):
         self._units = self._find_units(events)
         self._judge()
 
-    def _keep(self, kept: NDArray, lost: NDArray) -> None:
+    def _keep(self, kept: NDArray[Any], lost: NDArray[Any]) -> None:
         self._known = {name: c.smaller(lost) for name, c in self._known.items()}
         self.candidates_ = {name: c.estimator for name, c in self._known.items()}
         self._units = tuple(u for u in self._units if np.isin(u.ids, kept).all())

@@ -43,7 +43,7 @@ class HeldOutScores:
 
     names: tuple[str, ...]
     chosen: str
-    simulations: tuple[NDArray, ...]
+    simulations: tuple[NDArray[Any], ...]
     truth: FloatArray
     level: float
     kappa: FloatArray
@@ -123,7 +123,7 @@ def paired_p_values(gain: FloatArray) -> FloatArray:
 
 def judged(
     names: tuple[str, ...],
-    simulations: tuple[NDArray, ...],
+    simulations: tuple[NDArray[Any], ...],
     truth: FloatArray,
     level: float,
     asked: Sequence[Sequence[Any]],

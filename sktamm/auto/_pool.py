@@ -112,7 +112,7 @@ class PosteriorPool(Composition):
         self.estimator_ = next(iter(fitted.values()))
         self._copy_attributes()
 
-    def _keep(self, kept: NDArray, lost: NDArray) -> None:
+    def _keep(self, kept: NDArray[Any], lost: NDArray[Any]) -> None:
         self._set({name: without_ids(e, lost) for name, e in self.estimators_.items()})
 
     def _answering(self) -> Iterable[Any]:

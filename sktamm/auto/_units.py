@@ -29,10 +29,10 @@ class EventUnit:
     """Events of one simulation of every class."""
 
     unit: CalibrationUnit
-    names: NDArray | None  # of the features
+    names: NDArray[Any] | None  # of the features
 
     @property
-    def ids(self) -> NDArray:
+    def ids(self) -> NDArray[Any]:
         """Simulation id of every class."""
         return self.unit.ids
 
@@ -59,7 +59,7 @@ class EventUnit:
 class HistogramUnit:
     """Histograms of one simulation of every class."""
 
-    ids: NDArray  # (n_classes,)
+    ids: NDArray[Any]  # (n_classes,)
     share: FloatArray  # (n_classes, n_bins), probabilities
     n_effective: FloatArray  # (n_classes,), effective numbers of events
 
@@ -88,7 +88,7 @@ class HistogramUnit:
 
 def event_units(
     events: dict[str, Any],
-    names: NDArray | None,
+    names: NDArray[Any] | None,
     seed: np.random.SeedSequence,
     **how: Any,
 ) -> tuple[EventUnit, ...]:

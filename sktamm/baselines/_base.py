@@ -115,7 +115,7 @@ def make_answer(
     kappa: FloatArray,
     std: FloatArray,
     interval: FloatArray,
-    diagnostics: dict[str, NDArray],
+    diagnostics: dict[str, NDArray[Any]],
     curve: tuple[FloatArray, FloatArray] | None = None,
 ) -> Answer:
     """Answer of a baseline; ``curve`` two of (n_datasets, n_points) or a parabola."""

@@ -223,7 +223,7 @@ def _start(data: FloatArray, templates: FloatArray) -> FloatArray:
     return 0.5 * best + 0.5 * data.sum() / len(templates)
 
 
-def _diagnostics(found: FloatArray, templates: FloatArray) -> dict[str, NDArray]:
+def _diagnostics(found: FloatArray, templates: FloatArray) -> dict[str, NDArray[Any]]:
     converged, calls, chi2, degrees = found.T
     shapes = _shapes(templates)
     dependent = len(shapes) > shapes.shape[1] or (

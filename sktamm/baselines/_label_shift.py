@@ -164,7 +164,7 @@ class LabelShiftEM(FractionBaseline):
             random_state=self.random_state,
         )
 
-    def _warn_single(self, source_class: NDArray) -> None:
+    def _warn_single(self, source_class: NDArray[Any]) -> None:
         """Say nothing: pooling is what was asked for."""
 
     def solve(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:

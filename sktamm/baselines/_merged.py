@@ -144,7 +144,7 @@ class SingleSimulation(MergedBaseline):
         kept = sources.source_id == self.chosen_[sources.source_class]
         return np.flatnonzero(kept[sources.source])
 
-    def _pick(self, known: list[NDArray], classes: NDArray) -> list[Any]:
+    def _pick(self, known: list[NDArray[Any]], classes: NDArray[Any]) -> list[Any]:
         """Id of every class."""
         if isinstance(self.which, str) and self.which == "first":
             return [ids[0] for ids in known]

@@ -195,7 +195,7 @@ class TemplateMorphing(BinnedBaseline):
         return np.array(points)
 
     def _moved(
-        self, X: FloatArray, ids: NDArray, weight: FloatArray | None
+        self, X: FloatArray, ids: NDArray[Any], weight: FloatArray | None
     ) -> TemplateFamily:
         """Templates of moved events on a grid of settings, splines in between."""
         names, code = np.unique(ids, return_inverse=True)

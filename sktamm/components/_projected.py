@@ -67,7 +67,7 @@ class RatioScore:
             log_ratio[fold == f] = own.predict_log_ratio(X[fold == f])
         return self._log_odds(log_ratio, ids[number % ids.size])
 
-    def get_feature_names_out(self) -> NDArray:
+    def get_feature_names_out(self) -> NDArray[Any]:
         """Names of the scores."""
         names = [f"log odds of {label}" for label in self.ratio.classes_[1:]]
         return np.array(names, dtype=object)
@@ -94,7 +94,7 @@ class RatioScore:
             feature_names=tuple(map(str, self.get_feature_names_out())),
         )
 
-    def _log_odds(self, log_ratio: FloatArray, left_out: NDArray) -> FloatArray:
+    def _log_odds(self, log_ratio: FloatArray, left_out: NDArray[Any]) -> FloatArray:
         """Log odds, the simulation that is left out given for every event."""
         score = np.empty((len(log_ratio), self.ratio.classes_.size - 1))
         for name in np.unique(left_out):
@@ -107,7 +107,9 @@ class RatioScore:
             score[rows] = np.stack([of_c - size[0] for of_c in size[1:]], axis=1)
         return score
 
-    def _log_mean(self, log_ratio: FloatArray, c: int, kept: NDArray) -> FloatArray:
+    def _log_mean(
+        self, log_ratio: FloatArray, c: int, kept: NDArray[Any]
+    ) -> FloatArray:
         """Log of the mean ratio of a class over simulations that are kept, if any."""
         own = self.ratio.source_class_ == c
         if (own & kept).any():

@@ -86,7 +86,7 @@ def fit_topics(
     return RatioTopics(shares / shares.sum(axis=1, keepdims=True), model, norm)
 
 
-def error_modes(error: RatioError) -> tuple[NDArray, NDArray]:
+def error_modes(error: RatioError) -> tuple[NDArray[Any], NDArray[Any]]:
     """Independent modes whose sum has the covariance of an error of log ratios.
 
     Random draws of the coefficients, each over the root of their number: a Monte Carlo

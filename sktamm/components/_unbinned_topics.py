@@ -129,7 +129,7 @@ class RatioTopicComponents(RatioComponents):
         )
 
     def _change(
-        self, log_ratio: FloatArray, topics: FloatArray, modes: NDArray
+        self, log_ratio: FloatArray, topics: FloatArray, modes: NDArray[Any]
     ) -> NDArray[np.float32]:
         """Change of all log topics along every mode, (n_rows, n_topics, n_modes)."""
         out = np.empty((*topics.shape, modes.shape[2]), dtype=np.float32)

@@ -10,7 +10,7 @@ n_eff into the interval of Clopper and Pearson; the quantile of Student's t with
 degrees of freedom replaces the normal one.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class CoverageError(NamedTuple):
 
 def coverage_error(
     covered: NDArray[np.bool_],
-    group: NDArray,
+    group: NDArray[Any],
     nominal: float,
     method: str,
     error_level: float = 0.683,
@@ -47,7 +47,7 @@ def coverage_error(
 
 
 def _of_groups(
-    covered: NDArray[np.bool_], code: NDArray, nominal: float, error_level: float
+    covered: NDArray[np.bool_], code: NDArray[Any], nominal: float, error_level: float
 ) -> CoverageError:
     share, n, n_groups = covered.mean(), covered.size, int(code.max()) + 1
     excess = np.bincount(code, weights=covered - share)

@@ -51,8 +51,8 @@ class LabelledEvents:
     @classmethod
     def of(
         cls,
-        y: NDArray,
-        classes: NDArray,
+        y: NDArray[Any],
+        classes: NDArray[Any],
         pos_label: Any,
         sample_weight: FloatArray | None = None,
         *,

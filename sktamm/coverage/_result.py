@@ -61,23 +61,23 @@ class CoverageResult:
         What was studied, in words.
     """
 
-    experiment: NDArray
-    truth: NDArray
-    size: NDArray
-    strength: NDArray
-    group: NDArray
-    kappa: NDArray
-    std: NDArray
-    levels: NDArray
-    interval: NDArray
-    flags: NDArray
-    failure: NDArray
-    seconds: NDArray
-    seed: NDArray
+    experiment: NDArray[Any]
+    truth: NDArray[Any]
+    size: NDArray[Any]
+    strength: NDArray[Any]
+    group: NDArray[Any]
+    kappa: NDArray[Any]
+    std: NDArray[Any]
+    levels: NDArray[Any]
+    interval: NDArray[Any]
+    flags: NDArray[Any]
+    failure: NDArray[Any]
+    seconds: NDArray[Any]
+    seed: NDArray[Any]
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def pulls(self) -> NDArray:
+    def pulls(self) -> NDArray[Any]:
         """(kappa - truth) / std of every experiment; NaN where the fit failed."""
         return pulls(self.truth, np.where(self.failed, np.nan, self.kappa), self.std)
 
@@ -395,7 +395,7 @@ def _check_by(by: str | Sequence[str], allowed: Sequence[str]) -> tuple[str, ...
     return by
 
 
-def _check_distinct(columns: Mapping[str, NDArray]) -> None:
+def _check_distinct(columns: Mapping[str, NDArray[Any]]) -> None:
     names = ["group", "seed", "experiment"]
     frame = pd.DataFrame({name: columns[name] for name in names})
     twice = frame[frame.duplicated()]

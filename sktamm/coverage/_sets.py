@@ -41,7 +41,7 @@ def check_quantiles(quantiles: Any) -> list[float]:
 
 def distribution(
     covered: NDArray[np.bool_],
-    group: NDArray,
+    group: NDArray[Any],
     nominal: float,
     quantiles: Sequence[float],
 ) -> dict[str, float]:
@@ -57,7 +57,7 @@ def distribution(
     }
 
 
-def worst_tenth(covered: NDArray[np.bool_], group: NDArray) -> float:
+def worst_tenth(covered: NDArray[np.bool_], group: NDArray[Any]) -> float:
     """Mean coverage of the worst tenth of the groups; of one at least."""
     return _mean_of_worst(_of_groups(covered, group)[0])
 
@@ -78,7 +78,7 @@ def exact_worst_tenth(n: IntArray, nominal: float) -> float:
 
 
 def _of_groups(
-    covered: NDArray[np.bool_], group: NDArray
+    covered: NDArray[np.bool_], group: NDArray[Any]
 ) -> tuple[FloatArray, IntArray]:
     """Coverage and number of experiments of every group."""
     _, code, n = np.unique(group, return_inverse=True, return_counts=True)

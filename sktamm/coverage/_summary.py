@@ -1,6 +1,6 @@
 """The summary of a coverage study, in words."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ def _group_lines(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _counted(name: str, words: NDArray, n: int) -> list[str]:
+def _counted(name: str, words: NDArray[Any], n: int) -> list[str]:
     """How often each word occurs, most frequent first."""
     if not words.size:
         return [f"{name}: none"]

@@ -117,7 +117,7 @@ class GaussianParameters:
         """Number of features."""
         return self.signal_means.shape[1]
 
-    def take(self, indices: Sequence[int] | NDArray | slice) -> Self:
+    def take(self, indices: Sequence[int] | NDArray[Any] | slice) -> Self:
         """Pick simulations, the same ones for both classes, in the order given."""
         chosen = indices if isinstance(indices, slice) else np.asarray(indices)
         return type(self)(*(getattr(self, name)[chosen] for name in _NAMES))

@@ -44,12 +44,12 @@ class ErrorSplit:
         The first estimator of a `PosteriorPool`, which was looked at.
     """
 
-    target: NDArray
-    simulation: NDArray
-    ratios: NDArray
-    shape: NDArray
-    total: NDArray
-    std: NDArray
+    target: NDArray[Any]
+    simulation: NDArray[Any]
+    ratios: NDArray[Any]
+    shape: NDArray[Any]
+    total: NDArray[Any]
+    std: NDArray[Any]
     member: str | None = None
 
     def to_frame(self) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def exchangeability(estimator: Any) -> ExchangeabilityResult:
     )
 
 
-def _families(final: Any, simulation: NDArray) -> NDArray | None:
+def _families(final: Any, simulation: NDArray[Any]) -> NDArray[Any] | None:
     """Family of every simulation; None where the prior is told none."""
     grouping = declared_families(final)
     if grouping is None:

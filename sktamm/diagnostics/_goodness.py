@@ -65,10 +65,10 @@ class GoodnessOfFitResult:
         The first estimator of a `PosteriorPool`, which was looked at.
     """
 
-    statistic: NDArray
-    p_value: NDArray
+    statistic: NDArray[Any]
+    p_value: NDArray[Any]
     name: str
-    toys: NDArray | None
+    toys: NDArray[Any] | None
     member: str | None = None
 
 

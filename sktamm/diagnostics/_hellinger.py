@@ -55,15 +55,15 @@ class HellingerResult:
     """
 
     moved: float
-    classes: NDArray
-    class_moved: NDArray
+    classes: NDArray[Any]
+    class_moved: NDArray[Any]
     nominal: float | None = None
     adapted: float | None = None
     floor: float | None = None
     floor_std: float | None = None
-    class_nominal: NDArray | None = None
-    class_adapted: NDArray | None = None
-    class_floor: NDArray | None = None
+    class_nominal: NDArray[Any] | None = None
+    class_adapted: NDArray[Any] | None = None
+    class_floor: NDArray[Any] | None = None
     member: str | None = None
 
 
@@ -159,7 +159,7 @@ def _templates(model: Any, theta: FloatArray, mass: FloatArray) -> FloatArray:
     return _normalised(np.exp(model.class_log_density(theta))[0] * mass)
 
 
-def _normalised(values: NDArray) -> FloatArray:
+def _normalised(values: NDArray[Any]) -> FloatArray:
     values = np.maximum(values, 0.0)
     with np.errstate(invalid="ignore"):
         return np.asarray(values / values.sum(axis=-1, keepdims=True))
@@ -200,7 +200,7 @@ def _of_classes(
     templates: tuple[FloatArray, FloatArray],
     n_toys: int,
     rng: np.random.Generator,
-) -> dict[str, NDArray]:
+) -> dict[str, NDArray[Any]]:
     """Distances of the labelled events of every class from its templates."""
     final = opened.final
     if np.shape(y) != (len(opened.X),):

@@ -46,11 +46,11 @@ class IdentifiabilityResult:
         The first estimator of a `PosteriorPool`, which was looked at.
     """
 
-    kept: NDArray
-    by_class: NDArray
-    by_direction: NDArray
+    kept: NDArray[Any]
+    by_class: NDArray[Any]
+    by_direction: NDArray[Any]
     names: tuple[str, ...]
-    direction_class: NDArray
+    direction_class: NDArray[Any]
     member: str | None = None
 
     def to_frame(self, dataset: int = 0) -> pd.DataFrame:

@@ -38,10 +38,10 @@ class InfluenceResult:
         Simulations that cannot be left out, and why.
     """
 
-    simulation: NDArray
-    kappa: NDArray
-    shift: NDArray
-    shift_in_std: NDArray
+    simulation: NDArray[Any]
+    kappa: NDArray[Any]
+    shift: NDArray[Any]
+    shift_in_std: NDArray[Any]
     full_kappa: float
     full_std: float
     not_left_out: Mapping[Any, str] = field(default_factory=dict)
@@ -143,7 +143,7 @@ def _members(final: Any) -> Iterator[Any]:
         yield from _members(own)
 
 
-def _ids_of_classes(final: Any) -> list[NDArray]:
+def _ids_of_classes(final: Any) -> list[NDArray[Any]]:
     """Simulation ids of every class."""
     own = final.components_.shapes()
     return [own.source_id[own.source_class == c] for c in range(final.classes_.size)]

@@ -60,12 +60,12 @@ class SBCResult:
         The first estimator of a `PosteriorPool`, which was looked at.
     """
 
-    ranks: NDArray
+    ranks: NDArray[Any]
     n_draws: int
     p_value: float
     p_value_chi2: float
     p_value_ks: float
-    kappa: NDArray
+    kappa: NDArray[Any]
     n_failed: int
     member: str | None = None
 
@@ -191,7 +191,7 @@ def _probability_below(
 
 
 def uniformity(
-    ranks: NDArray, n_draws: int, rng: np.random.Generator
+    ranks: NDArray[Any], n_draws: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """P-values of ranks (n,): chi2 in equal bins, and Kolmogorov and Smirnov."""
     if not ranks.size:

@@ -65,9 +65,9 @@ class SpanResult:
 
     p_value: float
     p_value_parametric: float
-    simulation: NDArray
-    misfit: NDArray
-    reference: NDArray
+    simulation: NDArray[Any]
+    misfit: NDArray[Any]
+    reference: NDArray[Any]
     member: str | None = None
 
 

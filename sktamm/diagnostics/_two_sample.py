@@ -56,7 +56,7 @@ def two_sample_test(
     return float(0.5 + z * width), float(stats.norm.sf(z))
 
 
-def _null_std(score: FloatArray, label: NDArray) -> float:
+def _null_std(score: FloatArray, label: NDArray[Any]) -> float:
     """Standard deviation of the AUC over permutations of the labels, ties counted."""
     n, n_b = label.size, int(label.sum())
     ties = np.unique(score, return_counts=True)[1].astype(float)

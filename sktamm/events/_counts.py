@@ -26,7 +26,7 @@ _FEWEST_OBSERVED = 2
 
 def read_datasets(
     dataset: Any, n_events: int
-) -> tuple[NDArray | sparse.csr_array | None, NDArray]:
+) -> tuple[NDArray[Any] | sparse.csr_array | None, NDArray[Any]]:
     """Counts of the events in every dataset, None for one of all, and their ids."""
     if dataset is None:
         return None, np.zeros(1, dtype=np.intp)
@@ -40,7 +40,7 @@ def read_datasets(
 
 def _read_counts(
     dataset: Any, n_events: int
-) -> tuple[NDArray | sparse.csr_array, NDArray]:
+) -> tuple[NDArray[Any] | sparse.csr_array, NDArray[Any]]:
     refuse_masked(dataset, "dataset")
     is_sparse = sparse.issparse(dataset)
     counts: Any = sparse.csr_array(dataset) if is_sparse else _dense_counts(dataset)
@@ -62,7 +62,7 @@ def _read_counts(
     return counts, ids
 
 
-def _refuse_ids(counts: NDArray) -> None:
+def _refuse_ids(counts: NDArray[Any]) -> None:
     """Refuse ids in two dimensions, such as numbers of runs, taken for counts."""
     smallest = counts.min(axis=0)
     if smallest.max() >= _LARGEST_COUNT:
@@ -73,7 +73,7 @@ def _refuse_ids(counts: NDArray) -> None:
         )
 
 
-def _dense_counts(dataset: Any) -> NDArray:
+def _dense_counts(dataset: Any) -> NDArray[Any]:
     """Matrix of counts; of a data frame column by column, whatever integers it has."""
     if not hasattr(dataset, "iloc"):
         return np.asarray(dataset)
@@ -96,7 +96,7 @@ def _dense_counts(dataset: Any) -> NDArray:
     return np.column_stack(columns) if columns else np.asarray(dataset)
 
 
-def check_filled(number: NDArray, dataset_id: NDArray) -> None:
+def check_filled(number: NDArray[Any], dataset_id: NDArray[Any]) -> None:
     """Refuse datasets without events."""
     empty = np.flatnonzero(number == 0)
     if empty.size:

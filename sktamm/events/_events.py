@@ -56,8 +56,8 @@ class Sources:
 
     source: IntArray  # (n_events,), index of the source
     source_class: IntArray  # (n_sources,), index into ``classes``; ascending
-    source_id: NDArray  # (n_sources,), of the simulation; ascending within a class
-    classes: NDArray  # (n_classes,), sorted labels
+    source_id: NDArray[Any]  # (n_sources,), of the simulation; ascending within a class
+    classes: NDArray[Any]  # (n_classes,), sorted labels
     positive: int  # index of ``pos_label`` in ``classes``
     paired: bool  # equal ids in different classes mean the same simulation
 
@@ -88,8 +88,8 @@ class TargetEvents:
     X: FloatArray  # (n_events, n_features), finite; not copied when given as float64
     weight: FloatArray | None  # (n_events,), possibly negative; None when all are one
     # (n_events, n_datasets), how often each dataset holds each; None for one of all.
-    counts: NDArray | sparse.csr_array | None
-    dataset_id: NDArray  # (n_datasets,)
+    counts: NDArray[Any] | sparse.csr_array | None
+    dataset_id: NDArray[Any]  # (n_datasets,)
 
     @property
     def n_datasets(self) -> int:
@@ -232,7 +232,7 @@ def _sum_rows(
     row_index: IntArray | None,
     n_rows: int,
     weight: FloatArray,
-    counts: NDArray | sparse.csr_array | None,
+    counts: NDArray[Any] | sparse.csr_array | None,
 ) -> FloatArray:
     if row_index is None:
         return _spread(weight, counts)
@@ -253,7 +253,7 @@ def _sum_rows(
 
 
 def _spread(
-    weight: FloatArray, counts: NDArray | sparse.csr_array | None
+    weight: FloatArray, counts: NDArray[Any] | sparse.csr_array | None
 ) -> FloatArray:
     if counts is None:
         return weight[np.newaxis].copy()
@@ -290,7 +290,7 @@ def _check_number(sources: Sources, n_events: int) -> None:
 def _read_pairing(
     paired: Pairing,
     complete: bool,
-    ids: NDArray,
+    ids: NDArray[Any],
     source_number: IntArray,
     n_classes: int,
 ) -> bool:
@@ -310,7 +310,7 @@ def _read_pairing(
     return bool(paired)
 
 
-def _find_positive(classes: NDArray, pos_label: Any) -> int:
+def _find_positive(classes: NDArray[Any], pos_label: Any) -> int:
     if pos_label is None:
         return classes.size - 1
     found = [i for i, label in enumerate(scalars(classes)) if _same(label, pos_label)]

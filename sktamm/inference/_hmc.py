@@ -19,7 +19,7 @@ Hoffman, Radul and Sountsov, ChEES-HMC (2021), for the jitter.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ _START_HALVINGS = 30  # to 1e-9 of the spread
 class _Datasets:
     """A record whose arrays run over datasets first."""
 
-    def __getitem__(self, index: NDArray) -> Self:
+    def __getitem__(self, index: NDArray[Any]) -> Self:
         own = vars(self).items()
         arrays = {name: v[index] for name, v in own if isinstance(v, np.ndarray)}
         return replace(self, **arrays)  # type: ignore[type-var]
@@ -142,7 +142,7 @@ class HamiltonianSampler:
         )
 
     def take(
-        self, datasets: NDArray, log_density_and_gradient: LogDensity
+        self, datasets: NDArray[Any], log_density_and_gradient: LogDensity
     ) -> "HamiltonianSampler":
         """Keep the chains of some datasets only."""
         other = object.__new__(HamiltonianSampler)

@@ -107,7 +107,7 @@ def _draw_until(
         draws = _append(draws[keep], fresh)
 
 
-def _quality(values: FloatArray, rule: _Stopping) -> dict[str, NDArray]:
+def _quality(values: FloatArray, rule: _Stopping) -> dict[str, NDArray[Any]]:
     """Compare the draws (n_datasets, n_chains, n_draws) of one function to the rule."""
     quality = {
         "rhat": rhat(values),
@@ -118,7 +118,9 @@ def _quality(values: FloatArray, rule: _Stopping) -> dict[str, NDArray]:
     return {**quality, "converged": enough & (quality["rhat"] < rule.max_rhat)}
 
 
-def _record(draws: HMCDraws, quality: dict[str, NDArray], i: np.intp) -> dict[str, Any]:
+def _record(
+    draws: HMCDraws, quality: dict[str, NDArray[Any]], i: np.intp
+) -> dict[str, Any]:
     """Collect everything known about the dataset in row ``i``."""
     record = {name: column[i] for name, column in vars(draws).items()}
     return record | {name: column[i] for name, column in quality.items()}

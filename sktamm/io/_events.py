@@ -234,7 +234,7 @@ def _read_csv(
     return events.assign(**{name: keep_written(events[name]) for name in text})
 
 
-def _values(written: list[str]) -> NDArray:
+def _values(written: list[str]) -> NDArray[Any]:
     """Whole numbers, decimals or Booleans that print as written, else the texts."""
     stripped = [text.strip() for text in written]
     if len(set(stripped)) == len(written):  # spaces that tell nothing apart

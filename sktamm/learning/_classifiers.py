@@ -78,7 +78,9 @@ def fit_classifier(
     return fit_in_place(fitted, X, y, **{key: sample_weight})
 
 
-def _without_negative(X: Any, y: NDArray, weight: Any) -> tuple[Any, NDArray, Any]:
+def _without_negative(
+    X: Any, y: NDArray[Any], weight: Any
+) -> tuple[Any, NDArray[Any], Any]:
     """Events and weights as they are, or settled ones, those above zero."""
     if np.min(weight) >= 0:
         return X, y, weight
@@ -142,7 +144,7 @@ def seeded(classifier: Any, rng: np.random.RandomState) -> Any:
     return classifier.set_params(**dict(zip(states, seeds.tolist(), strict=True)))
 
 
-def take_rows(X: Any, rows: NDArray) -> Any:
+def take_rows(X: Any, rows: NDArray[Any]) -> Any:
     """Rows of an array or data frame, by number or mask."""
     return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
 

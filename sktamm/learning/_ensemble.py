@@ -150,7 +150,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             probability += member.predict_proba(X)
         return probability / len(self.members_)
 
-    def predict(self, X: Any) -> NDArray:
+    def predict(self, X: Any) -> NDArray[Any]:
         """Most probable class of each event."""
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(axis=1)]
@@ -178,7 +178,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = False
         return tags
 
-    def _read(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray]:
+    def _read(self, X: Any, y: ArrayLike) -> tuple[Any, NDArray[Any]]:
         refuse_masked(X, "X")
         refuse_masked(y, "y")
         if hasattr(X, "iloc"):  # a Pipeline may choose columns by their names
@@ -216,7 +216,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _fit_together(
         self,
         X: Any,
-        y: NDArray,
+        y: NDArray[Any],
         weight: FloatArray | None,
         counts: NDArray[np.int16] | None,
         rng: np.random.RandomState,
@@ -235,7 +235,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _fit_apart(
         self,
         X: Any,
-        y: NDArray,
+        y: NDArray[Any],
         weight: FloatArray | None,
         counts: NDArray[np.int16] | None,
         rng: np.random.RandomState,
@@ -251,7 +251,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
 
 def _settled(
-    X: Any, y: NDArray, weight: FloatArray, counts: NDArray[np.int16] | None
+    X: Any, y: NDArray[Any], weight: FloatArray, counts: NDArray[np.int16] | None
 ) -> dict[str, Any]:
     """Weights for all members, or of every event for every member, none negative."""
     if counts is None:
@@ -263,7 +263,7 @@ def _settled(
 def _fit_member(
     classifier: Any,
     X: Any,
-    y: NDArray,
+    y: NDArray[Any],
     weight: FloatArray | None,
     counts: NDArray[np.int16] | None,
     weighted: bool,

@@ -198,7 +198,7 @@ class LightGBMRatioClassifier(ClassifierMixin, BaseEstimator):
             return np.column_stack([log_expit(-z), log_expit(z)])
         return log_softmax(z, axis=1)
 
-    def predict(self, X: ArrayLike) -> NDArray:
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Most probable class of each event."""
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(axis=1)]
@@ -301,7 +301,7 @@ def make_lightgbm_regressor(loss: str = "squared_error") -> Any:
 
 
 def _read_weight(
-    sample_weight: ArrayLike | None, label: NDArray[np.intp], classes: NDArray
+    sample_weight: ArrayLike | None, label: NDArray[np.intp], classes: NDArray[Any]
 ) -> FloatArray | None:
     weight = read_weight(sample_weight, label.size)
     if weight is not None:

@@ -28,7 +28,7 @@ _NEIGHBOURS = 8  # looked up for all events at once; only a matter of speed
 _LARGEST_PART = 50_000
 
 
-def settled_weights(X: Any, label: NDArray, weight: ArrayLike) -> FloatArray:
+def settled_weights(X: Any, label: NDArray[Any], weight: ArrayLike) -> FloatArray:
     """Weights (n_events,) of the same density and sum of every class, none negative."""
     settled = np.array(weight, dtype=float)
     signed = np.unique(label[settled < 0])

@@ -14,7 +14,7 @@ Many reference rows are stored in single precision, and summed in double.
 import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,10 +92,10 @@ class EventDensity:
         return np.ascontiguousarray(self.features.T)
 
     @cached_property
-    def light(self) -> tuple[NDArray, NDArray]:
+    def light(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Features and their transpose for second derivatives, of few digits."""
         dtype = storage(len(self.features))
-        light: NDArray = np.ascontiguousarray(self.features, dtype)
+        light: NDArray[Any] = np.ascontiguousarray(self.features, dtype)
         return light, np.ascontiguousarray(light.T)
 
     def take_rows(self, rows: NDArray[np.intp]) -> Self:
@@ -164,12 +164,12 @@ class EventExponential(EventDensity):
         self.offset = offset
         self.features = np.ascontiguousarray(directions)
         self.dtype = storage(reference_weight.size)
-        self.reference_offset: NDArray = reference_offset.astype(self.dtype)
-        self.reference_features: NDArray = np.ascontiguousarray(
+        self.reference_offset: NDArray[Any] = reference_offset.astype(self.dtype)
+        self.reference_features: NDArray[Any] = np.ascontiguousarray(
             reference_directions, self.dtype
         )
         self.reference_transposed = np.ascontiguousarray(self.reference_features.T)
-        self.reference_weight: NDArray = reference_weight.astype(self.dtype)
+        self.reference_weight: NDArray[Any] = reference_weight.astype(self.dtype)
         self.n_params = directions.shape[1]
         self.exact = self.dtype is np.float64
         self._last: Moments | None = None
@@ -274,13 +274,13 @@ class EventExponential(EventDensity):
                 products = products * shrink[:, None, None] + weighted @ features
         return top, zeroth, first, products, squares
 
-    def _at_reference(self, params: FloatArray, rows: slice) -> NDArray:
+    def _at_reference(self, params: FloatArray, rows: slice) -> NDArray[Any]:
         """Offset + directions . z at reference rows.
 
         What rounding takes from z would move all rows together and is added back; what
         it takes from the rows averages out.
         """
-        rounded: NDArray = params.astype(self.dtype)
+        rounded: NDArray[Any] = params.astype(self.dtype)
         features = self.reference_transposed[:, rows]
         values = rounded @ features
         if self.dtype is np.float32:
@@ -327,7 +327,9 @@ class EventLinear(EventDensity):
     def __init__(self, ratio: FloatArray, reference_ratio: FloatArray):
         self.features = np.ascontiguousarray(ratio)
         dtype = storage(len(reference_ratio))
-        self.reference_features: NDArray = np.ascontiguousarray(reference_ratio, dtype)
+        self.reference_features: NDArray[Any] = np.ascontiguousarray(
+            reference_ratio, dtype
+        )
         self.contrast = contrast_basis(ratio.shape[1])
         self.n_params = ratio.shape[1] - 1
 

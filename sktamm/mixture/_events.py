@@ -391,7 +391,7 @@ class EventMixture(MixtureModel):
 
 def _products(
     left: EventDensity, right: EventDensity, weight: FloatArray, rows: slice
-) -> NDArray:
+) -> NDArray[Any]:
     """Sum W phi phi' over a block of rows."""
     features, transposed = right.light[0][rows], left.light[1][:, rows]
     weight = weight.astype(features.dtype, copy=False)

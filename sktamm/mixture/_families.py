@@ -105,7 +105,7 @@ class Grouping:
         nominal = ", ".join(map(str, self.nominal))
         return "; ".join([f"nominal {nominal}", *parts])
 
-    def check(self, source_class: NDArray[np.intp], source_id: NDArray) -> None:
+    def check(self, source_class: NDArray[np.intp], source_id: NDArray[Any]) -> None:
         """Refuse simulations that were not declared, or classes without the nominal."""
         ids = source_id.tolist()
         known = {*self.family, *self.nominal}

@@ -48,7 +48,7 @@ class FamilyPrior(BaseEstimator):
         return Grouping(self.families, self.nominal, self.alternatives)
 
     def check_simulations(
-        self, source_class: NDArray[np.intp], source_id: NDArray
+        self, source_class: NDArray[np.intp], source_id: NDArray[Any]
     ) -> None:
         """Refuse simulations (n_simulations,) that do not fit the families."""
         grouping = self.grouping()

@@ -223,7 +223,7 @@ def _linear(
     return influence, (members, smooth)
 
 
-def _weighted(weight: FloatArray, values: NDArray) -> FloatArray:
+def _weighted(weight: FloatArray, values: NDArray[Any]) -> FloatArray:
     """Sum_i weight_i values_i, shape (n_components, n_terms), in double precision."""
     total = np.zeros(values.shape[1:])
     if not total.size:

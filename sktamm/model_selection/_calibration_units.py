@@ -8,6 +8,7 @@ target, drawn without replacement as in `sktamm.coverage._pseudo`.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ _MARGIN = 3.0
 class CalibrationUnit:
     """Events of one simulation of every class."""
 
-    ids: NDArray  # (n_classes,), simulation id of every class
+    ids: NDArray[Any]  # (n_classes,), simulation id of every class
     X: FloatArray  # (n_events, n_features)
     events: tuple[NDArray[np.intp], ...]  # rows of ``X`` of every class
     weight: FloatArray | None  # (n_events,), of mean one in every class; None if equal

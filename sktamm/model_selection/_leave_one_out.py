@@ -24,7 +24,7 @@ __all__ = ["fit_without", "leave_one_out_pulls", "quiet_infer"]
 
 
 def fit_without(
-    estimator: Any, fitted: Any, ids: NDArray, events: dict[str, Any]
+    estimator: Any, fitted: Any, ids: NDArray[Any], events: dict[str, Any]
 ) -> Any:
     """The estimator without some simulations; trained only if it has no ``take``."""
     if hasattr(fitted, "take"):
@@ -53,7 +53,7 @@ def leave_one_out_pulls(
     seeds: Sequence[np.random.SeedSequence],
     *,
     n_draws: int,
-    names: NDArray | None,
+    names: NDArray[Any] | None,
 ) -> FloatArray:
     """Pulls (n_datasets, n_units, n_draws): distances from the truth, in sides."""
     positive = int(np.flatnonzero(result.classes == result.pos_label)[0])

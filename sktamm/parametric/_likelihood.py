@@ -327,7 +327,7 @@ class UnbinnedLikelihood(LikelihoodAnswers, BaseEstimator):
             for events in datasets
         ]
         theta, std = (np.array([a[k] for a in answers]) for k in (0, 1))
-        result: list[NDArray] = [theta, std] if return_std else [theta]
+        result: list[NDArray[Any]] = [theta, std] if return_std else [theta]
         if return_interval is not None:
             ends = np.stack([a[2] for a in answers])
             result.append(ends[:, :, 0] if np.ndim(return_interval) == 0 else ends)

@@ -161,7 +161,7 @@ class RankDisplay(PanelDisplay):
     10
     """
 
-    counts: NDArray
+    counts: NDArray[Any]
     edges: FloatArray
     p_value: float
     n_failed: int = 0

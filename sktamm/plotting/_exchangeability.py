@@ -132,7 +132,7 @@ class ExchangeabilityDisplay(Display):
         known = np.clip(known[~np.isnan(known)], _SMALLEST, _LARGEST)
         return 0.8 * float(known.min()), 1.25 * float(known.max())
 
-    def _panels(self, ax: Any) -> tuple[Any, NDArray]:
+    def _panels(self, ax: Any) -> tuple[Any, NDArray[Any]]:
         """Figure and panels, four beside each other at the most."""
         n = len(self.rows)
         if ax is not None and np.ndim(ax) > 0:
@@ -307,7 +307,7 @@ def _marks(
     ax: Any,
     distance: FloatArray,
     row: NDArray[np.intp],
-    color: NDArray,
+    color: NDArray[Any],
     marker: str,
     *,
     full: bool = True,

@@ -71,7 +71,7 @@ def plain_logarithmic(ax: Any, subs: tuple[float, ...]) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def level_index(levels: NDArray, level: float | None) -> int:
+def level_index(levels: NDArray[Any], level: float | None) -> int:
     """Position of a level among those of a study; None is the first."""
     if level is None:
         return 0

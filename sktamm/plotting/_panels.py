@@ -119,7 +119,7 @@ def class_colors(n_classes: int, positive: int) -> list[str]:
 
 def grid_of_axes(
     ax: Any, n_blocks: int, n_columns: int, *, block_size: tuple[float, float]
-) -> tuple[Any, NDArray]:
+) -> tuple[Any, NDArray[Any]]:
     """Pairs of a main panel above a small one, Axes (2 * n_blocks, n_columns)."""
     if ax is not None and np.ndim(ax) > 0:
         axes = _reshaped(ax, 2 * n_blocks, n_columns)
@@ -140,7 +140,7 @@ def new_grid(
     return ax.figure, ax.get_subplotspec().subgridspec(n_rows, n_columns)
 
 
-def _pairs(figure: Any, outer: Any, n_blocks: int, n_columns: int) -> NDArray:
+def _pairs(figure: Any, outer: Any, n_blocks: int, n_columns: int) -> NDArray[Any]:
     """Split every cell of a grid in a main panel and a small one of the same x."""
     axes = np.empty((2 * n_blocks, n_columns), dtype=object)
     for i in range(n_blocks):
@@ -152,7 +152,7 @@ def _pairs(figure: Any, outer: Any, n_blocks: int, n_columns: int) -> NDArray:
     return axes
 
 
-def _reshaped(ax: Any, n_rows: int, n_columns: int) -> NDArray:
+def _reshaped(ax: Any, n_rows: int, n_columns: int) -> NDArray[Any]:
     axes = np.asarray(ax, dtype=object)
     if axes.size != n_rows * n_columns:
         raise InvalidInputError(

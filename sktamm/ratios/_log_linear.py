@@ -131,7 +131,9 @@ def fit_log_linear(
     return LogLinear(functions, slope, found[-1] - centre @ slope)
 
 
-def _whitening(values: NDArray, weight: NDArray) -> tuple[NDArray, FloatArray]:
+def _whitening(
+    values: NDArray[Any], weight: NDArray[Any]
+) -> tuple[NDArray[Any], FloatArray]:
     """Mean, and the map to functions of unit covariance, of the mixture."""
     n = values.shape[1]
     centre = (weight @ values).astype(np.float32)
@@ -165,7 +167,7 @@ class Shrinkage:
         base = base[:, :, None]
         return base + self._scaled(members - base, self.of_class, self.of_source)
 
-    def widen(self, deviations: NDArray) -> NDArray:
+    def widen(self, deviations: NDArray[Any]) -> NDArray[Any]:
         """Deviations of shrunk members as large as the error of what they estimate.
 
         A share lambda of an estimate of variance v leaves lambda v, not lambda^2 v, of
@@ -176,7 +178,9 @@ class Shrinkage:
         shares = (self.of_class, self.of_source)
         return self._scaled(deviations, *(s**-0.5 if s > 1e-6 else 0.0 for s in shares))
 
-    def _scaled(self, values: NDArray, of_class: float, of_source: float) -> NDArray:
+    def _scaled(
+        self, values: NDArray[Any], of_class: float, of_source: float
+    ) -> NDArray[Any]:
         """What is common to a class and what is not, times a factor each."""
         rest = np.eye(len(self.averages)) - self.averages
         kernel = (of_class * self.averages + of_source * rest).astype(np.float32)
@@ -184,8 +188,8 @@ class Shrinkage:
 
 
 def fit_shrinkage(
-    learned: NDArray,
-    base: NDArray,
+    learned: NDArray[Any],
+    base: NDArray[Any],
     source: NDArray[np.intp],
     weight: FloatArray,
     source_class: NDArray[np.intp],

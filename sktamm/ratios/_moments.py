@@ -14,6 +14,7 @@ over all of its events. Two things are made to agree with them:
 import itertools
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,7 +208,7 @@ def rake(
 
 
 def tilt(
-    log_ratio: NDArray, weight: FloatArray, values: FloatArray, moments: Moments
+    log_ratio: NDArray[Any], weight: FloatArray, values: FloatArray, moments: Moments
 ) -> tuple[FloatArray, FloatArray]:
     """Tilt log ratios so that they reproduce the moments of their sources.
 

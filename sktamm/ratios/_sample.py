@@ -52,7 +52,7 @@ class RatioSample:
     source: NDArray[np.intp]  # (n_events,), source of every event; ascending
     weight: FloatArray | None  # (n_events,), event weights; None when all are equal
     source_class: NDArray[np.intp]  # (n_sources,), class of every source; ascending
-    source_id: NDArray  # (n_sources,), simulation id of every source
+    source_id: NDArray[Any]  # (n_sources,), simulation id of every source
     name: Any  # Name of a source for messages
 
     @property
@@ -262,7 +262,7 @@ def log_ratios(
     return relative_to_mixture(logs - np.log(trained.shares[sources])[:, None])
 
 
-def relative_to_mixture(logs: NDArray) -> NDArray[np.float32]:
+def relative_to_mixture(logs: NDArray[Any]) -> NDArray[np.float32]:
     """Subtract the log of the mean density of the sources."""
     mixture = logsumexp(logs, axis=1, keepdims=True) - np.log(logs.shape[1])
     return np.asarray(logs - mixture, dtype=np.float32)

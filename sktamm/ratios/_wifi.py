@@ -186,7 +186,7 @@ class _Fit(NamedTuple):
 class _Rows:
     """Events with their weights in the numerator of one source and all denominators."""
 
-    terms: NDArray  # (n_rows, n_sources, n_columns)
+    terms: NDArray[Any]  # (n_rows, n_sources, n_columns)
     constant: bool  # whether to append a constant term
     source: IntArray
     above: FloatArray  # weight in the numerator of ``source``

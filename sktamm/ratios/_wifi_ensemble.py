@@ -285,7 +285,7 @@ class WifiEnsemble(BaseEstimator):
     def _train(
         self,
         X: Any,
-        y: NDArray,
+        y: NDArray[Any],
         weight: FloatArray | None,
         chosen: NDArray[np.bool_],
         rng: np.random.RandomState,

@@ -78,7 +78,7 @@ def read_question(
     fitted: dict[str, Any],
     binning: Any,
     seen: SeenFeatures | None,
-) -> tuple[TargetEvents | tuple[FloatArray, FloatArray], NDArray]:
+) -> tuple[TargetEvents | tuple[FloatArray, FloatArray], NDArray[Any]]:
     """Events or histograms to measure, and the names of the datasets.
 
     ``X`` (n_events, n_features) -> ``target`` (n_datasets, n_bins), ``names``
@@ -106,7 +106,7 @@ def read_question(
     return contents, np.arange(len(contents[0]))
 
 
-def warn_single(classes: NDArray, source_class: NDArray) -> None:
+def warn_single(classes: NDArray[Any], source_class: NDArray[Any]) -> None:
     """Warn of classes with one simulation; two calls below the user's ``fit``."""
     single = classes[np.bincount(source_class) == 1]
     if single.size:

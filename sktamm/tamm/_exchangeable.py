@@ -68,7 +68,9 @@ _BISECTIONS = 40  # to 1e-12 of the interval
 Indices = NDArray[np.intp]
 
 
-def compare_simulations(components: Any, classes: NDArray) -> ExchangeabilityResult:
+def compare_simulations(
+    components: Any, classes: NDArray[Any]
+) -> ExchangeabilityResult:
     """Test the simulations of fitted components.
 
     ``classes`` (n_classes,).
@@ -257,12 +259,12 @@ class _Group:
     """Simulations that are compared: ids (K,), points (K, p), their variances (K,)."""
 
     label: Any
-    ids: NDArray
+    ids: NDArray[Any]
     points: FloatArray
     variance: FloatArray
 
 
-def _groups(components: Any, classes: NDArray) -> list[_Group]:
+def _groups(components: Any, classes: NDArray[Any]) -> list[_Group]:
     """Every class, and the classes together where one generator makes them all."""
     shapes = components.shapes()
     groups = []

@@ -61,15 +61,15 @@ class ExchangeabilityResult:
         Estimator of a `PosteriorPool` that was looked at; None without a pool.
     """
 
-    label: NDArray
-    simulation: NDArray
+    label: NDArray[Any]
+    simulation: NDArray[Any]
     p_odd: FloatArray
-    nearest: NDArray
+    nearest: NDArray[Any]
     distance: FloatArray
     p_near: FloatArray
     distances: tuple[FloatArray, ...]
     limit: float = LIMIT
-    family: NDArray | None = None
+    family: NDArray[Any] | None = None
     member: str | None = None
 
     @property

@@ -220,7 +220,7 @@ class TAMMRegressor(FractionVerbs):
         inference.check()
         return *choose_form(self.form, self.prior, components), inference
 
-    def _warn_single(self, source_class: NDArray) -> None:
+    def _warn_single(self, source_class: NDArray[Any]) -> None:
         warn_single(self.classes_, source_class)
 
     # ------------------------------------------------------------------------ asking
@@ -251,7 +251,7 @@ class TAMMRegressor(FractionVerbs):
     # ----------------------------------------- the two steps of infer, for diagnostics
     def tabulate(
         self, X: Any, dataset: Any, sample_weight: Any
-    ) -> tuple[ComponentTable, NDArray]:
+    ) -> tuple[ComponentTable, NDArray[Any]]:
         """Table of the target, and the names of its datasets; arguments as `infer`."""
         target, names = read_question(
             X,
@@ -288,7 +288,7 @@ class TAMMRegressor(FractionVerbs):
         table: ComponentTable,
         model: MixtureModel,
         answer: Answer,
-        names: NDArray,
+        names: NDArray[Any],
         levels: FloatArray,
     ) -> FractionResult:
         features, tested = self._features(), getattr(self, "_exchangeable_", None)

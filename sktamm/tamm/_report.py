@@ -45,12 +45,14 @@ _VERY_ROUGH = 0.3
 _NOTICED = 0.1
 
 
-def _of(diagnostics: Mapping[str, NDArray], name: str, absent: float) -> NDArray:
+def _of(
+    diagnostics: Mapping[str, NDArray[Any]], name: str, absent: float
+) -> NDArray[Any]:
     """A diagnostic that only some models have."""
     return diagnostics.get(name, np.full(diagnostics["singular"].shape, absent))
 
 
-_FLAGS: Mapping[str, Callable[[Mapping[str, NDArray]], NDArray]] = {
+_FLAGS: Mapping[str, Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]] = {
     "not_converged": lambda d: ~d["converged"],
     "singular": lambda d: d["singular"],
     "at_boundary": lambda d: d["at_boundary"],
@@ -80,8 +82,8 @@ def make_result(
     model: MixtureModel,
     answer: Answer,
     *,
-    dataset: NDArray,
-    classes: NDArray,
+    dataset: NDArray[Any],
+    classes: NDArray[Any],
     pos_label: Any,
     levels: FloatArray,
     method: Mapping[str, str],
@@ -137,7 +139,7 @@ def make_result(
     )
 
 
-def _span(diagnostics: Mapping[str, NDArray]) -> FloatArray:
+def _span(diagnostics: Mapping[str, NDArray[Any]]) -> FloatArray:
     """P-value that the simulations span the data: the smaller one of rows and blend.
 
     Rows show a truth that no blend makes, the blend one that only an unlikely blend
@@ -148,7 +150,7 @@ def _span(diagnostics: Mapping[str, NDArray]) -> FloatArray:
 
 
 def _flags(
-    diagnostics: Mapping[str, NDArray], n_datasets: int
+    diagnostics: Mapping[str, NDArray[Any]], n_datasets: int
 ) -> tuple[tuple[str, ...], ...]:
     raised = {name: rule(diagnostics) for name, rule in _FLAGS.items()}
     return tuple(

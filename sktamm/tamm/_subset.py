@@ -36,7 +36,7 @@ def without_templates(final: Any, sources: NDArray[np.intp]) -> Any:
     return _with(final, components, np.unique(rest.source_id))
 
 
-def _with(final: Any, components: Any, simulations: NDArray) -> Any:
+def _with(final: Any, components: Any, simulations: NDArray[Any]) -> Any:
     """The estimator with other fitted components."""
     part = copy.copy(final)
     part.components_, part.simulations_ = components, simulations

@@ -28,7 +28,7 @@ def owner(target: TargetEvents, dataset: Any) -> NDArray[np.intp]:
 
 
 def true_fraction(
-    target: TargetEvents, y: ArrayLike, classes: NDArray, pos_label: Any
+    target: TargetEvents, y: ArrayLike, classes: NDArray[Any], pos_label: Any
 ) -> FloatArray:
     """Weighted share of ``pos_label`` in every dataset."""
     if np.shape(y) != (len(target.X),):

@@ -35,7 +35,7 @@ class FractionVerbs(BaseEstimator):
 
     level: float
     n_features_in_: int
-    classes_: NDArray
+    classes_: NDArray[Any]
     pos_label_: Any
 
     def fit(
@@ -130,7 +130,7 @@ class FractionVerbs(BaseEstimator):
             return self._kappa(X, question)
         levels = None if return_interval is None else check_levels(return_interval)
         result = self.infer(X, levels=levels, **question)
-        answer: list[NDArray] = [result.kappa]
+        answer: list[NDArray[Any]] = [result.kappa]
         if return_std:
             answer.append(result.std)
         if return_interval is not None:
@@ -144,7 +144,7 @@ class FractionVerbs(BaseEstimator):
         *,
         dataset: Any = None,
         sample_weight: ArrayLike | None = None,
-        levels: Sequence[float] | NDArray | None = None,
+        levels: Sequence[float] | NDArray[Any] | None = None,
     ) -> FractionResult:
         """Everything about the signal fraction of every dataset.
 

@@ -58,8 +58,8 @@ class HistogramTemplates:
     dropped: FloatArray  # (n_sources,), sum of weights left out, if flow is "drop"
     binning: Binning
     source_class: IntArray
-    source_id: NDArray
-    classes: NDArray
+    source_id: NDArray[Any]
+    classes: NDArray[Any]
     positive: int
     paired: bool
     columns: IntArray | None = None  # (n_columns,), bins in C order; None is all bins

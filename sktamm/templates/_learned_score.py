@@ -233,7 +233,7 @@ class LearnedScore(TransformerMixin, BaseEstimator):
             )
         return self._scores(values, self._parts.of(values))
 
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray:
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Names of the scores, such as ``log odds of 1``; the argument is ignored."""
         check_is_fitted(self)
         odds = [f"log odds of {label}" for label in self.classes_[1:]]

@@ -17,6 +17,7 @@ Momenta are arrays of shape (4, n), energy first, in GeV; coefficients in 1/TeV^
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -270,7 +271,7 @@ def chain(
     return left[0].conj() * value[0] + left[1].conj() * value[1]
 
 
-def _sigma(sign: int, vector: NDArray, right: ComplexArray) -> ComplexArray:
+def _sigma(sign: int, vector: NDArray[Any], right: ComplexArray) -> ComplexArray:
     """(v_0 + sign v.sigma) times a spinor: sigmabar.v for +1, sigma.v for -1."""
     time, x, y, z = vector[0], sign * vector[1], sign * vector[2], sign * vector[3]
     upper = (time + z) * right[0] + (x - 1j * y) * right[1]
@@ -278,7 +279,7 @@ def _sigma(sign: int, vector: NDArray, right: ComplexArray) -> ComplexArray:
     return np.stack([upper, lower])
 
 
-def dot(a: NDArray, b: NDArray) -> NDArray:
+def dot(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     """Minkowski product of vectors with the components first."""
     return a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3]
 
