@@ -1,14 +1,14 @@
 """Choose topics, prior and bins without the truth.
 
 Every simulation is wrong, and nature is like none of them. But a simulation that is
-held out of the training can play nature: its events have labels, so datasets of known
+left out of the training can play nature: its events have labels, so datasets of known
 signal fraction can be drawn from it and the intervals of every candidate scored.
 Stock `GridSearchCV` then chooses by the interval score, width plus a fine for every
 miss. No truth is needed.
 
 Here the truth is known, and the figure compares. Left to right: the number of topics,
 the kind of the prior, its strength, the number of bins, one of them changed at a time.
-The candidates are scored by the simulations held out, by natures drawn like the
+The candidates are scored by the simulations left out, by natures drawn like the
 simulations, and by the truth of the published study, a single nature that happens to
 lie nearer to the middle of the simulations.
 
@@ -133,7 +133,7 @@ for (title, parts), ax in zip(PANELS.items(), axes, strict=True):
     n = sum(int(np.prod([len(v) for v in part.values()])) for part in parts)
     these, x = slice(start, start + n), np.arange(n)
     for scores, label, marker, offset in (
-        (by_simulations, "simulations held out", "o", -0.06),
+        (by_simulations, "simulations left out", "o", -0.06),
         (by_natures, "natures like the simulations", "s", 0.06),
     ):
         part = scores[these]

@@ -18,7 +18,7 @@ OWN_LINES = {
     "families": "families",
     "odd simulations": "odd simulations",
     "near-duplicates": "near-duplicates",
-    "held out": "simulations left out",
+    "left out": "simulations left out",
 }
 
 

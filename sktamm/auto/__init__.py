@@ -1,7 +1,7 @@
 """The default that chooses: candidates judged on simulations that are left out."""
 
 from sktamm.auto._estimator import AutoTAMM
-from sktamm.auto._held_out import HeldOutScores
+from sktamm.auto._left_out import LeftOutScores
 from sktamm.auto._pool import PosteriorPool
 
-__all__ = ["AutoTAMM", "HeldOutScores", "PosteriorPool"]
+__all__ = ["AutoTAMM", "LeftOutScores", "PosteriorPool"]

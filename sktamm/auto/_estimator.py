@@ -12,7 +12,7 @@ from sklearn.utils.validation import _num_features
 from sktamm._sklearn import at_least, between, check_parameters, one_of, within
 from sktamm.auto._candidates import Candidate, fit_candidates, recipes
 from sktamm.auto._composition import Composition
-from sktamm.auto._held_out import HeldOutScores, judged
+from sktamm.auto._left_out import LeftOutScores, judged
 from sktamm.auto._pool import pooled
 from sktamm.auto._units import design_of, event_units, histogram_units
 from sktamm.events import Pairing
@@ -93,7 +93,7 @@ class AutoTAMM(Composition):
         Fitted candidates.
     refused_ : dict of str to str
         Candidates that the data do not allow, with the reason.
-    held_out_ : HeldOutScores or None
+    left_out_ : LeftOutScores or None
         How candidates measured simulations left out; None with fewer than four in a
         class, or with families, where the default answers.
     chosen_ : str
@@ -253,14 +253,14 @@ class AutoTAMM(Composition):
     def _judge(self) -> None:
         """Ask every candidate about the simulations that it does not know; choose."""
         names = tuple(self.candidates_)
-        self.held_out_ = None
+        self.left_out_ = None
         if len(self._units) >= _FEWEST:
-            self.held_out_ = self._scores(names, _evenly(self._units))
-        self.chosen_ = self.held_out_.chosen if self.held_out_ else names[0]
+            self.left_out_ = self._scores(names, _evenly(self._units))
+        self.chosen_ = self.left_out_.chosen if self.left_out_ else names[0]
         self.estimator_ = self.candidates_[self.chosen_]
         self._copy_attributes()
 
-    def _scores(self, names: tuple[str, ...], units: tuple[Any, ...]) -> HeldOutScores:
+    def _scores(self, names: tuple[str, ...], units: tuple[Any, ...]) -> LeftOutScores:
         first = self.candidates_[names[0]]
         positive = int(np.flatnonzero(first.classes_ == first.pos_label_)[0])
         n_classes = first.classes_.size
@@ -303,16 +303,16 @@ class AutoTAMM(Composition):
     # ------------------------------------------------------------------------ asking
     def _infer(self, X: Any, levels: Any, question: dict[str, Any]) -> FractionResult:
         result = super()._infer(X, levels, question)
-        words = {"chosen": self.chosen_, "held out": self._why()}
+        words = {"chosen": self.chosen_, "left out": self._why()}
         return replace(result, method={**result.method, **words})
 
     def _why(self) -> str:
         """The choice in a sentence."""
         if self._has_families:
             return "families are declared: the default, not judged"
-        if self.held_out_ is None:
+        if self.left_out_ is None:
             return f"fewer than {_FEWEST} simulations: the default, not judged"
-        return self.held_out_.why()
+        return self.left_out_.why()
 
 
 def _evenly(units: tuple[Any, ...]) -> tuple[Any, ...]:

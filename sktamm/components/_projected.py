@@ -43,7 +43,7 @@ class RatioScore:
     @cached_property
     def discrete(self) -> bool:
         """Whether most events have copies, which then take turns."""
-        return is_discrete(self.ratio.pool_.X)
+        return is_discrete(self.ratio.held_out_.X)
 
     def __deepcopy__(self, memo: Any) -> "RatioScore":
         return self
@@ -75,13 +75,13 @@ class RatioScore:
     def held_out(self) -> SimulatedEvents:
         """Scores of the events that the classifier has not seen, with their sources."""
         ratio = self.ratio
-        number = np.full(ratio.pool_class_.size, -1)
+        number = np.full(ratio.all_source_class_.size, -1)
         number[ratio.sources_] = np.arange(ratio.sources_.size)
-        own = number[ratio.pool_.source] >= 0
-        weight = ratio.pool_.weight[own]
+        own = number[ratio.held_out_.source] >= 0
+        weight = ratio.held_out_.weight[own]
         if (weight < 0).any():  # settled: a bin of signed ones may hold less than none
             weight = ratio.reference_weight_
-        source = number[ratio.pool_.source[own]].astype(np.intp)
+        source = number[ratio.held_out_.source[own]].astype(np.intp)
         return SimulatedEvents(
             source=source,
             source_class=ratio.source_class_,

@@ -1,4 +1,4 @@
-"""Validation and choice of estimators by simulations that were held out."""
+"""Validation and choice of estimators by simulations that were left out."""
 
 from sktamm.model_selection._calibrated import CalibratedTAMM
 from sktamm.model_selection._calibration_units import (

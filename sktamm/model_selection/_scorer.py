@@ -71,7 +71,7 @@ class _RequestsWeight(BaseEstimator):
 class CoverageScorer(_RequestsWeight):
     """Scorer of intervals for ``scoring=``: many measures from one set of datasets.
 
-    Datasets of known signal fraction are drawn from labelled events that were held out,
+    Datasets of known signal fraction are drawn from labelled events that were left out,
     their intervals come from one call of the estimator, and the measures are returned
     as a dict, as `cross_validate` and `GridSearchCV` (with ``refit="interval_score"``)
     take it. Pipelines and searches that end in an estimator of fractions can be scored.

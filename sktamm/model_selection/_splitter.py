@@ -1,4 +1,4 @@
-"""Leave simulations out: what was held out stands for nature.
+"""Leave simulations out: what was left out stands for nature.
 
     test_k = {simulation k of every class},   train_k = {all the others}
 
@@ -24,7 +24,7 @@ _FEWEST_SIMULATED = 10  # fewer events are no simulation; see `sktamm.events`
 
 
 class LeaveSimulationsOut(BaseCrossValidator):
-    """Cross-validation that tests on simulations held out of the training.
+    """Cross-validation that tests on simulations left out of the training.
 
     Every test fold holds one simulation of every class, the training fold all others.
     Ids that occur in every class stay together; the others are matched at random.
@@ -96,7 +96,7 @@ class LeaveSimulationsOut(BaseCrossValidator):
         train : ndarray of int
             Events to train on.
         test : ndarray of int
-            Events of the simulations that were held out.
+            Events of the simulations that were left out.
 
         Raises
         ------
@@ -105,8 +105,8 @@ class LeaveSimulationsOut(BaseCrossValidator):
             a class has fewer than two simulations, or ``n_splits`` is unusable.
         """
         label, number = _read(X, y, groups, simulation)
-        for held_out in self._folds(label, number):
-            is_test = held_out[label, number]
+        for left_out in self._folds(label, number):
+            is_test = left_out[label, number]
             yield np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
     def get_n_splits(
@@ -134,9 +134,9 @@ class LeaveSimulationsOut(BaseCrossValidator):
             units = units[rng.permutation(len(units))]
         folds = []
         for members in np.array_split(units, n_splits):
-            held_out = np.zeros(present.shape, dtype=bool)
-            held_out[np.arange(len(present)), members] = True
-            folds.append(held_out)
+            left_out = np.zeros(present.shape, dtype=bool)
+            left_out[np.arange(len(present)), members] = True
+            folds.append(left_out)
         return folds
 
     def _check_n_splits(self, present: NDArray[np.bool_]) -> int:

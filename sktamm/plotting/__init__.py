@@ -5,7 +5,7 @@ from sktamm.plotting._diagnostics import InfluenceDisplay, RankDisplay
 from sktamm.plotting._exchangeability import ExchangeabilityDisplay
 from sktamm.plotting._experiments import EstimatesDisplay, PullDisplay
 from sktamm.plotting._fraction import FractionDisplay
-from sktamm.plotting._held_out import HeldOutDisplay
+from sktamm.plotting._left_out import LeftOutDisplay
 from sktamm.plotting._mixture import MixtureDisplay
 from sktamm.plotting._overview import save_overview
 from sktamm.plotting._parameters import (
@@ -20,8 +20,8 @@ __all__ = [
     "EstimatesDisplay",
     "ExchangeabilityDisplay",
     "FractionDisplay",
-    "HeldOutDisplay",
     "InfluenceDisplay",
+    "LeftOutDisplay",
     "MixtureDisplay",
     "ParameterProfileDisplay",
     "ParameterRegionDisplay",

@@ -261,9 +261,12 @@ class DensityRatio(BaseEstimator):
         self.models_, pool = parts
         self.n_features_in_ = events.X.shape[1]
         self.classes_ = events.classes
-        self.pool_class_, self.pool_id_ = sample.source_class, sample.source_id
+        self.all_source_class_, self.all_source_id_ = (
+            sample.source_class,
+            sample.source_id,
+        )
         functions = SmoothFunctions(self.coordinates_, *CONTROL)
-        self.pool_moments_ = Moments.of(
+        self.all_moments_ = Moments.of(
             functions, sample.X, sample.source, sample.weight
         )
         self._set_sources(pool, np.arange(sample.n_sources))
@@ -281,15 +284,15 @@ class DensityRatio(BaseEstimator):
 
     def _set_sources(self, pool: HeldOut, sources: NDArray[np.intp]) -> None:
         """Make some sources of the pool the components, their mixture the reference."""
-        self.pool_, self.sources_ = pool, sources
-        self.source_class_ = self.pool_class_[sources]
-        self.source_id_ = self.pool_id_[sources]
+        self.held_out_, self.sources_ = pool, sources
+        self.source_class_ = self.all_source_class_[sources]
+        self.source_id_ = self.all_source_id_[sources]
         self._closure_table: pd.DataFrame | None = None
         models = [trained.log_linear for trained in self.models_]
         self.fitted_reference_: RatioReference = fit_reference(
             pool.take_sources(sources),
             self.source_class_,
-            self.pool_moments_.take(sources),
+            self.all_moments_.take(sources),
             mean_model(models, sources) if self.shrink else None,
             self.ensemble,
             self.calibration,
@@ -330,7 +333,7 @@ class DensityRatio(BaseEstimator):
                 f"{np.asarray(simulations).tolist()}."
             )
         part = copy.copy(self)
-        part._set_sources(self.pool_, self.sources_[kept])
+        part._set_sources(self.held_out_, self.sources_[kept])
         return part
 
     # ----------------------------------------------------------------- public verbs

@@ -342,13 +342,13 @@ class NeuralRatioTAMM(TAMMRegressor):
         """
         check_is_fitted(self)
         ratio = self.components_.ratio_
-        pool = ratio.pool_
+        pool = ratio.held_out_
         rows = np.isin(pool.source, ratio.sources_)
         source, weight = pool.source[rows], pool.weight[rows]
         return {
             "X": pool.X[rows],
-            "y": self.classes_[ratio.pool_class_[source]],
-            "simulation": ratio.pool_id_[source],
+            "y": self.classes_[ratio.all_source_class_[source]],
+            "simulation": ratio.all_source_id_[source],
             "sample_weight": None if (weight == weight[0]).all() else weight,
         }
 

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sktamm import AutoTAMM, BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
 from sktamm.auto._candidates import _merged
-from sktamm.auto._held_out import judged
+from sktamm.auto._left_out import judged
 from sktamm.auto._units import design_of
 from sktamm.baselines import FreeTemplates, LabelShiftEM
 from sktamm.coverage import coverage_study
@@ -64,12 +64,12 @@ def test_what_measures_simulations_wrongly_does_not_answer(study, position):
     candidates.insert(position, ("wrong", _wrong()))
     tamm = _fit(AutoTAMM(candidates), study)
     assert tamm.chosen_ == "right"
-    assert tamm.held_out_.coverage[position] == 0.0
+    assert tamm.left_out_.coverage[position] == 0.0
     result = tamm.infer(study.X_target)
     alone = _fit(_binned(), study).infer(study.X_target)
     np.testing.assert_array_equal(result.interval, alone.interval)
     assert result.method["chosen"] == "right"
-    assert ("surely better, p =" in result.method["held out"]) == (position == 0)
+    assert ("surely better, p =" in result.method["left out"]) == (position == 0)
 
 
 def _answers(kappa, half_width):
@@ -116,15 +116,15 @@ def test_few_simulations_leave_the_default(study):
     few = study.simulation < 3
     tamm = AutoTAMM([("wrong", _wrong()), ("right", _binned())])
     tamm.fit(study.X[few], study.y[few], simulation=study.simulation[few])
-    assert (tamm.chosen_, tamm.held_out_) == ("wrong", None)
-    words = tamm.infer(study.X_target).method["held out"]
+    assert (tamm.chosen_, tamm.left_out_) == ("wrong", None)
+    words = tamm.infer(study.X_target).method["left out"]
     assert words == "fewer than 4 simulations: the default, not judged"
 
 
 def test_scores_are_those_of_the_interval(study):
     """Width, and 2 / (1 - level) times the distance of a miss, by hand."""
     tamm = _fit(AutoTAMM([("a", _binned()), ("b", _binned(prior="ridge"))]), study)
-    scores = tamm.held_out_
+    scores = tamm.left_out_
     assert scores.kappa.shape == (2, 6, 8)
     low, high = np.moveaxis(scores.interval, -1, 0)
     miss = np.maximum(low - scores.truth, 0.0) + np.maximum(scores.truth - high, 0.0)
@@ -142,7 +142,7 @@ def test_simulations_that_are_judged_are_left_out(study):
     edges = [np.linspace(-3.0, 3.0, 5)] * 2
     tamm = AutoTAMM([("binned", BinnedTopicTAMM(edges))], n_datasets=1)
     tamm = _fit(tamm, study)
-    ids = tamm.held_out_.simulations[1]
+    ids = tamm.left_out_.simulations[1]
     others = study.simulation != ids[0]
     alone = BinnedTopicTAMM(edges).fit(
         study.X[others], study.y[others], simulation=study.simulation[others]
@@ -150,7 +150,7 @@ def test_simulations_that_are_judged_are_left_out(study):
     design = design_of((0.05, 0.15, 0.35, 0.6), 10_000, 1, 2)
     seed = tamm._seeds(1).spawn(6)[1]
     result = tamm._units[1].ask(alone, design, 1, seed, 0.683)
-    np.testing.assert_allclose(tamm.held_out_.kappa[0, 1], result.kappa, rtol=1e-9)
+    np.testing.assert_allclose(tamm.left_out_.kappa[0, 1], result.kappa, rtol=1e-9)
 
 
 # ------------------------------------------------------------------------ candidates
@@ -199,10 +199,10 @@ def test_many_simulations_have_topics_and_twenty_truths():
     tamm = _fit(AutoTAMM(n_datasets=1), study)
     assert tamm.candidates_["topics"].components_.n_topics == 20
     assert "at most 20 ids and classes" in tamm.refused_["free templates"]
-    ids = [int(own[0]) for own in tamm.held_out_.simulations]
+    ids = [int(own[0]) for own in tamm.left_out_.simulations]
     assert len(set(ids)) == 20
     part = tamm.take(np.arange(21))
-    assert len(part.held_out_.simulations) == 20
+    assert len(part.left_out_.simulations) == 20
 
 
 def test_without_iminuit_there_are_no_free_templates(study, monkeypatch):
@@ -240,7 +240,7 @@ def test_simulations_that_agree_are_merged():
     y, simulation = np.tile([0, 1], 5000), np.repeat(np.arange(10), 1000)
     X = rng.normal(y[:, None] * 1.0, 1.0)
     tamm = AutoTAMM(n_datasets=1).fit(X, y, simulation=simulation)
-    frame = tamm.held_out_.to_frame()
+    frame = tamm.left_out_.to_frame()
     assert (
         frame.loc["merged simulations", "half_width"]
         <= frame.loc["binned", "half_width"]
@@ -295,7 +295,7 @@ def test_estimators_that_must_train_again_do(study):
         n_datasets=1,
     )
     tamm = _fit(tamm, study)
-    assert tamm.held_out_.kappa.shape == (2, 6, 4)
+    assert tamm.left_out_.kappa.shape == (2, 6, 4)
 
 
 @pytest.mark.parametrize(
@@ -340,9 +340,9 @@ def test_three_classes_and_weights(study):
     weight = rng.uniform(0.5, 1.5, y.size)
     tamm = AutoTAMM([("bins", BinnedTopicTAMM(bins=6))])
     tamm.fit(X, y, simulation=simulation, sample_weight=weight)
-    assert tamm.held_out_.kappa.shape == (1, 4, 2)
-    np.testing.assert_array_equal(tamm.held_out_.truth, [0.15, 0.45])
-    np.testing.assert_allclose(tamm.held_out_.kappa[0], [[0.15, 0.45]] * 4, atol=0.2)
+    assert tamm.left_out_.kappa.shape == (1, 4, 2)
+    np.testing.assert_array_equal(tamm.left_out_.truth, [0.15, 0.45])
+    np.testing.assert_allclose(tamm.left_out_.kappa[0], [[0.15, 0.45]] * 4, atol=0.2)
 
 
 def test_take_is_a_fit_of_the_others(study):
@@ -359,7 +359,7 @@ def test_take_is_a_fit_of_the_others(study):
     np.testing.assert_allclose(
         part.predict(study.X_target), alone.predict(study.X_target), rtol=1e-9
     )
-    assert len(part.held_out_.simulations) == 5
+    assert len(part.left_out_.simulations) == 5
 
 
 @few_events
@@ -408,12 +408,12 @@ def test_histograms_are_judged_in_their_bins(study):
         "merged simulations",
         "free templates",
     ]
-    assert tamm.held_out_.kappa.shape == (4, 6, 8)
+    assert tamm.left_out_.kappa.shape == (4, 6, 8)
     by_hand = BinnedTopicTAMM().fit(X, y, simulation=simulation)
     target = filled(study.X_target)
     np.testing.assert_array_equal(
         tamm.infer(target).interval, by_hand.infer(target).interval
     )
     # Unbiased datasets: the mean estimate follows the fractions that were drawn.
-    mean = tamm.held_out_.kappa[0].mean(axis=0)
-    assert np.corrcoef(mean, tamm.held_out_.truth)[0, 1] > 0.9
+    mean = tamm.left_out_.kappa[0].mean(axis=0)
+    assert np.corrcoef(mean, tamm.left_out_.truth)[0, 1] > 0.9

@@ -33,11 +33,11 @@ def test_the_default_has_the_prior_of_the_families():
     alone = BinnedTopicTAMM(prior=SimulationsPrior(**how), random_state=0)
     expected = alone.fit(X, y, simulation=names).infer(target)
     np.testing.assert_array_equal(result.interval, expected.interval)
-    assert (tamm.chosen_, tamm.held_out_) == ("binned", None)
+    assert (tamm.chosen_, tamm.left_out_) == ("binned", None)
     assert list(tamm.candidates_) == ["binned", "score"]  # no merged simulations
     assert result.method["families"] == expected.method["families"]
     words = "families are declared: the default, not judged"
-    assert result.method["held out"] == words
+    assert result.method["left out"] == words
     assert "simulations left out: " + words in result.summary()
 
 
@@ -57,7 +57,7 @@ def test_simulations_may_be_taken_but_not_without_the_nominal():
     tamm = AutoTAMM(families=FAMILIES, nominal="nominal").fit(X, y, simulation=names)
     kept = ["nominal", "up", "down", "A"]
     part = tamm.take(kept)
-    assert part.held_out_ is None
+    assert part.left_out_ is None
     by_hand = tamm.candidates_["binned"]
     assert part.predict(target) != by_hand.predict(target)
     with pytest.raises(IncompatibleChoiceError, match="nominal must be one simulation"):

@@ -113,12 +113,12 @@ def _by_density(trained):
     at most as many functions as a tenth of the effective reference rows.
     """
     ratio = trained.ratio_
-    rows = np.isin(ratio.pool_.source, ratio.sources_)
-    source = ratio.pool_.source[rows]
+    rows = np.isin(ratio.held_out_.source, ratio.sources_)
+    source = ratio.held_out_.source[rows]
     events = {
-        "X": ratio.pool_.X[rows],
-        "y": ratio.pool_class_[source],
-        "simulation": ratio.pool_id_[source],
+        "X": ratio.held_out_.X[rows],
+        "y": ratio.all_source_class_[source],
+        "simulation": ratio.all_source_id_[source],
     }
     units = event_units(events, None, np.random.SeedSequence(0))
     design = design_of((0.15, 0.4), 1000, 1, 2)

@@ -51,7 +51,7 @@ def test_the_demo_runs_the_main_job(tmp_path, capsys):
     assert document["provenance"]["seed"] == 0
     assert document["provenance"]["settings"]["estimator"] == "auto"
     assert document["method"]["chosen"] == "binned"
-    assert "merged simulations" in document["method"]["held out"]
+    assert "merged simulations" in document["method"]["left out"]
     assert {f["file"].split(".")[0] for f in document["provenance"]["inputs"]} == {
         "simulations",
         "target",

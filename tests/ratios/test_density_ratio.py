@@ -143,20 +143,20 @@ def test_reference_rows_were_not_in_the_training(choices, resample):
     X, y, simulation = sample()
     choices = choices | {"n_members": 2, "resample": resample}
     ratio = fit(Remembers(), (X, y, simulation), **choices)
-    assert np.abs(ratio.pool_.members).max() < 0.5  # shares of a bootstrap differ
+    assert np.abs(ratio.held_out_.members).max() < 0.5  # shares of a bootstrap differ
     assert np.abs(ratio.predict_members(X)).max() > 1.0  # of those that were
     if "cv" not in choices:
         seen = set.union(*(m.seen_ for m in ratio.models_[0].model.members_))
-        assert not seen & set(ratio.pool_.X[:, 0].tolist())
+        assert not seen & set(ratio.held_out_.X[:, 0].tolist())
 
 
 def test_the_largest_number_of_reference_rows_is_kept():
     data = sample()
     for choices in ({}, {"cv": 3}):
         ratio = fit(Exact(), data, n_reference=400, **choices)
-        assert np.bincount(ratio.pool_.source).tolist() == [100] * 4
-    assert len(fit(Exact(), data, cv=3).pool_.X) == len(data[0])
-    share = len(fit(Exact(), data, holdout=0.25).pool_.X) / len(data[0])
+        assert np.bincount(ratio.held_out_.source).tolist() == [100] * 4
+    assert len(fit(Exact(), data, cv=3).held_out_.X) == len(data[0])
+    share = len(fit(Exact(), data, holdout=0.25).held_out_.X) / len(data[0])
     assert share == pytest.approx(0.25, abs=0.01)
 
 

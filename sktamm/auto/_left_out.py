@@ -16,11 +16,11 @@ from scipy import stats
 
 from sktamm._numerics import FloatArray, interval_score
 
-__all__ = ["HeldOutScores", "judged"]
+__all__ = ["LeftOutScores", "judged"]
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOutScores:
+class LeftOutScores:
     """How candidates measured simulations that they did not know.
 
     Attributes
@@ -107,7 +107,7 @@ class HeldOutScores:
     def __repr__(self) -> str:
         """Short form: how many candidates and simulations, and what was chosen."""
         return (
-            f"HeldOutScores(n_candidates={len(self.names)}, "
+            f"LeftOutScores(n_candidates={len(self.names)}, "
             f"n_simulations={len(self.simulations)}, chosen={self.chosen!r})"
         )
 
@@ -128,12 +128,12 @@ def judged(
     level: float,
     asked: Sequence[Sequence[Any]],
     significance: float,
-) -> HeldOutScores:
+) -> LeftOutScores:
     """Scores of candidates, and the choice: the default, or who surely beats it."""
     kappa = np.array([[answer.kappa for answer in own] for own in asked])
     interval = np.array([[answer.interval[..., 0] for answer in own] for own in asked])
     kappa = np.where(np.isfinite(kappa), kappa, 0.5)
     interval[~np.isfinite(interval).all(axis=-1)] = 0.0, 1.0
-    found = HeldOutScores(names, names[0], simulations, truth, level, kappa, interval)
+    found = LeftOutScores(names, names[0], simulations, truth, level, kappa, interval)
     better = np.where(found.p_value < significance, found.gain.mean(axis=1), 0.0)
     return replace(found, chosen=names[int(better.argmax())])

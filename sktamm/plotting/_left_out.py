@@ -12,13 +12,13 @@ from sktamm.plotting._display import PanelDisplay
 from sktamm.plotting._marks import SERIES_COLORS, percent, plain_logarithmic
 from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
 
-__all__ = ["HeldOutDisplay"]
+__all__ = ["LeftOutDisplay"]
 
 _OTHER = SERIES_COLORS[0]
 
 
 @dataclass(eq=False)
-class HeldOutDisplay(PanelDisplay):
+class LeftOutDisplay(PanelDisplay):
     """Interval scores of the candidates of `AutoTAMM`, the default on top.
 
     Attributes
@@ -40,12 +40,12 @@ class HeldOutDisplay(PanelDisplay):
     --------
     >>> from sktamm import AutoTAMM, BinnedTopicTAMM
     >>> from sktamm.datasets import make_gaussian_study
-    >>> from sktamm.plotting import HeldOutDisplay
+    >>> from sktamm.plotting import LeftOutDisplay
     >>> study = make_gaussian_study(n_simulations=4, n_events=1000, random_state=0)
     >>> candidates = [(f"{n} bins", BinnedTopicTAMM(bins=n)) for n in (4, 2)]
     >>> auto = AutoTAMM(candidates, n_datasets=1)
     >>> auto = auto.fit(study.X, study.y, simulation=study.simulation)
-    >>> display = HeldOutDisplay.from_estimator(auto)
+    >>> display = LeftOutDisplay.from_estimator(auto)
     >>> display.plot().interval_score.shape
     (2, 4)
     """
@@ -60,16 +60,16 @@ class HeldOutDisplay(PanelDisplay):
     def from_estimator(cls, estimator: Any) -> Self:
         """Take the numbers from a fitted `AutoTAMM` that has judged its candidates."""
         check_is_fitted(estimator)
-        if estimator.held_out_ is None:
+        if estimator.left_out_ is None:
             raise InvalidInputError(
                 "estimator must have judged its candidates, got one fitted with too "
                 "few simulations."
             )
-        return cls.from_result(estimator.held_out_)
+        return cls.from_result(estimator.left_out_)
 
     @classmethod
     def from_result(cls, result: Any) -> Self:
-        """Take the numbers from a `HeldOutScores`, ``held_out_`` of `AutoTAMM`."""
+        """Take the numbers from a `LeftOutScores`, ``left_out_`` of `AutoTAMM`."""
         return cls(
             list(result.names),
             np.asarray(result.interval_score),
