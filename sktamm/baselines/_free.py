@@ -9,7 +9,7 @@ ends where the profile likelihood has fallen by z^2 / 2 or at 0 or 1.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -100,7 +100,7 @@ class FreeTemplates(BinnedBaseline):
         strategy: Any = "uniform",
         range: Any = None,
         flow: Any = "clip",
-        method: str = "da",
+        method: Literal["da", "jsc"] = "da",
         pos_label: Any = None,
         level: float = 0.683,
         n_jobs: int | None = None,

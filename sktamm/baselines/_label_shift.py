@@ -10,7 +10,7 @@ of steps (SQUAREM, Varadhan and Roland, 2008).
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -116,7 +116,7 @@ class LabelShiftEM(FractionBaseline):
         *,
         calibration: Any = "isotonic",
         holdout: float = 0.25,
-        interval: str = "likelihood",
+        interval: Literal["bootstrap", "likelihood", "wald"] = "likelihood",
         n_bootstrap: int = 200,
         max_iter: int = 1000,
         pos_label: Any = None,

@@ -9,7 +9,7 @@ and kappa is measured with the theta of each class profiled. "polynomial" morphs
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -107,7 +107,7 @@ class TemplateMorphing(BinnedBaseline):
     def __init__(
         self,
         parameters: Mapping[Any, Any] | None = None,
-        method: str = "polynomial",
+        method: Literal["moment", "polynomial"] = "polynomial",
         max_power: int = 2,
         *,
         bins: Any = "auto",

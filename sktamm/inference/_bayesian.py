@@ -6,7 +6,7 @@ at points on the simplex of the fractions. ``hmc`` samples everything.
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -98,8 +98,8 @@ class BayesianInference(InferenceBase):
 
     def __init__(
         self,
-        method: str = "auto",
-        interval: str = "shortest",
+        method: Literal["auto", "hmc", "laplace"] = "auto",
+        interval: Literal["equal_tailed", "shortest"] = "shortest",
         n_chains: int = 12,
         n_warmup: int = 100,
         n_draws: int = 80,

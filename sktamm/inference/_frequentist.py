@@ -8,7 +8,7 @@ fall of the profile likelihood that ends an interval is z^2/2 times A_{k|eta} V_
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -64,8 +64,8 @@ class FrequentistInference(InferenceBase):
 
     def __init__(
         self,
-        interval: str = "profile",
-        covariance: str = "sandwich",
+        interval: Literal["profile", "wald"] = "profile",
+        covariance: Literal["hessian", "sandwich"] = "sandwich",
         max_iter: int = 100,
         batch_size: int = 64,
         discrepancy: str | None = None,

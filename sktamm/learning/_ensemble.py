@@ -6,7 +6,7 @@ they err differently. Their log probabilities are the functions that
 """
 
 from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -88,7 +88,7 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         classifier: Any,
         n_members: int = 4,
         *,
-        resample: str = "bootstrap",
+        resample: Literal["bootstrap", "none", "partition"] = "bootstrap",
         n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:

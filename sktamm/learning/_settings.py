@@ -8,7 +8,7 @@ constraints and the docstring of a class from its fields and those of its parent
 import inspect
 import textwrap
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -84,11 +84,10 @@ class TrainingSettings:
         default=(64, 64, 64),
         allowed=["array-like", at_least(1)],
         kind="int or sequence of int",
-        doc="Widths of the hidden layers; an empty sequence is a linear model: "
-        "logistic regression, or linear regression, with a prior Bayesian.",
+        doc="Widths of the hidden layers; an empty sequence is a linear model.",
         kw_only=False,
     )
-    activation: str = setting(
+    activation: Literal["leaky_relu", "relu", "tanh", "elu", "gelu"] = setting(
         default="leaky_relu",
         allowed=[one_of("leaky_relu", "relu", "tanh", "elu", "gelu")],
         kind='{"leaky_relu", "relu", "tanh", "elu", "gelu"}',
@@ -113,13 +112,13 @@ class TrainingSettings:
         kind="float",
         doc='Step size of Adam; with "one_cycle" the largest one.',
     )
-    schedule: str = setting(
+    schedule: Literal["one_cycle", "constant"] = setting(
         default="one_cycle",
         allowed=[one_of("one_cycle", "constant")],
         kind='{"one_cycle", "constant"}',
         doc="Learning rate over the training: up and slowly down to zero, or constant.",
     )
-    batch_size: int | str = setting(
+    batch_size: int | Literal["auto"] = setting(
         default="auto",
         allowed=[at_least(1), one_of("auto")],
         kind='int or "auto"',
@@ -173,7 +172,7 @@ class TrainingSettings:
         kind='{"auto", "cpu", "cuda"}',
         doc='Where to compute; "auto" takes a CUDA device if there is one.',
     )
-    mixed_precision: bool | str = setting(
+    mixed_precision: bool | Literal["auto"] = setting(
         default="auto",
         allowed=[one_of("auto"), "boolean"],
         kind='{"auto", True, False}',

@@ -21,7 +21,7 @@ Analysis, section 3.6, for the predictive Student t of an inverse Wishart.
 
 from collections.abc import Collection, Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -230,8 +230,8 @@ class ShrinkagePrior(FamilyPrior):
     def __init__(
         self,
         strength: float = 1.0,
-        target: str = "diagonal",
-        tails: str = "student",
+        target: Literal["diagonal", "isotropic"] = "diagonal",
+        tails: Literal["gaussian", "student"] = "student",
         span: bool = True,
         families: Mapping[Any, Any] | None = None,
         nominal: Any = None,

@@ -14,7 +14,7 @@ through a link, never transformed, which would change their means.
 
 import warnings
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -278,7 +278,7 @@ class DerivativeRatioRegressor(LearnedDerivatives):
         estimator: Any = "mlp",
         *,
         theta_ref: ArrayLike | None = None,
-        link: str = "linear",
+        link: Literal["exponential", "linear"] = "linear",
         mean_derivatives: ArrayLike | None = None,
         parameter_names: Any = None,
         random_state: Any = None,

@@ -14,7 +14,7 @@ and cross section ratios S_b,
     D(x | theta) = sum_b w_b(theta) S_b r_b(x),    S(theta) = sum_b w_b(theta) S_b.
 """
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -127,7 +127,7 @@ class MorphingRatioClassifier(PolynomialRatioMixin, BaseEstimator):
         self,
         estimator: Any = "mlp",
         basis: Any = None,
-        loss: str = "cross_entropy",
+        loss: Literal["cross_entropy", "squared_error"] = "cross_entropy",
         *,
         cross_sections: ArrayLike | None = None,
         random_state: Any = None,

@@ -22,7 +22,7 @@ are as far apart as possible; a canonical order makes the given one irrelevant.
 import warnings
 from collections.abc import Callable
 from numbers import Real
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -124,7 +124,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         doc_topic_prior: float = 1.0,
         topic_prior: float = 1.0,
         denoise: bool = True,
-        init: str = "spread",
+        init: Literal["random", "spread"] = "spread",
         random_state: Any = None,
     ) -> None:
         self.n_topics = n_topics
