@@ -22,7 +22,7 @@ from sktamm.exceptions import InvalidInputError
 
 __all__ = ["check_quantiles", "distribution", "exact_worst_tenth", "worst_tenth"]
 
-_TENTH = 0.1
+_TENTH = 0.1  # the worst share of the sets that is shown
 
 
 def check_quantiles(quantiles: Any) -> list[float]:

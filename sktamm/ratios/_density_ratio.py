@@ -62,7 +62,7 @@ from sktamm.ratios._sample import (
 
 __all__ = ["DensityRatio"]
 
-_BLOCK = 65_536
+_BLOCK = 65_536  # rows worked on at a time: tens of megabytes
 
 
 class DensityRatio(BaseEstimator):

@@ -32,7 +32,7 @@ from sktamm.ratios._moments import SmoothFunctions
 
 __all__ = ["LogLinear", "Shrinkage", "fit_log_linear", "fit_shrinkage", "mean_model"]
 
-_BLOCK = 65_536
+_BLOCK = 65_536  # rows worked on at a time: tens of megabytes
 _ITERATIONS = 60  # of L-BFGS in whitened functions: a safety bound
 # Rules of thumb: below the statistics of 10 000 events, and two shares need no more.
 _RIDGE = 1e-5

@@ -27,7 +27,7 @@ __all__ = ["Coordinates", "Moments", "SmoothFunctions", "rake", "tilt"]
 
 _SAMPLE = 20_000  # rows: powers and ends are known to a per cent
 _TAIL = 1e-3  # beyond either end of [-1, 1], 20 rows of the sample
-_BLOCK = 65_536
+_BLOCK = 65_536  # as those of the ratios
 # Rules of thumb: with fewer rows moments are noise, and a weight that changes by more
 # than half is no correction.
 _ROWS_PER_FUNCTION = 20

@@ -31,7 +31,7 @@ from sktamm.exceptions import InvalidInputError
 __all__ = ["DiHiggsArchive", "load_dihiggs"]
 
 
-N_SIMULATIONS = 500
+N_SIMULATIONS = 500  # of each class in the published record
 # In the order of the labels 0 and 1: nominal file, folder, start of the files in it.
 _CLASSES = (
     ("bbbb_sd_combined_processed_feb_12.dat", "background_ssds_processed_big_var"),
