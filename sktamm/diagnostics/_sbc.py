@@ -33,8 +33,8 @@ from sktamm.mixture import MixtureModel
 
 __all__ = ["SBCResult", "simulation_based_calibration"]
 
-# Ranks per bin for chi-squared to hold (five are the usual least), and the number of
-# bins of Talts et al. (arXiv:1804.06788) for a picture: rules of thumb.
+# Ranks per bin for chi-squared to hold (five are the usual least), and bins that a
+# picture can show: rules of thumb.
 _PER_BIN = 10
 _MOST_BINS = 20
 
