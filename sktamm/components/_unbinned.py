@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
 from sktamm._numerics import FloatArray
-from sktamm._sklearn import at_least, check_parameters, one_of
+from sktamm._sklearn import HasMethods, at_least, check_parameters, one_of
 from sktamm.base import (
     LITTLE_OVERLAP,
     ComponentModel,
@@ -78,7 +78,7 @@ class RatioComponents(ComponentModel, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "ratio": [object],
+        "ratio": [one_of("mlp", "lightgbm", "logistic"), HasMethods(["fit"])],
         "basis": [object],
         "max_functions": [at_least(1)],
         "propagate": ["boolean"],

@@ -340,6 +340,8 @@ def test_functions_by_which_simulations_differ_are_kept():
         (raw(max_functions=0), "max_functions must be an int .*, got 0"),
         (raw(basis="wavelet"), "basis must be one of .* got 'wavelet'"),
         (raw(classifier="forest"), "classifier must be one of"),
+        (RatioComponents("forest"), "ratio must be a str among .*, got 'forest'"),
+        (RatioTopicComponents(2, 3), "ratio must be a str among .*, got 3"),
         (raw(calibration="platt"), "calibration must be a str among"),
         (topics(0), "n_topics must be an int .*, got 0"),
     ],
