@@ -38,8 +38,9 @@ __all__ = [
 # Features up to which bins of the features know more than bins of a learned score: the
 # zoo's studies of one and two features, and those of three and more (doc/zoo.md).
 _BINNED = 2
-# Templates with free yields: eight datasets take 0.2 s with 12 of them, 65 s with 80.
-_FREE = 20
+# Templates with free yields: eight datasets take 0.65 s with 12 of them, more than all
+# other candidates together with 20, and minutes with 80.
+_FREE = 12
 MERGED = "merged simulations"
 # Sums over the events of a template, and the power of a weight that they hold.
 _SUMS = {"sum_of_weights": 1, "sum_of_squares": 2, "dropped": 1}

@@ -53,7 +53,7 @@ class AutoTAMM(Composition):
         and `NeuralRatioTAMM`, each of them, then `BinnedTopicTAMM`; for histograms
         `BinnedTopicTAMM` alone. Then each of them with the linear form, topics for more
         than twenty simulations of one or two features, the simulations of a class
-        merged into one, and `FreeTemplates` for at most twenty templates. Estimators of
+        merged into one, and `FreeTemplates` for at most twelve templates. Estimators of
         one's own get ``pos_label`` and ``paired`` where these are given, and are fitted
         once more for every simulation, unless they know how to leave one out.
     significance : float, default=0.01

@@ -198,7 +198,7 @@ def test_many_simulations_have_topics_and_twenty_truths():
     study = make_gaussian_study(25, 300, random_state=0)
     tamm = _fit(AutoTAMM(n_datasets=1), study)
     assert tamm.candidates_["topics"].components_.n_topics == 20
-    assert "at most 20 ids and classes" in tamm.refused_["free templates"]
+    assert "at most 12 ids and classes" in tamm.refused_["free templates"]
     ids = [int(own[0]) for own in tamm.left_out_.simulations]
     assert len(set(ids)) == 20
     part = tamm.take(np.arange(21))
