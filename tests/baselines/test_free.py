@@ -215,6 +215,18 @@ def test_value_and_slope_are_those_of_iminuit(method):
         np.testing.assert_allclose(slope, ratio, rtol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["da", "jsc"])
+def test_the_gradient_that_migrad_is_given_is_that_of_iminuit(method):
+    """By yields in events, of weighted data too."""
+    data, templates = _toy(0.3, 2, weighted=True)
+    model = FreeYields.from_contents(data, templates, SIGNAL, method)
+    edges = np.arange(len(data) + 1.0)
+    direct = iminuit.cost.Template(data, edges, list(templates), method=method)
+    yields = np.full(len(templates), data[:, 0].sum() / len(templates))
+    slope = optimize.approx_fprime(yields, lambda y: direct(*y), 1e-4)
+    np.testing.assert_allclose(model.gradient(*yields), slope, rtol=1e-4, atol=1e-6)
+
+
 def test_a_bin_that_only_signal_fills_excludes_zero():
     """With sharp templates the likelihood is (1/2)^a (1/2 - k/2)^b (k/2)^c."""
     low, high = [5e5, 5e5, 0.0], [5e5, 0.0, 5e5]
