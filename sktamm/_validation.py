@@ -15,11 +15,10 @@ from scipy import sparse
 from sklearn.utils.validation import check_array, column_or_1d
 
 from sktamm._numerics import FloatArray, IntArray
-from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.exceptions import InvalidInputError
 
 __all__ = [
     "are_counts",
-    "check_least",
     "check_shared",
     "check_sum",
     "check_sums",
@@ -138,16 +137,6 @@ def read_numbers(values: Any, name: str) -> FloatArray:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"{name} must hold numbers: {error}.") from error
-
-
-def check_least(name: str, value: Any, least: int, rule: str | None = None) -> None:
-    """Refuse a setting that is no integer, or too small; ``rule`` says what it is."""
-    if isinstance(value, Integral) and int(value) >= least:
-        return
-    integer = "" if isinstance(value, Integral) else ", which is no integer"
-    raise IncompatibleChoiceError(
-        f"{name} must be {rule or f'at least {least}'}, got {value!r}{integer}."
-    )
 
 
 def check_sums(total: FloatArray, name_of: Callable[[int], str]) -> None:

@@ -1,6 +1,6 @@
 """From a component table to an interval: both statistics."""
 
-from sktamm.inference._base import Answer, check_one_of, check_positive_integer
+from sktamm.inference._base import Answer
 from sktamm.inference._bayesian import BayesianInference
 from sktamm.inference._data import undiscounted
 from sktamm.inference._discrepancy import SURPRISING
@@ -21,8 +21,6 @@ __all__ = [
     "BayesianInference",
     "Fit",
     "FrequentistInference",
-    "check_one_of",
-    "check_positive_integer",
     "density_intervals",
     "density_moments",
     "maximise",

@@ -5,7 +5,6 @@ Batches have a fixed size: results do not depend on how many workers share them.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +16,6 @@ from threadpoolctl import threadpool_limits
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import at_least, check_parameters, one_of
 from sktamm.base import ComponentTable
-from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference._curve import KappaCurve, kappa_curve
 from sktamm.inference._data import FitData, discounted, undiscounted
 from sktamm.inference._discrepancy import discrepancy, refuse_unjudged, with_dataset
@@ -40,8 +38,6 @@ __all__ = [
     "Batch",
     "Fit",
     "InferenceBase",
-    "check_one_of",
-    "check_positive_integer",
     "local_fit",
     "made_regular",
 ]
@@ -273,19 +269,3 @@ def _join(parts: list[Answer]) -> Answer:
     if parts[0].draws is not None:
         draws = tuple(draws for part in parts for draws in part.draws or ())
     return Answer(**joined, diagnostics=diagnostics, draws=draws)
-
-
-def check_positive_integer(name: str, value: Any) -> None:
-    """Refuse a number that is not a positive whole one."""
-    if not (isinstance(value, Integral) and int(value) >= 1):
-        raise IncompatibleChoiceError(
-            f"{name} must be a positive whole number, got {value!r}."
-        )
-
-
-def check_one_of(name: str, value: Any, allowed: tuple[str | None, ...]) -> None:
-    """Refuse a setting that is not one of the allowed names."""
-    if value not in allowed:
-        raise IncompatibleChoiceError(
-            f"{name} must be one of {allowed}, got {value!r}."
-        )

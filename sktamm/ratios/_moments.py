@@ -25,14 +25,14 @@ from sktamm.functions import legendre_products, multi_orders, number_of_orders
 
 __all__ = ["Coordinates", "Moments", "SmoothFunctions", "rake", "tilt"]
 
-_SAMPLE = 20_000  # rows: powers and ends are known to a per cent
+_SAMPLE = 20_000  # rows, a rule of thumb: enough for powers and ends
 _TAIL = 1e-3  # beyond either end of [-1, 1], 20 rows of the sample
 _BLOCK = 65_536  # as those of the ratios
 # Rules of thumb: with fewer rows moments are noise, and a weight that changes by more
 # than half is no correction.
 _ROWS_PER_FUNCTION = 20
 _LARGEST_CHANGE = 0.5
-_NEWTON_STEPS = 4  # each squares an error that is small after the first
+_NEWTON_STEPS = 4  # a safety bound: steps converge quadratically
 _RIDGE = 1e-6  # of the mean eigenvalue, above rounding and below any statistics
 
 
