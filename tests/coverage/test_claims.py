@@ -45,10 +45,11 @@ coverage_study(estimator, X, y, checkpoint=sys.argv[2], n_jobs=1, **{SETTINGS})
 
 
 def start(folder, pause=0.25, n_processes=1):
-    here = Path(__file__).parent
-    arguments = [str(here), str(folder), f"{folder}.log", str(pause), str(n_processes)]
+    root = Path(__file__).parents[2]
+    support = str(root / "tests" / "support")
+    arguments = [support, str(folder), f"{folder}.log", str(pause), str(n_processes)]
     command = [sys.executable, "-c", SCRIPT, *arguments]
-    return subprocess.Popen(command, cwd=here.parents[1])
+    return subprocess.Popen(command, cwd=root)
 
 
 @contextmanager

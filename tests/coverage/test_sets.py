@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from test_coverage_result import LEVELS, make_result, with_failures
+from coverage_results import LEVELS, make_result, with_failures
 
 from sktamm.coverage import CoverageResult, higgsml_score
 from sktamm.coverage._sets import distribution, exact_worst_tenth, worst_tenth
