@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sktamm.exceptions import InvalidInputError, SktammWarning
-from sktamm.io import column_names, keep_written, read_events
+from sktamm.io import column_names, join_ids, read_events
 
 __all__ = [
     "SimulationFile",
@@ -195,13 +195,7 @@ def _ids(columns: list[pd.Series], paths: list[Path]) -> pd.Series:
     """One column of ids or labels from that of every file, each as it is written."""
     for column, path in zip(columns, paths, strict=True):
         _refuse_missing(column, path)
-    columns = [_plain(column) for column in columns]
-    if len({column.dtype for column in columns}) > 1:
-        # One file may hold 1 where another holds 01: all as text decide together.
-        columns = [column.astype(object).map(str) for column in columns]
-        joined = keep_written(pd.concat(columns, ignore_index=True))
-    else:
-        joined = pd.concat(columns, ignore_index=True)
+    joined = join_ids(columns)
     _warn_of_twins(joined, str(columns[0].name))
     return joined
 
@@ -214,14 +208,6 @@ def _refuse_missing(column: pd.Series, path: Path) -> None:
             f"of {len(column)} rows have none (or NA, nan, null), the first is row "
             f"{missing[0] + 1}."
         )
-
-
-def _plain(column: pd.Series) -> pd.Series:
-    """Nullable and Arrow numbers, none of them missing, as numpy's of the same type."""
-    plain = getattr(column.dtype, "numpy_dtype", None)
-    if plain is None or plain.kind not in "biuf":
-        return column
-    return pd.Series(column.to_numpy(plain), name=column.name)
 
 
 def _warn_of_twins(ids: pd.Series, name: str) -> None:

@@ -1,61 +1,66 @@
-"""Tables of events from CSV and Parquet, and back.
+"""Tables of events from files of several kinds, and back.
 
 Features are read as numbers. Labels and ids are kept as they are written: "01" and "1"
 are two simulations, and a file that misses some ids does not turn 7 into 7.0.
 """
 
-import contextlib
-import os
-import warnings
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from sktamm.exceptions import InvalidInputError
+from sktamm.io._arrow import FEATHER, PARQUET
+from sktamm.io._csv import CSV
+from sktamm.io._cut import Cut
 from sktamm.io._files import replacing
+from sktamm.io._formats import Format
+from sktamm.io._ids import join_ids, keep_written
+from sktamm.io._numpy import NUMPY
+from sktamm.io._root import ROOT
+from sktamm.io._sources import PathLike, Source, find_sources
 
-__all__ = ["column_names", "keep_written", "read_events", "write_events"]
+__all__ = ["column_names", "iterate_events", "read_events", "write_events"]
 
-# Numbers to the last bit, as pandas reads them by itself since version 3.
-_OLD = int(pd.__version__.split(".")[0]) < 3
-_EXACT: dict[str, Any] = {"float_precision": "round_trip"} if _OLD else {}
+_FORMATS = (CSV, PARQUET, FEATHER, NUMPY, ROOT)
+_ROWS = 1_000_000  # a piece of ten columns takes 80 MB
 
 
-def column_names(path: str | os.PathLike[str]) -> list[str]:
-    """Names of the columns of a CSV or Parquet file, without reading its events.
+def column_names(path: PathLike | Iterable[PathLike]) -> list[str]:
+    """Names of the columns of a file of events, without reading its events.
 
     As they stand in the file; empty for a column without a name. What cannot be read is
-    refused as by `read_events`.
+    refused as by `read_events`. Of several files it is the names of the first.
     """
-    path = Path(path)
-    _, names = _kind(path)
-    _check_file(path)
-    return names(path)
+    source = find_sources(path)[0]
+    return _format(source).names(source)
 
 
 def read_events(
-    path: str | os.PathLike[str],
+    path: PathLike | Iterable[PathLike],
     columns: Sequence[str] | None = None,
     *,
     as_written: Sequence[str] = (),
+    cut: str | None = None,
 ) -> pd.DataFrame:
-    r"""Read events from a CSV or Parquet file.
+    r"""Read events from files.
 
     Parameters
     ----------
-    path : path-like
-        File whose name ends with ``.csv``, ``.csv.gz``, ``.parquet`` or ``.pq``.
+    path : path-like or sequence of path-like
+        File whose name ends with ``.csv``, ``.csv.gz``, ``.parquet``, ``.pq``,
+        ``.feather``, ``.arrow``, ``.npy``, ``.npz`` or ``.root``; ``file.root:tree``
+        names one tree (TTree or RNTuple) of several, ``*`` and ``?`` stand for any
+        letters. Events of several files follow each other.
     columns : sequence of str, optional
         Columns to read, in this order; all by default.
     as_written : sequence of str, optional
         Columns of labels or ids, where they are there. Text in CSV becomes numbers or
         Booleans only if every entry prints as it is written: "1" and "01" stay text
         and apart. Missing entries never turn whole numbers into fractions.
+    cut : str, optional
+        Which events to keep, an expression of the columns such as ``"pt > 20 and
+        abs(eta) < 2.5"``; see `Cut`.
 
     Returns
     -------
@@ -65,8 +70,10 @@ def read_events(
     Raises
     ------
     InvalidInputError
-        If the file is missing, empty, unreadable or of another kind, lacks a column or
-        has one of its name twice, or is Parquet and pyarrow is not installed.
+        If a file is missing, empty, unreadable or of another kind, lacks a column or
+        has one of its name twice, holds lists instead of one value per event, or needs
+        a library that is not installed; if several files have different columns; if
+        the cut is no condition or keeps no event.
 
     Examples
     --------
@@ -78,95 +85,108 @@ def read_events(
     ...     read_events(path, ["y", "label"]).shape
     (2, 2)
     """
-    path = Path(path)
-    read, names = _kind(path)
-    _check_file(path)
-    available = names(path)
-    _check_columns(path, available, columns)
-    there = available if columns is None else columns
-    text = [name for name in dict.fromkeys(as_written) if name in there]
-    events = read(path, columns, text)
+    sources = find_sources(path)
+    choice = None if cut is None else Cut(cut)
+    if columns is None:
+        _check_alike(sources)
+    events = _joined(
+        [
+            (next(_pieces(source, columns, as_written, choice, None)), source)
+            for source in sources
+        ],
+        as_written,
+    )
     if events.empty:
-        raise InvalidInputError(f"{path.name} must hold events; it has no rows.")
+        names = ", ".join(source.name for source in sources)
+        raise InvalidInputError(f"{names} must hold events; it has no rows{_of(cut)}.")
     return events
 
 
-def keep_written(column: pd.Series) -> pd.Series:
-    """Turn texts into numbers or Booleans if each prints as it is written.
+def iterate_events(
+    path: PathLike | Iterable[PathLike],
+    columns: Sequence[str],
+    *,
+    as_written: Sequence[str] = (),
+    cut: str | None = None,
+    size: int = _ROWS,
+) -> Iterator[pd.DataFrame]:
+    """Read events from files piece by piece, in bounded memory.
 
     Parameters
     ----------
-    column : Series of str
-        Labels or ids; missing entries stay missing.
+    path : path-like or sequence of path-like
+        As in `read_events`.
+    columns : sequence of str
+        Columns to read, in this order.
+    as_written : sequence of str, optional
+        Columns of labels or ids; those of CSV stay text, since other pieces decide
+        whether they are numbers (`keep_written`).
+    cut : str, optional
+        As in `read_events`.
+    size : int, default=1_000_000
+        Most events of a piece.
 
-    Returns
-    -------
-    column : Series
-        Integers, floats or Booleans if no text would look different, else the texts.
+    Yields
+    ------
+    events : pandas.DataFrame
+        Some of the events, at least one.
 
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from sktamm.io import keep_written
-    >>> keep_written(pd.Series(["10", "2"])).tolist()
-    [10, 2]
-    >>> keep_written(pd.Series(["10", "2", "02"])).tolist()
-    ['10', '2', '02']
+    Raises
+    ------
+    InvalidInputError
+        As `read_events`, but a cut may keep no event.
     """
-    code, unique = pd.factorize(column)
-    values = _values([str(text) for text in unique])
-    if (code < 0).any():
-        values = np.append(values.astype(object), np.nan)
-    return pd.Series(values[code], index=column.index, name=column.name)
+    choice = None if cut is None else Cut(cut)
+    for source in find_sources(path):
+        for piece in _pieces(source, columns, as_written, choice, size):
+            if len(piece):
+                yield piece
 
 
-def write_events(path: str | os.PathLike[str], events: pd.DataFrame) -> None:
-    """Write events to a CSV or Parquet file, whichever the name asks for.
+def write_events(path: PathLike, events: pd.DataFrame) -> None:
+    """Write events to a file of the kind that its name asks for.
 
     Parameters
     ----------
     path : path-like
-        File whose name ends with ``.csv``, ``.csv.gz``, ``.parquet`` or ``.pq``; it
-        appears complete or not at all.
+        File whose name ends with ``.csv``, ``.csv.gz``, ``.parquet``, ``.pq``,
+        ``.feather`` or ``.arrow``; it appears complete or not at all.
     events : pandas.DataFrame
         One row per event; the index is not written.
 
     Raises
     ------
     InvalidInputError
-        If the name has another ending, or is Parquet and pyarrow is not installed.
+        If the name has another ending, or a library is not installed.
     """
     path = Path(path)
-    read, _ = _kind(path)
-    if read is _read_parquet:
-        _import_pyarrow(path)
+    known = _kind(path)
+    if known.write is None:
+        raise InvalidInputError(
+            f"{path.name} must end with .csv, .csv.gz, .parquet or .feather to be "
+            f"written; {known.kind} files are only read."
+        )
     with replacing(path) as part:
-        if read is _read_parquet:
-            events.to_parquet(part, index=False, engine="pyarrow")
-        else:
-            events.to_csv(part, index=False)
+        known.write(part, events)
 
 
-# Broken compression ends in EOFError or zlib.error; pyarrow's are ValueErrors.
-_BROKEN = (ValueError, OSError, EOFError, zlib.error, pd.errors.ParserWarning)
-
-Reader = Callable[[Path, Sequence[str] | None, list[str]], pd.DataFrame]
-Names = Callable[[Path], list[str]]
-
-
-def _kind(path: Path) -> tuple[Reader, Names]:
-    """What reads the events and the names of the columns, by the ending."""
+# ------------------------------------------------------------------------ one source
+def _kind(path: Path) -> Format:
+    """What reads a file, by the ending of its name."""
     name = path.name.lower()
-    if name.endswith((".csv", ".csv.gz")):
-        return _read_csv, _csv_names
-    if name.endswith((".parquet", ".pq")):
-        return _read_parquet, _parquet_names
+    for known in _FORMATS:
+        if name.endswith(known.endings):
+            return known
+    endings = [ending for known in _FORMATS for ending in known.endings]
     raise InvalidInputError(
-        f"{path} must end with .csv, .csv.gz, .parquet or .pq to say what it is."
+        f"{path} must end with {', '.join(endings[:-1])} or {endings[-1]} to say what "
+        "it is."
     )
 
 
-def _check_file(path: Path) -> None:
+def _format(source: Source) -> Format:
+    """What reads a source that is there."""
+    path, known = source.path, _kind(source.path)
     if path.is_dir():
         raise InvalidInputError(f"{path.name} must be a file; it is a directory.")
     if not path.exists():
@@ -176,114 +196,83 @@ def _check_file(path: Path) -> None:
         raise InvalidInputError(f"{path} must be a regular file; it is a device.")
     if path.stat().st_size == 0:
         raise InvalidInputError(f"{path.name} must hold events; it is empty.")
+    return known
 
 
-def _check_columns(
-    path: Path, available: list[str], columns: Sequence[str] | None
-) -> None:
+def _pieces(
+    source: Source,
+    columns: Sequence[str] | None,
+    as_written: Sequence[str],
+    cut: Cut | None,
+    size: int | None,
+) -> Iterator[pd.DataFrame]:
+    """Pieces of one source: the columns of the events that the cut keeps."""
+    known = _format(source)
+    available = known.names(source)
+    chosen = None if columns is None else list(dict.fromkeys(columns))
+    used = [] if cut is None else cut.names
+    wanted = None if chosen is None else list(dict.fromkeys([*chosen, *used]))
+    _check_columns(
+        source, available, [*(available if chosen is None else chosen), *used]
+    )
+    text = [name for name in dict.fromkeys(as_written) if name in (wanted or available)]
+    for piece in known.pieces(source, wanted, size, text):
+        kept = piece if cut is None else piece[cut.keeps(piece)]
+        yield kept if chosen is None else kept[chosen]
+
+
+def _check_columns(source: Source, available: list[str], columns: list[str]) -> None:
     """Refuse columns that are not there, or of whose name there are several."""
-    missing = [name for name in columns or () if name not in available]
+    missing = [name for name in columns if name not in available]
     if missing:
         raise InvalidInputError(
-            f"{path.name} has no column {_quoted(missing)}; it has "
+            f"{source.name} has no column {_quoted(missing)}; it has "
             f"{_quoted(available)}."
         )
-    for name in columns if columns is not None else filter(None, available):
+    for name in filter(None, columns):
         if available.count(name) > 1:
             raise InvalidInputError(
-                f"{path.name} must have every column once, but it has "
+                f"{source.name} must have every column once, but it has "
                 f"{available.count(name)} of the name {name!r}."
             )
 
 
-@contextlib.contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
-    """Turn what the libraries raise on broken files into one sentence."""
-    try:
-        yield
-    except _BROKEN as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InvalidInputError(
-            f"{path.name} is not readable as {kind}: {reason.rstrip('.')}."
-        ) from error
+# ------------------------------------------------------------------- several sources
+def _check_alike(sources: list[Source]) -> None:
+    """Refuse sources of which some lack a column."""
+    first = set(_format(sources[0]).names(sources[0])) if len(sources) > 1 else set()
+    for source in sources[1:]:
+        apart = first ^ set(_format(source).names(source))
+        if apart:
+            raise InvalidInputError(
+                f"{source.name} must have the columns of {sources[0].name}, but "
+                f"{_quoted(sorted(apart))} are in one of them only; name the columns "
+                "that are wanted."
+            )
 
 
-def _csv_names(path: Path) -> list[str]:
-    # The first line is read as a row: as a header, pandas would rename repeated and
-    # missing names.
-    with _readable(path, "CSV"):
-        first = pd.read_csv(
-            path, header=None, nrows=1, dtype=str, keep_default_na=False
-        )
-    return first.iloc[0].tolist()
-
-
-def _read_csv(
-    path: Path, columns: Sequence[str] | None, text: list[str]
+def _joined(
+    read: list[tuple[pd.DataFrame, Source]], as_written: Sequence[str]
 ) -> pd.DataFrame:
-    with _readable(path, "CSV"), warnings.catch_warnings():
-        # Rows longer than the header would otherwise lose or shift columns.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        types = dict.fromkeys(text, str)
-        events = pd.read_csv(
-            path, index_col=False, low_memory=False, dtype=types, **_EXACT
-        )
-    events.columns = pd.Index(_csv_names(path))
-    if columns is not None:
-        events = events[list(dict.fromkeys(columns))]
-    return events.assign(**{name: keep_written(events[name]) for name in text})
+    """Events of all sources; CSV has texts alone, so that all its files decide."""
+    frames = [frame for frame, _ in read]
+    untyped = [_kind(source.path) is CSV for _, source in read]
+    ids = [name for name in dict.fromkeys(as_written) if name in frames[0]]
+    whole = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    whole = whole.reset_index(drop=True)
+    joined = {}
+    for name in ids:
+        columns = [frame[name] for frame in frames]
+        if all(untyped):
+            joined[name] = keep_written(whole[name])
+        elif len(columns) > 1:
+            own = zip(columns, untyped, strict=True)
+            joined[name] = join_ids([keep_written(c) if u else c for c, u in own])
+    return whole.assign(**joined)
 
 
-def _values(written: list[str]) -> NDArray[Any]:
-    """Whole numbers, decimals or Booleans that print as written, else the texts."""
-    stripped = [text.strip() for text in written]
-    if len(set(stripped)) == len(written):  # spaces that tell nothing apart
-        written = stripped
-    for read in (int, float, {"True": True, "False": False}.__getitem__):
-        try:
-            values = [read(text) for text in written]
-        except (ValueError, KeyError):
-            continue
-        if [str(value) for value in values] == written and _are_apart(values):
-            return np.array(values)
-    return np.array(written, dtype=object)
-
-
-def _are_apart(values: list[Any]) -> bool:
-    """Whether numbers fit into 64 bits and differ; 0.0 and -0.0 do not."""
-    return all(abs(v) < 2**63 for v in values) and len(set(values)) == len(values)
-
-
-def _parquet_names(path: Path) -> list[str]:
-    parquet = _import_pyarrow(path)
-    with _readable(path, "Parquet"), parquet.ParquetFile(path) as file:
-        return list(file.schema_arrow.names)
-
-
-def _read_parquet(
-    path: Path, columns: Sequence[str] | None, text: list[str]
-) -> pd.DataFrame:
-    parquet = _import_pyarrow(path)
-    wanted = None if columns is None else list(dict.fromkeys(columns))
-    with _readable(path, "Parquet"), parquet.ParquetFile(path) as file:
-        events = file.read(columns=wanted).to_pandas()
-    # pandas keeps the index of a frame in columns of the file.
-    asked = {*text, *(wanted or ())}
-    index = [name for name in events.index.names if name is not None and name in asked]
-    events = events.reset_index(level=index) if index else events
-    events = events.reset_index(drop=True)
-    return events if wanted is None else events[wanted]
-
-
-def _import_pyarrow(path: Path) -> Any:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise InvalidInputError(
-            f"{path.name} is a Parquet file, which needs pyarrow: "
-            "pip install 'sktamm[io]', or use CSV."
-        ) from error
-    return pyarrow.parquet
+def _of(cut: str | None) -> str:
+    return "" if cut is None else f" that pass the cut {cut!r}"
 
 
 def _quoted(names: Sequence[str]) -> str:
