@@ -33,7 +33,7 @@ OPTIONAL = (
 ROOMS = sorted(
     f"sktamm.{path.parent.name}" for path in ROOT.glob("sktamm/*/__init__.py")
 )
-MODULES = ["sktamm", "sktamm.base", "sktamm.exceptions", "sktamm.results", *ROOMS]
+MODULES = ["sktamm", "sktamm.base", "sktamm.exceptions", *ROOMS]
 
 # Calls that need a library: the extra that brings it, and the call.
 USES = {

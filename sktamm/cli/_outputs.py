@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from sktamm.cli._parser import OWN_OPTIONS, STANDARD_OUTPUT
 from sktamm.exceptions import InvalidInputError
 from sktamm.io import replacing, result_to_text, write_result
@@ -124,19 +122,6 @@ def result_settings(
 
 def report(result: FractionResult, features: list[str]) -> str:
     """Table of the measurement, one row per dataset."""
-    frame = result.to_frame()
-    rows = pd.DataFrame({"dataset": frame["dataset"].map(str)})
-    rows["events"] = frame["n_events"].map("{:g}".format)
-    rows["kappa"] = frame["kappa"].map("{:.4f}".format)
-    rows["error"] = frame["std"].map("{:.4f}".format)
-    for level in result.levels:
-        ends = zip(frame[f"lower_{level:g}"], frame[f"upper_{level:g}"], strict=True)
-        rows[f"{100 * level:g}% interval"] = [
-            f"[{low:.4f}, {high:.4f}]" for low, high in ends
-        ]
-    if frame["goodness_of_fit"].notna().any():  # unbinned data have none
-        rows["fit p-value"] = frame["goodness_of_fit"].map("{:.2g}".format)
-    rows["flags"] = frame["flags"].replace("", "none")
     method = result.method
     choices = ", ".join(f"{k} {v}" for k, v in method.items() if k not in OWN_LINES)
     head = [f"Fraction of class {result.pos_label}, features {', '.join(features)}"]
@@ -146,7 +131,7 @@ def report(result: FractionResult, features: list[str]) -> str:
         for k, title in OWN_LINES.items()
         if k in method
     ]
-    return "\n".join([*head, "", rows.to_string(index=False)])
+    return "\n".join([*head, "", result.table().to_string(index=False)])
 
 
 def _check_place(option: str, path: Path) -> None:

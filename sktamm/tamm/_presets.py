@@ -373,7 +373,8 @@ def infer(estimator: Any, X: Any, **keywords: Any) -> FractionResult:
     X : array-like of shape (n_events, n_features)
         Unlabelled events, before the transformers of a Pipeline.
     **keywords
-        Passed to the ``infer`` of the final estimator: dataset, sample_weight, levels.
+        Passed to the ``infer`` of the final estimator: dataset, sample_weight, levels,
+        blind.
 
     Returns
     -------

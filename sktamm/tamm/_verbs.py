@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktamm._numerics import FloatArray, interval_score
 from sktamm._sklearn import refuse_cross_val_predict
 from sktamm.events import TargetEvents, read_target
-from sktamm.results import FractionResult
+from sktamm.results import FractionResult, check_seed
 from sktamm.tamm._choices import check_levels
 from sktamm.tamm._truth import true_fraction
 
@@ -145,6 +145,7 @@ class FractionVerbs(BaseEstimator):
         dataset: Any = None,
         sample_weight: ArrayLike | None = None,
         levels: Sequence[float] | NDArray[Any] | None = None,
+        blind: str | None = None,
     ) -> FractionResult:
         """Everything about the signal fraction of every dataset.
 
@@ -158,6 +159,9 @@ class FractionVerbs(BaseEstimator):
             Event weights, possibly negative.
         levels : sequence of float, default=None
             Levels of the intervals; None is the estimator's ``level`` and 0.954.
+        blind : str, default=None
+            Seed that hides kappa until ``result.unblinded(seed)``; see
+            `FractionResult.blinded`. ``predict`` and ``score`` are never blinded.
 
         Returns
         -------
@@ -177,7 +181,10 @@ class FractionVerbs(BaseEstimator):
         """
         check_is_fitted(self)
         question = {"dataset": dataset, "sample_weight": sample_weight}
-        return self._infer(X, levels, question)
+        if blind is not None:
+            check_seed(blind)  # before the work
+        result = self._infer(X, levels, question)
+        return result if blind is None else result.blinded(blind)
 
     def predict_proba(
         self, X: Any, *, dataset: Any = None, sample_weight: ArrayLike | None = None

@@ -1,0 +1,25 @@
+"""Immutable answers: what was measured, how well, and whether to trust it.
+
+Displays and exports are built from these records alone.
+"""
+
+from sktamm.results._blinding import check_seed
+from sktamm.results._digits import decimals_of, rounded
+from sktamm.results._flags import FLAGS, flag_meaning
+from sktamm.results._parts import AdaptedTemplates, Profile
+from sktamm.results._record import FractionResult
+from sktamm.results._seal import Seal
+from sktamm.results._words import OWN_LINES
+
+__all__ = [
+    "FLAGS",
+    "OWN_LINES",
+    "AdaptedTemplates",
+    "FractionResult",
+    "Profile",
+    "Seal",
+    "check_seed",
+    "decimals_of",
+    "flag_meaning",
+    "rounded",
+]
