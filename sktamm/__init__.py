@@ -4,6 +4,7 @@ Template-adapted mixture models (arXiv:2604.02219) as scikit-learn estimators.
 """
 
 from sktamm.auto import AutoTAMM
+from sktamm.io import read_result
 from sktamm.results import FractionResult
 from sktamm.tamm import (
     BinnedTopicTAMM,
@@ -22,6 +23,7 @@ __all__ = [
     "TAMMRegressor",
     "__version__",
     "infer",
+    "read_result",
 ]
 
 __version__ = "0.2.0"

@@ -6,6 +6,7 @@ from sklearn.exceptions import FitFailedWarning as SklearnFitFailedWarning
 __all__ = [
     "CheckpointError",
     "ConvergenceWarning",
+    "EditedResultWarning",
     "EmptyBinWarning",
     "ExchangeabilityWarning",
     "FeatureWarning",
@@ -13,6 +14,7 @@ __all__ = [
     "IncompatibleChoiceError",
     "InvalidInputError",
     "InvalidParameterError",
+    "ModelVersionWarning",
     "OverlapWarning",
     "RangeWarning",
     "RatioWarning",
@@ -28,6 +30,10 @@ __all__ = [
 
 class SktammWarning(UserWarning):
     """Base class of every warning that sktamm issues."""
+
+
+class EditedResultWarning(SktammWarning):
+    """A result was read from a file that somebody changed after sktamm wrote it."""
 
 
 class EmptyBinWarning(SktammWarning):
@@ -49,6 +55,10 @@ class FeatureWarning(SktammWarning):
     Such a column tells simulations from data, or classes from each other, by itself,
     and the fraction follows it. Leave it out; filter this class where it is physics.
     """
+
+
+class ModelVersionWarning(SktammWarning):
+    """A model was saved by another version of sktamm and may answer differently."""
 
 
 class SingleSimulationWarning(SktammWarning):

@@ -9,8 +9,12 @@ from sktamm.io._events import (
 )
 from sktamm.io._files import file_hash, replacing
 from sktamm.io._ids import join_ids, keep_written
+from sktamm.io._models import load_model, save_model
+from sktamm.io._provenance import provenance
 from sktamm.io._results import (
-    provenance,
+    read_result,
+    result_from_json,
+    result_schema,
     result_to_json,
     result_to_text,
     write_result,
@@ -23,11 +27,16 @@ __all__ = [
     "iterate_events",
     "join_ids",
     "keep_written",
+    "load_model",
     "provenance",
     "read_events",
+    "read_result",
     "replacing",
+    "result_from_json",
+    "result_schema",
     "result_to_json",
     "result_to_text",
+    "save_model",
     "write_events",
     "write_result",
 ]

@@ -8,7 +8,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["file_hash", "replacing"]
+from sktamm.exceptions import InvalidInputError
+
+__all__ = ["file_hash", "read_bytes", "replacing"]
 
 _BLOCK = 1 << 20  # bytes in memory at once
 
@@ -20,6 +22,16 @@ def file_hash(path: str | os.PathLike[str]) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_bytes(path: Path) -> bytes:
+    """Contents of a file, or one sentence that says why there are none."""
+    if path.is_dir():
+        raise InvalidInputError(f"{path} must be a file, but is a folder.")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"{path} must exist, but does not.") from error
 
 
 @contextlib.contextmanager

@@ -157,7 +157,10 @@ class CalibratedTAMM(FractionWrapper):
             self._check_known(events["y"])
         elif hasattr(self.estimator_, "held_out"):
             self.units_ = self._find_units(self.estimator_.held_out(), matching)
-        self._seeds_ = tuple(draws.spawn(len(self.units_)))
+        # As numbers, which are saved with the model; a SeedSequence cannot be.
+        self._seeds_ = tuple(
+            (seed.entropy, seed.spawn_key) for seed in draws.spawn(len(self.units_))
+        )
         self._copy_attributes()
         self.without_ = tuple(
             fit_without(self.estimator, self.estimator_, unit.ids, events)
@@ -233,7 +236,7 @@ class CalibratedTAMM(FractionWrapper):
             self.without_,
             self.units_,
             result,
-            self._seeds_,
+            [np.random.SeedSequence(e, spawn_key=key) for e, key in self._seeds_],
             n_draws=int(self.n_datasets),
             names=getattr(self, "feature_names_in_", None),
         )

@@ -111,6 +111,12 @@ class FractionResult(Frozen):
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False)
     seal: Seal | None = None
 
+    def __post_init__(self) -> None:
+        """Freeze the fields; no flags are none of every dataset."""
+        if not self.flags:
+            object.__setattr__(self, "flags", ((),) * len(self.kappa))
+        super().__post_init__()
+
     def to_frame(self) -> pd.DataFrame:
         """One row per dataset: kappa, error, intervals, events, diagnostics, flags.
 

@@ -32,6 +32,5 @@ def result_table(result: "FractionResult") -> pd.DataFrame:
     p_value = result.diagnostics.get("goodness_of_fit", np.full(n, np.nan))
     if np.isfinite(p_value).any():  # unbinned data have none
         columns["fit p-value"] = [f"{p:.2g}" for p in p_value]
-    flags = result.flags or ((),) * n
-    columns["flags"] = [" ".join(names) or "none" for names in flags]
+    columns["flags"] = [" ".join(names) or "none" for names in result.flags]
     return pd.DataFrame(columns, dtype=object)

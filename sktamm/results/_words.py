@@ -61,5 +61,4 @@ def _dataset_lines(result: "FractionResult", i: int) -> list[str]:
         f"  {level:.1%} interval  [{rounded(low, std)}, {rounded(high, std)}]"
         for level, low, high in zip(result.levels, *result.interval[i], strict=True)
     ]
-    flags = result.flags[i] if result.flags else ()
-    return [*lines, f"  flags: {', '.join(flags) or 'none'}"]
+    return [*lines, f"  flags: {', '.join(result.flags[i]) or 'none'}"]
