@@ -5,6 +5,7 @@ Template-adapted mixture models (arXiv:2604.02219) as scikit-learn estimators.
 
 from sktamm.auto import AutoTAMM
 from sktamm.io import read_result
+from sktamm.exports import event_weights
 from sktamm.results import FractionResult
 from sktamm.tamm import (
     BinnedTopicTAMM,
@@ -22,6 +23,7 @@ __all__ = [
     "ScoreTAMM",
     "TAMMRegressor",
     "__version__",
+    "event_weights",
     "infer",
     "read_result",
 ]

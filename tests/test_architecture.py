@@ -42,6 +42,7 @@ ROOMS = [
     "plotting",
     "auto",
     "io",
+    "exports",
     "cli",
     "__init__",
     "__main__",

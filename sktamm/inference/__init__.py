@@ -14,6 +14,7 @@ from sktamm.inference._intervals import (
     ratio_intervals,
 )
 from sktamm.inference._optimise import maximise
+from sktamm.inference._parameter_draws import parameter_draws
 
 __all__ = [
     "SURPRISING",
@@ -25,6 +26,7 @@ __all__ = [
     "density_moments",
     "maximise",
     "normal_quantile",
+    "parameter_draws",
     "pearson",
     "ratio_intervals",
     "undiscounted",
