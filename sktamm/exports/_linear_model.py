@@ -1,7 +1,7 @@
 """The adapted binned mixture, linearised where the data have put it.
 
-With mu_c = n f_c q_c the expected contents of class c at the maximum of the posterior, z
-its blend and z0 the adapted one, and with the log prior to second order,
+With mu_c = n f_c q_c the expected contents of class c at the maximum of the posterior,
+z its blend and z0 the adapted one, and with the log prior to second order,
 
     mu_c(z) = mu_c + mu_c J_c (z - z0),        J_c = d ln q_c / dz,
     ln prior = g.(z - z0) - (z - z0)' Q (z - z0) / 2,
@@ -71,14 +71,15 @@ def linearised(adapted: Adapted) -> LinearModel:
     fractions = model.fractions(theta)[0]
     total = weight.sum() / scale * table.reference_weight
     noisy = bool(np.ptp(fit.data.discount[0]) > 0)
-    errors = model.class_errors(theta) if noisy else None
+    none = [None] * len(fractions)
+    errors = [total * e[0] for e in model.class_errors(theta)] if noisy else none
     expected = total * (fractions[:, None] * np.exp(model.class_log_density(theta)[0]))
     _check_contents(expected, estimator.classes_)
     classes = [
-        _of_class(model, theta, c, label, expected, None)
-        if errors is None
-        else _of_class(model, theta, c, label, expected, total * errors[c][0])
-        for c, label in enumerate(estimator.classes_.tolist())
+        LinearClass(label, expected[c], *_directions(model, theta, c, expected), own)
+        for c, (label, own) in enumerate(
+            zip(estimator.classes_.tolist(), errors, strict=True)
+        )
     ]
     return LinearModel(classes, table.positive, weight / scale, scale)
 
@@ -108,32 +109,21 @@ def _check_contents(expected: FloatArray, classes: NDArray[Any]) -> None:
             )
 
 
-def _of_class(
-    model: Any,
-    theta: FloatArray,
-    c: int,
-    label: Any,
-    expected: FloatArray,
-    errors: FloatArray | None,
-) -> LinearClass:
-    """Directions of one class, those that the data can feel."""
+def _directions(
+    model: Any, theta: FloatArray, c: int, expected: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Effects (n_directions, n_rows) and centres that the data can feel."""
     columns, density = model.slices[c], model.densities[c]
+    if density.n_params == 0:
+        return np.zeros((0, expected.shape[1])), np.zeros(0)
     gradient, precision = _prior(model, theta)
-    own = precision[columns, columns]
     jacobian = density.jacobian(density.evaluate(theta[:, columns]))[0]
-    root = np.linalg.inv(np.linalg.cholesky(own)).T  # L L' = Q^-1
+    root = np.linalg.inv(np.linalg.cholesky(precision[columns, columns])).T
     effects = (expected[c][:, None] * jacobian) @ root
     size = np.sqrt(expected.sum(axis=0))[:, None]
     _, felt, turned = np.linalg.svd(effects / size, full_matrices=False)
-    kept = felt**2 > _FELT
-    turn = turned[kept].T
-    return LinearClass(
-        label,
-        expected[c],
-        (effects @ turn).T,
-        turn.T @ root.T @ gradient[columns],
-        errors,
-    )
+    turn = turned[felt**2 > _FELT].T
+    return (effects @ turn).T, turn.T @ root.T @ gradient[columns]
 
 
 def _prior(model: Any, theta: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -25,14 +25,16 @@ from sktamm.exceptions import InvalidInputError
 from sktamm.exports._linear_model import LinearClass, LinearModel, linearised
 from sktamm.exports._opened import adapt, members, opened, refuse_blinded
 
-__all__ = ["import_pyhf", "kappa_from_pyhf", "linear_model", "to_pyhf"]
+__all__ = ["kappa_from_pyhf", "linear_model", "to_pyhf"]
 
 _CHANNEL = "adapted"
 _WIDTHS = 5.0  # bounds of a direction in prior widths, as pyhf has them by default
 _MOST = 10.0  # upper bound of a factor, that of pyhf
 
 
-def to_pyhf(estimator: Any, X_target: Any, *, sample_weight: Any = None) -> dict:
+def to_pyhf(
+    estimator: Any, X_target: Any, *, sample_weight: Any = None
+) -> dict[str, Any]:
     """The model that the data have adapted, as a workspace of pyhf.
 
     Parameters
@@ -110,16 +112,16 @@ def to_pyhf(estimator: Any, X_target: Any, *, sample_weight: Any = None) -> dict
 
 
 def kappa_from_pyhf(
-    workspace: dict, parameters: ArrayLike, covariance: ArrayLike | None = None
+    model: Any, parameters: ArrayLike, covariance: ArrayLike | None = None
 ) -> tuple[float, float | None]:
     """Signal fraction of fitted parameters, kappa = mu_s n_s / sum_c mu_c n_c.
 
     Parameters
     ----------
-    workspace : dict
-        What `to_pyhf` has returned.
+    model : pyhf.Model
+        Model of a workspace of `to_pyhf`.
     parameters : array-like of shape (n_parameters,)
-        Best fit of pyhf, in the order of its model.
+        Best fit of pyhf, in the order of the model.
     covariance : array-like of shape (n_parameters, n_parameters), default=None
         Covariance of the parameters, such as that of iminuit.
 
@@ -133,31 +135,33 @@ def kappa_from_pyhf(
     Raises
     ------
     InvalidInputError
-        If pyhf is missing, or the parameters are not those of the workspace.
+        If the parameters are not as many as those of the model.
 
     Examples
     --------
+    >>> import warnings
     >>> import pyhf
     >>> from sktamm import BinnedTopicTAMM
     >>> from sktamm.datasets import make_gaussian_study
     >>> from sktamm.exports import kappa_from_pyhf, to_pyhf
+    >>> warnings.simplefilter("ignore", DeprecationWarning)  # pyhf 0.7 and jsonschema
     >>> study = make_gaussian_study(n_simulations=3, n_events=2000, random_state=0)
     >>> tamm = BinnedTopicTAMM(bins=3, prior="simulations", inference="frequentist")
     >>> tamm = tamm.fit(study.X, study.y, simulation=study.simulation)
     >>> workspace = to_pyhf(tamm, study.X_target)
     >>> model = pyhf.Workspace(workspace).model()
-    >>> kappa, _ = kappa_from_pyhf(workspace, model.config.suggested_init())
+    >>> kappa, _ = kappa_from_pyhf(model, model.config.suggested_init())
     >>> bool(abs(kappa - tamm.predict(study.X_target)[0]) < 1e-4)
     True
     """
-    config = import_pyhf("kappa_from_pyhf").Workspace(workspace).model().config
+    config = model.config
     values = np.asarray(parameters, dtype=float)
     if values.shape != (config.npars,):
         raise InvalidInputError(
-            f"parameters must be the {config.npars} of the workspace, got shape "
+            f"parameters must be the {config.npars} of the model, got shape "
             f"{values.shape}."
         )
-    place, events = _factors(workspace, config)
+    place, events = _factors(model)
     expected = values[place] * events
     signal = place == config.poi_index
     kappa = expected[signal].sum() / expected.sum()
@@ -174,10 +178,10 @@ def linear_model(estimator: Any, X_target: Any, sample_weight: Any) -> LinearMod
     final, transform = opened(estimator)
     inner = list(members(final))
     if len(inner) > 1:
-        names = ", ".join(type(member).__name__ for member in inner)
+        kinds = ", ".join(type(member).__name__ for member in inner)
         raise InvalidInputError(
             "estimator must be one binned estimator for a binned model, got a pool of "
-            f"{names}; export one of its estimators_."
+            f"{kinds}; export one of its estimators_."
         )
     model = linearised(adapt(inner[0], transform(X_target), sample_weight))
     names = [str(part.label) for part in model.classes]
@@ -196,17 +200,6 @@ def factor_name(part: LinearClass) -> str:
 def blend_names(part: LinearClass) -> list[str]:
     """Names of the directions of a class."""
     return [f"blend_{part.label}_{j}" for j in range(len(part.effects))]
-
-
-def import_pyhf(user: str) -> Any:
-    """Module pyhf, or one sentence on how to get it."""
-    try:
-        import pyhf
-    except ImportError as error:
-        raise InvalidInputError(
-            f"{user} needs pyhf: pip install 'sktamm[hep]'."
-        ) from error
-    return pyhf
 
 
 # ------------------------------------------------------------------ private functions
@@ -244,11 +237,11 @@ def _settings(part: LinearClass) -> list[dict[str, Any]]:
     return settings
 
 
-def _factors(workspace: dict, config: Any) -> tuple[Any, FloatArray]:
+def _factors(model: Any) -> tuple[Any, FloatArray]:
     """Places of the factors among the parameters, and sums of their samples."""
     place, events = [], []
-    for sample in workspace["channels"][0]["samples"]:
-        factors = [m for m in sample["modifiers"] if m["type"] == "normfactor"]
-        place.append(config.par_slice(factors[0]["name"]).start)
+    for sample in model.spec["channels"][0]["samples"]:
+        factors = [m["name"] for m in sample["modifiers"] if m["type"] == "normfactor"]
+        place.append(model.config.par_slice(factors[0]).start)
         events.append(sum(sample["data"]))
     return np.array(place), np.array(events)

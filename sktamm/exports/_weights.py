@@ -1,8 +1,8 @@
 """Weights that make simulated events follow the densities which the data have adapted.
 
 Event i of class c and simulation k, with the weight w_i among W_k of its simulation,
-stands for the pooled density P_c = mean_k p_k of its class. With the adapted density q_c
-and the fraction f_c of n events it gets
+stands for the pooled density P_c = mean_k p_k of its class. With the adapted density
+q_c and the fraction f_c of n events it gets
 
     v_i = n f_c  w_i / (K_c W_k)  q_c(x_i) / P_c(x_i),    sum_(i in c) v_i = n f_c.
 
@@ -132,8 +132,8 @@ def event_weights(
     the adapted templates, not the statistical error of the data, which fluctuate about
     their sum. They come from Markov chains where the estimator has them, otherwise from
     the normal approximation of the posterior, or of the likelihood with the standard
-    error of kappa. Replicas of a pool come from its estimators in turn. An estimate of a
-    fraction that is not confined to [0, 1] may be negative, and so are its weights.
+    error of kappa. Replicas of a pool come from its estimators in turn. An estimate of
+    a fraction that is not confined to [0, 1] may be negative, and so are its weights.
 
     Examples
     --------

@@ -11,6 +11,7 @@ from sktamm.io._files import file_hash, replacing
 from sktamm.io._ids import join_ids, keep_written
 from sktamm.io._models import load_model, save_model
 from sktamm.io._provenance import provenance
+from sktamm.io._histograms import Histogram, HistogramAxis, read_histogram
 from sktamm.io._results import (
     read_result,
     result_from_json,
@@ -19,9 +20,13 @@ from sktamm.io._results import (
     result_to_text,
     write_result,
 )
+from sktamm.io._workspace import WorkspaceTemplates, read_workspace
 
 __all__ = [
     "Cut",
+    "Histogram",
+    "HistogramAxis",
+    "WorkspaceTemplates",
     "column_names",
     "file_hash",
     "iterate_events",
@@ -31,6 +36,8 @@ __all__ = [
     "provenance",
     "read_events",
     "read_result",
+    "read_histogram",
+    "read_workspace",
     "replacing",
     "result_from_json",
     "result_schema",
