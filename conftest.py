@@ -6,8 +6,6 @@ import sys
 import pytest
 
 os.environ["MPLBACKEND"] = "Agg"  # read when matplotlib is first imported
-# tests/coverage is not the package that numba, which arviz imports, looks for.
-sys.modules.setdefault("coverage", None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)

@@ -187,15 +187,23 @@ def _version() -> dict[str, Any]:
 def _kappa(result: FractionResult, i: int) -> dict[str, Any]:
     """Estimate of a dataset, its standard error and its intervals as errors."""
     kappa, std = result.kappa[i], result.std[i]
-    errors: list[dict[str, Any]] = []
-    if np.isfinite(std):
-        errors.append({"symerror": float(std), "label": "standard error"})
+    errors = _symmetric(std, "standard error")
     for level, low, high in zip(result.levels, *result.interval[i], strict=True):
         if np.isfinite([low, high]).all():
             ends = {"plus": float(high - kappa), "minus": float(low - kappa)}
-            errors.append({"asymerror": ends, "label": f"{level:.1%} interval"})
-    value = {"value": _number(kappa)}
-    return {**value, "errors": errors} if errors else value
+            errors += [{"asymerror": ends, "label": f"{level:.1%} interval"}]
+    return _with_errors(kappa, errors)
+
+
+def _symmetric(error: float, label: str) -> list[dict[str, Any]]:
+    """An error, unless it is zero or no number, which HEPData refuses."""
+    known = np.isfinite(error) and error > 0
+    return [{"symerror": float(error), "label": label}] if known else []
+
+
+def _with_errors(value: float, errors: list[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {"value": _number(value)}
+    return found | ({"errors": errors} if errors else {})
 
 
 def _number(value: Any) -> float | str:
@@ -227,10 +235,7 @@ def _contents(
     """Data with their errors, the mixture and every class."""
     counts, errors = templates.counts[i], np.sqrt(templates.variances[i])
     data = [
-        {
-            "value": float(n),
-            "errors": [{"symerror": float(e), "label": "stat"}],
-        }
+        _with_errors(n, _symmetric(e, "stat"))
         for n, e in zip(counts, errors, strict=True)
     ]
     expected = result.n_events[i] * result.fractions[i]
