@@ -4,8 +4,8 @@ Template-adapted mixture models (arXiv:2604.02219) as scikit-learn estimators.
 """
 
 from sktamm.auto import AutoTAMM
-from sktamm.io import read_result
 from sktamm.exports import event_weights
+from sktamm.io import read_result
 from sktamm.results import FractionResult
 from sktamm.tamm import (
     BinnedTopicTAMM,

@@ -43,6 +43,7 @@ ROOMS = [
     "auto",
     "io",
     "exports",
+    "report",
     "cli",
     "__init__",
     "__main__",

@@ -8,10 +8,10 @@ from sktamm.io._events import (
     write_events,
 )
 from sktamm.io._files import file_hash, replacing
+from sktamm.io._histograms import Histogram, HistogramAxis, read_histogram
 from sktamm.io._ids import join_ids, keep_written
 from sktamm.io._models import load_model, save_model
 from sktamm.io._provenance import provenance
-from sktamm.io._histograms import Histogram, HistogramAxis, read_histogram
 from sktamm.io._results import (
     read_result,
     result_from_json,
@@ -35,8 +35,8 @@ __all__ = [
     "load_model",
     "provenance",
     "read_events",
-    "read_result",
     "read_histogram",
+    "read_result",
     "read_workspace",
     "replacing",
     "result_from_json",

@@ -2,6 +2,7 @@
 
 from sktamm.plotting._coverage import CoverageDisplay, WidthDisplay
 from sktamm.plotting._diagnostics import InfluenceDisplay, RankDisplay
+from sktamm.plotting._event_mixture import WeightedEvents
 from sktamm.plotting._exchangeability import ExchangeabilityDisplay
 from sktamm.plotting._experiments import EstimatesDisplay, PullDisplay
 from sktamm.plotting._fraction import FractionDisplay
@@ -13,6 +14,7 @@ from sktamm.plotting._parameters import (
     ParameterRegionDisplay,
 )
 from sktamm.plotting._parametric import RatioDisplay, SpreadDisplay
+from sktamm.plotting._svg import to_svg
 from sktamm.plotting._templates import TemplatesDisplay
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "RatioDisplay",
     "SpreadDisplay",
     "TemplatesDisplay",
+    "WeightedEvents",
     "WidthDisplay",
     "save_overview",
+    "to_svg",
 ]

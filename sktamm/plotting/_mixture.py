@@ -1,17 +1,20 @@
 """The data against the adapted mixture, projected on every feature."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.plotting._display import ResultDisplay
+from sktamm.plotting._event_mixture import WeightedEvents, feature_axis
 from sktamm.plotting._marks import DASHES
 from sktamm.plotting._panels import (
     DATA_COLOR,
     Axis,
     class_colors,
+    dataset_index,
     grid_of_axes,
     project,
     require_templates,
@@ -88,6 +91,62 @@ class MixtureDisplay(ResultDisplay):
             positive=int(np.flatnonzero(result.classes == result.pos_label)[0]),
             title=_title(result, i),
         )
+
+    @classmethod
+    def from_events(
+        cls,
+        result: FractionResult,
+        data: WeightedEvents,
+        adapted: WeightedEvents,
+        nominal: WeightedEvents,
+        *,
+        features: Sequence[str],
+        dataset: int = 0,
+    ) -> Self:
+        """Compare data with weighted simulated events, feature by feature.
+
+        Parameters
+        ----------
+        result : FractionResult
+            Any result, of an unbinned estimator too.
+        data : WeightedEvents
+            Events of the dataset.
+        adapted : WeightedEvents
+            Simulated events with the weights of `sktamm.event_weights`.
+        nominal : WeightedEvents
+            The same events with their weights before adapting, of the same sums.
+        features : sequence of str
+            Names of the features.
+        dataset : int, default=0
+            Position of the dataset in the result.
+
+        Returns
+        -------
+        display : MixtureDisplay
+            The display, not drawn yet.
+        """
+        n = result.classes.size
+        axes = [
+            feature_axis(str(name), data.X[:, j], adapted.X[:, j])
+            for j, name in enumerate(features)
+        ]
+        numbered = list(enumerate(axes))
+        return cls(
+            axes=axes,
+            counts=[data.content(j, axis, 1)[0] for j, axis in numbered],
+            errors=[data.errors(j, axis) for j, axis in numbered],
+            components=[adapted.content(j, axis, n) for j, axis in numbered],
+            nominal=[nominal.content(j, axis, n).sum(axis=0) for j, axis in numbered],
+            class_names=[str(name) for name in result.classes],
+            positive=int(np.flatnonzero(result.classes == result.pos_label)[0]),
+            title=_title(result, dataset_index(result, dataset)),
+        )
+
+    def of_feature(self, j: int) -> Self:
+        """The same with one of its features alone, and without the title."""
+        own = ("axes", "counts", "errors", "components", "nominal")
+        chosen: dict[str, Any] = {name: [getattr(self, name)[j]] for name in own}
+        return replace(self, title="", **chosen)
 
     def plot(self, ax: Any = None) -> Self:
         """Draw the display in a new figure, in one Axes, or in (2, n_features) Axes."""

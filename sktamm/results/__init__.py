@@ -9,9 +9,10 @@ from sktamm.results._flags import FLAGS, flag_meaning
 from sktamm.results._parts import AdaptedTemplates, Profile
 from sktamm.results._record import FractionResult
 from sktamm.results._seal import Seal
-from sktamm.results._words import OWN_LINES
+from sktamm.results._words import BLINDED, OWN_LINES, choices_line, own_lines
 
 __all__ = [
+    "BLINDED",
     "FLAGS",
     "OWN_LINES",
     "AdaptedTemplates",
@@ -19,7 +20,9 @@ __all__ = [
     "Profile",
     "Seal",
     "check_seed",
+    "choices_line",
     "decimals_of",
     "flag_meaning",
+    "own_lines",
     "rounded",
 ]

@@ -1,0 +1,5 @@
+"""A measurement as one page: what kappa is, whether to believe it, and why."""
+
+from sktamm.report._report import Report, make_report
+
+__all__ = ["Report", "make_report"]
