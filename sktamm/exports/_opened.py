@@ -38,7 +38,10 @@ class Adapted:
 
 
 def refuse_blinded(result: Any) -> None:
-    """Refuse to export a result that is blinded: what is written would tell kappa."""
+    """Refuse to export a blinded result, or an estimator that blinds its results.
+
+    Densities, draws and fractions that are written would tell kappa.
+    """
     blinding = getattr(result, "blinding", None)
     if blinding is not None:
         raise InvalidInputError(

@@ -174,8 +174,8 @@ def kappa_from_pyhf(
 
 def linear_model(estimator: Any, X_target: Any, sample_weight: Any) -> LinearModel:
     """Linear model of the only binned estimator inside."""
-    refuse_blinded(estimator)
     final, transform = opened(estimator)
+    refuse_blinded(final)
     inner = list(members(final))
     if len(inner) > 1:
         kinds = ", ".join(type(member).__name__ for member in inner)

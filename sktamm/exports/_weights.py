@@ -25,7 +25,14 @@ from sktamm._numerics import FloatArray, IntArray
 from sktamm._validation import encode, event_blocks, find_labels
 from sktamm.events import TargetEvents
 from sktamm.exceptions import EmptyBinWarning, InvalidInputError
-from sktamm.exports._opened import Adapted, adapt, events_for, members, opened
+from sktamm.exports._opened import (
+    Adapted,
+    adapt,
+    events_for,
+    members,
+    opened,
+    refuse_blinded,
+)
 from sktamm.inference import parameter_draws
 from sktamm.tamm import seed_sequence
 
@@ -56,7 +63,7 @@ class _Simulated:
             raise InvalidInputError(
                 "sample_weight must have a positive sum in every simulation, within "
                 f"the edges if there are bins, got {total.min():g} in one of class "
-                f"{self.classes[self.label[first]]!r}."
+                f"{self.classes.tolist()[self.label[first]]!r}."
             )
         number = np.zeros(total.size, dtype=np.intp)
         number[self.source] = self.label
@@ -149,6 +156,7 @@ def event_weights(
     """
     n_replicas = _check_number(n_replicas)
     final, transform = opened(estimator)
+    refuse_blinded(final)
     inner = list(members(final))
     given = X
     events = _read(inner[0], transform(X), y, simulation, sample_weight)
@@ -239,7 +247,7 @@ def _weights(adapted: Adapted, events: _Simulated, theta: FloatArray) -> FloatAr
         if (total <= 0).any():
             raise InvalidInputError(
                 "X must hold simulated events of every class of y where its adapted "
-                f"density lies, got none of class {events.classes[c]!r}."
+                f"density lies, got none of class {events.classes.tolist()[c]!r}."
             )
         out[own] *= expected[:, c] / total
     return out
@@ -255,7 +263,7 @@ def _in_bins(adapted: Adapted, events: _Simulated, theta: FloatArray) -> FloatAr
     for c in np.unique(events.label):
         own = (events.label == c) & (row >= 0)
         pool = np.bincount(row[own], share[own], minlength=content.shape[2])
-        _warn_empty(content[0, c, pool <= 0].sum(), events.classes[c])
+        _warn_empty(content[0, c, pool <= 0].sum(), events.classes.tolist()[c])
         factor = np.zeros((len(theta), pool.size))
         np.divide(content[:, c], pool, out=factor, where=pool > 0)
         out[own] = share[own, None] * factor[:, row[own]].T
