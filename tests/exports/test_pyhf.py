@@ -21,10 +21,10 @@ from sktamm.mixture import SimulationsPrior
 pytestmark = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver")
 pyhf = pytest.importorskip("pyhf")
 
-# Of a standard error, and of its size. Measured over 72 fits (K = 2, 4, 10; kappa = .05,
-# .15, .4; two seeds): kappa .01 in the median, .04 in nine of ten and .11 at most, the
-# error 0.98 to 1.13 times as large in nine of ten, 0.80 and 1.16 at most. The worst are
-# linear blends at the edge of the simplex, and ridges that hardly hold a blend.
+# Of a standard error, and of its size. Measured over the 72 fits of the slow test:
+# kappa .01 in the median, .04 in nine of ten and .11 at most, the error 0.98 to 1.13
+# times as large in nine of ten, 0.80 and 1.16 at most. The worst are linear blends at
+# the edge of the simplex, and ridges that hardly hold a blend.
 NEAR = 0.12
 WIDE = 0.20
 
@@ -131,7 +131,9 @@ def test_the_adapted_point_is_where_pyhf_starts():
 def test_auxiliary_data_lie_where_the_prior_is_largest():
     """At the adapted point the derivative of the log likelihood vanishes only so."""
     study = make(4, 0.15, 3)
-    workspace = to_pyhf(fitted(study, prior="simulations"), study.X_target)
+    parts = TemplateComponents(bins=4, template_errors=False)
+    tamm = TAMMRegressor(parts, prior="simulations", inference=hessian())
+    workspace = to_pyhf(fitted(study, tamm), study.X_target)
     model = pyhf.Workspace(workspace).model()
     data = pyhf.Workspace(workspace).data(model)
     start = np.array(model.config.suggested_init())
@@ -148,8 +150,7 @@ def test_auxiliary_data_lie_where_the_prior_is_largest():
             if p["name"] == name
         )
         unshifted.append(slopes[-1] - centre)
-    # what remains is of second order: finite templates have factors of their own
-    assert np.abs(slopes).max() < 0.05
+    assert np.abs(slopes).max() < 0.01
     assert np.abs(unshifted).max() > 0.5
 
 
@@ -191,6 +192,7 @@ def test_exact_templates_have_no_statistical_errors():
     )
 
 
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SpanWarning")
 def test_posterior_means_of_chains_and_of_laplace():
     """The maximum of the posterior, near its mean where that is no skewed one."""
     study = make(10, 0.3, 10)
@@ -261,21 +263,12 @@ def test_negative_contents_and_fractions_are_refused(small):
     weight[edge] = -1.0
     with pytest.raises(InvalidInputError, match="at least zero in every bin"):
         to_pyhf(tamm, small.X_target, sample_weight=weight)
+    tamm = fitted(small, prior="simulations", n_topics=2)
     background = small.X[(small.y == 0) & (small.simulation == 0)]
-    lower = background[background[:, 1] < np.median(background[:, 1])]
+    signal_like = tamm.predict_proba(background)[:, 1]
+    less = background[signal_like < np.quantile(signal_like, 0.8)]
     with pytest.raises(InvalidInputError, match="positive fitted fraction"):
-        to_pyhf(fitted(small, prior="simulations"), np.vstack([background, lower]))
-
-
-def test_labels_that_are_equal_as_text_are_refused(small):
-    y = np.array([1, "1"], dtype=object)[small.y]
-    tamm = BinnedTopicTAMM(bins=3, inference=hessian())
-    try:
-        tamm.fit(small.X, y, simulation=small.simulation)
-    except InvalidInputError:
-        pytest.skip("such labels are refused before")
-    with pytest.raises(InvalidInputError, match="differ as text"):
-        to_pyhf(tamm, small.X_target)
+        to_pyhf(tamm, less)
 
 
 def test_parameters_of_another_model_are_refused(small):
