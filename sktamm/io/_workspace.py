@@ -127,12 +127,12 @@ def read_workspace(
     True
     """
     name, document = _load(source)
-    every = {c.name: c for c in map(_Channel, _entries(document, "channels", name))}
+    every = _channels(document, name)
     chosen = _chosen(every, channel, name)
     observed = _observed(document, chosen, name)
     samples = _samples(chosen)
     of = _class_of(samples, classes)
-    varied = list(dict.fromkeys(m for s in samples for m in s.varied))
+    varied = list(dict.fromkeys(m for s in samples for m in s.changes))
     histograms, y, simulation = [], [], []
     for key, contents, variances in _simulations(samples, varied):
         for sample, content, variance in zip(samples, contents, variances, strict=True):
@@ -172,51 +172,56 @@ class _Channel:
         self.n_bins = sizes.pop()
 
 
-@dataclass(frozen=True, eq=False)
 class _Sample:
-    """A sample over all channels that were chosen."""
+    """A sample over all channels that were chosen; arrays are (n_bins,)."""
 
-    name: str
-    content: FloatArray  # (n_bins,)
-    variance: FloatArray  # (n_bins,)
-    varied: dict[str, tuple[FloatArray, FloatArray]]  # up and down, (n_bins,)
-    ignored: list[str]
+    def __init__(self, name: str, channels: list[_Channel]):
+        self.name = name
+        self.ignored: list[str] = []
+        size = sum(c.n_bins for c in channels)
+        self.content, self.variance = np.zeros(size), np.zeros(size)
+        self.changes: dict[str, tuple[FloatArray, FloatArray]] = {}  # up and down
+        start = 0
+        for channel in channels:
+            bins = slice(start, start + channel.n_bins)
+            start = bins.stop
+            if name in channel.samples:
+                where = f"sample {name!r} of channel {channel.name!r}"
+                self._add(channel.samples[name], bins, where)
+
+    def _add(self, entry: Any, bins: slice, where: str) -> None:
+        """Contents of one channel and what may change them."""
+        self.content[bins] = _numbers(entry, "data", where)
+        for modifier in _entries(entry, "modifiers", where, empty=True):
+            name = _name(modifier, f"a modifier of {where}")
+            kind, inside = modifier.get("type"), f"modifier {name!r} of {where}"
+            if kind == "histosys":
+                self._vary(name, modifier.get("data"), bins, inside)
+            elif kind in _ERRORS:
+                errors = _sized(_numbers(modifier, "data", inside), bins, inside)
+                self.variance[bins] += errors**2
+            else:
+                self.ignored.append(f"{name} ({kind})")
+
+    def _vary(self, name: str, data: Any, bins: slice, where: str) -> None:
+        """Changes of one channel along a modifier."""
+        none = np.zeros_like(self.content), np.zeros_like(self.content)
+        both = self.changes.setdefault(name, none)
+        for change, side in zip(both, ("hi_data", "lo_data"), strict=True):
+            values = _sized(_numbers(data, side, where), bins, where)
+            change[bins] = values - self.content[bins]
+
+    def varied(self, modifier: str, side: int) -> FloatArray:
+        """Contents where a modifier is up (0) or down (1); without it as they are."""
+        if modifier not in self.changes:
+            return self.content
+        return self.content + self.changes[modifier][side]
 
 
 def _samples(channels: list[_Channel]) -> list[_Sample]:
     """Samples of all channels, without content where a channel has none of them."""
     names = dict.fromkeys(name for c in channels for name in c.samples)
-    return [_sample(name, channels) for name in names]
-
-
-def _sample(name: str, channels: list[_Channel]) -> _Sample:
-    size = sum(c.n_bins for c in channels)
-    content, variance = np.zeros(size), np.zeros(size)
-    changes: dict[str, tuple[FloatArray, FloatArray]] = {}
-    ignored, start = [], 0
-    for channel in channels:
-        bins = slice(start, start + channel.n_bins)
-        start = bins.stop
-        if name not in channel.samples:
-            continue
-        where = f"sample {name!r} of channel {channel.name!r}"
-        entry = channel.samples[name]
-        content[bins] = _numbers(entry, "data", where)
-        for modifier in _entries(entry, "modifiers", where, empty=True):
-            label = _name(modifier, f"a modifier of {where}")
-            kind, inside = modifier.get("type"), f"modifier {label!r} of {where}"
-            if kind == "histosys":
-                both = changes.setdefault(label, (np.zeros(size), np.zeros(size)))
-                for change, side in zip(both, ("hi_data", "lo_data"), strict=True):
-                    values = _numbers(modifier.get("data"), side, inside)
-                    change[bins] = _sized(values, bins, inside) - content[bins]
-            elif kind in _ERRORS:
-                errors = _sized(_numbers(modifier, "data", inside), bins, inside)
-                variance[bins] += errors**2
-            else:
-                ignored.append(f"{label} ({kind})")
-    varied = {m: (content + up, content + down) for m, (up, down) in changes.items()}
-    return _Sample(name, content, variance, varied, ignored)
+    return [_Sample(name, channels) for name in names]
 
 
 def _simulations(
@@ -226,10 +231,7 @@ def _simulations(
     yield _NOMINAL, [s.content for s in samples], [s.variance for s in samples]
     for modifier in varied:
         for number, side in enumerate((_UP, _DOWN)):
-            contents = [
-                s.varied[modifier][number] if modifier in s.varied else s.content
-                for s in samples
-            ]
+            contents = [s.varied(modifier, number) for s in samples]
             variances = [
                 _like(s, content) for s, content in zip(samples, contents, strict=True)
             ]
@@ -279,6 +281,18 @@ def _load(source: Any) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(document, Mapping):
         raise _refused(f"{path.name} must be a workspace of pyhf", document)
     return path.name, document
+
+
+def _channels(document: Mapping[str, Any], name: str) -> dict[str, _Channel]:
+    """Channels by name."""
+    every: dict[str, _Channel] = {}
+    for channel in map(_Channel, _entries(document, "channels", name)):
+        if channel.name in every:
+            raise _refused(
+                f"{name} must have channels of different names", channel.name
+            )
+        every[channel.name] = channel
+    return every
 
 
 def _chosen(every: dict[str, _Channel], channel: Any, name: str) -> list[_Channel]:
