@@ -29,6 +29,7 @@ FloatArray = NDArray[np.float64]
 _NOMINAL = "nominal"
 _UP, _DOWN = " up", " down"
 _ERRORS = ("staterror", "shapesys")
+_HUGE = 1e150  # squares of larger numbers are no numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +244,14 @@ def _like(sample: _Sample, content: FloatArray) -> FloatArray:
     change = np.ones_like(content)
     filled = sample.content > 0
     np.divide(content, sample.content, out=change, where=filled)
-    return sample.variance * change**2
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = sample.variance * change**2
+    if not np.isfinite(variance).all():
+        rule = (
+            f"sample {sample.name!r} must have varied contents as large as nominal ones"
+        )
+        raise _refused(rule, f"up to {change.max():.3g} times as large")
+    return variance
 
 
 def _histogram(content: FloatArray, variance: FloatArray, name: str) -> Histogram:
@@ -357,7 +365,7 @@ def _numbers(parent: Any, key: str, where: str) -> FloatArray:
 def _is_number(value: Any) -> bool:
     real = isinstance(value, Real) and not isinstance(value, bool)
     try:
-        return real and math.isfinite(value)
+        return real and math.isfinite(value) and abs(value) < _HUGE
     except OverflowError:  # an integer beyond all doubles
         return False
 
