@@ -29,6 +29,7 @@ OPTIONAL = (
     "tqdm",
     "uhi",
     "uproot",
+    "yaml",
 )
 ROOMS = sorted(
     f"sktamm.{path.parent.name}" for path in ROOT.glob("sktamm/*/__init__.py")
@@ -51,6 +52,19 @@ USES = {
         "plot",
         "matplotlib",
         "sktamm.plotting.save_overview(tamm.infer(X), 'never.png')",
+    ),
+    "read_histogram": ("io", "uproot", "sktamm.io.read_histogram('some.root:h')"),
+    "to_hist": ("hep", "hist", "sktamm.exports.to_hist(tamm.infer(X))"),
+    "to_hepdata": (
+        "hep",
+        "PyYAML",
+        "sktamm.exports.to_hepdata(tamm.infer(X), 'never')",
+    ),
+    "to_arviz": (
+        "arviz",
+        "arviz",
+        "sktamm.exports.to_arviz("
+        "__import__('dataclasses').replace(tamm.infer(X), draws=(np.zeros((2, 9)),)))",
     ),
     "read_events": ("io", "pyarrow", "sktamm.io.read_events('some.parquet')"),
     "CoverageResult.load": (

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 # Every environment has the torch that the README installs.
 NOT_PINNED = {"torch"}
-EXTRAS = ("plot", "io", "hep", "distributed", "test")
+EXTRAS = ("plot", "io", "hep", "arviz", "distributed", "test")
 
 
 def text(*names):

@@ -42,11 +42,10 @@ def refuse_blinded(result: Any) -> None:
 
     Densities, draws and fractions that are written would tell kappa.
     """
-    blinding = getattr(result, "blinding", None)
-    if blinding is not None:
+    if getattr(result, "is_blinded", False):
         raise InvalidInputError(
             "result must be unblinded before it is exported, as densities, draws and "
-            f"fractions tell kappa; got one with blinding={blinding!r}."
+            f"fractions tell kappa, got a blinded {type(result).__name__}."
         )
 
 

@@ -88,8 +88,7 @@ def test_ids_of_mixed_types_are_text(monkeypatch):
 def test_no_draws_no_library_and_blinding_are_refused(monkeypatch):
     with pytest.raises(InvalidInputError, match="must have posterior draws"):
         to_arviz(result_of(None))
-    blinded = result_of(draws_of(5, 5))
-    object.__setattr__(blinded, "blinding", "secret")
+    blinded = result_of(draws_of(5, 5)).blinded("a long sentence")
     with pytest.raises(InvalidInputError, match="must be unblinded"):
         to_arviz(blinded)
     monkeypatch.setitem(sys.modules, "arviz", None)

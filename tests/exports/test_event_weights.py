@@ -393,7 +393,7 @@ def test_what_has_no_densities_or_is_blinded_is_refused(study):
     with pytest.raises(InvalidInputError, match="adapts densities"):
         weights_of(StandardScaler().fit(study.X), study)
     tamm = fitted(BinnedTopicTAMM(bins=3, inference="frequentist"), study)
-    tamm.blinding = "secret"
+    tamm.is_blinded = True
     with pytest.raises(InvalidInputError, match="must be unblinded"):
         weights_of(tamm, study)
 

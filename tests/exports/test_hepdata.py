@@ -113,8 +113,7 @@ def test_refusals(result, tmp_path, monkeypatch):
     path.write_text("no folder")
     with pytest.raises(InvalidInputError, match="folder must be a folder"):
         to_hepdata(result, path)
-    blinded = replace(result)
-    object.__setattr__(blinded, "blinding", "secret")
+    blinded = result.blinded("a long sentence")
     with pytest.raises(InvalidInputError, match="must be unblinded"):
         to_hepdata(blinded, tmp_path / "blinded")
     assert not (tmp_path / "blinded").exists()

@@ -88,6 +88,5 @@ def test_refusals(study, tamm):
     ratios.fit(study.X, study.y, simulation=study.simulation)
     with pytest.raises(InvalidInputError, match="must have templates"):
         to_hist(ratios.infer(study.X_target))
-    object.__setattr__(result, "blinding", "secret")
     with pytest.raises(InvalidInputError, match="must be unblinded"):
-        to_hist(result)
+        to_hist(result.blinded("a long sentence"))

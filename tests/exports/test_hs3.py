@@ -128,7 +128,7 @@ def of_distribution(workspace, document):
 
 def test_a_blinded_estimator_is_refused(study):
     tamm = fitted(study, False, FrequentistInference())
-    tamm.blinding = "secret"
+    tamm.is_blinded = True
     with pytest.raises(InvalidInputError, match="must be unblinded"):
         to_hs3(tamm, study.X_target)
 

@@ -279,6 +279,6 @@ def test_parameters_of_another_model_are_refused(small):
 
 def test_a_blinded_estimator_is_refused(small):
     tamm = fitted(small)
-    tamm.blinding = "secret"
+    tamm.is_blinded = True
     with pytest.raises(InvalidInputError, match="must be unblinded"):
         to_pyhf(tamm, small.X_target)
