@@ -21,11 +21,13 @@ OPTIONAL = (
     "hist",
     "iminuit",
     "jax",
+    "jsonschema",
     "lgatr",
     "matplotlib",
     "numpyro",
     "pyarrow",
     "pyhf",
+    "skops",
     "tqdm",
     "uhi",
     "uproot",
@@ -66,6 +68,9 @@ USES = {
         "sktamm.exports.to_arviz("
         "__import__('dataclasses').replace(tamm.infer(X), draws=(np.zeros((2, 9)),)))",
     ),
+    "read_result": ("io", "jsonschema", "sktamm.read_result('some.json')"),
+    "save_model": ("io", "skops", "sktamm.io.save_model('never.skops', tamm)"),
+    "load_model": ("io", "skops", "sktamm.io.load_model('some.parquet')"),
     "read_events": ("io", "pyarrow", "sktamm.io.read_events('some.parquet')"),
     "CoverageResult.load": (
         "io",
@@ -100,6 +105,7 @@ events = {"X": study.X, "y": study.y, "simulation": study.simulation}
 X = study.X_target
 tamm = sktamm.BinnedTopicTAMM(bins=2, inference="frequentist").fit(**events)
 open("some.parquet", "w").write("no table")
+sktamm.io.write_result("some.json", tamm.infer(X))
 failed = {}
 for use, call in calls.items():
     try:

@@ -7,6 +7,7 @@ What lists do not tell, type and shape, is written beside them.
 
 import datetime
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def list_of(array: NDArray[Any]) -> list[Any]:
         array = np.char.decode(array, "latin-1")
     elif kind == "f":
         array = array.astype(np.float64)
-    return [_plain(value) for value in array.tolist()]
+    item = {"O": plain_item, "f": _number}.get(kind, _as_is)
+    return _each(item, array.tolist(), array.ndim)
 
 
 def array_from_list(values: list[Any], kind: list[Any], name: str) -> NDArray[Any]:
@@ -75,7 +77,8 @@ def plain_item(value: Any) -> Any:
     if value is None or type(value) in (bool, int, str):
         return value
     if type(value) is float:
-        return {"type": "float", "value": "NaN"} if value != value else _number(value)
+        text = _number(value)
+        return text if text is value else {"type": "float", "value": text}
     for name, (kind, _) in _ITEMS.items():
         if type(value) is kind:
             return {"type": name, "value": value.isoformat()}
@@ -104,10 +107,15 @@ def restored_item(value: Any, name: str) -> Any:
     return array_from_list([text], [kind, 1], name)[0]
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return _number(value) if type(value) is float else plain_item(value)
+def _each(function: Callable[[Any], Any], values: list[Any], depth: int) -> list[Any]:
+    """Apply a function to the items of nested lists of a depth."""
+    if depth == 1:
+        return [function(value) for value in values]
+    return [_each(function, part, depth - 1) for part in values]
+
+
+def _as_is(value: Any) -> Any:
+    return value
 
 
 def _number(value: float) -> Any:

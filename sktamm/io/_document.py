@@ -124,8 +124,10 @@ def measured_from(document: Mapping[str, Any]) -> FractionResult:
     """Result of a document that follows the schema."""
     try:
         return _result(document, document["types"], document["datasets"])
+    except InvalidInputError:
+        raise
     # The schema does not compare entries with each other.
-    except (KeyError, IndexError, AttributeError, TypeError) as error:
+    except (LookupError, AttributeError, TypeError, ValueError) as error:
         raise InvalidInputError(
             f"datasets, templates and types must agree, but: {error!r}."
         ) from error

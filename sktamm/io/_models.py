@@ -257,8 +257,8 @@ def _check_state(data: bytes) -> None:
         lost = node["__loader__"] == "ObjectNode" and (content is None or empty)
         if lost and not _is_own(name):
             raise InvalidInputError(
-                f"estimator must not hold a {name}, whose state cannot be saved without "
-                "a pickle."
+                f"estimator must not hold a {name}, whose state cannot be saved "
+                "without a pickle."
             )
         if node["__loader__"] == "DictNode":
             _check_keys(node["key_types"]["content"])

@@ -7,10 +7,11 @@ import numpy as np
 from scipy.stats import gaussian_kde, norm
 
 from sktamm._numerics import FloatArray
+from sktamm.exceptions import InvalidInputError
 from sktamm.plotting._display import ResultDisplay
 from sktamm.plotting._marks import DASHES, SERIES_COLORS, one_panel
 from sktamm.plotting._panels import DATA_COLOR, SIGNAL_COLOR
-from sktamm.results import FractionResult
+from sktamm.results import FractionResult, rounded
 
 __all__ = ["FractionDisplay"]
 
@@ -37,6 +38,10 @@ class FractionDisplay(ResultDisplay):
         Lower and upper ends.
     curve_label, title : str
         What the curve is, and the line above the panel.
+    std : float
+        Standard error, which says how many digits are shown.
+    blinded : bool
+        Whether the values are shifted by a hidden offset.
     ax_, figure_ : Axes, Figure
         The panel and the figure; set by ``plot``.
 
@@ -59,6 +64,8 @@ class FractionDisplay(ResultDisplay):
     interval: FloatArray
     curve_label: str
     title: str = ""
+    std: float = np.nan
+    blinded: bool = False
 
     @classmethod
     def _of_dataset(cls, result: FractionResult, i: int) -> Self:
@@ -70,21 +77,30 @@ class FractionDisplay(ResultDisplay):
             levels=result.levels,
             interval=result.interval[i],
             curve_label=label,
-            title=str(result.dataset[i]) if result.kappa.size > 1 else "",
+            title=_title(result, i),
+            std=float(result.std[i]),
+            blinded=result.is_blinded,
         )
 
     def plot(self, ax: Any = None, *, truth: float | None = None) -> Self:
         """Draw in the Axes ``ax`` or a new figure; ``truth`` is marked if known."""
+        if truth is not None and self.blinded:
+            raise InvalidInputError(
+                "truth must be None for a blinded result, which it would unblind."
+            )
         self.ax_ = ax = one_panel(ax, (4.8, 3.6))
         self.figure_ = ax.figure
         self._shade_intervals()
         ax.plot(self.kappa, self.curve, color=_FILL, linewidth=1.6)
-        self._mark(self.estimate, f"estimate {self.estimate:.4f}", DATA_COLOR, "-")
+        self._mark(
+            self.estimate, f"estimate {self._text(self.estimate)}", DATA_COLOR, "-"
+        )
         if truth is not None:
-            self._mark(truth, f"truth {truth:.4f}", SIGNAL_COLOR, DASHES)
+            self._mark(truth, f"truth {self._text(truth)}", SIGNAL_COLOR, DASHES)
         ax.set_ylim(0, 1.5 * self.curve.max())
         ax.set_xlim(self.kappa[0], self.kappa[-1])
-        ax.set_xlabel(r"signal fraction $\kappa$")
+        hidden = " + hidden offset" if self.blinded else ""
+        ax.set_xlabel(rf"signal fraction $\kappa${hidden}")
         ax.set_ylabel(self.curve_label)
         ax.set_title(self.title, loc="left", fontsize="medium")
         ax.legend(frameon=False, fontsize="small", loc="upper right")
@@ -96,6 +112,7 @@ class FractionDisplay(ResultDisplay):
         alphas = np.linspace(0.2, 0.5, max(order.size, 2))[-order.size :]
         for k, alpha in zip(order, alphas, strict=True):
             low, high = self.interval[:, k]
+            ends = f"[{self._text(low)}, {self._text(high)}]"
             inside = np.linspace(low, high, _N_POINTS)
             self.ax_.fill_between(
                 inside,
@@ -103,8 +120,11 @@ class FractionDisplay(ResultDisplay):
                 color=_FILL,
                 alpha=alpha,
                 linewidth=0,
-                label=f"{self.levels[k]:.1%}  [{low:.4f}, {high:.4f}]",
+                label=f"{self.levels[k]:.1%}  {ends}",
             )
+
+    def _text(self, kappa: float) -> str:
+        return rounded(kappa, self.std)
 
     def _mark(self, kappa: float, label: str, color: str, style: Any) -> None:
         height = np.interp(kappa, self.kappa, self.curve, left=0, right=0)
@@ -117,6 +137,12 @@ class FractionDisplay(ResultDisplay):
             linewidth=1.5,
             label=label,
         )
+
+
+def _title(result: FractionResult, i: int) -> str:
+    """Name of the dataset, if there are several, and whether it is blinded."""
+    name = [str(result.dataset[i])] if result.kappa.size > 1 else []
+    return ": ".join([*name, "blinded"] if result.is_blinded else name)
 
 
 def _curve(result: FractionResult, i: int) -> tuple[FloatArray, FloatArray, str]:

@@ -20,7 +20,7 @@ from sktamm.plotting._panels import (
     require_templates,
     role_name,
 )
-from sktamm.results import FractionResult
+from sktamm.results import FractionResult, refuse_blinded, rounded
 
 __all__ = ["MixtureDisplay"]
 
@@ -74,6 +74,7 @@ class MixtureDisplay(ResultDisplay):
 
     @classmethod
     def _of_dataset(cls, result: FractionResult, i: int) -> Self:
+        refuse_blinded(result, cls.__name__)
         templates = require_templates(result, cls.__name__)
         expected = result.n_events[i] * result.fractions[i][:, None]
         nominal = (expected * templates.nominal).sum(axis=0)
@@ -221,7 +222,9 @@ class MixtureDisplay(ResultDisplay):
 
 def _title(result: FractionResult, i: int) -> str:
     """Measurement and goodness of fit in one line."""
-    title = rf"$\kappa$ = {result.kappa[i]:.4f} $\pm$ {result.std[i]:.4f}"
+    std = result.std[i]
+    kappa, error = rounded(result.kappa[i], std), rounded(std, std)
+    title = rf"$\kappa$ = {kappa} $\pm$ {error}"
     if result.kappa.size > 1:
         title = f"{result.dataset[i]}:  {title}"
     p_value = result.diagnostics.get("goodness_of_fit")

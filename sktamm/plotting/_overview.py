@@ -25,7 +25,7 @@ def save_overview(
     Parameters
     ----------
     result : FractionResult
-        Any result; without templates kappa is drawn alone.
+        Any result; without templates, or blinded, kappa is drawn alone.
     path : path-like
         File to write; its ending says what kind of picture.
     dataset : int, default=0
@@ -35,7 +35,7 @@ def save_overview(
     """
     figure = drawing("matplotlib.figure").Figure(layout="constrained")
     drawing("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
-    if result.templates is None:
+    if result.templates is None or result.is_blinded:
         figure.set_size_inches(4.8, 3.9)
         ax = figure.subplots()
         if features:

@@ -3,7 +3,7 @@
 Displays and exports are built from these records alone.
 """
 
-from sktamm.results._blinding import check_seed
+from sktamm.results._blinding import check_seed, refuse_blinded
 from sktamm.results._digits import decimals_of, rounded
 from sktamm.results._flags import FLAGS, flag_meaning
 from sktamm.results._parts import AdaptedTemplates, Profile
@@ -24,5 +24,6 @@ __all__ = [
     "decimals_of",
     "flag_meaning",
     "own_lines",
+    "refuse_blinded",
     "rounded",
 ]

@@ -24,7 +24,14 @@ from sktamm.results._seal import open_seal, sealed
 if TYPE_CHECKING:
     from sktamm.results._record import FractionResult
 
-__all__ = ["SHOWN_DIAGNOSTICS", "SHOWN_FLAGS", "blinded", "check_seed", "unblinded"]
+__all__ = [
+    "SHOWN_DIAGNOSTICS",
+    "SHOWN_FLAGS",
+    "blinded",
+    "check_seed",
+    "refuse_blinded",
+    "unblinded",
+]
 
 # Standard deviation of the offset. Any two fractions between 0 and 1 make a blinded
 # value equally likely up to a factor exp(offset / scale^2), 1.2 for two deviations.
@@ -83,6 +90,15 @@ SHOWN_FLAGS = frozenset(
         "uncertain_ratios",
     }
 )
+
+
+def refuse_blinded(result: "FractionResult", what: str) -> None:
+    """Refuse what shows kappa, named ``what``, of a blinded result."""
+    if result.is_blinded:
+        raise InvalidInputError(
+            f"{what} shows kappa and needs a result that is not blinded; unblind it "
+            "first with result.unblinded(seed)."
+        )
 
 
 def blinded(result: "FractionResult", seed: str) -> "FractionResult":
@@ -161,12 +177,18 @@ def _offset(secret: bytes) -> float:
 def _shifted_fractions(result: "FractionResult", kappa: NDArray[Any]) -> NDArray[Any]:
     """Fractions (n_datasets, n_classes) with a sum of one, that of kappa blinded."""
     fractions = np.array(result.fractions, dtype=float)
-    positive = np.asarray(result.classes == result.pos_label)
+    label = _plain(result.pos_label)
+    positive = np.array([_plain(name) == label for name in result.classes], dtype=bool)
     others = fractions[:, ~positive]
     missing = (1.0 - kappa - others.sum(axis=1)) / max(others.shape[1], 1)
     fractions[:, ~positive] = others + missing[:, None]
     fractions[:, positive] = kappa[:, None]
     return fractions
+
+
+def _plain(label: Any) -> Any:
+    """Label as Python has it, which compares with any other."""
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def _without_data(result: "FractionResult") -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from sktamm.cli import main
 from sktamm.datasets import make_gaussian_study
+from sktamm.results import rounded
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_a_measurement_is_printed_and_written(files, tmp_path, capsys):
     document = json.loads(output.read_text())
     (dataset,) = document["datasets"]
     assert [i["level"] for i in dataset["intervals"]] == [0.5, 0.9]
-    assert f"{dataset['kappa']:.4f}" in printed.out
+    assert rounded(dataset["kappa"], dataset["std"]) in printed.out
     assert document["provenance"]["settings"]["inference"] == "frequentist"
     assert len(document["provenance"]["inputs"][0]["sha256"]) == 64
 

@@ -16,6 +16,7 @@ from sktamm import BinnedTopicTAMM
 from sktamm.cli import main
 from sktamm.cli._outputs import check_outputs
 from sktamm.exceptions import InvalidInputError
+from sktamm.results import rounded
 
 ROOT = Path(__file__).parents[2]
 WORDS = (
@@ -135,7 +136,8 @@ def test_standard_output_takes_json_alone(folder, capsys):
     assert run("--output", "-") == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
-    assert f"{document['datasets'][0]['kappa']:.4f}" in printed.err
+    (dataset,) = document["datasets"]
+    assert rounded(dataset["kappa"], dataset["std"]) in printed.err
     assert not (folder / "-").exists()
     assert ".png" in refusal(capsys, run("--plot", "-"))
 
