@@ -5,7 +5,7 @@ import numbers
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sktamm.cli._named_files import NamedFile, named_files
 from sktamm.exceptions import InvalidInputError, SktammWarning
-from sktamm.io import column_names, join_ids, read_events
+from sktamm.io import (
+    column_names,
+    find_sources,
+    holds_histogram,
+    join_ids,
+    read_events,
+    read_histogram,
+    read_workspace,
+)
 
 __all__ = [
-    "SimulationFile",
-    "TargetFiles",
+    "Simulated",
+    "Target",
     "choose_positive",
+    "input_files",
     "load_simulations",
-    "load_targets",
+    "load_target",
     "meant",
 ]
 
@@ -30,61 +40,205 @@ _NAMELESS = re.compile(r"\s*|Unnamed: \d+.*")
 
 
 @dataclass(frozen=True, eq=False)
-class SimulationFile:
-    """Labelled events: features, and one label, id and weight per event."""
+class Simulated:
+    """Labelled events, or histograms: one label, id and weight for each."""
 
-    X: pd.DataFrame
+    X: Any  # DataFrame (n_events, n_features), or list of histograms
     label: pd.Series
     simulation: pd.Series
-    weight: pd.Series | None
+    weight: pd.Series | None = None
+    families: dict[str, Any] = field(default_factory=dict)  # those that files declare
+
+    def events(self) -> dict[str, Any]:
+        """Arguments of ``fit``."""
+        events = {"X": self.X, "y": self.label, "simulation": self.simulation}
+        return (
+            events if self.weight is None else events | {"sample_weight": self.weight}
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class TargetFiles:
+class Target:
     """Unlabelled events of all files: features, dataset ids and weights."""
 
-    X: pd.DataFrame
-    dataset: pd.Series | None
-    weight: pd.Series | None
+    X: Any  # DataFrame (n_events, n_features), or list of histograms
+    dataset: Any = None  # (n_events,), or None
+    weight: pd.Series | None = None
+
+    def question(self) -> dict[str, Any]:
+        """Arguments of ``infer`` beside the events."""
+        given = {"dataset": self.dataset, "sample_weight": self.weight}
+        return {name: value for name, value in given.items() if value is not None}
 
 
-def load_simulations(options: argparse.Namespace) -> SimulationFile:
+def input_files(options: argparse.Namespace) -> list[Path]:
+    """All files that a command reads, each once; refuses what is none."""
+    names = [*(getattr(options, "simulations", None) or ())]
+    names += [named.path for named in named_files(options)]
+    names += [*(getattr(options, "target", None) or ())]
+    found = [source.path for name in names for source in find_sources(name)]
+    for option in ("families", "workspace", "model", "config", "result"):
+        path = getattr(options, option, None)
+        if (
+            path is not None
+            and option in options.given
+            and option not in options.outputs
+        ):
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+# ------------------------------------------------------------------------ simulations
+def load_simulations(options: argparse.Namespace) -> Simulated:
     """Read the simulations; features are named, or all columns without another role."""
     _check_roles(options)
-    path, ids = options.simulations, [options.label, options.simulation]
-    others = [*ids, *filter(None, [options.weight])]
-    wanted = [*others, *options.features] if options.features else None
-    events = read_events(path, wanted, as_written=ids)
-    for name in others:
-        _column(events, name, path)
-    features = options.features or _remaining(events, options)
-    for name in features:
-        _check_numbers(events, name, path)
-    label, simulation = (_ids([events[name]], [path]) for name in ids)
-    weight = events[options.weight] if options.weight else None
-    return SimulationFile(events[features], label, simulation, weight)
+    named = named_files(options)
+    ways = [options.simulations, named, options.workspace]
+    if sum(bool(way) for way in ways) > 1:
+        raise InvalidInputError(
+            "Simulations must come from one of --simulations, --simulation ID=FILE and "
+            "--workspace, got several."
+        )
+    if options.workspace is not None:
+        return _of_workspace(options)
+    if named and all(holds_histogram(one.path) for one in named):
+        return _of_histograms(named)
+    frames, paths = _read_simulations(options, named)
+    _check_simulated(frames, paths, options)
+    names = options.features or _remaining(frames[0], paths[0], options)
+    for frame, path in zip(frames, paths, strict=True):
+        for name in names:
+            _check_numbers(frame, name, path)
+    X = pd.concat([frame[names] for frame in frames], ignore_index=True)
+    label, simulation = (
+        _ids([frame[name] for frame in frames], paths)
+        for name in (options.label, _id_column(options))
+    )
+    weight = None
+    if options.weight:
+        weight = pd.concat([f[options.weight] for f in frames], ignore_index=True)
+    return Simulated(X, label, simulation, weight)
 
 
-def load_targets(options: argparse.Namespace, features: list[str]) -> TargetFiles:
+def _id_column(options: argparse.Namespace) -> str:
+    """Column of the simulation ids, also where files give them."""
+    several = options.simulation
+    if named_files(options):
+        return "simulation"
+    if len(several) != 1:
+        raise InvalidInputError(
+            f"--simulation must name one column, or files as ID=FILE, got "
+            f"{' '.join(several)}."
+        )
+    return str(several[0])
+
+
+def _read_simulations(
+    options: argparse.Namespace, named: list[NamedFile]
+) -> tuple[list[pd.DataFrame], list[str]]:
+    """Tables with columns of labels and ids, and the names of their files."""
+    if not named:
+        ids = [options.label, _id_column(options)]
+        wanted = _wanted(options, ids)
+        files = options.simulations
+        events = read_events(files, wanted, as_written=ids, cut=options.cut)
+        shown = [source.path.name for source in find_sources(files)]
+        return [events], [shown[0] if len(shown) == 1 else ", ".join(shown)]
+    frames, paths = [], []
+    for one in named:
+        ids = [] if one.label is not None else [options.label]
+        wanted = _wanted(options, ids)
+        events = read_events(one.path, wanted, as_written=ids, cut=options.cut)
+        for name in ("simulation", *([options.label] if one.label is not None else [])):
+            if name in events and name not in (options.features or ()):
+                raise InvalidInputError(
+                    f"{one.path} must have no column {name!r}, which --simulation "
+                    f"{one.words} says; name the features with --features."
+                )
+        given = {"simulation": one.id}
+        given |= {options.label: one.label} if one.label is not None else {}
+        frames.append(events.assign(**{n: [v] * len(events) for n, v in given.items()}))
+        paths.append(Path(one.path).name)
+    return frames, paths
+
+
+def _wanted(options: argparse.Namespace, ids: list[str]) -> list[str] | None:
+    """Columns to read; None is all."""
+    if not options.features:
+        return None
+    return [*ids, *filter(None, [options.weight]), *options.features]
+
+
+def _check_simulated(
+    frames: list[pd.DataFrame], paths: list[str], options: argparse.Namespace
+) -> None:
+    """Refuse tables without a column that has a role, or of different columns."""
+    needed = [options.label, _id_column(options), *filter(None, [options.weight])]
+    for frame, path in zip(frames, paths, strict=True):
+        for name in needed:
+            _column(frame, name, path)
+        apart = set(frame.columns) ^ set(frames[0].columns)
+        if apart:
+            raise InvalidInputError(
+                f"{path} must have the columns of {paths[0]}, but "
+                f"{', '.join(map(repr, sorted(apart)))} are in one of them only; name "
+                "the features with --features."
+            )
+
+
+def _of_histograms(named: list[NamedFile]) -> Simulated:
+    """One histogram per simulation and class."""
+    for one in named:
+        if one.label is None:
+            raise InvalidInputError(
+                f"--simulation must say the class of a histogram, as ID:CLASS=FILE, "
+                f"got {one.words}."
+            )
+    label, simulation = (
+        _ids([pd.Series([value]) for value in values], [one.path for one in named])
+        for values in ([one.label for one in named], [one.id for one in named])
+    )
+    return Simulated([read_histogram(one.path) for one in named], label, simulation)
+
+
+def _of_workspace(options: argparse.Namespace) -> Simulated:
+    """Samples and their variations."""
+    found = read_workspace(options.workspace, options.channel)
+    declared: dict[str, Any] = {}
+    if found.families:
+        declared = {"families": dict(found.families), "nominal": [found.nominal]}
+    label, simulation = pd.Series(found.y), pd.Series(found.simulation)
+    return Simulated(list(found.histograms), label, simulation, None, declared)
+
+
+# ------------------------------------------------------------------------------- data
+def load_target(options: argparse.Namespace, features: list[str]) -> Target:
     """Read the features of all target files; several files are one dataset each."""
+    if not options.target:
+        return Target([read_workspace(options.workspace, options.channel).target])
+    if all(holds_histogram(path) for path in options.target):
+        return Target([read_histogram(path) for path in options.target])
+    _check_roles(options)
     paths = options.target
     weighted = [options.weight in column_names(path) for path in paths]
     if options.weight and any(weighted) and not all(weighted):
         raise InvalidInputError(
             f"--target must have the weight {options.weight!r} in all files or in "
-            f"none, but {paths[weighted.index(False)].name} lacks it."
+            f"none, but {Path(paths[weighted.index(False)]).name} lacks it."
         )
     ids = [options.dataset] if options.dataset else []
     columns = [*features, *ids, *([options.weight] if any(weighted) else [])]
-    frames = [read_events(path, columns, as_written=ids) for path in paths]
+    frames = [
+        read_events(path, columns, as_written=ids, cut=options.cut) for path in paths
+    ]
     for frame, path in zip(frames, paths, strict=True):
         for name in features:
-            _check_numbers(frame, name, path)
+            _check_numbers(frame, name, Path(path).name)
     events = pd.concat([frame[features] for frame in frames], ignore_index=True)
     weight = None
     if any(weighted):
         weight = pd.concat([f[options.weight] for f in frames], ignore_index=True)
-    return TargetFiles(events, _datasets(frames, options), weight)
+    return Target(events, _datasets(frames, options), weight)
 
 
 def choose_positive(label: pd.Series, text: str | None) -> Any:
@@ -105,10 +259,10 @@ def _check_roles(options: argparse.Namespace) -> None:
     """Refuse a column that is to be two things, or a feature twice."""
     features = [("--features", name) for name in options.features or ()]
     weight = ("--weight", options.weight)
-    ids = [("--label", options.label), ("--simulation", options.simulation)]
+    ids = [("--label", options.label), ("--simulation", _id_column(options))]
     _check_apart([*ids, weight, *features])
     # Ids of simulations may tell datasets apart: the target has columns of its own.
-    _check_apart([("--dataset", options.dataset), weight, *features])
+    _check_apart([("--dataset", getattr(options, "dataset", None)), weight, *features])
 
 
 def _check_apart(roles: Sequence[tuple[str, str | None]]) -> None:
@@ -129,11 +283,13 @@ def _check_apart(roles: Sequence[tuple[str, str | None]]) -> None:
             seen[name] = option
 
 
-def _remaining(events: pd.DataFrame, options: argparse.Namespace) -> list[str]:
+def _remaining(
+    events: pd.DataFrame, file: str, options: argparse.Namespace
+) -> list[str]:
     """Every column that is nothing else, and has a name."""
-    roles = {options.label, options.simulation, options.weight, options.dataset}
+    roles = {options.label, _id_column(options), options.weight}
+    roles.add(getattr(options, "dataset", None))
     features = [name for name in events.columns if name not in roles]
-    file = options.simulations.name
     if not features:
         raise InvalidInputError(
             f"{file} must hold features beside "
@@ -150,16 +306,14 @@ def _remaining(events: pd.DataFrame, options: argparse.Namespace) -> list[str]:
     return features
 
 
-def _column(events: pd.DataFrame, name: str, path: Path) -> pd.Series:
+def _column(events: pd.DataFrame, name: str, path: str) -> pd.Series:
     if name not in events.columns:
         available = ", ".join(repr(column) for column in events.columns)
-        raise InvalidInputError(
-            f"{path.name} has no column {name!r}; it has {available}."
-        )
+        raise InvalidInputError(f"{path} has no column {name!r}; it has {available}.")
     return events[name]
 
 
-def _check_numbers(events: pd.DataFrame, name: str, path: Path) -> None:
+def _check_numbers(events: pd.DataFrame, name: str, path: str) -> None:
     """Refuse a feature that is missing or holds something else than numbers."""
     column = _column(events, name, path)
     if pd.api.types.is_numeric_dtype(column):
@@ -168,7 +322,7 @@ def _check_numbers(events: pd.DataFrame, name: str, path: Path) -> None:
     first = next((value for value in column if not isinstance(value, numeric)), None)
     if first is not None:
         raise InvalidInputError(
-            f"{path.name} must hold numbers in the feature {name!r}, but it holds "
+            f"{path} must hold numbers in the feature {name!r}, but it holds "
             f"{first!r}; name the features with --features."
         )
 
@@ -178,12 +332,13 @@ def _datasets(
 ) -> pd.Series | None:
     """Dataset of every event: its id, or else its file where there are several."""
     if options.dataset:
-        return _ids([frame[options.dataset] for frame in frames], options.target)
+        names = [Path(path).name for path in options.target]
+        return _ids([frame[options.dataset] for frame in frames], names)
     if len(frames) == 1:
         return None
-    names = [path.name for path in options.target]
+    names = [Path(path).name for path in options.target]
     if len(set(names)) < len(names):
-        names = [str(path) for path in options.target]
+        names = list(options.target)
     if len(set(names)) < len(names):
         raise InvalidInputError(
             f"--target must name different files, got {' '.join(names)}."
@@ -191,7 +346,7 @@ def _datasets(
     return pd.Series(np.repeat(np.array(names, object), [len(f) for f in frames]))
 
 
-def _ids(columns: list[pd.Series], paths: list[Path]) -> pd.Series:
+def _ids(columns: list[pd.Series], paths: list[str]) -> pd.Series:
     """One column of ids or labels from that of every file, each as it is written."""
     for column, path in zip(columns, paths, strict=True):
         _refuse_missing(column, path)
@@ -200,11 +355,11 @@ def _ids(columns: list[pd.Series], paths: list[Path]) -> pd.Series:
     return joined
 
 
-def _refuse_missing(column: pd.Series, path: Path) -> None:
+def _refuse_missing(column: pd.Series, path: str) -> None:
     missing = np.flatnonzero(column.isna())
     if missing.size:
         raise InvalidInputError(
-            f"{path.name} must hold {column.name!r} in every row, but {missing.size} "
+            f"{path} must hold {column.name!r} in every row, but {missing.size} "
             f"of {len(column)} rows have none (or NA, nan, null), the first is row "
             f"{missing[0] + 1}."
         )

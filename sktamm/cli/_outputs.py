@@ -10,26 +10,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sktamm.cli._inputs import input_files
 from sktamm.cli._parser import OWN_OPTIONS, STANDARD_OUTPUT
 from sktamm.exceptions import InvalidInputError
-from sktamm.io import replacing, result_to_text, write_result
-from sktamm.results import OWN_LINES, FractionResult
+from sktamm.io import provenance, replacing, result_to_text, write_result
+from sktamm.results import (
+    BLINDED,
+    FractionResult,
+    choices_line,
+    flag_meaning,
+    own_lines,
+)
 
 __all__ = [
     "check_outputs",
     "check_picture",
+    "origin_of",
     "print_result",
-    "report",
-    "result_settings",
-    "write_files",
+    "write_result_files",
 ]
 
 _PICTURES = (".png", ".pdf", ".svg")
+# No name of a file, which may tell of the machine; inputs are told by their hashes.
 _SETTINGS = (
     "label",
-    "simulation",
     "weight",
     "dataset",
+    "cut",
     "positive",
     "estimator",
     *dict.fromkeys(word for own in OWN_OPTIONS.values() for word in own),
@@ -63,75 +70,69 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: list[Path]) -> Non
             )
 
 
-def check_picture(path: Path | None) -> None:
-    """Refuse a picture that cannot be drawn."""
+def check_picture(path: Path | None, needs: str = "--plot") -> None:
+    """Refuse a picture that cannot be drawn; a page is not of its kinds."""
     if path is None:
         return
     if importlib.util.find_spec("matplotlib") is None:
         raise InvalidInputError(
-            "--plot needs matplotlib: pip install 'sktamm[plot]', or leave it out."
+            f"{needs} needs matplotlib: pip install 'sktamm[plot]', or leave it out."
         )
-    if path.suffix.lower() not in _PICTURES:
+    if needs == "--plot" and path.suffix.lower() not in _PICTURES:
         raise InvalidInputError(
             f"--plot must end with one of {', '.join(_PICTURES)}, got {path.name}."
         )
 
 
-def write_files(
-    options: argparse.Namespace,
-    result: FractionResult,
-    features: list[str],
-    origin: Mapping[str, Any],
-) -> None:
-    """Write the files that are asked for, each complete or not at all."""
-    if options.output not in (None, STANDARD_OUTPUT):
-        write_result(options.output, result, origin)
-    if options.plot is not None:
-        from sktamm.plotting import save_overview
-
-        with replacing(options.plot) as part:
-            save_overview(result, part, features=features)
-
-
-def print_result(
-    options: argparse.Namespace,
-    result: FractionResult,
-    features: list[str],
-    origin: Mapping[str, Any],
-) -> None:
-    """Print the table; beside JSON on standard output it goes to standard error."""
-    if options.output == STANDARD_OUTPUT:
-        print(result_to_text(result, origin), end="")
-        print(report(result, features), file=sys.stderr)
-    else:
-        print(report(result, features))
-
-
-def result_settings(
-    options: argparse.Namespace, features: list[str]
-) -> dict[str, str | list[str]]:
-    """What was chosen, by the names of the options, and the features that were used."""
-    chosen = {name: getattr(options, name) for name in _SETTINGS}
+def origin_of(options: argparse.Namespace, features: list[str]) -> dict[str, Any]:
+    """Provenance of a result: what was chosen, and the files behind it."""
+    chosen = {name: getattr(options, name, None) for name in _SETTINGS}
     settings: dict[str, str | list[str]] = {
         name: [str(v) for v in value] if isinstance(value, list) else str(value)
         for name, value in chosen.items()
         if value is not None
     }
-    return settings | {"features": features}
+    settings["simulation"] = [word.partition("=")[0] for word in options.simulation]
+    settings["features"] = features
+    return provenance(settings, options.seed, input_files(options))
 
 
-def report(result: FractionResult, features: list[str]) -> str:
+def write_result_files(
+    options: argparse.Namespace, result: FractionResult, origin: Mapping[str, Any]
+) -> None:
+    """Write the files that are asked for, each complete or not at all."""
+    if options.output not in (None, STANDARD_OUTPUT):
+        write_result(options.output, result, origin)
+    if getattr(options, "plot", None) is not None:
+        from sktamm.plotting import save_overview
+
+        with replacing(options.plot) as part:
+            save_overview(result, part, features=result.features)
+
+
+def print_result(
+    options: argparse.Namespace, result: FractionResult, origin: Mapping[str, Any]
+) -> None:
+    """Print the table; beside JSON on standard output it goes to standard error."""
+    if options.output == STANDARD_OUTPUT:
+        print(result_to_text(result, origin), end="")
+        print(_words(result), file=sys.stderr)
+    else:
+        print(_words(result))
+
+
+def _words(result: FractionResult) -> str:
     """Table of the measurement, one row per dataset."""
-    method = result.method
-    choices = ", ".join(f"{k} {v}" for k, v in method.items() if k not in OWN_LINES)
-    head = [f"Fraction of class {result.pos_label}, features {', '.join(features)}"]
-    head.append(f"({choices})")
-    head += [
-        f"{title.capitalize()}: {method[k]}"
-        for k, title in OWN_LINES.items()
-        if k in method
-    ]
-    return "\n".join([*head, "", result.table().to_string(index=False)])
+    features = ", ".join(map(str, result.features))
+    head = [f"Fraction of class {result.pos_label}, features {features}"]
+    head.append(f"({choices_line(result, ' ')})")
+    head += [f"{line[0].upper()}{line[1:]}" for line in own_lines(result)]
+    if result.is_blinded:
+        head.append(f"{BLINDED}.")
+    raised = dict.fromkeys(name for flags in result.flags for name in flags)
+    meanings = [f"{name}: {flag_meaning(name)}" for name in raised]
+    table = result.table().to_string(index=False)
+    return "\n".join([*head, "", table, *([""] if meanings else []), *meanings])
 
 
 def _check_place(option: str, path: Path) -> None:

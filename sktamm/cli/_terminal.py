@@ -12,8 +12,6 @@ from sktamm.exceptions import SktammWarning
 
 __all__ = ["complain", "one_line", "plain_warnings", "progress", "release_streams"]
 
-_STEPS = ("read simulations", "read target", "fit", "infer", "write")
-
 
 def one_line(message: Any) -> str:
     """Put any message on a single line."""
@@ -28,24 +26,26 @@ def complain(message: Any) -> None:
 
 
 @contextlib.contextmanager
-def progress(quiet: bool) -> Iterator[Callable[[], None]]:
-    """Bar over the steps on standard error, if it is wanted and tqdm is there."""
+def progress(quiet: bool, n_steps: int) -> Iterator[Callable[[str], None]]:
+    """Line on standard error that names the step that runs, if tqdm is there."""
     if quiet or importlib.util.find_spec("tqdm") is None:
-        yield lambda: None
+        yield lambda name: None
         return
     from tqdm import tqdm
 
-    names = iter((*_STEPS[1:], "done"))
-    layout = "{desc:<17} |{bar:24}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
-    with tqdm(
-        total=len(_STEPS), desc=_STEPS[0], bar_format=layout, file=sys.stderr
-    ) as bar:
+    layout = "{desc:<17} |{bar:24}| {n_fmt}/{total_fmt} [{elapsed}]"
+    with tqdm(total=n_steps, bar_format=layout, file=sys.stderr) as bar:
+        begun = False
 
-        def advance() -> None:
-            bar.set_description_str(next(names), refresh=False)
-            bar.update()
+        def begin(name: str) -> None:
+            nonlocal begun
+            bar.update(1 if begun else 0)
+            begun = True
+            bar.set_description_str(name)
 
-        yield advance
+        yield begin
+        bar.update(1)
+        bar.set_description_str("done")
 
 
 @contextlib.contextmanager

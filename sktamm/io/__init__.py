@@ -8,7 +8,12 @@ from sktamm.io._events import (
     write_events,
 )
 from sktamm.io._files import file_hash, replacing
-from sktamm.io._histograms import Histogram, HistogramAxis, read_histogram
+from sktamm.io._histograms import (
+    Histogram,
+    HistogramAxis,
+    holds_histogram,
+    read_histogram,
+)
 from sktamm.io._ids import join_ids, keep_written
 from sktamm.io._models import load_model, save_model
 from sktamm.io._provenance import provenance
@@ -20,15 +25,19 @@ from sktamm.io._results import (
     result_to_text,
     write_result,
 )
+from sktamm.io._sources import Source, find_sources
 from sktamm.io._workspace import WorkspaceTemplates, read_workspace
 
 __all__ = [
     "Cut",
     "Histogram",
     "HistogramAxis",
+    "Source",
     "WorkspaceTemplates",
     "column_names",
     "file_hash",
+    "find_sources",
+    "holds_histogram",
     "iterate_events",
     "join_ids",
     "keep_written",

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sktamm.exceptions import InvalidInputError
 
-__all__ = ["Histogram", "HistogramAxis", "read_histogram"]
+__all__ = ["Histogram", "HistogramAxis", "holds_histogram", "read_histogram"]
 
 FloatArray = NDArray[np.float64]
 # Classes of ROOT whose bins hold contents, of every type of number.
@@ -226,6 +226,30 @@ def read_histogram(path: str | os.PathLike[str]) -> Histogram:
             f"{file.name} must be a readable ROOT file, got {type(error).__name__}: "
             f"{said}"
         ) from error
+
+
+def holds_histogram(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a name, ``file.root:folder/name``, is that of a ROOT histogram.
+
+    Parameters
+    ----------
+    path : path-like
+        Any name of a file, or of what is in it.
+
+    Returns
+    -------
+    answer : bool
+        False for whatever is missing, broken or something else, too.
+    """
+    file, key = _split(path)
+    if not key or not file.is_file():
+        return False
+    try:
+        with _import_uproot(path).open(file) as opened:
+            kind = opened.classname_of(key)
+    except Exception:  # a broken file fails uproot in any way
+        return False
+    return bool(_CLASSES.fullmatch(str(kind)))
 
 
 def _import_uproot(path: Any) -> Any:

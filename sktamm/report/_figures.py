@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from sktamm._numerics import FloatArray
-from sktamm.exceptions import InvalidInputError
 from sktamm.exports import event_weights
 from sktamm.plotting import (
     FractionDisplay,
@@ -17,7 +16,7 @@ from sktamm.plotting import (
     to_svg,
 )
 from sktamm.report._inputs import Dataset, SimulatedSample
-from sktamm.results import FractionResult
+from sktamm.results import FractionResult, refuse_blinded
 
 __all__ = ["Figure", "drawn", "fraction_figure", "mixture_figures"]
 
@@ -58,8 +57,7 @@ def mixture_figures(
 ) -> Iterator[Figure]:
     """Data and adapted mixture: in the estimator's bins, and in all features."""
     shown: set[str] = set()
-    if result.is_blinded:
-        raise InvalidInputError("the mixture at its fractions would tell kappa.")
+    refuse_blinded(result, "the mixture")
     if result.templates is not None:
         display = MixtureDisplay.from_result(result, i)
         for j, axis in enumerate(display.axes):
