@@ -45,6 +45,7 @@ _ROOMS = (
     "learning",
     "mixture",
     "model_selection",
+    "parametric",
     "ratios",
     "results",
     "tamm",
@@ -160,6 +161,8 @@ def load_model(path: str | os.PathLike[str], *, trusted: Sequence[Any] = ()) -> 
         unknown = [n for n in named if n not in given | _OTHERS and not _is_own(n)]
         # Only what is known, so that nothing of an unknown module is imported.
         model = None if unknown else skops.loads(data, trusted=named)
+    except Warning:  # of another version of scikit-learn, where warnings are errors
+        raise
     # A damaged description raises anything; a good one raises nothing.
     except Exception as error:
         raise InvalidInputError(
@@ -167,8 +170,8 @@ def load_model(path: str | os.PathLike[str], *, trusted: Sequence[Any] = ()) -> 
         ) from error
     if unknown:
         raise InvalidInputError(
-            f"{path.name} holds {', '.join(unknown)}, which sktamm does not know; if "
-            "you trust the authors of type and file: load_model(..., "
+            f"{path.name} holds {', '.join(unknown)}, which is not trusted unasked; if "
+            "you know the authors of type and file: load_model(..., "
             f"trusted={unknown})."
         )
     if not isinstance(model, BaseEstimator):

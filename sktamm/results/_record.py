@@ -123,7 +123,8 @@ class FractionResult(Frozen):
         Returns
         -------
         frame : pandas.DataFrame of n_datasets rows
-            Columns ``lower_<level>`` and ``upper_<level>`` hold the intervals.
+            Columns ``lower_<level>`` and ``upper_<level>`` hold the intervals; those of
+            a blinded result are shifted, and a column ``blinded`` says so.
         """
         columns: dict[str, Any] = {
             "dataset": self.dataset,
@@ -136,6 +137,8 @@ class FractionResult(Frozen):
         columns |= {"n_events": self.n_events, "n_effective": self.n_effective}
         columns |= dict(self.diagnostics)
         columns["flags"] = [" ".join(flags) for flags in self.flags]
+        if self.is_blinded:
+            columns["blinded"] = True
         return pd.DataFrame(columns)
 
     def table(self) -> pd.DataFrame:

@@ -18,7 +18,7 @@ def result_table(result: "FractionResult") -> pd.DataFrame:
     n, std = result.kappa.size, result.std
     columns = {
         "dataset": [str(name) for name in result.dataset],
-        "events": [f"{events:g}" for events in result.n_events],
+        "events": [f"{events:.10g}" for events in result.n_events],
         "blinded kappa" if result.is_blinded else "kappa": [
             rounded(result.kappa[i], std[i]) for i in range(n)
         ],

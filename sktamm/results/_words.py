@@ -54,7 +54,7 @@ def _dataset_lines(result: "FractionResult", i: int) -> list[str]:
     hidden = " (blinded)" if result.is_blinded else ""
     lines = [
         f"dataset {result.dataset[i]}: kappa = {rounded(kappa, std)} +- "
-        f"{rounded(std, std)}{hidden} ({result.n_events[i]:g} events, fraction of "
+        f"{rounded(std, std)}{hidden} ({result.n_events[i]:.10g} events, fraction of "
         f"class {result.pos_label})"
     ]
     lines += [

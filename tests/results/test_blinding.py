@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sktamm
 from sktamm import BinnedTopicTAMM
+from sktamm.cli._outputs import report
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import InvalidInputError, SktammWarning
 from sktamm.inference import BayesianInference
@@ -220,6 +221,10 @@ def test_it_says_so_everywhere(measured):
     assert "blinded" in repr(hidden)
     assert "BLINDED" in hidden._repr_html_()
     assert "blinded kappa" in hidden.table()
+    assert hidden.to_frame()["blinded"].all()
+    assert "blinded" not in measured.to_frame()
+    assert "BLINDED" in report(hidden, ["x"])
+    assert "BLINDED" not in report(measured, ["x"])
     assert result_to_json(hidden)["blinded"] is True
     assert "BLINDED" not in measured.summary() + measured._repr_html_()
     assert result_to_json(measured)["blinded"] is False

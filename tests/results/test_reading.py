@@ -68,6 +68,12 @@ def test_the_table_has_no_column_of_nothing():
     assert "fit p-value" not in example_result(diagnostics=unknown).table()
 
 
+def test_numbers_of_events_are_whole():
+    result = example_result(n_events=np.array([1_234_567.0, 1e6, 5000.25]))
+    assert result.table()["events"].tolist() == ["1234567", "1000000", "5000.25"]
+    assert "(1234567 events" in result.summary()
+
+
 def test_no_flags_are_none_of_every_dataset():
     assert example_result(flags=()).flags == ((), (), ())
 
