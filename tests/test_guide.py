@@ -46,6 +46,18 @@ def test_the_recipe_has_ten_lines_and_runs():
     assert np.isfinite(names["search"].best_score_)
 
 
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+def test_files_and_blinding_run(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("skops")
+    pytest.importorskip("jsonschema")
+    monkeypatch.chdir(tmp_path)
+    [code] = [code for code in blocks("user_guide.md") if "save_model(" in code]
+    names = events()
+    run(code, names)
+    assert "blinded kappa" in capsys.readouterr().out
+    assert np.array_equal(names["kappa"], names["tamm"].predict(names["X_target"]))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_guide_to_validation_runs(tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ def save_model(path: str | os.PathLike[str], estimator: Any) -> None:
         )
     check_is_fitted(estimator)
     try:
-        data = skops.dumps(estimator, compression=zipfile.ZIP_DEFLATED)
+        data = skops.dumps(estimator, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
     # Whatever skops raises about a part that it does not know.
     except Exception as error:
         raise InvalidInputError(

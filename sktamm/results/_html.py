@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["result_html"]
 
 _MOST_ROWS = 20  # a notebook shows a screen, not a file
+# Pages without a doctype give tables a colour of their own.
+_FRAME = "border-collapse:collapse;border:0;color:inherit"
 _LINE = "border:0;border-bottom:1px solid rgba(128,128,128,.45)"
 _CELL = f"{_LINE};padding:.25em .7em;text-align:right;background:none;color:inherit"
 
@@ -39,7 +41,7 @@ def _table(result: "FractionResult") -> str:
     rows = [_row("th", list(frame.columns))]
     rows += [_row("td", list(row)) for row in frame.head(_MOST_ROWS).to_numpy()]
     more = len(frame) - _MOST_ROWS
-    table = f'<table style="border-collapse:collapse;border:0">{"".join(rows)}</table>'
+    table = f'<table style="{_FRAME}">{"".join(rows)}</table>'
     return table + (f"<p>and {more} more datasets</p>" if more > 0 else "")
 
 

@@ -116,6 +116,8 @@ def test_equal_is_bit_for_bit():
     assert result.equals(example_result())
     assert not result.equals(replace(result, kappa=kappa))
     assert not result.equals(replace(result, kappa=result.kappa.astype(np.float32)))
+    zero = example_result(n_events=np.zeros(3))
+    assert not zero.equals(replace(zero, n_events=np.zeros(3, dtype=np.int64)))
     assert not result.equals(replace(result, profile=None))
     assert not result.equals(None)
     assert result.equals(replace(result, provenance={}))
