@@ -106,15 +106,18 @@ def blinded(result: "FractionResult", seed: str) -> "FractionResult":
     if result.seal is not None:
         raise InvalidInputError("A result is blinded once; this one already is.")
     secret = _secret(seed)
-    kappa = result.kappa + _offset(secret)
-    width = result.interval[:, 1] - result.interval[:, 0]
+    with np.errstate(all="ignore"):  # ends may be infinite
+        kappa = result.kappa + _offset(secret)
+        half = 0.5 * (result.interval[:, 1] - result.interval[:, 0])
+        interval = np.stack([kappa[:, None] - half, kappa[:, None] + half], axis=1)
+        fractions = _shifted_fractions(result, kappa)
     shown = {k: v for k, v in result.diagnostics.items() if k in SHOWN_DIAGNOSTICS}
     public = result.std.tobytes() + np.asarray(result.n_events).tobytes()
     return replace(
         result,
         kappa=kappa,
-        interval=kappa[:, None, None] + width[:, None] * np.array([[[-0.5], [0.5]]]),
-        fractions=_shifted_fractions(result, kappa),
+        interval=interval,
+        fractions=fractions,
         diagnostics=shown,
         flags=tuple(
             tuple(name for name in flags if name in SHOWN_FLAGS)

@@ -34,7 +34,7 @@ from sktamm.results._blinding import SHOWN_DIAGNOSTICS, SHOWN_FLAGS, _offset, _s
 
 SEED = "a seed that nobody guesses"
 LOOSE = settings(
-    deadline=None, max_examples=30, suppress_health_check=list(HealthCheck)
+    deadline=None, max_examples=60, suppress_health_check=list(HealthCheck)
 )
 
 
