@@ -300,6 +300,6 @@ def _import_skops() -> Any:
         import skops.io
     except ImportError as error:
         raise InvalidInputError(
-            "Models are saved and loaded by skops: pip install 'sktamm[io]'."
+            "A model on disk needs skops: pip install 'sktamm[io]'."
         ) from error
     return skops.io

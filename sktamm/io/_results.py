@@ -255,6 +255,6 @@ def _import_jsonschema() -> Any:
         import jsonschema
     except ImportError as error:
         raise InvalidInputError(
-            "Results are read with jsonschema: pip install 'sktamm[io]'."
+            "Reading a result needs jsonschema: pip install 'sktamm[io]'."
         ) from error
     return jsonschema
