@@ -8,6 +8,8 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from sktamm.exceptions import InvalidInputError
 from sktamm.io._arrays import (
     array_from_list,
@@ -43,7 +45,7 @@ def measured_to(result: FractionResult) -> dict[str, Any]:
         "blinded": result.is_blinded,
         "method": _mapped(plain_item, result.method),
         "classes": list_of(result.classes),
-        "pos_label": plain_item(result.pos_label),
+        "pos_label": _label_to(result.pos_label),
         "features": [plain_item(name) for name in result.features],
         "levels": list_of(result.levels),
         "datasets": [
@@ -104,6 +106,7 @@ def _types(result: FractionResult) -> dict[str, Any]:
     own = ("classes", "levels", "interval", *_COLUMNS)
     return {
         **{name: array_type(getattr(result, name)) for name in own},
+        "pos_label": _label_type(result.pos_label),
         "weights": [None if w is None else array_type(w) for w in result.weights],
         "diagnostics": _mapped(array_type, result.diagnostics),
         "profile": profile
@@ -145,7 +148,7 @@ def _result(
     return FractionResult(
         **columns,
         classes=array_from_list(document["classes"], types["classes"], "classes"),
-        pos_label=restored_item(document["pos_label"], "pos_label"),
+        pos_label=_label_from(document["pos_label"], types["pos_label"]),
         levels=array_from_list(document["levels"], types["levels"], "levels"),
         interval=array_from_list(ends, types["interval"], "intervals"),
         weights=tuple(
@@ -207,6 +210,23 @@ def _templates_from(
 
 
 # ------------------------------------------------------------------------ small helpers
+def _label_to(label: Any) -> Any:
+    """A label as its class reads, also one that NumPy holds."""
+    of_numpy = isinstance(label, np.generic)
+    return list_of(np.asarray(label)[None])[0] if of_numpy else plain_item(label)
+
+
+def _label_type(label: Any) -> list[Any] | None:
+    of_numpy = isinstance(label, np.generic)
+    return array_type(np.asarray(label)[None]) if of_numpy else None
+
+
+def _label_from(value: Any, kind: list[Any] | None) -> Any:
+    if kind is None:
+        return restored_item(value, "pos_label")
+    return array_from_list([value], kind, "pos_label")[0]
+
+
 def _lists(record: Any, names: tuple[str, ...]) -> dict[str, list[Any]]:
     return {name: list_of(getattr(record, name)) for name in names}
 
