@@ -27,6 +27,7 @@ __all__ = [
     "check_picture",
     "origin_of",
     "print_result",
+    "result_words",
     "write_result_files",
 ]
 
@@ -116,12 +117,12 @@ def print_result(
     """Print the table; beside JSON on standard output it goes to standard error."""
     if options.output == STANDARD_OUTPUT:
         print(result_to_text(result, origin), end="")
-        print(_words(result), file=sys.stderr)
+        print(result_words(result), file=sys.stderr)
     else:
-        print(_words(result))
+        print(result_words(result))
 
 
-def _words(result: FractionResult) -> str:
+def result_words(result: FractionResult) -> str:
     """Table of the measurement, one row per dataset."""
     features = ", ".join(map(str, result.features))
     head = [f"Fraction of class {result.pos_label}, features {features}"]

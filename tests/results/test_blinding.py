@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sktamm
 from sktamm import BinnedTopicTAMM
-from sktamm.cli._outputs import report
+from sktamm.cli._outputs import result_words
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import InvalidInputError, SktammWarning
 from sktamm.inference import BayesianInference
@@ -223,8 +223,8 @@ def test_it_says_so_everywhere(measured):
     assert "blinded kappa" in hidden.table()
     assert hidden.to_frame()["blinded"].all()
     assert "blinded" not in measured.to_frame()
-    assert "BLINDED" in report(hidden, ["x"])
-    assert "BLINDED" not in report(measured, ["x"])
+    assert "BLINDED" in result_words(hidden)
+    assert "BLINDED" not in result_words(measured)
     assert result_to_json(hidden)["blinded"] is True
     assert "BLINDED" not in measured.summary() + measured._repr_html_()
     assert result_to_json(measured)["blinded"] is False
