@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sktamm.exceptions import InvalidInputError
+from sktamm.io._root import import_uproot, open_root
+from sktamm.io._sources import Source
 
 __all__ = ["Histogram", "HistogramAxis", "holds_histogram", "read_histogram"]
 
@@ -211,21 +213,12 @@ def read_histogram(path: str | os.PathLike[str]) -> Histogram:
     ...     read_histogram(f"{name}:mass").values()
     array([2., 1.])
     """
-    uproot = _import_uproot(path)
     file, key = _split(path)
+    import_uproot(file.name)
     if not file.is_file():
         raise InvalidInputError(f"{file} must be a ROOT file, but there is none.")
-    try:
-        with uproot.open(file) as opened:
-            return _read(opened, file, key)
-    except InvalidInputError:
-        raise
-    except Exception as error:  # a broken file fails uproot in any way
-        said = " ".join(str(error).split())[:80]
-        raise InvalidInputError(
-            f"{file.name} must be a readable ROOT file, got {type(error).__name__}: "
-            f"{said}"
-        ) from error
+    with open_root(Source(file)) as opened:
+        return _read(opened, file, key)
 
 
 def holds_histogram(path: str | os.PathLike[str]) -> bool:
@@ -245,21 +238,11 @@ def holds_histogram(path: str | os.PathLike[str]) -> bool:
     if not key or not file.is_file():
         return False
     try:
-        with _import_uproot(path).open(file) as opened:
+        with import_uproot(file.name).open(file) as opened:
             kind = opened.classname_of(key)
     except Exception:  # a broken file fails uproot in any way
         return False
     return bool(_CLASSES.fullmatch(str(kind)))
-
-
-def _import_uproot(path: Any) -> Any:
-    try:
-        import uproot
-    except ImportError as error:
-        raise InvalidInputError(
-            f"Reading {os.fspath(path)} needs uproot: pip install 'sktamm[io]'."
-        ) from error
-    return uproot
 
 
 def _split(path: str | os.PathLike[str]) -> tuple[Path, str]:

@@ -8,7 +8,6 @@ the contents. Modifiers that scale a sample as a whole do not change its shape, 
 fraction is what is measured.
 """
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from sktamm.exceptions import InvalidInputError
 from sktamm.io._histograms import Histogram, HistogramAxis
+from sktamm.io._strict import parse_strict
 
 __all__ = ["WorkspaceTemplates", "read_workspace"]
 
@@ -279,13 +279,12 @@ def _load(source: Any) -> tuple[str, Mapping[str, Any]]:
         return "the workspace", source
     path = Path(source)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:80]
+        data = path.read_bytes()
+    except OSError as error:
         raise InvalidInputError(
-            f"{path.name} must be a readable JSON file, got {type(error).__name__}: "
-            f"{said}"
+            f"{path.name} must be a readable file, got {type(error).__name__}."
         ) from error
+    document = parse_strict(data, path.name)
     if not isinstance(document, Mapping):
         raise _refused(f"{path.name} must be a workspace of pyhf", document)
     return path.name, document

@@ -129,7 +129,7 @@ def test_missing_broken_and_empty_files_are_refused(tmp_path, file):
     with pytest.raises(InvalidInputError, match="no histogram among tree"):
         read_histogram(f"{tmp_path / 'tree.root'}:h")
     (tmp_path / "text.root").write_text("no file of ROOT")
-    with pytest.raises(InvalidInputError, match="must be a readable ROOT file"):
+    with pytest.raises(InvalidInputError, match="not readable as ROOT"):
         read_histogram(f"{tmp_path / 'text.root'}:h")
 
 

@@ -273,10 +273,10 @@ def test_channels_of_one_name_and_unknown_ones_are_refused():
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("{", "readable JSON file"),
+        ("{", "not strict JSON"),
         ("[1]", "a workspace of pyhf"),
-        ("[" * 100_000, "readable JSON file"),
-        ("", "readable JSON file"),
+        ("[" * 100_000, "not strict JSON"),
+        ("", "not strict JSON"),
     ],
 )
 def test_files_that_hold_none_are_refused(text, match, tmp_path):
@@ -285,10 +285,10 @@ def test_files_that_hold_none_are_refused(text, match, tmp_path):
     with pytest.raises(InvalidInputError, match=match) as caught:
         read_workspace(path)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InvalidInputError, match="readable JSON file"):
+    with pytest.raises(InvalidInputError, match="must be a readable file"):
         read_workspace(tmp_path / "no.json")
     path.write_bytes(b"\xff\xfe{")
-    with pytest.raises(InvalidInputError, match="readable JSON file"):
+    with pytest.raises(InvalidInputError, match="not UTF-8"):
         read_workspace(path)
 
 
