@@ -35,9 +35,9 @@ def file(tmp_path_factory):
         edges = hist.axis.Variable([0.0, 0.1, 0.5, 2.0])
         out["folder/two"] = hist.Hist(axis(), edges).fill(x, y)
         out["three"] = hist.Hist(axis(2), axis(3), axis(4)).fill(x, y, z)
-        out["profile"] = hist.Hist(axis(), storage=hist.storage.Mean()).fill(
-            x, sample=y
-        )
+        errors = {"fSumw2": np.ones(6)}
+        mean = hist.Hist(axis(), storage=hist.storage.Mean(), metadata=errors)
+        out["profile"] = mean.fill(x, sample=y)
         out["tree"] = {"x": x}
     return path, x, y, z, weight
 
@@ -106,7 +106,7 @@ def test_fit_and_predict_take_them_as_they_take_those_of_hist(tmp_path):
         ("", "got '' and the histograms plain"),
         (":", "got '' and the histograms plain"),
         (":profile", "got a TProfile"),
-        (":tree", "got a ROOT::RNTuple"),
+        (":tree", "got a (ROOT::RNTuple|TTree)"),
         (":folder", "got a ReadOnlyDirectory"),
         (":folder/none", "got 'folder/none'"),
     ],
