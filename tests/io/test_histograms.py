@@ -35,9 +35,10 @@ def file(tmp_path_factory):
         edges = hist.axis.Variable([0.0, 0.1, 0.5, 2.0])
         out["folder/two"] = hist.Hist(axis(), edges).fill(x, y)
         out["three"] = hist.Hist(axis(2), axis(3), axis(4)).fill(x, y, z)
+        mean = hist.storage.WeightedMean()  # the mean of counts needs a newer uproot
         errors = {"fSumw2": np.ones(6)}
-        mean = hist.Hist(axis(), storage=hist.storage.Mean(), metadata=errors)
-        out["profile"] = mean.fill(x, sample=y)
+        profile = hist.Hist(axis(), storage=mean, metadata=errors)
+        out["profile"] = profile.fill(x, sample=y)
         out["tree"] = {"x": x}
     return path, x, y, z, weight
 
