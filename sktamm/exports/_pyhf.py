@@ -64,11 +64,20 @@ def to_pyhf(
     Notes
     -----
     A fit of the workspace has the kappa of the maximum of the likelihood times the
-    prior of the blend; read it with `kappa_from_pyhf`. To first order this is exact.
-    Frequentist estimates agree by construction; posterior means differ from the
-    maximum where the posterior of kappa is skewed. The blend is linear and its prior
-    normal, as they are near the adapted point: the tails of a Student t, and blends of
-    the linear form at the edge of the simplex, are not reproduced.
+    prior of the blend, and the error of the curvature there; `kappa_from_pyhf` reads
+    them. The blend is linear and its prior normal, as they are near the adapted point:
+    the tails of a Student t, and linear blends at the edge of the simplex, are not
+    reproduced. Measured on the Gaussian study (4 x 4 bins, 2 to 10 simulations):
+
+    - maximum likelihood (72 fits): kappa differs by 0.01 standard errors in the median
+      and 0.11 at most; errors are 0.98 to 1.13 times those of ``covariance="hessian"``
+      in nine of ten fits. Those of the sandwich leave out the published ridge, and the
+      errors of pyhf are up to twice as large.
+    - posterior means (24 fits): kappa differs by 0.1 standard deviations in the median
+      and, where the posterior is skewed, by up to 0.5; errors are 0.6 to 1.2 times as
+      large, the small ones of the Student t.
+
+    The workspace tells kappa: a blinded analysis must not look.
 
     See Also
     --------

@@ -141,6 +141,7 @@ def event_weights(
     the normal approximation of the posterior, or of the likelihood with the standard
     error of kappa. Replicas of a pool come from its estimators in turn. An estimate of
     a fraction that is not confined to [0, 1] may be negative, and so are its weights.
+    Sums of weights tell kappa: a blinded analysis must not look.
 
     Examples
     --------
