@@ -43,7 +43,10 @@ def parameter_draws(
     rng = np.random.default_rng(seed)
     if inference.has_posterior:
         return _around(fit, answer, n_draws, rng)
-    return _normal(fit, answer, n_draws, rng)
+    theta = _normal(fit, answer, n_draws, rng)
+    if bounded:
+        theta[:, 0] = np.clip(theta[:, 0], 0.0, 1.0)
+    return theta
 
 
 def _visited(
