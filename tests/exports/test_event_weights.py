@@ -207,7 +207,7 @@ def test_replicas_spread_as_the_posterior_does(study):
         tamm = BinnedTopicTAMM(
             bins=3,
             prior="simulations",
-            inference=BayesianInference(method=method, min_ess=800),
+            inference=BayesianInference(method=method, min_ess=400),
             random_state=0,
         )
         table = weights_of(
@@ -218,8 +218,9 @@ def test_replicas_spread_as_the_posterior_does(study):
         found = np.hstack([found, shape])
         spread.append((found.mean(axis=0), found.std(axis=0)))
     (mean, std), (hmc_mean, hmc_std) = spread
-    # 600 draws know a width to 3 %; Laplace's are normal
-    np.testing.assert_allclose(std, hmc_std, rtol=0.15)
+    # 600 draws know a width to 3 %, chains of 400 effective ones to 4 %; Laplace's
+    # posterior of kappa is a tenth wider here
+    np.testing.assert_allclose(std, hmc_std, rtol=0.25)
     assert (np.abs(mean - hmc_mean) < 0.2 * hmc_std).all()
 
 
@@ -254,7 +255,8 @@ def test_three_classes_and_a_class_that_is_not_asked_for():
     centre = np.vectorize(place.get)(y) + 0.1 * (simulation - 1)
     X = rng.normal(centre, 0.6)[:, None]
     target = rng.normal(rng.choice([-1.0, 0.05, 1.1], 9000), 0.6)[:, None]
-    tamm = BinnedTopicTAMM(bins=8, random_state=0).fit(X, y, simulation=simulation)
+    tamm = BinnedTopicTAMM(bins=8, inference="frequentist")
+    tamm.fit(X, y, simulation=simulation)
     result = tamm.infer(target)
     table = event_weights(
         tamm, X, y, target, simulation=simulation, n_replicas=50, random_state=0
