@@ -19,7 +19,7 @@ from sktamm.model_selection import (
     quiet_infer,
 )
 from sktamm.results import FractionResult
-from sktamm.templates import HistogramTemplates
+from sktamm.templates import HistogramTemplates, TargetContents
 
 __all__ = ["EventUnit", "HistogramUnit", "design_of", "event_units", "histogram_units"]
 
@@ -81,7 +81,7 @@ class HistogramUnit:
             p = fractions @ self.share
             contents += [rng.multinomial(int(n), p / p.sum()) for _ in range(n_draws)]
         counts = np.array(contents, dtype=float)
-        table = estimator.components_.table((counts, counts))
+        table = estimator.components_.table(TargetContents(counts, counts))
         answer: Answer = estimator.solve(table, np.array([level]))[1]
         return answer
 

@@ -3,9 +3,11 @@
 import argparse
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sktamm.auto import AutoTAMM
+from sktamm.cli._counting import count_target
 from sktamm.cli._estimators import make_estimator
 from sktamm.cli._inputs import Simulated, Target, load_simulations, load_target
 from sktamm.cli._outputs import (
@@ -69,7 +71,7 @@ def report(options: argparse.Namespace) -> ExitCode:
     check_picture(options.page, needs="--page")
     with contextlib.ExitStack() as last, progress(options.quiet, 5) as step:
         estimator, simulated = _model(options, step, _judged)
-        target, origin = _asked(options, step, estimator)
+        target, origin = _asked(options, step, estimator, counts=False)
         step("infer and draw")
         made = make_report(
             estimator,
@@ -146,7 +148,7 @@ def _model(
 
 
 def _asked(
-    options: argparse.Namespace, step: Step, estimator: Any
+    options: argparse.Namespace, step: Step, estimator: Any, counts: bool = True
 ) -> tuple[Target, dict[str, Any]]:
     """Data with the features of the estimator, and where the result will come from."""
     step("read data")
@@ -155,7 +157,8 @@ def _asked(
         n = int(getattr(estimator, "n_features_in_", 0))
         names = [f"x{j}" for j in range(n)]
     features = [str(name) for name in names]
-    target = load_target(options, features)
+    counted = count_target(estimator, options, features) if counts else None
+    target = counted or load_target(options, features)
     # Before the work, because files may change during it.
     return target, origin_of(options, features)
 
@@ -166,7 +169,7 @@ def _measure(
     keywords = {"levels": options.level, "blind": options.blind}
     given = {name: value for name, value in keywords.items() if value is not None}
     result: FractionResult = estimator.infer(target.X, **target.question(), **given)
-    return result
+    return result if target.names is None else replace(result, dataset=target.names)
 
 
 def _judged(estimator: Any) -> Any:

@@ -64,6 +64,7 @@ class Target:
     X: Any  # DataFrame (n_events, n_features), or list of histograms
     dataset: Any = None  # (n_events,), or None
     weight: pd.Series | None = None
+    names: Any = None  # of datasets that are histograms, (n_datasets,), or None
 
     def question(self) -> dict[str, Any]:
         """Arguments of ``infer`` beside the events."""

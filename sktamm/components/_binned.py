@@ -21,7 +21,7 @@ from sktamm.base import (
     SimulationShapes,
     class_overlaps,
 )
-from sktamm.components._support import leaves_support, share_beyond
+from sktamm.components._support import exceeds, leaves_support, share_beyond
 from sktamm.components._tables import binned_table, log_ratio_to
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
 from sktamm.exceptions import (
@@ -41,6 +41,7 @@ from sktamm.templates import (
     Bins,
     Flow,
     HistogramTemplates,
+    TargetContents,
     TopicModel,
     bin_simulations,
     effective_events,
@@ -143,6 +144,7 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         """Bin the simulations and find the components."""
         check_parameters(self)
         self.beyond_ = 0.0
+        self._of_events = isinstance(events, SimulatedEvents)
         self._crowded: tuple[tuple[int, int], ...] = ()
         if isinstance(events, SimulatedEvents):
             events, beyond = self._binned(events)
@@ -221,9 +223,7 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         """Row of the table (filled bin) of every event, -1 for events left out."""
         return self.rows_.index(X)
 
-    def table(
-        self, target: TargetEvents | tuple[FloatArray, FloatArray]
-    ) -> ComponentTable:
+    def table(self, target: TargetEvents | TargetContents) -> ComponentTable:
         """Components and data at the same bins."""
         weight, variance, unfilled = self._contents(target)
         _check_contents(weight)
@@ -260,15 +260,25 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         return float(fewest / self.rows_.n_rows)
 
     def _range_of(
-        self, target: TargetEvents | tuple[FloatArray, FloatArray]
+        self, target: TargetEvents | TargetContents
     ) -> tuple[NDArray[np.bool_] | None, FloatArray | None]:
         """Whether more events lie beyond than simulated, and their share."""
         if not isinstance(target, TargetEvents):
-            return None, None
+            return self._range_of_contents(target)
         beyond = self.binning_.beyond(target.X)
         return leaves_support(target, beyond, self.beyond_), share_beyond(
             target, beyond
         )
+
+    def _range_of_contents(
+        self, target: TargetContents
+    ) -> tuple[NDArray[np.bool_] | None, FloatArray | None]:
+        """The same of flow bins, where simulated events say what is usual there."""
+        if not self._of_events or target.beyond is None:
+            return None, None
+        effective = target.weight.sum(axis=1) ** 2 / target.variance.sum(axis=1)
+        number = target.beyond * effective
+        return exceeds(number, effective, self.beyond_), target.beyond
 
     def adapted(
         self,
@@ -299,11 +309,11 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         return variance.T if self.template_errors else None
 
     def _contents(
-        self, target: TargetEvents | tuple[FloatArray, FloatArray]
+        self, target: TargetEvents | TargetContents
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Contents of the rows and their variances, and what bins without row hold."""
         if not isinstance(target, TargetEvents):
-            weight, variance = target
+            weight, variance = target.weight, target.variance
             unfilled = np.delete(weight, self.rows_.number, axis=1).sum(axis=1)
             return self.rows_.gather(weight), self.rows_.gather(variance), unfilled
         cell = self.binning_.index(target.X)

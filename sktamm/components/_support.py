@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from sktamm.events import TargetEvents
 
-__all__ = ["leaves_support", "share_beyond"]
+__all__ = ["exceeds", "leaves_support", "share_beyond"]
 
 # Rules of thumb: a per mille beyond what was simulated changes kappa by less than its
 # error, and five sigmas are no accident of thousands of datasets.
@@ -24,7 +24,13 @@ def leaves_support(
     ``beyond`` (n_events,) -> (n_datasets,): whether the number exceeds the expected one
     by five sigmas.
     """
-    number, total = _count(target, beyond)
+    return exceeds(*_count(target, beyond), simulated)
+
+
+def exceeds(
+    number: NDArray[np.float64], total: NDArray[np.float64], simulated: float
+) -> NDArray[np.bool_]:
+    """Whether so many events beyond of so many, (n_datasets,), are no fluctuation."""
     expected = (simulated + _ALLOWED) * total
     return number > expected + _SIGMAS * np.sqrt(expected + 1.0)
 

@@ -30,6 +30,7 @@ from sktamm.diagnostics._open import (
 from sktamm.exceptions import InvalidInputError
 from sktamm.inference import Answer
 from sktamm.mixture import MixtureModel
+from sktamm.templates import TargetContents
 
 __all__ = ["SBCResult", "simulation_based_calibration"]
 
@@ -147,7 +148,7 @@ def _pseudo_experiments(
             "estimator must be binned: unbinned data cannot be drawn from the prior."
         )
     content = size * final.components_.reference_weight_[None]
-    table = final.components_.table((content, content))
+    table = final.components_.table(TargetContents(content, content))
     model = final.form_.build(table, final.prior_)
     theta = prior_draws(model, n, rng)
     pseudo = draw_rows(table, model, theta, 0, rng)

@@ -38,6 +38,7 @@ from sktamm.diagnostics._open import (
 )
 from sktamm.exceptions import InvalidInputError
 from sktamm.tamm import without_ids, without_templates
+from sktamm.templates import TargetContents
 
 __all__ = ["SpanResult", "span_check"]
 
@@ -214,7 +215,7 @@ def _binned(
     pseudo = rng.multinomial(size, mixture / mixture.sum()) * scale
     both = np.array([[content, pseudo], [variance, pseudo * scale]])
     both = components.rows_.spread(both)
-    misfit = _misfit(part, part.components_.table((both[0], both[1])))
+    misfit = _misfit(part, part.components_.table(TargetContents(*both)))
     return float(misfit[0]), float(misfit[1])
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sktamm._numerics import FloatArray
 from sktamm.events import (
     Pairing,
     SeenFeatures,
@@ -24,6 +23,7 @@ from sktamm.exceptions import InvalidInputError, SingleSimulationWarning
 from sktamm.tamm._truth import owner
 from sktamm.templates import (
     HistogramTemplates,
+    TargetContents,
     as_histograms,
     check_axis_names,
     is_histogram,
@@ -78,7 +78,7 @@ def read_question(
     fitted: dict[str, Any],
     binning: Any,
     seen: SeenFeatures | None,
-) -> tuple[TargetEvents | tuple[FloatArray, FloatArray], NDArray[Any]]:
+) -> tuple[TargetEvents | TargetContents, NDArray[Any]]:
     """Events or histograms to measure, and the names of the datasets.
 
     ``X`` (n_events, n_features) -> ``target`` (n_datasets, n_bins), ``names``
@@ -103,7 +103,7 @@ def read_question(
     histograms = as_histograms(X)
     check_axis_names(histograms, fitted["feature_names"], fitted["estimator_name"])
     contents = target_from_histograms(histograms, binning)
-    return contents, np.arange(len(contents[0]))
+    return contents, np.arange(len(contents.weight))
 
 
 def warn_single(classes: NDArray[Any], source_class: NDArray[Any]) -> None:

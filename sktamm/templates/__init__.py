@@ -5,6 +5,7 @@ from sktamm.templates._binning import Bins, Flow
 from sktamm.templates._filled import filled_bins
 from sktamm.templates._histogram import (
     HistogramTemplates,
+    TargetContents,
     as_histograms,
     effective_events,
     is_histogram,
@@ -24,6 +25,7 @@ __all__ = [
     "Flow",
     "HistogramTemplates",
     "LearnedScore",
+    "TargetContents",
     "TopicModel",
     "as_histograms",
     "bin_simulations",

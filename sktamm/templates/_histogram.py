@@ -14,7 +14,7 @@ alone.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +34,7 @@ from sktamm.templates._binning import Binning, Flow
 
 __all__ = [
     "HistogramTemplates",
+    "TargetContents",
     "as_histograms",
     "class_probabilities",
     "effective_events",
@@ -249,10 +250,19 @@ def read_histograms(
     return _make_templates(sums, squares, binning, sources, names)
 
 
+class TargetContents(NamedTuple):
+    """Contents of the bins of the target, where histograms stand for its events."""
+
+    weight: FloatArray  # (n_datasets, n_bins)
+    variance: FloatArray  # (n_datasets, n_bins), sums of squared weights
+    # (n_datasets,), share of the weights in flow bins; None where it is not known
+    beyond: FloatArray | None = None
+
+
 def target_from_histograms(
     histograms: Sequence[Any], binning: Binning
-) -> tuple[FloatArray, FloatArray]:
-    """Sums of weights, and of their squares, (n_datasets, n_bins) of the target.
+) -> TargetContents:
+    """Contents of the target in the bins.
 
     Contents of unknown variance, or of none, are taken for counts with a warning.
     """
@@ -265,7 +275,17 @@ def target_from_histograms(
             "histograms must hold a positive sum of weights, but histogram "
             f"{bad[0]} holds {total[bad[0]]:g} within the edges."
         )
-    return values[:, :-1].copy(), variances[:, :-1].copy()
+    beyond = np.array([_beyond(h, number) for number, h in enumerate(histograms)])
+    return TargetContents(values[:, :-1].copy(), variances[:, :-1].copy(), beyond)
+
+
+def _beyond(histogram: Any, number: int) -> float:
+    """Share of the sum of weights in flow bins."""
+    values = with_flow_bins(histogram.values, histogram.axes, number)
+    assert values is not None  # its contents have been read
+    total = values.sum()
+    inside = values[(slice(1, -1),) * values.ndim].sum()
+    return float((total - inside) / total) if total > 0 else 0.0
 
 
 def as_histograms(histograms: Any) -> list[Any]:

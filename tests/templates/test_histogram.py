@@ -285,7 +285,7 @@ def test_target_histograms_agree_with_events():
     events = _events(weighted=True)
     hists = _hists(events)
     binning = read_histograms(hists, events.source_class).binning
-    row_weight, row_variance = target_from_histograms(hists, binning)
+    row_weight, row_variance, _ = target_from_histograms(hists, binning)
     target = read_target(
         events.X, dataset=events.source, sample_weight=events.weight, n_features=2
     )

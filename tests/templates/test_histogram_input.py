@@ -105,7 +105,7 @@ def test_unknown_variances_are_told():
 def test_data_without_variance_are_counts():
     templates = read_histograms([_counts(BACKGROUND), _counts(SIGNAL)], [0, 1])
     with pytest.warns(VarianceWarning, match="of 1 of 2 target histograms are unknown"):
-        content, variance = target_from_histograms(
+        content, variance, _ = target_from_histograms(
             [_exact(DATA), _counts(DATA)], templates.binning
         )
     np.testing.assert_array_equal(content, variance)

@@ -1,0 +1,94 @@
+"""Large data are counted piece by piece, with the numbers of all events at once."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktamm import read_result
+from sktamm.cli import _counting, main
+from sktamm.datasets import make_gaussian_study
+from sktamm.io import write_events
+
+pytest.importorskip("pyarrow")
+
+STUDY = make_gaussian_study(
+    n_simulations=4, n_events=1200, n_signal=700, n_background=6300, random_state=2
+)
+SIMULATED = pd.DataFrame(STUDY.X, columns=["x", "y"]).assign(
+    label=STUDY.y, simulation=STUDY.simulation
+)
+rng = np.random.default_rng(0)
+TARGET = pd.DataFrame(STUDY.X_target, columns=["x", "y"]).assign(
+    weight=rng.uniform(0.5, 1.5, len(STUDY.X_target)),
+    run=np.array(["b", "a", "c"])[np.arange(len(STUDY.X_target)) % 3],
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_events("sim.parquet", SIMULATED.assign(weight=1.0))
+    for kind in ("csv", "parquet"):
+        write_events(f"data.{kind}", TARGET)
+        write_events(f"half.{kind}", TARGET[::2])
+
+
+def measured(monkeypatch, large, *words):
+    """Result of the command, data counted from so many bytes on."""
+    counted = []
+    count = _counting.count_target
+
+    def spy(*arguments):
+        counted.append(count(*arguments))
+        return counted[-1]
+
+    files = ["--simulations", "sim.parquet", "--features", "x", "y", "--quiet"]
+    with monkeypatch.context() as patch:
+        patch.setattr(_counting, "_LARGE", large)
+        patch.setattr("sktamm.cli._commands.count_target", spy)
+        assert main(["infer", *files, *words, "--output", "r.json"]) == 0
+    assert (counted[0] is not None) == (large == 0)
+    return read_result("r.json")
+
+
+BINNED = ["--estimator", "binned", "--bins", "6"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--target", "data.parquet"],
+        ["--target", "data.csv", "--cut", "x > -1.5 & y < 3"],
+        ["--target", "data.parquet", "--weight", "weight"],
+        ["--target", "data.csv", "--dataset", "run"],
+        ["--target", "data.parquet", "half.csv"],
+        ["--target", "data.parquet", "--range", "x=-1:1"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+def test_counts_give_the_numbers_of_events(words, monkeypatch):
+    whole = measured(monkeypatch, 1 << 40, *BINNED, *words)
+    counts = measured(monkeypatch, 0, *BINNED, *words)
+    np.testing.assert_array_equal(counts.dataset, whole.dataset)
+    np.testing.assert_allclose(counts.interval, whole.interval, rtol=1e-9)
+    np.testing.assert_allclose(counts.n_effective, whole.n_effective, rtol=1e-12)
+    assert counts.flags == whole.flags
+    assert set(counts.diagnostics) == set(whole.diagnostics)
+    if "--weight" not in words:
+        beyond = counts.diagnostics["beyond"], whole.diagnostics["beyond"]
+        np.testing.assert_allclose(*beyond, atol=1e-12)
+
+
+def test_estimators_that_ask_for_events_get_them(monkeypatch):
+    words = ["--estimator", "score", "--classifier", "logistic"]
+    with pytest.raises(AssertionError):  # nothing was counted
+        measured(monkeypatch, 0, *words, "--target", "data.parquet")
+
+
+def test_missing_numbers_are_refused_as_ever(monkeypatch, tmp_path, capsys):
+    write_events("bad.csv", TARGET.assign(x=TARGET.x.where(TARGET.index != 5)))
+    monkeypatch.setattr(_counting, "_LARGE", 0)
+    words = ["infer", "--simulations", "sim.parquet", "--features", "x", "y"]
+    assert main([*words, *BINNED, "--target", "bad.csv", "--quiet"]) == 2
+    assert "NaN" in capsys.readouterr().err
