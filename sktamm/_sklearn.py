@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,9 +21,25 @@ from sklearn.utils.validation import _check_feature_names, _get_feature_names
 
 from sktamm.exceptions import InvalidInputError, InvalidParameterError
 
+try:
+    from sklearn.callback import CallbackSupportMixin as CallbackSupport
+    from sklearn.callback import with_callbacks
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupport:  # type: ignore[no-redef]
+        """Estimators without callbacks."""
+
+    def with_callbacks(method: Any) -> Any:
+        """Leave the method as it is."""
+        return method
+
+
 __all__ = [
+    "CallbackSupport",
+    "FitSteps",
     "HasMethods",
     "Interval",
+    "as_frame",
     "at_least",
     "between",
     "check_feature_names",
@@ -33,6 +50,7 @@ __all__ = [
     "one_of",
     "positive",
     "refuse_cross_val_predict",
+    "with_callbacks",
     "within",
 ]
 
@@ -41,6 +59,46 @@ _NAMELESS = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?")
 
 # Words of scikit-learn's refusal, which leave the value to its ``str``.
 _REFUSAL = re.compile(r"The '(\w+)' parameter of \w+ must be (.*?)\. Got .*", re.DOTALL)
+
+
+class FitSteps:
+    """Named steps of a ``fit``, told to the callbacks of its estimator if it has any.
+
+    The method that makes them is decorated by ``with_callbacks``; a callback's answer
+    that the fit should stop is not followed, since half of a choice is none.
+    """
+
+    def __init__(self, estimator: Any, n_steps: int, events: dict[str, Any]):
+        begin = getattr(estimator, "_init_callback_context", None)
+        self._told = {"estimator": estimator, "X": events["X"], "y": events["y"]}
+        self._told["metadata"] = {
+            name: value for name, value in events.items() if name not in ("X", "y")
+        }
+        self._whole = None if begin is None else begin(max_subtasks=n_steps)
+        if self._whole is not None:
+            self._whole.call_on_fit_task_begin(**self._told)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """One step, from its begin to its end."""
+        if self._whole is None:
+            yield
+            return
+        own = self._whole.subcontext(task_name=name)
+        own.call_on_fit_task_begin(**self._told)
+        yield
+        own.call_on_fit_task_end(**self._told, reconstruction_attributes={})
+
+    def end(self) -> None:
+        """Tell that all is done."""
+        if self._whole is not None:
+            self._whole.call_on_fit_task_end(**self._told, reconstruction_attributes={})
+
+
+def as_frame(X: Any) -> Any:
+    """Tables of Arrow as data frames of pandas; anything else as it is."""
+    of_arrow = hasattr(X, "to_pandas") and hasattr(X, "column_names")
+    return X.to_pandas() if of_arrow else X
 
 
 def get_feature_names(X: Any) -> tuple[str, ...] | None:

@@ -41,6 +41,7 @@ ROOMS = [
     "diagnostics",
     "plotting",
     "auto",
+    "discovery",
     "io",
     "exports",
     "report",

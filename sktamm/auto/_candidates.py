@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from sktamm._sklearn import FitSteps
 from sktamm._validation import encode, take_rows
 from sktamm.auto._pool import PosteriorPool
 from sktamm.baselines import FreeTemplates
@@ -165,7 +166,7 @@ def _with_settings(estimator: Any, said: dict[str, Any]) -> Any:
 
 
 def fit_candidates(
-    plan: Mapping[str, Recipe], events: dict[str, Any]
+    plan: Mapping[str, Recipe], events: dict[str, Any], steps: FitSteps
 ) -> tuple[dict[str, Candidate], dict[str, str]]:
     """Fit what the data allow."""
     fitted: dict[str, Candidate] = {}
@@ -176,11 +177,12 @@ def fit_candidates(
         if set(recipe.bases) & set(refused):
             continue
         try:
-            fitted[name] = (
-                _made(recipe, fitted)
-                if recipe.bases
-                else _fit(recipe.estimator, events, quietly=bool(fitted))
-            )
+            with steps.step(name):
+                fitted[name] = (
+                    _made(recipe, fitted)
+                    if recipe.bases
+                    else _fit(recipe.estimator, events, quietly=bool(fitted))
+                )
         except (InvalidInputError, IncompatibleChoiceError) as error:
             refused[name] = str(error)
             errors.append(error)

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _num_features
 
-from sktamm._sklearn import at_least, between, check_parameters, one_of, within
+from sktamm._sklearn import (
+    CallbackSupport,
+    FitSteps,
+    at_least,
+    between,
+    check_parameters,
+    one_of,
+    with_callbacks,
+    within,
+)
 from sktamm.auto._candidates import Candidate, fit_candidates, recipes
 from sktamm.auto._composition import Composition
 from sktamm.auto._left_out import LeftOutScores, judged
@@ -37,7 +46,7 @@ _FEW_FRACTIONS = (0.15, 0.45)
 _SIZE = 10_000
 
 
-class AutoTAMM(Composition):
+class AutoTAMM(CallbackSupport, Composition):
     """Signal fraction by the method that measures left-out simulations best.
 
     Candidates are fitted, and every simulation in turn plays the truth for each of
@@ -178,6 +187,7 @@ class AutoTAMM(Composition):
         self.random_state = random_state
 
     # ------------------------------------------------------------------------- fit
+    @with_callbacks
     def _fit(self, events: dict[str, Any]) -> None:
         self._check()
         X, simulation = events["X"], events["simulation"]
@@ -189,10 +199,13 @@ class AutoTAMM(Composition):
             is_histogram(X),
             self._settings(),
         )
-        self._known, self.refused_ = fit_candidates(plan, events)
+        steps = FitSteps(self, len(plan) + 1, events)
+        self._known, self.refused_ = fit_candidates(plan, events, steps)
         self.candidates_ = {name: c.estimator for name, c in self._known.items()}
         self._units = self._find_units(events)
-        self._judge()
+        with steps.step("simulations left out"):
+            self._judge()
+        steps.end()
 
     def _keep(self, kept: NDArray[Any], lost: NDArray[Any]) -> None:
         self._known = {name: c.smaller(lost) for name, c in self._known.items()}

@@ -13,6 +13,9 @@ from sktamm.io._sources import Source
 
 __all__ = ["FEATHER", "PARQUET"]
 
+# What a file says of pandas' types and index may be broken in any way, too.
+_BROKEN = (Exception,)
+
 
 def _import_pyarrow(name: str, kind: str) -> Any:
     try:
@@ -30,7 +33,10 @@ def _import_pyarrow(name: str, kind: str) -> Any:
 @contextlib.contextmanager
 def _parquet(source: Source) -> Iterator[Any]:
     pyarrow = _import_pyarrow(source.path.name, "Parquet")
-    with readable(source, "Parquet"), pyarrow.parquet.ParquetFile(source.path) as file:
+    with (
+        readable(source, "Parquet", _BROKEN),
+        pyarrow.parquet.ParquetFile(source.path) as file,
+    ):
         yield file
 
 
@@ -52,7 +58,10 @@ def _parquet_pieces(
 
 def _feather_names(source: Source) -> list[str]:
     pyarrow = _import_pyarrow(source.path.name, "Feather")
-    with readable(source, "Feather"), pyarrow.ipc.open_file(source.path) as file:
+    with (
+        readable(source, "Feather", _BROKEN),
+        pyarrow.ipc.open_file(source.path) as file,
+    ):
         return list(file.schema.names)
 
 
@@ -60,7 +69,7 @@ def _feather_pieces(
     source: Source, columns: list[str] | None, size: int | None, text: list[str]
 ) -> Iterator[pd.DataFrame]:
     pyarrow = _import_pyarrow(source.path.name, "Feather")
-    with readable(source, "Feather"):
+    with readable(source, "Feather", _BROKEN):
         table = pyarrow.feather.read_table(source.path, columns=columns)
         for start in range(0, max(len(table), 1), size or max(len(table), 1)):
             yield _frame(table.slice(start, size), columns, text)

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray, interval_score
-from sktamm._sklearn import refuse_cross_val_predict
+from sktamm._sklearn import as_frame, refuse_cross_val_predict
 from sktamm.events import TargetEvents, read_target
 from sktamm.results import FractionResult, check_seed
 from sktamm.tamm._choices import check_levels
@@ -83,7 +83,7 @@ class FractionVerbs(BaseEstimator):
         SingleSimulationWarning
             If a class has one simulation.
         """
-        events = {"X": X, "y": y, "simulation": simulation}
+        events = {"X": as_frame(X), "y": y, "simulation": simulation}
         if sample_weight is not None:
             events["sample_weight"] = sample_weight
         self._fit(events)
@@ -127,7 +127,7 @@ class FractionVerbs(BaseEstimator):
         refuse_cross_val_predict()
         question = {"dataset": dataset, "sample_weight": sample_weight}
         if not return_std and return_interval is None:
-            return self._kappa(X, question)
+            return self._kappa(as_frame(X), question)
         levels = None if return_interval is None else check_levels(return_interval)
         result = self.infer(X, levels=levels, **question)
         answer: list[NDArray[Any]] = [result.kappa]
@@ -183,7 +183,7 @@ class FractionVerbs(BaseEstimator):
         question = {"dataset": dataset, "sample_weight": sample_weight}
         if blind is not None:
             check_seed(blind)  # before the work
-        result = self._infer(X, levels, question)
+        result = self._infer(as_frame(X), levels, question)
         return result if blind is None else result.blinded(blind)
 
     def predict_proba(
@@ -207,7 +207,7 @@ class FractionVerbs(BaseEstimator):
         """
         check_is_fitted(self)
         question = {"dataset": dataset, "sample_weight": sample_weight}
-        return np.asarray(self._proba(X, question))
+        return np.asarray(self._proba(as_frame(X), question))
 
     def score(
         self,
@@ -237,7 +237,7 @@ class FractionVerbs(BaseEstimator):
             Negative or zero; higher is better.
         """
         check_is_fitted(self)
-        target = self._read_target(X, dataset, sample_weight)
+        target = self._read_target(as_frame(X), dataset, sample_weight)
         truth = true_fraction(target, y, self.classes_, self.pos_label_)
         question = {"dataset": dataset, "sample_weight": sample_weight}
         ends = self.predict(X, return_interval=self._level, **question)[1]
