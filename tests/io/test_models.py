@@ -339,10 +339,10 @@ HOSTILE = {
         "__module__": "sktamm.cli",
         "__loader__": "FunctionNode",
     },
-    "import of another": {
-        "__class__": "os",
-        "__module__": "sktamm.base",
-        "__loader__": "TypeNode",
+    "what a module imports": {
+        "__class__": "effective_n_jobs",
+        "__module__": "sktamm.learning._lightgbm",
+        "__loader__": "FunctionNode",
     },
 }
 
