@@ -237,6 +237,17 @@ def test_an_old_file_stays_if_the_new_one_fails(study, path):
     assert [p.read_text() for p in path.parent.iterdir()] == ["old"]
 
 
+def test_a_full_disk_leaves_the_old_file(small, path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    path.write_text("old")
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space"):
+        save_model(path, small)
+    assert [p.read_text() for p in path.parent.iterdir()] == ["old"]
+
+
 class Canary:
     """Creates a file when it is unpickled."""
 

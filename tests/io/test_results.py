@@ -214,6 +214,24 @@ def test_damage_is_refused_or_changes_nothing(data):
         assert "\n" not in sentence
 
 
+@pytest.mark.parametrize("part", ["draws", "weights", "diagnostics", "profile"])
+def test_types_of_other_data_are_refused(part):
+    document = result_to_json(example_result(n=2))
+    if part == "diagnostics":
+        document["types"][part]["another"] = ["<f8", 2]
+    elif part == "profile":
+        document["datasets"][1][part] = None
+    elif part == "weights":
+        document["types"][part].append(["<f8", 2, 2])
+    else:
+        document["types"][part] = []
+    with (
+        pytest.warns(EditedResultWarning),
+        pytest.raises(InvalidInputError, match="must agree"),
+    ):
+        result_from_json(document, allow_edited=True)
+
+
 def test_a_type_of_long_texts_takes_no_memory():
     document = result_to_json(example_result(n=2))
     document["types"]["dataset"][0] = "<U400000000"
