@@ -97,6 +97,7 @@ def test_a_refit_by_pyhf_has_the_same_kappa_and_error(n_simulations, kappa, choi
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SpanWarning")
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("n_simulations", [2, 4, 10])
 def test_refits_over_many_truths(n_simulations, choice):
