@@ -95,10 +95,10 @@ class Listener:
     def teardown(self, estimator, context):
         self.heard.append("teardown")
 
-    def on_fit_task_begin(self, context, **told):
+    def on_fit_task_begin(self, estimator, context, **told):
         self.heard.append(f"begin {context.task_name}")
 
-    def on_fit_task_end(self, context, **told):
+    def on_fit_task_end(self, estimator, context, **told):
         self.heard.append(f"end {context.task_name}")
         return False
 
