@@ -17,15 +17,13 @@ from sktamm.cli._outputs import (
     write_result_files,
 )
 from sktamm.cli._parser import ExitCode
-from sktamm.cli._terminal import complain, progress
+from sktamm.cli._terminal import Progress, StepTeller, complain, progress
 from sktamm.exceptions import InvalidInputError
 from sktamm.io import load_model, read_result, save_model
 from sktamm.model_selection import CalibratedTAMM
 from sktamm.results import FractionResult
 
 __all__ = ["calibrate", "diagnose", "fit", "infer", "report", "unblind"]
-
-Step = Callable[[str], None]
 
 
 def fit(options: argparse.Namespace) -> ExitCode:
@@ -122,18 +120,29 @@ def unblind(options: argparse.Namespace) -> ExitCode:
 
 # ------------------------------------------------------------------------------ steps
 def _fitted(
-    options: argparse.Namespace, step: Step, wrap: Callable[[Any], Any]
+    options: argparse.Namespace, step: Progress, wrap: Callable[[Any], Any]
 ) -> tuple[Any, Simulated]:
     """An estimator fitted to the simulations of the files, and these."""
     step("read simulations")
     simulated = load_simulations(options)
     estimator = wrap(make_estimator(options, simulated))
     step("fit")
-    return estimator.fit(**simulated.events()), simulated
+    return fit_telling(estimator, simulated, step), simulated
+
+
+def fit_telling(estimator: Any, simulated: Simulated, step: Progress) -> Any:
+    """Fit, and name the parts of the fit where the estimator tells them."""
+    tells = hasattr(estimator, "set_callbacks")  # since scikit-learn 1.9
+    if tells:
+        estimator.set_callbacks(StepTeller(step))
+    fitted = estimator.fit(**simulated.events())
+    if tells:
+        estimator.set_callbacks()  # the line is of this run alone
+    return fitted
 
 
 def _model(
-    options: argparse.Namespace, step: Step, wrap: Callable[[Any], Any]
+    options: argparse.Namespace, step: Progress, wrap: Callable[[Any], Any]
 ) -> tuple[Any, Simulated | None]:
     """A saved model, or one that is fitted now, with its simulations."""
     if options.model is None:
@@ -148,7 +157,7 @@ def _model(
 
 
 def _asked(
-    options: argparse.Namespace, step: Step, estimator: Any, counts: bool = True
+    options: argparse.Namespace, step: Progress, estimator: Any, counts: bool = True
 ) -> tuple[Target, dict[str, Any]]:
     """Data with the features of the estimator, and where the result will come from."""
     step("read data")
