@@ -58,6 +58,10 @@ def to_hs3(
     --------
     to_pyhf : The same model for pyhf.
 
+    Notes
+    -----
+    The document tells kappa: a blinded analysis must not look.
+
     Examples
     --------
     >>> from sktamm import BinnedTopicTAMM

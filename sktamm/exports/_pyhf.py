@@ -74,7 +74,7 @@ def to_pyhf(
       in nine of ten fits. Those of the sandwich leave out the published ridge, and the
       errors of pyhf are up to twice as large.
     - posterior means (24 fits): kappa differs by 0.1 standard deviations in the median
-      and, where the posterior is skewed, by up to 0.5; errors are 0.6 to 1.2 times as
+      and, where the posterior is skewed, by up to 0.7; errors are 0.6 to 1.2 times as
       large, the small ones of the Student t.
 
     The workspace tells kappa: a blinded analysis must not look.
