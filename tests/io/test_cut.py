@@ -98,6 +98,12 @@ def test_what_is_no_condition_is_refused_in_a_sentence(text):
     assert len(str(caught.value)) < 600
 
 
+def test_functions_take_their_own_number_of_columns():
+    # NumPy would take a second column for the place of the answer.
+    with pytest.raises(InvalidInputError, match="is something else"):
+        Cut("abs(pt, eta) > 1")
+
+
 ATOMS = ["pt", "eta", "n", "good", "1", "2.5", "'tt'", "(", ")", "&", "|", "~", "!"]
 ATOMS += ["and", "or", "not", "<", ">=", "==", "!=", "+", "*", "**", "%", "abs", "`"]
 ATOMS += [",", ".", "[", "]", "lambda", ":", "None", "__class__", "\n", "'", "&&"]
