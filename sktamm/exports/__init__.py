@@ -8,7 +8,6 @@ from sktamm.exports._arviz import to_arviz
 from sktamm.exports._hepdata import to_hepdata
 from sktamm.exports._hist import ResultHistograms, to_hist
 from sktamm.exports._hs3 import to_hs3
-from sktamm.exports._opened import refuse_blinded
 from sktamm.exports._pyhf import kappa_from_pyhf, to_pyhf
 from sktamm.exports._weights import event_weights
 
@@ -16,7 +15,6 @@ __all__ = [
     "ResultHistograms",
     "event_weights",
     "kappa_from_pyhf",
-    "refuse_blinded",
     "to_arviz",
     "to_hepdata",
     "to_hist",

@@ -12,8 +12,7 @@ import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
-from sktamm.exports._opened import refuse_blinded
-from sktamm.results import FractionResult
+from sktamm.results import FractionResult, refuse_blinded
 
 __all__ = ["to_arviz"]
 
@@ -54,7 +53,7 @@ def to_arviz(result: FractionResult) -> Any:
     >>> container["posterior"]["kappa"].dims
     ('chain', 'draw', 'dataset')
     """
-    refuse_blinded(result)
+    refuse_blinded(result, "to_arviz")
     kappa = _draws(result)
     arviz = _import_arviz()
     import xarray  # comes with every arviz

@@ -16,9 +16,8 @@ import numpy as np
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
-from sktamm.exports._opened import refuse_blinded
 from sktamm.io import provenance, replacing
-from sktamm.results import AdaptedTemplates, FractionResult
+from sktamm.results import AdaptedTemplates, FractionResult, refuse_blinded
 
 __all__ = ["to_hepdata"]
 
@@ -81,7 +80,7 @@ def to_hepdata(
     >>> [path.name for path in paths]
     ['submission.yaml', 'kappa.yaml', 'mixture_0.yaml']
     """
-    refuse_blinded(result)
+    refuse_blinded(result, "to_hepdata")
     yaml = _import_yaml()
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():

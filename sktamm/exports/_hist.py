@@ -7,8 +7,7 @@ from typing import Any
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
-from sktamm.exports._opened import refuse_blinded
-from sktamm.results import AdaptedTemplates, FractionResult
+from sktamm.results import AdaptedTemplates, FractionResult, refuse_blinded
 
 __all__ = ["ResultHistograms", "templates_of", "to_hist", "which_dataset"]
 
@@ -74,7 +73,7 @@ def to_hist(result: FractionResult, dataset: int = 0) -> ResultHistograms:
     >>> round(float(found.mixture.values().sum() - found.data.values().sum()), 6)
     0.0
     """
-    refuse_blinded(result)
+    refuse_blinded(result, "to_hist")
     hist = _import_hist()
     templates = templates_of(result)
     i = which_dataset(result, dataset)

@@ -17,7 +17,7 @@ from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError, SktammWarning
 from sktamm.inference import Answer
 
-__all__ = ["Adapted", "adapt", "events_for", "members", "opened", "refuse_blinded"]
+__all__ = ["Adapted", "adapt", "events_for", "members", "opened"]
 
 _LEVEL = np.array([0.683])  # of an interval that nothing reads
 
@@ -35,18 +35,6 @@ class Adapted:
     def n_events(self) -> float:
         """Sum of the weights of the dataset."""
         return float(self.table.totals()[0][0])
-
-
-def refuse_blinded(result: Any) -> None:
-    """Refuse to export a blinded result, or an estimator that blinds its results.
-
-    Densities, draws and fractions that are written would tell kappa.
-    """
-    if getattr(result, "is_blinded", False):
-        raise InvalidInputError(
-            "result must be unblinded before it is exported, as densities, draws and "
-            f"fractions tell kappa, got a blinded {type(result).__name__}."
-        )
 
 
 def opened(estimator: Any) -> tuple[Any, Callable[[Any], Any]]:

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
 from sktamm.exports._linear_model import LinearClass, LinearModel, linearised
-from sktamm.exports._opened import adapt, members, opened, refuse_blinded
+from sktamm.exports._opened import adapt, members, opened
 
 __all__ = ["kappa_from_pyhf", "linear_model", "to_pyhf"]
 
@@ -184,7 +184,6 @@ def kappa_from_pyhf(
 def linear_model(estimator: Any, X_target: Any, sample_weight: Any) -> LinearModel:
     """Linear model of the only binned estimator inside."""
     final, transform = opened(estimator)
-    refuse_blinded(final)
     inner = list(members(final))
     if len(inner) > 1:
         kinds = ", ".join(type(member).__name__ for member in inner)

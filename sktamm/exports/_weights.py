@@ -31,7 +31,6 @@ from sktamm.exports._opened import (
     events_for,
     members,
     opened,
-    refuse_blinded,
 )
 from sktamm.inference import parameter_draws
 from sktamm.tamm import seed_sequence
@@ -157,7 +156,6 @@ def event_weights(
     """
     n_replicas = _check_number(n_replicas)
     final, transform = opened(estimator)
-    refuse_blinded(final)
     inner = list(members(final))
     given = X
     events = _read(inner[0], transform(X), y, simulation, sample_weight)

@@ -393,13 +393,9 @@ def test_refusals_are_one_sentence(change, match, study):
     assert "\n" not in str(caught.value)
 
 
-def test_what_has_no_densities_or_is_blinded_is_refused(study):
+def test_what_has_no_densities_is_refused(study):
     with pytest.raises(InvalidInputError, match="adapts densities"):
         weights_of(StandardScaler().fit(study.X), study)
-    tamm = fitted(BinnedTopicTAMM(bins=3, inference="frequentist"), study)
-    tamm.is_blinded = True
-    with pytest.raises(InvalidInputError, match="must be unblinded"):
-        weights_of(tamm, study)
 
 
 def test_several_histograms_are_several_datasets(study):

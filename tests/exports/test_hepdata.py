@@ -114,7 +114,7 @@ def test_refusals(result, tmp_path, monkeypatch):
     with pytest.raises(InvalidInputError, match="folder must be a folder"):
         to_hepdata(result, path)
     blinded = result.blinded("a long sentence")
-    with pytest.raises(InvalidInputError, match="must be unblinded"):
+    with pytest.raises(InvalidInputError, match="not blinded"):
         to_hepdata(blinded, tmp_path / "blinded")
     assert not (tmp_path / "blinded").exists()
     monkeypatch.setitem(sys.modules, "yaml", None)

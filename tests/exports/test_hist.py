@@ -88,5 +88,5 @@ def test_refusals(study, tamm):
     ratios.fit(study.X, study.y, simulation=study.simulation)
     with pytest.raises(InvalidInputError, match="must have templates"):
         to_hist(ratios.infer(study.X_target))
-    with pytest.raises(InvalidInputError, match="must be unblinded"):
+    with pytest.raises(InvalidInputError, match="not blinded"):
         to_hist(result.blinded("a long sentence"))

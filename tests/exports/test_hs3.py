@@ -10,7 +10,6 @@ from sktamm.components import TemplateComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import InvalidInputError
 from sktamm.exports import to_hs3, to_pyhf
-from sktamm.inference import FrequentistInference
 
 # pyhf 0.7 asks jsonschema for a class that goes
 pytestmark = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver")
@@ -124,13 +123,6 @@ def of_distribution(workspace, document):
         return sum(float(pt.log(part).eval()) for part in parts)
 
     return evaluate
-
-
-def test_a_blinded_estimator_is_refused(study):
-    tamm = fitted(study, False, FrequentistInference())
-    tamm.is_blinded = True
-    with pytest.raises(InvalidInputError, match="must be unblinded"):
-        to_hs3(tamm, study.X_target)
 
 
 def test_contents_far_from_the_prior_are_refused(monkeypatch, study):

@@ -276,10 +276,3 @@ def test_parameters_of_another_model_are_refused(small):
     model = pyhf.Workspace(to_pyhf(fitted(small), small.X_target)).model()
     with pytest.raises(InvalidInputError, match="parameters must be the"):
         kappa_from_pyhf(model, [1.0, 2.0])
-
-
-def test_a_blinded_estimator_is_refused(small):
-    tamm = fitted(small)
-    tamm.is_blinded = True
-    with pytest.raises(InvalidInputError, match="must be unblinded"):
-        to_pyhf(tamm, small.X_target)
