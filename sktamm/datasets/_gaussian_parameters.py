@@ -134,7 +134,7 @@ def draw_gaussian_parameters(
     With ``(mu, v, c)`` the true mean, common variance and covariance of a class,
 
         mean_0 ~ N(mu_0, .1),  mean_1 ~ N(mu_1 -+ .1, .1) (- signal, + background),
-        variance ~ |N(v, .1)|,  covariance ~ N(c, .1),
+        variance ~ abs(N(v, .1)),  covariance ~ N(c, .1),
 
     and a draw is kept only if its mean is shifted by more than .1, its variance by more
     than .1, its covariance by more than .05, and it is positive definite. The shift of

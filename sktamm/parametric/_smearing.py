@@ -35,7 +35,7 @@ class FractionalSmearing(BaseEstimator):
     Parameters
     ----------
     threshold : float, default=0.5
-        The t of n(z) = ceil(|target| / (mean + t std)); larger means fewer copies.
+        The t of n(z) = ceil(abs(target) / (mean + t std)); larger means fewer copies.
     max_copies : int, default=None
         Largest number of copies of an event; None is no limit.
     n_copies : int, default=None

@@ -28,7 +28,7 @@ def title_of(size, name, sets, sets_of_rows, studies):
         for k in sorted(seals)
     ]
     return (
-        f"Size {name}: {size.simulated} events of a class of a simulation, "
+        f"# Tables of the zoo\n\nSize {name}: {size.simulated} events of a class of a simulation, "
         f"{size.target} of a target; at most {sets} sets of a study{fewer}. "
         f"Sealed: {'; '.join(sealed) or 'none'}. Choices were made on the others.\n"
     )
@@ -37,7 +37,7 @@ def title_of(size, name, sets, sets_of_rows, studies):
 def _summary(studies, rows, collected):
     """Studies against methods: interval score (coverage at 68.3 / 95.5 %)."""
     lines = [
-        "### Summary\n",
+        "## Summary\n",
         "Interval score at 68.3 % (coverage at 68.3 % / at 95.5 %); s: sealed. "
         "Overlap: of the simulations in all features, learned, or in bins where there "
         "are no events.\n",
@@ -72,7 +72,7 @@ def _converged(studies, row, collected):
 
 def _of_study(study, rows, collected):
     """Table of a study, and what failed in it."""
-    lines = [f"\n### {study.name}{' (sealed)' if study.sealed else ''}\n"]
+    lines = [f"\n## {study.name}{' (sealed)' if study.sealed else ''}\n"]
     lines += _head(COLUMNS)
     failures: collections.Counter = collections.Counter()
     for row in rows:

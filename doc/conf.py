@@ -1,0 +1,138 @@
+"""The documentation site: pages in Markdown, the reference made of the docstrings.
+
+``sphinx-build -W --keep-going -b html doc BUILD`` builds it, without a network;
+``-D plot_gallery=0`` leaves the examples unrun.
+"""
+
+import importlib
+import inspect
+import os
+import pkgutil
+import sys
+from collections import defaultdict
+
+import sktamm
+
+# Examples run with one thread, as the tests do.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+project = "sktamm"
+author = copyright = "The sktamm developers"
+version = release = sktamm.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+if os.environ.get("SKTAMM_DOC_LINKS"):  # links to other projects ask the network
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "pandas": ("https://pandas.pydata.org/docs", None),
+        "sklearn": ("https://scikit-learn.org/stable", None),
+    }
+
+root_doc = "index"
+templates_path = ["_templates"]
+exclude_patterns = ["_templates", "auto_examples/**/*.ipynb"]
+default_role = "py:obj"
+
+myst_enable_extensions = ["deflist", "dollarmath"]
+myst_heading_anchors = 3
+# The gallery's settings hold a class, which makes its environment anew every time.
+suppress_warnings = ["config.cache"]
+
+# --------------------------------------------------------------------- the reference
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+# What scikit-learn adds to every estimator is described there.
+METADATA_REQUESTS = [
+    f"set_{method}_request"
+    for method in (
+        "fit",
+        "partial_fit",
+        "predict",
+        "predict_proba",
+        "score",
+        "split",
+        "transform",
+    )
+]
+autodoc_default_options = {"exclude-members": ", ".join(METADATA_REQUESTS)}
+
+# ----------------------------------------------------------------------- the gallery
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["auto_examples"],
+    "filename_pattern": r"/plot_",
+    "download_all_examples": False,
+    "capture_repr": (),
+}
+
+# -------------------------------------------------------------------------- the site
+html_theme = "pydata_sphinx_theme"
+html_title = "sktamm"
+html_static_path = ["_static"]
+html_css_files = ["sktamm.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "navbar_align": "left",
+    "header_links_before_dropdown": 7,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "show_toc_level": 2,
+}
+
+
+# ------------------------------------------------ what a page of the reference lists
+def modules():
+    """Names of the modules with public names, the package first."""
+    rooms = [room.name for room in pkgutil.iter_modules(sktamm.__path__)]
+    return ["sktamm", *(f"sktamm.{room}" for room in rooms if room[0] != "_")]
+
+
+def homes():
+    """Module that has the page of a name which several list: the first one."""
+    found = {}
+    for module in modules():
+        for name in importlib.import_module(module).__all__:
+            found.setdefault(name, module)
+    return found
+
+
+def names_of(module):
+    """Names that a module lists, by the group in which its page shows them.
+
+    "elsewhere" are names whose page is that of another module, "lent" those that other
+    rooms of the package use and users need not.
+    """
+    groups, home = defaultdict(list), homes()
+    for name in importlib.import_module(module).__all__:
+        if home[name] == module:
+            groups[_group(getattr(sys.modules[module], name))].append(name)
+        else:
+            groups["elsewhere"].append(f"{home[name]}.{name}")
+    return groups
+
+
+def _group(value):
+    sections = "----" in (value.__doc__ or "")
+    if inspect.isclass(value):
+        public = sections or issubclass(value, Exception)
+        return "classes" if public else "lent"
+    if inspect.isroutine(value):
+        return "functions" if sections else "lent"
+    return "data"
+
+
+def setup(app):
+    """Give the templates of the reference what they ask for."""
+    app.config.autosummary_context["names_of"] = names_of
