@@ -133,6 +133,14 @@ def _group(value):
     return "data"
 
 
+def in_words(module, name):
+    """What a name that is neither class nor function stands for, in a line."""
+    value = getattr(sys.modules[module], name)
+    shape = getattr(value, "shape", None)
+    return f"Array of shape {shape}." if shape else f"``{value!r}``"
+
+
 def setup(app):
     """Give the templates of the reference what they ask for."""
     app.config.autosummary_context["names_of"] = names_of
+    app.config.autosummary_context["in_words"] = in_words

@@ -1,4 +1,7 @@
-"""A base learner of one's own: a Lorentz-equivariant transformer of four-momenta.
+"""A base learner of one's own
+===========================
+
+A base learner of one's own: a Lorentz-equivariant transformer of four-momenta.
 
 Any regressor of scikit-learn can learn the derivatives of densities. This one takes
 the transformer of the public package ``lgatr`` (``pip install lgatr``), whose layers

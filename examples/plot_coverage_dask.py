@@ -1,4 +1,7 @@
-"""A coverage study on a Dask cluster.
+"""Scaling out with Dask
+=====================
+
+A coverage study on a Dask cluster.
 
 Does the 68.3 % interval contain the truth in 68.3 % of the cases? A study answers for
 true fractions that are known. Here it runs on a local Dask cluster of two processes;

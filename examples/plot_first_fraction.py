@@ -1,4 +1,7 @@
-"""A first fraction: ten wrong simulations, one dataset, one picture.
+"""A first fraction
+================
+
+A first fraction: ten wrong simulations, one dataset, one picture.
 
 The example of the README and its figure: `python examples/plot_first_fraction.py PATH`.
 """

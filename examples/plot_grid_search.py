@@ -1,4 +1,7 @@
-"""Choose topics, prior and bins without the truth.
+"""Choose topics, prior and bins without the truth
+===============================================
+
+Choose topics, prior and bins without the truth.
 
 Every simulation is wrong, and nature is like none of them. But a simulation that is
 left out of the training can play nature: its events have labels, so datasets of known

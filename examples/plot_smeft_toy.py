@@ -1,4 +1,7 @@
-"""One parameter, one feature: derivative learning, smearing, limits that cover.
+"""One parameter, one feature: derivative learning
+===============================================
+
+One parameter, one feature: derivative learning, smearing, limits that cover.
 
 The density of the toy is quadratic in theta, p(x | theta) ~ p_0(x) + theta^2 p_2(x), as
 that of a Wilson coefficient, and its operator acts in a narrow peak in which the

@@ -1,4 +1,7 @@
-"""Validate an estimator beside a baseline: coverage, pulls, estimates, widths.
+"""Coverage beside a baseline
+==========================
+
+Validate an estimator beside a baseline: coverage, pulls, estimates, widths.
 
 Each of several sets of wrong simulations is fitted by the default estimator and by the
 fit that pools all simulations; both then measure datasets of known signal fraction from

@@ -1,4 +1,7 @@
-"""Ellipses of three Wilson coefficients in WZ production: what an observable knows.
+"""Ellipses of three Wilson coefficients in WZ
+===========================================
+
+Ellipses of three Wilson coefficients in WZ production: what an observable knows.
 
 Events of pp -> WZ -> leptons at 13.6 TeV with 300/fb are given to four analyses that
 see less and less of them. Each knows the mean of the joint derivatives given what it

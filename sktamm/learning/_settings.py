@@ -37,7 +37,7 @@ device_ : str
     Where the training ran.
 n_features_in_ : int
     Number of features.
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (n_features,)
     Names of the features, when all of them are strings."""
 
 

@@ -75,7 +75,7 @@ def make_dihiggs(
 ) -> DiHiggsStudy:
     """Generate the di-Higgs study, hh -> 4b on four QCD jets, with wrong jet scales.
 
-    All numbers of events count selected ones: four jets of pT > 20 GeV and abs(eta) < 2.5,
+    All numbers of events count selected ones: four jets of pT > 20 GeV, eta up to 2.5,
     paired to be nearest to two Higgs bosons, both masses from 110 to 140 GeV. A million
     events take about 5 seconds with as many of signal as of background.
 

@@ -28,7 +28,8 @@ def title_of(size, name, sets, sets_of_rows, studies):
         for k in sorted(seals)
     ]
     return (
-        f"# Tables of the zoo\n\nSize {name}: {size.simulated} events of a class of a simulation, "
+        "# Tables of the zoo\n\n"
+        f"Size {name}: {size.simulated} events of a class of a simulation, "
         f"{size.target} of a target; at most {sets} sets of a study{fewer}. "
         f"Sealed: {'; '.join(sealed) or 'none'}. Choices were made on the others.\n"
     )
