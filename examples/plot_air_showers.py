@@ -5,7 +5,8 @@ A cosmic ray makes a shower of particles in the air. The depth of its maximum te
 mass of the primary, light nuclei reaching deeper, but the depth that a mass has depends on
 the hadronic model. Here five models are the simulations of four masses. A fit that
 believes one model answers differently for every model, and is sure each time; all models
-together make one answer whose interval says how much they disagree.
+together make one answer whose interval says how much they disagree. How much depends on
+the prior: within what the models span, or with smooth departures of any kind.
 
 The models are the published generalised Gumbel distributions of De Domenico et al.,
 arXiv:1305.2331. Without further files the data are showers of a sixth "model" between
@@ -34,7 +35,12 @@ from sktamm.baselines import SingleSimulation
 from sktamm.exceptions import SktammWarning
 
 N_EVENTS = 20_000 if os.environ.get("SKTAMM_FULL") else 4_000
-MASSES = (56, 14, 4, 1)  # iron, nitrogen, helium, and protons, whose fraction is asked for
+MASSES = (
+    56,
+    14,
+    4,
+    1,
+)  # iron, nitrogen, helium, and protons, whose fraction is asked for
 
 # %%
 # Five models
@@ -128,7 +134,9 @@ def estimators():
     settings = {"bins": 25, "range": [(500.0, 1100.0)], "pos_label": 1}
     inner = BinnedTopicTAMM(**settings)
     single = {name: SingleSimulation(inner, which=name) for name in MODELS}
-    return single | {"all models": BinnedTopicTAMM(**settings, random_state=0)}
+    spanned = BinnedTopicTAMM(**settings, prior="simulations", random_state=0)
+    anything = BinnedTopicTAMM(**settings, random_state=0)
+    return single | {"all models": spanned, "all, default prior": anything}
 
 
 answers = {
@@ -136,16 +144,23 @@ answers = {
     for name, estimator in estimators().items()
 }
 for name, (kappa, lower, upper, flags) in answers.items():
-    print(f"{name:12s} {kappa:.2f} [{lower:.2f}, {upper:.2f}] {' '.join(flags)}")
+    print(f"{name:18s} {kappa:.2f} [{lower:.2f}, {upper:.2f}] {' '.join(flags)}")
 
 figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for row, (name, (kappa, lower, upper, _)) in enumerate(answers.items()):
-    color = "C3" if name == "all models" else "C0"
+    color = "C3" if name.startswith("all") else "C0"
     ax.errorbar(kappa, -row, xerr=[[kappa - lower], [upper - kappa]], fmt="o", c=color)
 ax.axvline(FRACTIONS[1], color="0.5", ls="--", label="truth")
 ax.set_yticks(-np.arange(len(answers)), answers)
 ax.set(xlabel="fraction of protons, 68.3 % interval", xlim=(0, 1))
 ax.legend()
+
+# %%
+# With one feature and four masses hardly anything that looks like protons is not also a
+# little helium. The default prior allows smooth departures that no model has, and what is
+# left says little; here its interval at 68.3 % misses. The prior ``simulations`` stays
+# within what the models span, which is right where the truth lies between them, as it does
+# here by construction, and has to be argued elsewhere.
 
 # %%
 # Measured depths

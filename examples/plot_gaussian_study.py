@@ -94,7 +94,9 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for level, color in zip(LEVELS, ("C0", "C1"), strict=True):
     column = f"coverage_{level}"
     ends = [
-        (ours[f"coverage_{end}_{level}"].astype(float) - ours[column].astype(float)).abs()
+        (
+            ours[f"coverage_{end}_{level}"].astype(float) - ours[column].astype(float)
+        ).abs()
         for end in ("lower", "upper")
     ]
     axes[0].errorbar(
@@ -102,7 +104,9 @@ for level, color in zip(LEVELS, ("C0", "C1"), strict=True):
     )
     axes[0].plot(PUBLISHED[column], "s--", color=color, mfc="white", label="published")
     axes[0].axhline(level, color=color, lw=0.8)
-    axes[0].text(11.5, level, f"{100 * level:g} %", va="bottom", ha="right", color=color)
+    axes[0].text(
+        11.5, level, f"{100 * level:g} %", va="bottom", ha="right", color=color
+    )
 axes[0].set(xlabel="simulations K", ylabel="coverage", ylim=(0, 1.02), xlim=(0.5, 11.6))
 axes[0].legend(fontsize="small", ncols=2)
 score = "interval_score_0.683"

@@ -6,7 +6,7 @@ One parameter, one feature: derivative learning, smearing, limits that cover.
 The density of the toy is quadratic in theta, p(x | theta) ~ p_0(x) + theta^2 p_2(x), as
 that of a Wilson coefficient, and its operator acts in a narrow peak in which the
 standard model has hardly an event. Regressions learn the ratio to theta = 0 from the
-same 50 000 events: with a single detector response of each, or with fractional
+same events: with a single detector response of each, or with fractional
 smearing, where the few events of large derivatives get many responses. Above, what they
 learn, beside the exact ratio, and the profile of 1 000 events drawn at theta = 0.5.
 Below, fractional smearing against the exact ratio, event by event; and an ensemble of
@@ -16,6 +16,7 @@ there are no events.
 Run it as ``python examples/plot_smeft_toy.py [figure.png]``.
 """
 
+import os
 import sys
 
 import matplotlib.pyplot as plt
@@ -34,10 +35,11 @@ from sktamm.parametric import (
 from sktamm.plotting import ParameterProfileDisplay, RatioDisplay, SpreadDisplay
 
 THETA = 0.5
+N_EVENTS = 50_000 if os.environ.get("SKTAMM_FULL") else 20_000
 FRACTIONAL = "fractional smearing"
 
 
-def learn(n_events=50_000):
+def learn(n_events=N_EVENTS):
     """Ratios by one response per event, and by fractional smearing."""
     toy = make_smeft_toy(n_events, random_state=0)
     plain = DerivativeRatioRegressor("mlp", random_state=0)
