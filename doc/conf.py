@@ -11,6 +11,9 @@ import pkgutil
 import sys
 from collections import defaultdict
 
+from docutils.nodes import SkipNode
+from docutils.utils.math import latex2mathml
+
 import sktamm
 
 # Examples run with one thread, as the tests do.
@@ -25,7 +28,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
 if os.environ.get("SKTAMM_DOC_LINKS"):  # links to other projects ask the network
@@ -73,6 +75,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["auto_examples"],
     "filename_pattern": r"/plot_",
     "download_all_examples": False,
+    "within_subsection_order": "FileNameSortKey",
     "capture_repr": (),
 }
 
@@ -140,7 +143,24 @@ def in_words(module, name):
     return f"Array of shape {shape}." if shape else f"``{value!r}``"
 
 
+# ------------------------------------------- formulas, readable without a network
+def inline_formula(writer, node):
+    """MathML of a formula in a sentence."""
+    writer.body.append(latex2mathml.tex2mathml(node.astext()))
+    raise SkipNode
+
+
+def displayed_formula(writer, node):
+    """MathML of a formula on a line of its own."""
+    formula = latex2mathml.tex2mathml(node.astext(), as_block=True)
+    writer.body.append(f'<div class="formula">{formula}</div>')
+    raise SkipNode
+
+
 def setup(app):
-    """Give the templates of the reference what they ask for."""
+    """Formulas, and what the templates of the reference ask for."""
+    inline, displayed = (inline_formula, None), (displayed_formula, None)
+    app.add_html_math_renderer("mathml", inline, displayed)
+    app.config.html_math_renderer = "mathml"
     app.config.autosummary_context["names_of"] = names_of
     app.config.autosummary_context["in_words"] = in_words

@@ -2,11 +2,12 @@
 =====================================================================
 
 A cosmic ray makes a shower of particles in the air. The depth of its maximum tells the
-mass of the primary, light nuclei reaching deeper, but the depth that a mass has depends on
-the hadronic model. Here five models are the simulations of four masses. A fit that
-believes one model answers differently for every model, and is sure each time; all models
-together make one answer whose interval says how much they disagree. How much depends on
-the prior: within what the models span, or with smooth departures of any kind.
+mass of the primary, light nuclei reaching deeper, but the depth that a mass has depends
+on the hadronic model. Here five models are the simulations of four masses. A fit that
+believes one model answers differently for every model, and is sure each time; all
+models together make one answer whose interval says how much they disagree. How much
+depends on the prior: within what the models span, or with smooth departures of any
+kind.
 
 The models are the published generalised Gumbel distributions of De Domenico et al.,
 arXiv:1305.2331. Without further files the data are showers of a sixth "model" between
@@ -45,8 +46,8 @@ MASSES = (
 # %%
 # Five models
 # -----------
-# Coefficients of 1, ln A and (ln A)^2 of location, scale and shape at 10^19 eV, then those
-# of the terms linear and quadratic in lg(E / 10^19 eV).
+# Coefficients of 1, ln A and (ln A)^2 of location, scale and shape at 10^19 eV, then
+# those of the terms linear and quadratic in lg(E / 10^19 eV).
 
 MODELS = {
     "QGSJetII": (
@@ -103,8 +104,8 @@ def simulate(draw):
 # %%
 # One model at a time, and all together
 # -------------------------------------
-# The data: 3 000 showers at 10^18.5 eV with a proton fraction of .4, from the mean of the
-# parameters of all models. ``pos_label`` names the class whose fraction is kappa.
+# The data: 3 000 showers at 10^18.5 eV with a proton fraction of .4, from the mean of
+# the parameters of all models. ``pos_label`` names the class whose fraction is kappa.
 
 rng = np.random.default_rng(0)
 X, mass, model = simulate(lambda name, A: depths(gumbel(name, A, 18.5), N_EVENTS, rng))
@@ -156,11 +157,11 @@ ax.set(xlabel="fraction of protons, 68.3 % interval", xlim=(0, 1))
 ax.legend()
 
 # %%
-# With one feature and four masses hardly anything that looks like protons is not also a
-# little helium. The default prior allows smooth departures that no model has, and what is
-# left says little; here its interval at 68.3 % misses. The prior ``simulations`` stays
-# within what the models span, which is right where the truth lies between them, as it does
-# here by construction, and has to be argued elsewhere.
+# In one feature protons and helium look much alike. The default prior allows smooth
+# departures that no model has, and what is left says little; here its interval at 68.3
+# % misses. The prior ``simulations`` stays within what the models span, which is right
+# where the truth lies between them, as it does here by construction, and has to be
+# argued elsewhere.
 
 # %%
 # Measured depths
@@ -205,7 +206,7 @@ def draw_measured():
         tamm = estimators()["all models"].fit(X, mass, simulation=model)
         found.append(measure(tamm, measured(number))[:3])
     kappa, lower, upper = np.transpose(found)
-    figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+    _, ax = plt.subplots(figsize=(7, 4), layout="constrained")
     error = [kappa - lower, upper - kappa]
     ax.errorbar(energies, kappa, error, fmt="o", c="C3", label="all models, 68.3 %")
     for marker, (name, fit) in zip(

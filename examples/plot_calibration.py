@@ -3,9 +3,9 @@
 
 How far can an interval be trusted when every simulation is wrong? Each simulation is a
 truth that the others have not seen. ``CalibratedTAMM`` lets each play the truth once,
-measures its pseudo-datasets with the estimator of the others, and scales intervals by the
-pulls that it finds. Here it meets an estimator whose intervals are too short: the linear
-form, which cannot leave the simulations.
+measures its pseudo-datasets with the estimator of the others, and scales intervals by
+the pulls that it finds. Here it meets an estimator whose intervals are too short: the
+linear form, which cannot leave the simulations.
 
 ``python examples/plot_calibration.py [figure.png]``; with ``SKTAMM_FULL=1`` in the
 environment over more sets of simulations.
@@ -78,8 +78,8 @@ for name, estimator in methods.items():
 
 # %%
 # Calibration brings the coverage nearer to nominal and pays with width; the interval
-# score, which weighs both, hardly changes. Twenty sets are twenty truths: coverages have
-# errors of about a tenth.
+# score, which weighs both, hardly changes. Twenty sets are twenty truths: coverages
+# have errors of about a tenth.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4), sharey=True, layout="constrained")
 for ax, (name, result) in zip(axes, results.items(), strict=True):

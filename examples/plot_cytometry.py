@@ -2,14 +2,15 @@
 ==================================================================
 
 A sample of cells is measured in ten colours, and the fraction of one kind is asked for.
-Labelled samples of other donors on other instruments are the simulations: in each of them
-the populations are moved, and none is the sample at hand. Ten features are too many for
-bins; ``ScoreTAMM`` makes them one, and ``AutoTAMM`` averages it with learned ratios.
+Labelled samples of other donors on other instruments are the simulations: in each of
+them the populations are moved, and none is the sample at hand. Ten features are too
+many for bins; ``ScoreTAMM`` makes them one, and ``AutoTAMM`` averages it with learned
+ratios.
 
 The samples here are generated: four populations in ten features that each donor moves.
 With ``cytometry.npz`` in the folder that the environment variable ``SKTAMM_DATA`` names
-(ten labelled samples of optimalFlowData, Artistic-2.0), they are those, and the kind are
-monocytes.
+(ten labelled samples of optimalFlowData, Artistic-2.0), they are those, and the kind
+are monocytes.
 
 ``python examples/plot_cytometry.py [figure.png]``
 """
@@ -67,8 +68,8 @@ X, y, donor = public(rng) if FILE.exists() else made(rng)
 X = (X - X.mean(axis=0)) / X.std(axis=0)
 
 # %%
-# Each of three donors in turn is the sample, the six others are the simulations. What the
-# sample holds is known, for its cells are labelled.
+# Each of three donors in turn is the sample, the six others are the simulations. What
+# the sample holds is known, for its cells are labelled.
 
 METHODS = {
     "one donor believed": SingleSimulation(ScoreTAMM(LEARNER, random_state=0)),
@@ -96,8 +97,9 @@ def measure(estimator, sample):
 
 
 # %%
-# A donor that is believed, or donors merged into one, give short intervals that miss two
-# or three of the three fractions. Those that know how donors differ are wider and miss one.
+# A donor that is believed, or donors merged into one, give short intervals that miss
+# two or three of the three fractions. Those that know how donors differ are wider and
+# miss one.
 
 figure, axes = plt.subplots(1, 3, figsize=(11, 3), sharey=True, layout="constrained")
 for sample, ax in enumerate(axes):

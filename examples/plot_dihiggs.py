@@ -1,14 +1,14 @@
 """Di-Higgs from the first event to the coverage
 ================================================
 
-Four jets are two Higgs bosons, or four jets of QCD. Every simulation has the energy scale
-of its jets wrong in a way of its own, which moves both reconstructed masses; the data have
-the nominal scale. These are the figures of such a paper: what the simulations know, what
-the data make of them, the posterior, what its error is made of, and how often the
-interval holds the truth.
+Four jets are two Higgs bosons, or four jets of QCD. Every simulation has the energy
+scale of its jets wrong in a way of its own, which moves both reconstructed masses; the
+data have the nominal scale. These are the figures of such a paper: what the simulations
+know, what the data make of them, the posterior, what its error is made of, and how
+often the interval holds the truth.
 
-``python examples/plot_dihiggs.py [figure.png]`` saves them as figure-1.png and so on; with
-``SKTAMM_FULL=1`` in the environment with more events and pseudo-experiments.
+``python examples/plot_dihiggs.py [figure.png]`` saves them as figure-1.png and so on;
+with ``SKTAMM_FULL=1`` in the environment with more events and pseudo-experiments.
 """
 
 import os
@@ -38,8 +38,8 @@ N_EVENTS, N_EXPERIMENTS, N_SETS = (50_000, 100, 30) if FULL else (10_000, 10, 6)
 # %%
 # Events
 # ------
-# Eight simulations of both classes with the two masses as features, and 55 000 events of
-# data, one in eleven of which is signal.
+# Eight simulations of both classes with the two masses as features, and 55 000 events
+# of data, one in eleven of which is signal.
 
 study = make_dihiggs(n_simulations=8, n_events=N_EVENTS, random_state=0)
 masses = ["first mass [GeV]", "second mass [GeV]"]
@@ -52,9 +52,9 @@ print("overlap of the simulations of each class:", tamm.overlap_.round(3))
 # %%
 # Templates
 # ---------
-# Band of the simulations, their average, and the template that the data prefer: above the
-# densities, below their ratio to the average. The data move the signal to the nominal
-# scale.
+# Band of the simulations, their average, and the template that the data prefer: above
+# the densities, below their ratio to the average. The data move the signal to the
+# nominal scale.
 
 result = tamm.infer(data, levels=[0.683, 0.955])
 TemplatesDisplay.from_result(result).plot()
@@ -62,8 +62,8 @@ TemplatesDisplay.from_result(result).plot()
 # %%
 # The adapted mixture
 # -------------------
-# Data, the classes after adapting, and pulls below; the dashed line is the average of the
-# simulations at the same fraction.
+# Data, the classes after adapting, and pulls below; the dashed line is the average of
+# the simulations at the same fraction.
 
 MixtureDisplay.from_result(result).plot()
 
@@ -83,8 +83,9 @@ InfluenceDisplay.from_result(influence(tamm, data)).plot()
 # %%
 # Coverage
 # --------
-# Datasets of known fractions, drawn from labelled events of the nominal scale, over sets
-# of simulations that are made anew; beside it the fit that believes one simulation.
+# Datasets of known fractions, drawn from labelled events of the nominal scale, over
+# sets of simulations that are made anew; beside it the fit that believes one
+# simulation.
 
 
 def study_of(estimator, seed):

@@ -6,8 +6,8 @@ has means and widths of its own. The published method (arXiv:2604.02219) takes l
 ratios of K simulations, a weighted product, a ridge and a likelihood; here is what the
 default makes of the same study, and what one simulation that is believed makes of it.
 
-Coverage alone is won by wide intervals. The interval score is their width plus a fine for
-every miss, and is smallest on average for honest intervals.
+Coverage alone is won by wide intervals. The interval score is their width plus a fine
+for every miss, and is smallest on average for honest intervals.
 
 ``python examples/plot_gaussian_study.py [figure.png]``; with ``SKTAMM_FULL=1`` in the
 environment at the published size, 30 sets of simulations and 300 experiments each.
@@ -43,8 +43,8 @@ PUBLISHED = pd.DataFrame(
 
 # %%
 # A set of simulations is fitted once; datasets of the truth, which no simulation knows,
-# are then drawn from labelled events. Every set is a group: experiments that share their
-# simulations share their luck, and errors come from the scatter of the groups.
+# are then drawn from labelled events. Every set is a group: experiments that share
+# their simulations share their luck, and errors come from the scatter of the groups.
 
 
 def study_of(estimator, n_simulations, seed):
@@ -88,7 +88,8 @@ print("one simulation\n", single[list(PUBLISHED)].astype(float).round(3).to_stri
 # Published intervals become honest only with many simulations, and then are wide. From
 # four simulations on the default covers this truth more often than asked, for it lies
 # nearer to their middle than one more simulation would, and has less than half of the
-# interval score. With two simulations, one difference is all that is known of the spread.
+# interval score. With two simulations, one difference is all that is known of the
+# spread.
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 for level, color in zip(LEVELS, ("C0", "C1"), strict=True):

@@ -1,10 +1,10 @@
 """Stock scikit-learn: cross-validation and learning curves
 =========================================================
 
-Two parts make the tools of scikit-learn answer questions about fractions: a splitter that
-leaves simulations out, and a scorer of intervals. Then ``cross_validate`` tells how an
-estimator measures simulations that it has not seen, and a learning curve what more of
-them would bring.
+Two parts make the tools of scikit-learn answer questions about fractions: a splitter
+that leaves simulations out, and a scorer of intervals. Then ``cross_validate`` tells
+how an estimator measures simulations that it has not seen, and a learning curve what
+more of them would bring.
 
 ``python examples/plot_scikit_learn_reports.py [figure.png]``
 """
@@ -90,7 +90,7 @@ axes[0].set(ylabel="coverage at 68.3 %", ylim=(0, 1))
 axes[1].set(ylabel="interval score at 68.3 %", ylim=(0, None))
 for ax in axes:
     ax.set_xlabel("simulations to learn from")
-axes[1].legend()
+axes[1].legend(loc="lower left")
 if len(sys.argv) > 1:
     figure.savefig(sys.argv[1], dpi=100)
 else:

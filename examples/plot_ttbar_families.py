@@ -3,12 +3,13 @@
 
 An analysis has one nominal simulation, small variations of it, and a few other
 generators. Such a set is no sample of one population: the mean distance between its
-members says little of that to the truth. ``families`` say what is what. The data are made half by one and half by the other alternative generator, so
-that no simulation is right.
+members says little of that to the truth. ``families`` say what is what. The data are
+made half by one and half by the other alternative generator, so that no simulation is
+right.
 
 The histograms here are generated. With the public ones of the Analysis Grand Challenge
-(iris-hep/analysis-grand-challenge, CMS open data) as ``agc_ttbar.npz`` in the folder that
-the environment variable ``SKTAMM_DATA`` names, they are those.
+(iris-hep/analysis-grand-challenge, CMS open data) as ``agc_ttbar.npz`` in the folder
+that the environment variable ``SKTAMM_DATA`` names, they are those.
 
 ``python examples/plot_ttbar_families.py [figure.png]``
 """
@@ -99,9 +100,9 @@ simulations = [name or "nominal" for _, name in contents]
 # Not of one kind
 # ---------------
 # Each simulation and its distances to the others, in units of their spread: two
-# generators stand far out, the variations lie close together. ``fit`` warns where a test
-# is sure of it, as for the public histograms; of so few members it seldom is, so declare
-# families without waiting for a warning.
+# generators stand far out, the variations lie close together. ``fit`` warns where a
+# test is sure of it, as for the public histograms; of so few members it seldom is, so
+# declare families without waiting for a warning.
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always", ExchangeabilityWarning)
@@ -114,9 +115,10 @@ ExchangeabilityDisplay.from_estimator(plain).plot()
 # %%
 # Families
 # --------
-# Two generators of top quarks are alternatives, each of which could have been the nominal;
-# everything else varies one parameter. ``SimulationsPrior`` stays within what the members
-# span, ``ShrinkagePrior`` lets the truth differ from all generators smoothly.
+# Two generators of top quarks are alternatives, each of which could have been the
+# nominal; everything else varies one parameter. ``SimulationsPrior`` stays within what
+# the members span, ``ShrinkagePrior`` lets the truth differ from all generators
+# smoothly.
 
 FAMILY = {"ME_var": "generator", "PS_var": "generator"}
 families = {

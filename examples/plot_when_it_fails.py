@@ -1,14 +1,15 @@
 """When it fails
 ==============
 
-No method sees everything. Three cases beside one where all is well, each with what the flags say:
+No method sees everything. Three cases beside one where all is well, each with what the
+flags say:
 
 * simulations displaced by several widths of the peak: intervals become wide, and still
   hold the truth, where merged simulations are sure and wrong; most are flagged;
-* a truth that leaves what the simulations can make, in a way that the data show: the fit
-  is flagged;
-* an error that all simulations share and that looks like signal: nothing in the data shows
-  it, no flag is raised, and the interval misses.
+* a truth that leaves what the simulations can make, in a way that the data show: the
+  fit is flagged;
+* an error that all simulations share and that looks like signal: nothing in the data
+  shows it, no flag is raised, and the interval misses.
 
 ``python examples/plot_when_it_fails.py [figure.png]``
 """
@@ -64,8 +65,8 @@ def data(peak, slope, rng, bump=0.0):
 
 
 # %%
-# Twenty times each case: how often the interval at 68.3 % holds the truth, how wide it is,
-# and how often a flag is raised.
+# Twenty times each case: how often the interval at 68.3 % holds the truth, how wide it
+# is, and how often a flag is raised.
 
 CASES = {
     "as the simulations": lambda rng: (2.0, data(100 + 2 * rng.normal(), 30, rng)),
@@ -114,7 +115,7 @@ for ax, case in zip(axes, CASES, strict=True):
         ax.vlines(np.arange(20) + 0.35 * k, low, high, color, lw=3, label=name)
     ax.axhline(KAPPA, color="0.4", ls="--")
     ax.set(title=case, xlabel="experiment", xticks=[])
-axes[0].set(ylabel="fraction, 68.3 % interval", ylim=(0, 1))
+axes[0].set(ylabel="fraction, 68.3 % interval", ylim=(0, 0.5))
 axes[0].legend()
 if len(sys.argv) > 1:
     figure.savefig(sys.argv[1], dpi=100)
