@@ -1,5 +1,5 @@
 """Air showers: the fraction of protons when hadronic models disagree
-=====================================================================
+==================================================================
 
 A cosmic ray makes a shower of particles in the air. The depth of its maximum tells the
 mass of the primary, light nuclei reaching deeper, but the depth that a mass has depends

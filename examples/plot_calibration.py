@@ -1,5 +1,5 @@
 """Intervals calibrated on the simulations
-========================================
+=======================================
 
 How far can an interval be trusted when every simulation is wrong? Each simulation is a
 truth that the others have not seen. ``CalibratedTAMM`` lets each play the truth once,

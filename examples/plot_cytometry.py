@@ -1,5 +1,5 @@
 """Flow cytometry: cells of one kind, labelled by other instruments
-==================================================================
+================================================================
 
 A sample of cells is measured in ten colours, and the fraction of one kind is asked for.
 Labelled samples of other donors on other instruments are the simulations: in each of

@@ -1,5 +1,5 @@
 """Di-Higgs from the first event to the coverage
-================================================
+=============================================
 
 Four jets are two Higgs bosons, or four jets of QCD. Every simulation has the energy
 scale of its jets wrong in a way of its own, which moves both reconstructed masses; the

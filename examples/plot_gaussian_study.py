@@ -1,5 +1,5 @@
 """The Gaussian study beside the published table
-===============================================
+=============================================
 
 Signal and background are two Gaussians in a window, kappa is 1/11, and every simulation
 has means and widths of its own. The published method (arXiv:2604.02219) takes learned

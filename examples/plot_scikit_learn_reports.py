@@ -1,10 +1,11 @@
 """Stock scikit-learn: cross-validation and learning curves
-=========================================================
+========================================================
 
 Two parts make the tools of scikit-learn answer questions about fractions: a splitter
 that leaves simulations out, and a scorer of intervals. Then ``cross_validate`` tells
 how an estimator measures simulations that it has not seen, and a learning curve what
-more of them would bring.
+more of them would bring. Where skore is installed, its report of an estimator takes the
+same scorer.
 
 ``python examples/plot_scikit_learn_reports.py [figure.png]``
 """
@@ -21,7 +22,16 @@ from sklearn.preprocessing import StandardScaler
 from sktamm import BinnedTopicTAMM
 from sktamm.baselines import PooledSimulations
 from sktamm.datasets import make_gaussian_study
-from sktamm.model_selection import CoverageScorer, LeaveSimulationsOut
+from sktamm.model_selection import (
+    CoverageScorer,
+    LeaveSimulationsOut,
+    interval_score_scorer,
+)
+
+try:
+    from skore import EstimatorReport
+except ImportError:  # one part is left out
+    EstimatorReport = None
 
 study = make_gaussian_study(n_simulations=12, n_events=4000, random_state=0)
 X, y, simulation = study.X, study.y, study.simulation
@@ -65,6 +75,19 @@ report = {
     for name, estimator in METHODS.items()
 }
 print(pd.DataFrame(report).T.round(3).to_string())
+
+# %%
+# A report of skore
+# -----------------
+# ``pip install skore``: eleven simulations are fitted, the last one is the test.
+
+if EstimatorReport is not None:
+    fitted = simulation < 11
+    tamm = BinnedTopicTAMM(bins=8)
+    tamm.fit(X[fitted], y[fitted], simulation=simulation[fitted])
+    own = EstimatorReport(tamm, X_test=X[~fitted], y_test=y[~fitted])
+    own.metrics.add(interval_score_scorer, name="interval score")
+    print(own.metrics.summarize(metric=["interval score"]).frame())
 
 # %%
 # What more simulations would bring

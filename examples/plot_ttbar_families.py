@@ -1,5 +1,5 @@
 """Top quarks: nominal, variations and generators in one set
-===========================================================
+=========================================================
 
 An analysis has one nominal simulation, small variations of it, and a few other
 generators. Such a set is no sample of one population: the mean distance between its

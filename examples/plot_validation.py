@@ -7,7 +7,7 @@ Each of several sets of wrong simulations is fitted by the default estimator and
 fit that pools all simulations; both then measure datasets of known signal fraction from
 the truth, which none of the simulations is. Pooling is three times as sure, and wrong.
 
-Run it as ``python examples/plot_validation.py [figure.png]``.
+``python examples/plot_validation.py [figure.png]``
 """
 
 import sys

@@ -1,5 +1,5 @@
 """When it fails
-==============
+=============
 
 No method sees everything. Three cases beside one where all is well, each with what the
 flags say:

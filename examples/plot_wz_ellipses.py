@@ -16,9 +16,11 @@ those of the data expected in the standard model, with the third coefficient fre
 rate alone knows one combination of the three, whose other values quadratic terms
 bound: its regions are exact and leave the panels.
 
-Run it as ``python examples/plot_wz_ellipses.py [--full] [figure.png]``.
+``python examples/plot_wz_ellipses.py [figure.png]``; with ``SKTAMM_FULL=1`` in the
+environment from ten times as many events.
 """
 
+import os
 import sys
 from typing import NamedTuple
 
@@ -208,9 +210,11 @@ def report(regions, informations):
 
 
 if __name__ == "__main__":
-    full = "--full" in sys.argv
-    paths = [a for a in sys.argv[1:] if a != "--full"]
+    full = bool(os.environ.get("SKTAMM_FULL"))
     found = run(400_000, 400_000) if full else run()
     report(*found)
     figure = display(found[0]).figure_
-    figure.savefig(paths[0], dpi=150) if paths else plt.show()
+    if len(sys.argv) > 1:
+        figure.savefig(sys.argv[1], dpi=150)
+    else:
+        plt.show()
