@@ -10,6 +10,7 @@ import os
 import pkgutil
 import sys
 from collections import defaultdict
+from functools import cache
 
 from docutils.nodes import SkipNode
 from docutils.utils.math import latex2mathml
@@ -77,6 +78,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "within_subsection_order": "FileNameSortKey",
     "capture_repr": (),
+    "write_computation_times": False,  # its page fetches scripts
 }
 
 # -------------------------------------------------------------------------- the site
@@ -102,6 +104,7 @@ def modules():
     return ["sktamm", *(f"sktamm.{room}" for room in rooms if room[0] != "_")]
 
 
+@cache
 def homes():
     """Module that has the page of a name which several list: the first one."""
     found = {}
@@ -143,6 +146,16 @@ def in_words(module, name):
     return f"Array of shape {shape}." if shape else f"``{value!r}``"
 
 
+def find_elsewhere(app, env, node, shown):
+    """Link to a name that stands without its module, where another one has it."""
+    name = node["reftarget"]
+    if node.get("refdomain") != "py" or name not in homes():
+        return None
+    target = f"{homes()[name]}.{name}"
+    domain, page = env.get_domain("py"), node["refdoc"]
+    return domain.resolve_xref(env, page, app.builder, "obj", target, node, shown)
+
+
 # ------------------------------------------- formulas, readable without a network
 def inline_formula(writer, node):
     """MathML of a formula in a sentence."""
@@ -158,7 +171,8 @@ def displayed_formula(writer, node):
 
 
 def setup(app):
-    """Formulas, and what the templates of the reference ask for."""
+    """Formulas, links, and what the templates of the reference ask for."""
+    app.connect("missing-reference", find_elsewhere)
     inline, displayed = (inline_formula, None), (displayed_formula, None)
     app.add_html_math_renderer("mathml", inline, displayed)
     app.config.html_math_renderer = "mathml"

@@ -88,6 +88,9 @@ def test_the_site_builds_without_a_warning_and_knows_every_name(conf, tmp_path):
     for name, module in conf.homes().items():
         assert f"{module}.{name}" in known
     assert "sktamm.AutoTAMM.fit" in known
+    for page in (tmp_path / "site").rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r'(?:src|stylesheet" href)="(?:https?:)?//', text), page
 
 
 def inventory(path):
