@@ -19,6 +19,7 @@ DOC = ROOT / "doc"
 @pytest.fixture(scope="module")
 def conf():
     """Settings of the site, a module."""
+    pytest.importorskip("docutils")
     spec = importlib.util.spec_from_file_location("site_conf", DOC / "conf.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
