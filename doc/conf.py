@@ -76,7 +76,6 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["auto_examples"],
     "filename_pattern": r"/plot_",
     "download_all_examples": False,
-    "within_subsection_order": "FileNameSortKey",
     "capture_repr": (),
     "write_computation_times": False,  # its page fetches scripts
 }

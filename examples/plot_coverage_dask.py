@@ -19,11 +19,13 @@ from tempfile import TemporaryDirectory
 
 import dask
 import joblib
+import matplotlib.pyplot as plt
 from distributed import Client
 
 from sktamm import BinnedTopicTAMM
 from sktamm.coverage import coverage_study
 from sktamm.datasets import make_gaussian_study
+from sktamm.plotting import CoverageDisplay
 
 
 def main():
@@ -60,6 +62,8 @@ def main():
     columns = ["n", "coverage_0.683", "p_value_0.683", "mean_width_0.683", "bias"]
     table = study.table(by=("truth", "size"))[columns]
     sys.stdout.write(f"{table.round(4).to_string()}\n")
+    figure = CoverageDisplay.from_result(study).plot().figure_
+    figure.savefig(sys.argv[1], dpi=100) if len(sys.argv) > 1 else plt.show()
 
 
 if __name__ == "__main__":

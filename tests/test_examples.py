@@ -16,7 +16,7 @@ every_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.
 
 
 # Examples that print alone.
-WITHOUT_FIGURE = ("lorentz_regressor", "plot_coverage_dask")
+WITHOUT_FIGURE = ("lorentz_regressor",)
 
 
 def _tree(path):
