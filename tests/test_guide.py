@@ -135,7 +135,7 @@ def test_the_pages_with_code_are_found():
 
 @pytest.mark.parametrize("name", quick)
 def test_a_page_runs_from_a_clean_namespace(name, tmp_path):
-    for library in ("hist", "iminuit", "matplotlib", "pyarrow"):
+    for library in ("hist", "iminuit", "jsonschema", "matplotlib", "pyarrow", "skops"):
         pytest.importorskip(library)
     run_page(name, tmp_path, "-W", "error")
 
