@@ -163,7 +163,17 @@ def test_links_between_pages_lead_somewhere(path):
     text = re.sub(r"```.*?^```", "", path.read_text("utf-8"), flags=re.DOTALL | re.M)
     for target in re.findall(r"\]\(([^)#\s]*)(?:#[^)\s]*)?\)", text):
         if target and "://" not in target:
-            assert (path.parent / target).exists(), target
+            assert _origin(path.parent / target).exists(), target
+
+
+def _origin(page):
+    """What a page of the site is made of: those of the gallery of examples."""
+    if page.parent.name == "auto_examples":
+        name = "GALLERY_HEADER.rst" if page.stem == "index" else f"{page.stem}.py"
+        return ROOT / "examples" / name
+    if page.parent.name == "generated":  # of the reference
+        return page.parents[1] / "index.rst"
+    return page
 
 
 def test_anchors_of_links_are_headings():
