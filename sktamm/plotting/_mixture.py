@@ -126,6 +126,7 @@ class MixtureDisplay(ResultDisplay):
         display : MixtureDisplay
             The display, not drawn yet.
         """
+        refuse_blinded(result, cls.__name__)
         n = result.classes.size
         axes = [
             feature_axis(str(name), data.X[:, j], adapted.X[:, j])

@@ -164,6 +164,9 @@ def test_features_that_are_not_binned_are_drawn_with_weighted_events():
     assert "x0: data, and the classes" in with_events
     assert "x1: data, and the classes" in with_events
     assert "x1: data" not in make_report(tamm, target).html
+    hidden = make_report(tamm, target, simulated=simulated, blind="a secret").html
+    assert "x1: data" not in hidden
+    assert "needs a result that is not blinded" in hidden
 
 
 def test_the_choice_and_coverage_of_left_out_simulations_are_there():
