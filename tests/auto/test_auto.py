@@ -50,8 +50,8 @@ class Wrong(BinnedTopicTAMM):
 
     def infer(self, X, **keywords):
         result = super().infer(X, **keywords)
-        result.interval[:, 0], result.interval[:, 1] = 0.98, 0.99
-        return result
+        ends = np.broadcast_to([[0.98], [0.99]], result.interval.shape)
+        return replace(result, interval=ends)
 
 
 def _wrong():
