@@ -70,6 +70,20 @@ class Cut:
     ----------
     names : list of str
         Columns that the condition needs.
+
+    Raises
+    ------
+    InvalidInputError
+        If the text is something else.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktamm.io import Cut
+    >>> Cut("pt > 20 & abs(eta) < 2.5").keeps(
+    ...     pd.DataFrame({"pt": [10.0, 30.0, 30.0], "eta": [0.0, -1.0, 4.0]})
+    ... ).tolist()
+    [False, True, False]
     """
 
     functions = tuple(_FUNCTIONS)
@@ -83,7 +97,23 @@ class Cut:
         self.names = list(dict.fromkeys(self._needed(self._tree)))
 
     def keeps(self, events: pd.DataFrame) -> NDArray[np.bool_]:
-        """Whether the condition holds, (n_events,); never where a number is missing."""
+        """Tell for which events the condition holds.
+
+        Parameters
+        ----------
+        events : DataFrame of n_events rows
+            Table with the columns ``names``.
+
+        Returns
+        -------
+        kept : ndarray of bool, shape (n_events,)
+            No comparison holds where a number is missing.
+
+        Raises
+        ------
+        InvalidInputError
+            If the columns do not allow it, or the value is no condition.
+        """
         with np.errstate(all="ignore"):
             try:
                 kept = self._value(self._tree, events)

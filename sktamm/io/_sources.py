@@ -18,7 +18,15 @@ _IN_ROOT = re.compile(r"(?P<path>.*\.root):(?P<part>[^:]+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Source:
-    """A file, and the name of the tree in it where it may hold several."""
+    """A file, and the name of the tree in it where it may hold several.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    part : str or None
+        Name of a tree in a ROOT file; None for the whole file.
+    """
 
     path: Path
     part: str | None = None
@@ -30,7 +38,24 @@ class Source:
 
 
 def find_sources(paths: PathLike | Iterable[PathLike]) -> list[Source]:
-    """Sources of one name or several, with patterns such as ``run*.root:events``."""
+    """Files that one name or several stand for.
+
+    Parameters
+    ----------
+    paths : path-like or sequence of path-like
+        Names, ``file.root:tree`` too, or patterns such as ``run*.root:events``, whose
+        files come in the order of their names.
+
+    Returns
+    -------
+    sources : list of Source
+        At least one.
+
+    Raises
+    ------
+    InvalidInputError
+        If a pattern fits no file, or a file is named twice.
+    """
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not several:
         raise InvalidInputError("path must name at least one file, got none.")

@@ -21,11 +21,21 @@ _TAIL = 0.005
 
 @dataclass(frozen=True, eq=False)
 class WeightedEvents:
-    """Events with their weights; ``label`` is None for data."""
+    """Events with their weights, to be drawn by `MixtureDisplay`.
 
-    X: FloatArray  # (n_events, n_features)
-    weight: FloatArray  # (n_events,)
-    label: NDArray[np.intp] | None = None  # (n_events,), index of the class
+    Attributes
+    ----------
+    X : ndarray of shape (n_events, n_features)
+        Features.
+    weight : ndarray of shape (n_events,)
+        Weights.
+    label : ndarray of int, shape (n_events,), or None
+        Index of the class of each event; None for data.
+    """
+
+    X: FloatArray
+    weight: FloatArray
+    label: NDArray[np.intp] | None = None
 
     def content(self, j: int, axis: Axis, n_classes: int) -> FloatArray:
         """Sums of weights, (n_classes, n_bins)."""

@@ -13,12 +13,24 @@ __all__ = ["Check", "find_checks"]
 
 @dataclass(frozen=True)
 class Check:
-    """A question, what was found, and what objects."""
+    """A question that a reader asks of a number, and what answers it.
+
+    Attributes
+    ----------
+    question : str
+        In words.
+    found : tuple of str
+        Numbers of the result that answer it, in words.
+    flags : tuple of str
+        Flags of the result that object.
+    advice : tuple of str
+        What each of them means, and what to do.
+    """
 
     question: str
-    found: tuple[str, ...]  # numbers in words
-    flags: tuple[str, ...]  # names of the flags that were raised
-    advice: tuple[str, ...]  # what each of them means
+    found: tuple[str, ...]
+    flags: tuple[str, ...]
+    advice: tuple[str, ...]
 
     @property
     def passed(self) -> bool:
@@ -101,10 +113,31 @@ _QUESTIONS = (
 
 
 def find_checks(result: FractionResult, i: int) -> list[Check]:
-    """Checks of dataset ``i``, those that object first.
+    """Checks of one dataset, those that object first.
 
-    A question without a number and without a flag was not asked and is left out; a flag
-    that belongs to no question is one by itself.
+    Parameters
+    ----------
+    result : FractionResult
+        Any result.
+    i : int
+        Position of the dataset in it.
+
+    Returns
+    -------
+    checks : list of Check
+        Questions that a number or a flag of the result answers; a flag that belongs to
+        no question is one by itself.
+
+    Examples
+    --------
+    >>> from sktamm import BinnedTopicTAMM
+    >>> from sktamm.datasets import make_gaussian_study
+    >>> from sktamm.report import find_checks
+    >>> study = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+    >>> tamm = BinnedTopicTAMM().fit(study.X, study.y, simulation=study.simulation)
+    >>> checks = find_checks(tamm.infer(study.X_target), 0)
+    >>> checks[0].question
+    'Does the adapted mixture describe the data?'
     """
     raised = result.flags[i] if result.flags else ()
     checks = [_answered(question, result, i, raised) for question in _QUESTIONS]
