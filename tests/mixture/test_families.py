@@ -476,6 +476,6 @@ def test_families_are_cloned_set_and_written_to_the_result(kind):
     result = tamm.infer(X[:500])
     text = "nominal nominal; scale (up, down)"
     assert result.method["families"] == text
-    assert json.loads(json.dumps(result.method))["families"] == text
+    assert json.loads(json.dumps(dict(result.method)))["families"] == text
     assert result.flags == ((),)
     assert 0.4 < result.kappa[0] < 0.6
