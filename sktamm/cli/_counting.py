@@ -18,6 +18,8 @@ from sktamm.io import (
     column_names,
     find_sources,
     iterate_events,
+    join_ids,
+    keep_written,
 )
 
 __all__ = ["count_target"]
@@ -32,27 +34,55 @@ def count_target(
 ) -> Target | None:
     """Histograms of the data in the bins of the estimator.
 
-    None where the estimator asks for every event, or the files are small enough for
-    their events to be looked at. Datasets are named as `load_target` names them.
+    None where the estimator asks for every event, the files are small enough for their
+    events to be looked at, or something is wrong that `load_target` says.
     """
-    bins = _bins(estimator)
-    files = [
-        source.path for name in options.target or () for source in find_sources(name)
-    ]
-    if bins is None or sum(path.stat().st_size for path in files) < _LARGE:
+    bins, files = _bins(estimator), options.target or ()
+    paths = [source.path for name in files for source in find_sources(name)]
+    if bins is None or sum(path.stat().st_size for path in paths) < _LARGE:
+        return None
+    if len(set(files)) < len(files) or len(_weighted(options)) > 1:
         return None
     counts: dict[Any, _Counts] = {}
-    for name, piece, weight in _pieces(options, features):
-        values = piece.to_numpy(dtype=float)
-        if not np.isfinite(values).all():
-            return None  # whatever reads the events says what is wrong
-        counts.setdefault(name, _Counts(bins)).add(values, weight)
-    names = list(counts)
+    for name, piece in _pieces(options, features):
+        numbers = _numbers(piece, features, options.weight)
+        if numbers is None or pd.isna(name):
+            return None
+        counts.setdefault(name, _Counts(bins)).add(*numbers)
     if options.dataset:
-        names = sorted(names)
+        counts = _sorted(counts)
     axes = [HistogramAxis(e, n) for e, n in zip(bins, features, strict=True)]
-    made = [Histogram(axes, counts[n].weight, counts[n].variance) for n in names]
-    return Target(made, names=np.array(names))
+    made = [Histogram(axes, own.weight, own.variance) for own in counts.values()]
+    return Target(made, names=np.array(list(counts)))
+
+
+def _numbers(
+    piece: pd.DataFrame, features: list[str], weight: str | None
+) -> tuple[FloatArray, FloatArray | None] | None:
+    """Features (n_events, n_features) and weights; None unless all are finite."""
+    try:
+        values = piece[features].to_numpy(dtype=float)
+        own = piece[weight].to_numpy(dtype=float) if weight in piece else None
+    except (ValueError, TypeError):  # texts, or missing entries
+        return None
+    finite = np.isfinite(values).all() and (own is None or np.isfinite(own).all())
+    return (values, own) if finite else None
+
+
+def _weighted(options: argparse.Namespace) -> set[bool]:
+    """Whether files have the column of weights; both answers if some have it."""
+    return {options.weight in column_names(path) for path in options.target}
+
+
+def _sorted(counts: dict[Any, "_Counts"]) -> dict[Any, "_Counts"]:
+    """Counts by id in their order, ids of texts as they are written in all files."""
+    written = join_ids([pd.Series([name]) for name in counts])
+    if pd.api.types.is_object_dtype(written) or pd.api.types.is_string_dtype(written):
+        written = keep_written(written.astype(object))
+    joined: dict[Any, _Counts] = {}
+    for name, own in zip(written.tolist(), counts.values(), strict=True):
+        joined[name] = own if name not in joined else joined[name].joined(own)
+    return {name: joined[name] for name in sorted(joined)}
 
 
 def _bins(estimator: Any) -> tuple[FloatArray, ...] | None:
@@ -84,6 +114,12 @@ class _Counts:
         self.weight += own
         self.variance += np.bincount(cell, squares, size).reshape(self.weight.shape)
 
+    def joined(self, other: "_Counts") -> "_Counts":
+        """Counts of both."""
+        self.weight += other.weight
+        self.variance += other.variance
+        return self
+
     @staticmethod
     def _bin(edges: FloatArray, x: FloatArray) -> Any:
         """Number of the bin, 0 below, the last one above; the last edge is inside."""
@@ -93,18 +129,16 @@ class _Counts:
 
 def _pieces(
     options: argparse.Namespace, features: list[str]
-) -> Iterator[tuple[Any, pd.DataFrame, FloatArray | None]]:
-    """Events of one dataset each: its name, features, and weights if there are any."""
-    several = len(options.target) > 1
+) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Events of one dataset each, with its name."""
     short = [Path(path).name for path in options.target]
-    unique = len(set(short)) == len(short)
-    weighted = options.weight and options.weight in column_names(options.target[0])
-    for name, path in zip(short, options.target, strict=True):
-        ids = [options.dataset] if options.dataset else []
-        columns = [*features, *ids, *([options.weight] if weighted else [])]
-        for piece in iterate_events(path, columns, cut=options.cut):
-            parts = piece.groupby(options.dataset) if ids else [(None, piece)]
-            for id_, own in parts:
-                label = id_ if ids else (name if unique else path) if several else 0
-                weight = own[options.weight].to_numpy(float) if weighted else None
-                yield label, own[features], weight
+    names = short if len(set(short)) == len(short) else options.target
+    weights = [options.weight] if True in _weighted(options) else []
+    ids = [options.dataset] if options.dataset else []
+    columns = [*features, *ids, *weights]
+    for name, path in zip(names, options.target, strict=True):
+        for piece in iterate_events(path, columns, as_written=ids, cut=options.cut):
+            if ids:
+                yield from piece.groupby(options.dataset, dropna=False)
+            else:
+                yield (name if len(names) > 1 else 0), piece

@@ -21,6 +21,8 @@ rng = np.random.default_rng(0)
 TARGET = pd.DataFrame(STUDY.X_target, columns=["x", "y"]).assign(
     weight=rng.uniform(0.5, 1.5, len(STUDY.X_target)),
     run=np.array(["b", "a", "c"])[np.arange(len(STUDY.X_target)) % 3],
+    written=np.array(["1", "01"])[np.arange(len(STUDY.X_target)) % 2],
+    number=np.arange(len(STUDY.X_target)) % 11,
 )
 
 
@@ -61,6 +63,8 @@ BINNED = ["--estimator", "binned", "--bins", "6"]
         ["--target", "data.csv", "--cut", "x > -1.5 & y < 3"],
         ["--target", "data.parquet", "--weight", "weight"],
         ["--target", "data.csv", "--dataset", "run"],
+        ["--target", "data.csv", "--dataset", "written"],
+        ["--target", "data.csv", "data.parquet", "--dataset", "number"],
         ["--target", "data.parquet", "half.csv"],
         ["--target", "data.parquet", "--range", "x=-1:1"],
     ],
@@ -86,9 +90,22 @@ def test_estimators_that_ask_for_events_get_them(monkeypatch):
         measured(monkeypatch, 0, *words, "--target", "data.parquet")
 
 
-def test_missing_numbers_are_refused_as_ever(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["bad.csv"], "NaN"),
+        (["text.csv"], "must hold numbers in the feature 'y'"),
+        (["lost.csv", "--dataset", "run"], "must hold 'run' in every row"),
+        (["data.csv", "data.csv"], "must name different files"),
+        (["data.csv", "bare.csv", "--weight", "weight"], "in all files or in none"),
+    ],
+)
+def test_what_is_wrong_is_said_as_ever(words, said, monkeypatch, capsys):
     write_events("bad.csv", TARGET.assign(x=TARGET.x.where(TARGET.index != 5)))
+    write_events("lost.csv", TARGET.assign(run=TARGET.run.where(TARGET.index != 5)))
+    write_events("bare.csv", TARGET[["x", "y"]])
+    write_events("text.csv", TARGET.assign(y="high"))
     monkeypatch.setattr(_counting, "_LARGE", 0)
-    words = ["infer", "--simulations", "sim.parquet", "--features", "x", "y"]
-    assert main([*words, *BINNED, "--target", "bad.csv", "--quiet"]) == 2
-    assert "NaN" in capsys.readouterr().err
+    files = ["--simulations", "sim.parquet", "--features", "x", "y", *BINNED]
+    assert main(["infer", *files, "--quiet", "--target", *words]) == 2
+    assert said in capsys.readouterr().err
