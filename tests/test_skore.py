@@ -1,6 +1,7 @@
 """A report of skore takes an estimator of fractions and its scorers as they are.
 
-skore comes with the extra ``doc`` from Python 3.11.4 on; .ci/run tests this after it has built the site.
+skore comes with the extra ``doc`` from Python 3.11.4 on; .ci/run tests this after it
+has built the site.
 """
 
 import numpy as np
