@@ -73,7 +73,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     plain = str(value) if isinstance(value, Path) else value
-    return json.dumps(plain).replace("\x7f", "\\u007f")
+    return json.dumps(plain)
 
 
 # ---------------------------------------------------------------------------- reading

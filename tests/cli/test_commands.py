@@ -10,6 +10,7 @@ import pytest
 from sktamm import BinnedTopicTAMM, __version__, read_result
 from sktamm.baselines import FreeTemplates
 from sktamm.cli import main
+from sktamm.coverage import coverage_study
 from sktamm.datasets import make_gaussian_study
 from sktamm.io import load_model, write_events
 from sktamm.model_selection import CalibratedTAMM
@@ -246,6 +247,21 @@ def test_coverage_leaves_every_simulation_out_and_goes_on(folder, capsys):
     assert capsys.readouterr().out == first
     line = refused(capsys, [*words, "--seed", "5"])
     assert "study" in line
+
+
+def test_who_plays_the_truth_is_not_known(folder, monkeypatch):
+    asked = []
+
+    def study(estimator, X, y, **settings):
+        asked.append((estimator.simulations_.tolist(), settings["group"], len(X)))
+        return coverage_study(estimator, X, y, **settings)
+
+    monkeypatch.setattr("sktamm.cli._studies.coverage_study", study)
+    words = ["coverage", *FILES[:2], *BINNED, "--size", "300", "--experiments", "1"]
+    assert main([*words, "--inference", "frequentist"]) == 0
+    for k, (known, group, size) in enumerate(asked):
+        assert known == [j for j in range(5) if j != k]
+        assert (group, size) == (str(k), (SIMULATED.simulation == k).sum())
 
 
 def test_too_few_simulations_for_coverage(folder, capsys):
