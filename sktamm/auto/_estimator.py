@@ -245,9 +245,10 @@ class AutoTAMM(CallbackSupport, Composition):
     # ----------------------------------------------------------------------- judging
     def _find_units(self, events: dict[str, Any]) -> tuple[Any, ...]:
         """What plays the truth for all candidates; nothing where that is too little."""
-        if self._has_families:
-            return ()
         fitted = list(self.candidates_.values())
+        self._declared = self._has_families or any(map(_declares, fitted))
+        if self._declared:
+            return ()
         if is_histogram(events["X"]):
             return histogram_units(fitted[0].components_.templates_)
         # Where a candidate trains on a part of the events, the others judge.
@@ -321,11 +322,20 @@ class AutoTAMM(CallbackSupport, Composition):
 
     def _why(self) -> str:
         """The choice in a sentence."""
-        if self._has_families:
+        if self._declared:
             return "families are declared: the default, not judged"
         if self.left_out_ is None:
             return f"fewer than {_FEWEST} simulations: the default, not judged"
         return self.left_out_.why()
+
+
+def _declares(fitted: Any) -> bool:
+    """Whether families are told to the prior of an estimator, or of one in a pool."""
+    members = getattr(fitted, "estimators_", None)
+    if isinstance(members, dict):
+        return any(map(_declares, members.values()))
+    grouping = getattr(getattr(fitted, "prior_", None), "grouping", None)
+    return grouping is not None and grouping() is not None
 
 
 def _evenly(units: tuple[Any, ...]) -> tuple[Any, ...]:

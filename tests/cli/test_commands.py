@@ -217,6 +217,14 @@ def test_a_report_is_written(folder, capsys):
     assert str(folder) not in html
 
 
+def test_a_report_with_families_judges_nothing(folder, capsys):
+    pytest.importorskip("matplotlib")
+    families = {"1": "scale", "2": "scale", "3": "other", "4": "other"}
+    (folder / "f.json").write_text(json.dumps({"families": families, "nominal": 0}))
+    assert main(["report", *FILES, *BINNED, "--families", "f.json"]) == 0
+    assert "families are declared: the default, not judged" in capsys.readouterr().out
+
+
 # ----------------------------------------------------------------------------- studies
 def test_all_methods_are_compared(folder, capsys):
     words = ["--estimator", "binned", "--bins", "6", "--seed", "1"]
