@@ -2,18 +2,24 @@
 
 Each fit keeps its own Levenberg damping: a step that raises the objective is taken, and
 the damping follows the ratio of the rise to the promised one. Coordinates that are held
-fixed (kappa, for a profile) drop out of the step.
+fixed (kappa, for a profile) drop out of the step. Near a maximum of unbinned data, whose
+second derivatives cost thrice their first, steps keep the information of an earlier
+point as long as they come nearer quickly (the chord method).
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.mixture import RowData
 
-__all__ = ["Objective", "Optimum", "chunks", "maximise"]
+__all__ = ["Objective", "Optimum", "Terms", "chunks", "maximise"]
+
+# Value (n_fits,), gradient (n_fits, n_params) and information of parameters.
+Terms = tuple[FloatArray, FloatArray, FloatArray]
 
 _NONE = slice(0, 0)
 _LARGEST_ARRAY = 8_000_000  # numbers, 64 MB: a rule of thumb
@@ -24,15 +30,23 @@ _SMALLEST_DAMPING = 1e-8
 _SHARE_OF_ROUNDING = 1e-2  # that a tolerance may be: a rule of thumb
 # Whitened amplitudes have unit prior precision, log ratios a range of order one.
 _PRIOR_CURVATURE = 1.0
+# Rules of thumb: a promised rise from which an earlier information is good enough, and
+# the share of it that a step with one may leave.
+_NEAR, _QUICK = 0.3, 0.1
 
 
 class Objective(Protocol):
     """A log posterior of parameters (n_fits, n_params) that can be maximised."""
 
-    def step_terms(
-        self, theta: FloatArray, data: RowData
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+    rows_are_events: bool  # first derivatives cost much less than second ones
+
+    def step_terms(self, theta: FloatArray, data: RowData) -> Terms:
         """Value, gradient and a positive stand-in for minus the Hessian."""
+
+    def value_and_gradient(
+        self, theta: FloatArray, data: RowData
+    ) -> tuple[FloatArray, FloatArray]:
+        """Value and gradient alone."""
 
     def shortened(self, step: FloatArray) -> FloatArray:
         """Factors (n_fits,) on steps that would be too long."""
@@ -53,6 +67,7 @@ class Optimum:
     decrement: FloatArray  # (n_fits,), the rise that the last step still promised
     converged: np.ndarray  # (n_fits,), whether that fell below the tolerance
     n_iterations: np.ndarray  # (n_fits,)
+    gradient: FloatArray  # (n_fits, n_params)
     information: FloatArray  # (n_fits, n_params, n_params), for minus the Hessian
 
 
@@ -63,11 +78,23 @@ def maximise(
     *,
     fixed: slice = _NONE,
     max_iter: int = 100,
-    tol: float = 1e-8,
+    tol: float | FloatArray = 1e-8,
+    start: Terms | None = None,
 ) -> Optimum:
-    """Maximise the log posterior of every fit, from ``theta`` (n_fits, n_params)."""
+    """Maximise the log posterior of every fit, from ``theta`` (n_fits, n_params).
+
+    ``tol`` may have a value for every fit, ``start`` holds its terms there, with the
+    information of points nearby.
+    """
+    tol = np.broadcast_to(tol, len(theta))
     parts = [
-        _maximise(model, theta[part], data.take(part), fixed, max_iter, tol)
+        _Climb(
+            model,
+            theta[part],
+            data.take(part),
+            fixed,
+            None if start is None else (start[0][part], start[1][part], start[2][part]),
+        ).optimum(max_iter, tol[part])
         for part in chunks(model, data)
     ]
     columns = zip(*(vars(part).values() for part in parts), strict=True)
@@ -81,49 +108,123 @@ def chunks(model: Objective, data: RowData) -> list[np.ndarray]:
     return [np.arange(i, min(i + size, n_fits)) for i in range(0, n_fits, size)]
 
 
-def _maximise(
-    model: Objective,
-    theta: FloatArray,
-    data: RowData,
-    fixed: slice,
-    max_iter: int,
-    tol: float,
-) -> Optimum:
-    theta = theta.copy()
-    n_fits = theta.shape[0]
-    damping = np.full(n_fits, _FIRST_DAMPING)
-    decrement = np.full(n_fits, np.inf)
-    iterations = np.zeros(n_fits, dtype=int)
-    value, gradient, information = model.step_terms(theta, data)
-    rounding = model.rounding(data)
-    tol = max(tol, _SHARE_OF_ROUNDING * rounding)
-    active = np.arange(n_fits)
-    for _ in range(max_iter):
-        step, promised = _scoring_step(
-            gradient[active], information[active], damping[active], fixed
+class _Climb:
+    """A batch of fits on their way up; every array runs over the fits."""
+
+    def __init__(
+        self,
+        model: Objective,
+        theta: FloatArray,
+        data: RowData,
+        fixed: slice,
+        start: Terms | None,
+    ):
+        n_fits = theta.shape[0]
+        self.model, self.data, self.fixed = model, data, fixed
+        self.theta = theta.copy()
+        terms = model.step_terms(theta, data) if start is None else start
+        self.value, self.gradient, self.information = map(np.array, terms)
+        self.stale = np.full(n_fits, start is not None)  # information of other points
+        self.damping = np.full(n_fits, _FIRST_DAMPING)
+        self.decrement = np.full(n_fits, np.inf)
+        self.iterations = np.zeros(n_fits, dtype=int)
+        self.rounding = model.rounding(data)
+
+    def optimum(self, max_iter: int, tol: FloatArray) -> Optimum:
+        """Go on until no fit promises more than its tolerance (n_fits,)."""
+        tol = np.maximum(tol, _SHARE_OF_ROUNDING * self.rounding)
+        active = np.arange(len(self.theta))
+        for _ in range(max_iter):
+            step, promised = self._promise(active)
+            self.iterations[active] += 1
+            moving = self.decrement[active] > tol[active]
+            moving &= self.damping[active] < _LARGEST_DAMPING
+            if not moving.any() and self.stale.any():
+                # Judged by their own information, some may have a way to go.
+                active = self._refresh(np.flatnonzero(self.stale))
+                continue
+            active, step, promised = active[moving], step[moving], promised[moving]
+            if active.size == 0:
+                break
+            self._take(active, step, promised)
+        if self.stale.any():
+            self._promise(self._refresh(np.flatnonzero(self.stale)))
+        return Optimum(
+            self.theta,
+            self.value,
+            self.decrement,
+            self.decrement <= tol,
+            self.iterations,
+            self.gradient,
+            self.information,
         )
-        # what an undamped step would promise
-        decrement[active] = promised * (1.0 + damping[active])
-        iterations[active] += 1
-        moving = (decrement[active] > tol) & (damping[active] < _LARGEST_DAMPING)
-        active, step, promised = active[moving], step[moving], promised[moving]
-        if active.size == 0:
-            break
-        factor = model.shortened(step)
+
+    def _promise(self, active: np.ndarray) -> tuple[FloatArray, FloatArray]:
+        """Steps and the rises that they promise; what an undamped one would."""
+        before = self.decrement[active]
+        step, promised = self._steps(active)
+        slow = np.minimum(_NEAR, _QUICK * before) < self.decrement[active]
+        slow &= self.stale[active]
+        if slow.any():
+            again = self._refresh(active[slow])
+            step[slow], promised[slow] = self._steps(again)
+        return step, promised
+
+    def _steps(self, active: np.ndarray) -> tuple[FloatArray, FloatArray]:
+        gradient, information = self.gradient[active], self.information[active]
+        damping = self.damping[active]
+        step, promised = _scoring_step(gradient, information, damping, self.fixed)
+        self.decrement[active] = promised * (1.0 + damping)
+        return step, promised
+
+    def _take(self, active: np.ndarray, step: FloatArray, promised: FloatArray) -> None:
+        """Take the steps that raise the value, and adapt the damping."""
+        factor = self.model.shortened(step)
         step, promised = step * factor[:, None], promised * factor * (2.0 - factor)
-        trial = theta[active] + step
-        terms = model.step_terms(trial, data.take(active))
-        gain = (terms[0] - value[active] + rounding) / promised
+        trial = self.theta[active] + step
+        value, gradient, information = self._terms(trial, active)
+        gain = (value - self.value[active] + self.rounding) / promised
         better = gain >= 0
         taken = active[better]
-        theta[taken], value[taken] = trial[better], terms[0][better]
-        gradient[taken], information[taken] = terms[1][better], terms[2][better]
+        self.theta[taken], self.value[taken] = trial[better], value[better]
+        self.gradient[taken] = gradient[better]
+        self.information[taken] = information[better]
+        self.stale[taken] = self._quick(taken)
         # A small gain means that the information is too small along the step; factors
         # are rules of thumb.
-        damping[active] *= np.where(gain > 0.5, 0.1, np.where(gain > 0.25, 1.0, 10.0))
-        np.maximum(damping, _SMALLEST_DAMPING, out=damping)
-    converged = decrement <= tol
-    return Optimum(theta, value, decrement, converged, iterations, information)
+        self.damping[active] *= np.where(
+            gain > 0.5, 0.1, np.where(gain > 0.25, 1.0, 10.0)
+        )
+        np.maximum(self.damping, _SMALLEST_DAMPING, out=self.damping)
+
+    def _terms(self, trial: FloatArray, active: np.ndarray) -> Terms:
+        """Terms of trials, with the information of before where that is enough."""
+        quick = self._quick(active)
+        if not quick.any():
+            return self.model.step_terms(trial, self.data.take(active))
+        value, gradient = np.empty(len(trial)), np.empty_like(trial)
+        information = self.information[active]
+        some = np.flatnonzero(quick)
+        value[some], gradient[some] = self.model.value_and_gradient(
+            trial[some], self.data.take(active[some])
+        )
+        rest = np.flatnonzero(~quick)
+        if rest.size:
+            value[rest], gradient[rest], information[rest] = self.model.step_terms(
+                trial[rest], self.data.take(active[rest])
+            )
+        return value, gradient, information
+
+    def _quick(self, active: np.ndarray) -> NDArray[np.bool_]:
+        """Whether first derivatives are enough for the next step of fits."""
+        return self.model.rows_are_events & (self.decrement[active] < _NEAR)
+
+    def _refresh(self, old: np.ndarray) -> np.ndarray:
+        """Give fits their own information, and return which."""
+        terms = self.model.step_terms(self.theta[old], self.data.take(old))
+        self.value[old], self.gradient[old], self.information[old] = terms
+        self.stale[old] = False
+        return old
 
 
 def _scoring_step(

@@ -15,7 +15,7 @@ from scipy.interpolate import PchipInterpolator, PPoly
 
 from sktamm._numerics import FloatArray
 from sktamm.inference._curve import DEPTH, SMALLEST_SCALE, KappaCurve, Path
-from sktamm.inference._optimise import maximise
+from sktamm.inference._optimise import Terms, maximise
 from sktamm.mixture import EventMixture, RowData
 
 __all__ = ["event_curve"]
@@ -26,6 +26,7 @@ _LARGEST_RISE = 0.5  # one sigma above the tangent: rounding and skewness stay f
 _POINTS = 121  # of the grid; a rule of thumb: half a dozen per step
 _LONGEST = 30  # steps to one side: 1.6 million standard errors
 _TOL = 1e-4  # of the log posterior, where a unit is 1.4 standard errors
+_DEEPEST = 1.1 * DEPTH  # the marginal and the profile do not fall alike
 
 
 class _Point(NamedTuple):
@@ -37,10 +38,20 @@ class _Point(NamedTuple):
     marginal: float
     slope: float
     precision: FloatArray  # (n_params - 1, n_params - 1), of all but kappa
+    information: FloatArray  # (n_params, n_params), for minus the Hessian
 
     @property
     def known(self) -> bool:
         return bool(np.isfinite([self.profile, self.marginal, self.slope]).all())
+
+
+class _Start(NamedTuple):
+    """Where a search for a conditional maximum begins."""
+
+    position: float
+    theta: FloatArray  # (n_params,)
+    terms: Terms  # of one fit; the information is that of the point before
+    tolerance: float = _TOL
 
 
 @dataclass(eq=False)
@@ -49,6 +60,7 @@ class _Side:
 
     sign: float
     limit: float  # t of the bound
+    scale: float
     points: list[_Point]
     done: bool = False
 
@@ -61,19 +73,45 @@ class _Side:
         last = self.last.position
         if abs(self.limit - last) <= _STEP:
             return [self.limit]
-        shallow = self.last.profile > self.points[0].profile - _SHALLOW
-        shares = (1.0, 0.25) if shallow else (1.0,)
-        return [last + self.sign * share * _STEP for share in shares]
+        shares = (1.0, 0.25) if self.depth < _SHALLOW else (1.0,)
+        step = min(_STEP, self._way_down())
+        return [last + self.sign * share * step for share in shares]
 
-    def predict(self, kappa: float, slope: FloatArray) -> FloatArray:
-        """Start at a new kappa, on the line through the last two points."""
+    def _way_down(self) -> float:
+        """Largest step worth its costs: a concave profile is deep enough there."""
+        fall = -self.sign * self.last.slope * self.scale
+        if not fall > 0:
+            return _STEP
+        there = np.sinh(abs(self.last.position)) + (_DEEPEST - self.depth) / fall
+        return max(float(np.arcsinh(there)) - abs(self.last.position), 0.25 * _STEP)
+
+    def predict(self, kappa: float) -> FloatArray:
+        """Start at a new kappa, on the parabola of the last two points and a tangent."""
         last = self.last.theta
+        tangent, step = self._tangent(), kappa - last[0]
+        start = last + step * tangent
         if len(self.points) > 1:
-            change = last - self.points[-2].theta
-            if change[0] == 0:  # steps below the resolution of kappa
-                return last
-            slope = change / change[0]
-        return last + (kappa - last[0]) * slope
+            back = last - self.points[-2].theta
+            if back[0] != 0:  # steps above the resolution of kappa
+                start += (tangent * back[0] - back) * (step / back[0]) ** 2
+        return start
+
+    def _tangent(self) -> FloatArray:
+        """Change of the conditional maximum with kappa, shape (n_params,)."""
+        information = self.last.information
+        eta = -np.linalg.solve(information[1:, 1:], information[1:, 0])
+        return np.append(1.0, eta)
+
+    @property
+    def depth(self) -> float:
+        """How far the last point of the profile lies below the maximum."""
+        return self.points[0].profile - self.last.profile
+
+    def tolerance(self, kappa: float) -> float:
+        """Of a point there, looser where little of the posterior lies."""
+        rise = self.last.slope * (kappa - self.last.theta[0])
+        depth = self.depth - min(rise, 0.0) - _SHALLOW
+        return _TOL * float(np.exp(np.clip(depth, 0.0, DEPTH)))
 
     def add(self, point: _Point) -> bool:
         """Keep a point below the tangent, as a log-concave curve is, if it is known."""
@@ -108,10 +146,8 @@ def event_curve(
     scale = np.sqrt(np.maximum(covariance[:, :1, 0], SMALLEST_SCALE**2))
     curves = []
     for b, start in enumerate(theta):
-        column, width = covariance[b, :, 0], float(scale[b, 0])
-        slope = column / max(column[0], SMALLEST_SCALE**2)
-        one = data.take(np.array([b]))
-        curves.append(_Scan(model, one, start, width, slope).curve(bounds, which))
+        one, width = data.take(np.array([b])), float(scale[b, 0])
+        curves.append(_Scan(model, one, start, width).curve(bounds, which))
     position, profile, marginal, paths = zip(*curves, strict=True)
     values = np.stack(position), np.stack(profile), np.stack(marginal)
     return KappaCurve(centre, scale, bounds, *values, paths)
@@ -125,16 +161,17 @@ class _Scan:
     data: RowData  # of one fit
     maximum: FloatArray  # (n_params,), kappa the first
     scale: float
-    slope: FloatArray  # (n_params,), d theta / d kappa at the maximum
 
     def curve(self, bounds: tuple[float, float], which: str) -> _Curve:
         """Both sides on an equidistant grid."""
         centre, scale = self.maximum[0], self.scale
         low, high = (float(np.arcsinh((b - centre) / scale)) for b in bounds)
-        (start,) = self._points([0.0], self.maximum[None])
+        terms = self.model.step_terms(self.maximum[None], self.data)
+        (start,) = self._points([_Start(0.0, self.maximum, terms)])
         if not start.known:
             return self._unknown(bounds)
-        sides = [_Side(-1.0, low, [start]), _Side(1.0, high, [start])]
+        ends = (-1.0, low), (1.0, high)
+        sides = [_Side(sign, end, scale, [start]) for sign, end in ends]
         self._follow(sides, which)
         left, right = sides
         points = [*left.points[:0:-1], *right.points]
@@ -160,12 +197,11 @@ class _Scan:
         found = [(side, self._start(side)) for side in sides]
         for side, start in found:
             side.done = start is None
-        moving = [(side, *start) for side, start in found if start is not None]
+        moving = [(side, start) for side, start in found if start is not None]
         if not moving:
             return
-        _, positions, starts = zip(*moving, strict=True)
-        points = self._points(positions, np.stack(starts))
-        for (side, *_), point in zip(moving, points, strict=True):
+        points = self._points([start for _, start in moving])
+        for (side, _), point in zip(moving, points, strict=True):
             if not side.add(point):
                 self._short_step(side)
 
@@ -173,18 +209,25 @@ class _Scan:
         """A short step from the last point, where a long one met another solution."""
         position = side.last.position + 0.25 * side.sign * _STEP
         trial = self._at(position, side.last.theta)
-        (point,) = self._points([position], trial[None])
+        (point,) = self._points([self._begin(position, trial, side)])
         side.done = not side.add(point)
 
-    def _start(self, side: _Side) -> tuple[float, FloatArray] | None:
+    def _start(self, side: _Side) -> _Start | None:
         """Next position of a side and parameters there with a finite log posterior."""
         for position in side.next_positions():
-            guess = side.predict(self._kappa(position), self.slope)
+            guess = side.predict(self._kappa(position))
             for candidate in (guess, side.last.theta):
                 trial = self._at(position, candidate)
-                if np.isfinite(self.model.value(trial[None], self.data)[0]):
-                    return position, trial
+                start = self._begin(position, trial, side)
+                if np.isfinite(start.terms[0]).all():
+                    return start
         return None
+
+    def _begin(self, position: float, theta: FloatArray, side: _Side) -> _Start:
+        """A start with the information of the last point of a side."""
+        value, gradient = self.model.value_and_gradient(theta[None], self.data)
+        terms = value, gradient, side.last.information[None]
+        return _Start(position, theta, terms, side.tolerance(theta[0]))
 
     def _kappa(self, position: float) -> float:
         return float(self.maximum[0] + self.scale * np.sinh(position))
@@ -196,20 +239,30 @@ class _Scan:
         return moved
 
     @np.errstate(invalid="ignore")
-    def _points(self, positions: Sequence[float], theta: FloatArray) -> list[_Point]:
-        """Conditional maxima from starts (n_points, n_params)."""
+    def _points(self, starts: Sequence[_Start]) -> list[_Point]:
+        """Conditional maxima."""
         model, eta = self.model, slice(1, None)
-        repeated = self.data.take(np.zeros(len(theta), dtype=int))
-        found = maximise(model, theta, repeated, fixed=slice(0, 1), tol=_TOL)
+        theta = np.stack([start.theta for start in starts])
+        columns = zip(*(start.terms for start in starts), strict=True)
+        value, gradient, information = map(np.concatenate, columns)
+        found = maximise(
+            model,
+            theta,
+            self.data.take(np.zeros(len(theta), dtype=int)),
+            fixed=slice(0, 1),
+            tol=np.array([start.tolerance for start in starts]),
+            start=(value, gradient, information),
+        )
         prior = model.prior_hessian(found.theta) + model.prior_information(found.theta)
         precision = (found.information - prior)[:, eta, eta]
         sign, log_det = np.linalg.slogdet(precision)
         for i in np.flatnonzero(sign <= 0):
             log_det[i] = np.linalg.slogdet(found.information[i, eta, eta])[1]
-        slope = model.value_and_gradient(found.theta, repeated)[1][:, 0]
-        values = found.value, found.value - 0.5 * log_det, slope
-        numbers = (array.tolist() for array in values)
-        parts = zip(positions, found.theta, *numbers, precision, strict=True)
+        marginal, slope = found.value - 0.5 * log_det, found.gradient[:, 0]
+        numbers = (array.tolist() for array in (found.value, marginal, slope))
+        positions = [start.position for start in starts]
+        arrays = found.theta, *numbers, precision, found.information
+        parts = zip(positions, *arrays, strict=True)
         return list(map(_Point._make, parts))
 
     def _unknown(self, bounds: tuple[float, float]) -> _Curve:
@@ -224,9 +277,8 @@ class _Scan:
 
 def _on_grid(points: list[_Point], scale: float) -> _Curve:
     """Curves through points of ascending t, interpolated to an equidistant grid."""
-    position, theta, profile, marginal, slope, precision = map(
-        np.array, zip(*points, strict=True)
-    )
+    columns = zip(*points, strict=True)
+    position, theta, profile, marginal, slope, precision, _ = map(np.array, columns)
     grid = np.linspace(position[0], position[-1], _POINTS)
     slope *= scale * np.cosh(position)  # d kappa / dt
     fine = _monotone(position, profile, slope)(grid)

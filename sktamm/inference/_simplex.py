@@ -31,6 +31,7 @@ class OnSimplex:
 
     def __init__(self, model: MixtureModel):
         self.model = model
+        self.rows_are_events = model.rows_are_events
         self.n_params = model.n_params
         self.n_fractions = model.n_fractions
         self.contrast = contrast_basis(model.n_fractions + 1)
@@ -99,6 +100,16 @@ class OnSimplex:
             exact[bad] = self._transformed(information, fractions, inner)[bad]
         value = value + self.log_volume(position)
         return value, self._position_gradient(gradient, fractions, slope), exact
+
+    def value_and_gradient(
+        self, position: FloatArray, data: RowData
+    ) -> tuple[FloatArray, FloatArray]:
+        """Value and gradient alone."""
+        theta = self.theta(position)
+        value, gradient = self.model.value_and_gradient(theta, data)
+        fractions, slope = self._slopes(position, gradient)
+        value = value + self.log_volume(position)
+        return value, self._position_gradient(gradient, fractions, slope)
 
     def precision(self, position: FloatArray, data: RowData) -> FloatArray:
         """Minus the exact Hessian, shape (n_fits, n_params, n_params)."""

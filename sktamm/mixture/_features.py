@@ -4,6 +4,7 @@ Log densities of the components or simulations come first, smooth functions foll
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from sktamm._numerics import FloatArray
 from sktamm.base import ComponentTable, Simulations
 
 __all__ = ["Features", "class_features"]
+
+# Rule of thumb: of more rows, sums over all functions are taken once, in blocks of so
+# many rows.
+_MANY_ROWS, _BLOCK = 16_384, 4_096
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,37 @@ class Features:
         """Coefficients of differences of densities (n_densities, n)."""
         none = np.zeros((self.n_features - self.n_densities, differences.shape[1]))
         return np.vstack([differences, none])
+
+    def scatter(self, coefficients: FloatArray) -> FloatArray:
+        """Covariance (n, n) of n functions under the reference."""
+        if self._moments is None:
+            values = self.weighted(coefficients)
+            return np.asarray(values.T @ values)
+        return np.asarray(coefficients.T @ self._moments[1] @ coefficients)
+
+    def projections(self, differences: FloatArray) -> FloatArray:
+        """Mean products of n differences of densities with smooth functions, (n, p)."""
+        size = self.n_densities
+        if self._moments is None:
+            logs = self.reference[:, :size] @ differences
+            return np.asarray(logs.T @ (self.reference_weight[:, None] * self.basis))
+        mean, covariance = self._moments
+        products = covariance[:size, size:] + np.outer(mean[:size], mean[size:])
+        return np.asarray(differences.T @ products)
+
+    @cached_property
+    def _moments(self) -> tuple[FloatArray, FloatArray] | None:
+        """Mean and covariance of all functions under many reference rows."""
+        weight = self.reference_weight
+        if weight.size < _MANY_ROWS or (weight < 0).any():
+            return None
+        mean = weight @ self.reference
+        covariance = np.zeros((mean.size, mean.size))
+        for start in range(0, weight.size, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            values = self.reference[block] - mean
+            covariance += values.T @ (weight[block, None] * values)
+        return mean, covariance
 
     def weighted(self, coefficients: FloatArray) -> FloatArray:
         """Centred functions at the reference rows, times the root of their weight."""

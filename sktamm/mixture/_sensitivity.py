@@ -63,6 +63,7 @@ def extra_variance(
     if model.spans_simulations:
         error, of_class = table.simulations.error, table.simulations.of_class
     reference, ratios = np.zeros(len(theta)), np.zeros(len(theta))
+    strata = None if table.reference_sample is None else _Strata(table)
     for b in range(len(theta)):
         one = slice(b, b + 1)
         fit = _fit_rows(model, theta[one], direction[one], data.take(np.array([b])))
@@ -77,8 +78,8 @@ def extra_variance(
             influence += part[0]
             if moved is not None:
                 moved.members[columns], moved.smooth[columns] = part[1]
-        if table.reference_sample is not None:
-            reference[b] = _stratified(influence, table)
+        if strata is not None:
+            reference[b] = strata.variance(influence)
         if moved is not None and error is not None:
             ratios[b] = moved.variance(error)
     return reference, ratios
@@ -234,26 +235,45 @@ def _weighted(weight: FloatArray, values: NDArray[Any]) -> FloatArray:
     return total
 
 
-def _stratified(influence: FloatArray, table: ComponentTable) -> float:
-    """Variance of sum_j m_j s_j when the rows of every source are a random sample.
+class _Strata:
+    """Reference rows that are a random sample of every source."""
 
-    What control functions explain of s feels the larger sample behind their means.
-    """
-    sample, weight = table.reference_sample, table.reference_weight
-    assert sample is not None
-    source = sample.source
-    known = 0.0
-    if sample.control.shape[1]:
-        centred = sample.control - weight @ sample.control
-        weighted = weight[:, None] * centred
-        gram = weighted.T @ centred
-        gram += 1e-9 * np.trace(gram) / len(gram) * np.eye(len(gram))
-        slope = np.linalg.solve(gram, weighted.T @ influence)
-        influence = influence - centred @ slope
-        known = float(slope @ sample.covariance @ slope)
-    mass = np.bincount(source, weight)
-    size = np.bincount(source)
-    mean = np.bincount(source, weight * influence) / np.where(mass > 0, mass, 1.0)
-    drawn = weight if sample.drawn_weight is None else sample.drawn_weight
-    square = np.bincount(source, (drawn * (influence - mean[source])) ** 2)
-    return known + float((square * size / np.maximum(size - 1, 1)).sum())
+    def __init__(self, table: ComponentTable):
+        sample, self.weight = table.reference_sample, table.reference_weight
+        assert sample is not None
+        self.sample, self.source = sample, sample.source
+        self.mean, gram = self.weight @ sample.control, 0.0
+        for rows in self._blocks():
+            centred = sample.control[rows] - self.mean
+            gram = gram + centred.T @ (self.weight[rows, None] * centred)
+        self.gram = np.asarray(gram)
+
+    def _blocks(self) -> list[slice]:
+        return row_blocks(self.weight.size, max(self.mean.size, 1))
+
+    def variance(self, influence: FloatArray) -> float:
+        """Variance of sum_j m_j s_j, ``influence`` s (n_reference,).
+
+        What control functions explain of s feels the larger sample behind their means.
+        """
+        known = 0.0
+        if self.mean.size:
+            slope = self._slope(influence)
+            explained = self.sample.control @ slope - self.mean @ slope
+            influence = influence - explained
+            known = float(slope @ self.sample.covariance @ slope)
+        source, weight = self.source, self.weight
+        mass = np.bincount(source, weight)
+        size = np.bincount(source)
+        mean = np.bincount(source, weight * influence) / np.where(mass > 0, mass, 1.0)
+        drawn = self.sample.drawn_weight
+        drawn = weight if drawn is None else drawn
+        square = np.bincount(source, (drawn * (influence - mean[source])) ** 2)
+        return known + float((square * size / np.maximum(size - 1, 1)).sum())
+
+    def _slope(self, influence: FloatArray) -> FloatArray:
+        """Coefficients of the control functions that explain the influence."""
+        weighted = self.weight * influence
+        along = weighted @ self.sample.control - weighted.sum() * self.mean
+        ridge = 1e-9 * np.trace(self.gram) / len(self.gram) * np.eye(len(self.gram))
+        return np.asarray(np.linalg.solve(self.gram + ridge, along))

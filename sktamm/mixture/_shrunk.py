@@ -41,8 +41,7 @@ def shrunk_directions(
 ) -> FloatArray:
     """(n_features, n_directions) of unit variance, of (n_densities, n_differences)."""
     size, p = features.n_densities, features.basis.shape[1]
-    logs = features.reference[:, :size] @ differences
-    coefficients = logs.T @ (features.reference_weight[:, None] * features.basis)
+    coefficients = features.projections(differences)
     noise = _noise(features, differences, degrees)
     inflation = (degrees + p) / (degrees + 1.0) if how.tails == "student" else 1.0
     scale = inflation * factor
@@ -63,8 +62,7 @@ def compress(
     """Orthogonal directions of the same covariance that 1/tolerance^2 events see."""
     if directions.shape[1] == 0:
         return directions
-    values = features.weighted(directions)
-    strength, rotation = np.linalg.eigh(values.T @ values)
+    strength, rotation = np.linalg.eigh(features.scatter(directions))
     keep = strength > tolerance**2
     return directions @ rotation[:, keep]
 
@@ -120,6 +118,5 @@ def _significant(
     bins = features.reference_weight.size
     mean = features.reference_weight @ noise
     edge = scale * mean / bins * (1.0 + np.sqrt(bins / degrees)) ** 2
-    values = features.weighted(rest)
-    strength, rotation = np.linalg.eigh(values.T @ values)
+    strength, rotation = np.linalg.eigh(features.scatter(rest))
     return rest @ rotation[:, strength > edge]

@@ -20,6 +20,8 @@ SMALL = 1e-4
 class Toy:
     """Log posterior of kappa and eta, with numerical derivatives."""
 
+    rows_are_events = True
+
     def __init__(self, log_density, correction=0.0, unknown=None):
         self.log_density = log_density
         self.correction = correction
@@ -40,27 +42,28 @@ class Toy:
         return self._value(theta)
 
     def value_and_gradient(self, theta, data):
-        value = self._value(theta)
-        gradient = np.empty_like(theta)
-        for i in range(2):
-            shift = SMALL * np.eye(2)[i]
-            pair = [self._value(theta + sign * shift) for sign in (1.0, -1.0)]
-            with np.errstate(invalid="ignore"):
-                gradient[:, i] = (pair[0] - pair[1]) / (2.0 * SMALL)
-        self.n_evaluations -= 4 * len(theta)
-        return value, np.where(self._failing(theta, "slope")[:, None], np.nan, gradient)
+        value, gradient = self._value(theta), self._slope(theta)
+        gradient[self._failing(theta, "slope"), 0] = np.nan
+        return value, gradient
 
+    @np.errstate(invalid="ignore")
+    def _slope(self, theta):
+        """Central differences, which cost nothing."""
+        n, gradient = self.n_evaluations, np.empty_like(theta)
+        for i, shift in enumerate(SMALL * np.eye(2)):
+            above, below = self._value(theta + shift), self._value(theta - shift)
+            gradient[:, i] = (above - below) / (2.0 * SMALL)
+        self.n_evaluations = n
+        return gradient
+
+    @np.errstate(invalid="ignore")
     def step_terms(self, theta, data):
-        unknown, self.unknown = self.unknown, None
         value, gradient = self.value_and_gradient(theta, data)
-        self.unknown = unknown
         shift = np.array([0.0, SMALL])
-        sides = [self._value(theta + sign * shift) for sign in (1.0, -1.0)]
-        self.n_evaluations -= 2 * len(theta)
-        with np.errstate(invalid="ignore"):
-            second = (2.0 * value - sides[0] - sides[1]) / SMALL**2
+        bend = (self._slope(theta - shift) - self._slope(theta + shift)) / (2.0 * SMALL)
         information = np.tile(np.eye(2), (len(theta), 1, 1))
-        information[:, 1, 1] = np.maximum(second, 0.5)
+        information[:, 1, 1] = np.maximum(bend[:, 1], 0.5)
+        information[:, 0, 1] = information[:, 1, 0] = bend[:, 0]
         return value, gradient, information
 
     def rounding(self, data):
@@ -87,13 +90,12 @@ def scan(
     std=0.1,
     bounds=EVERYWHERE,
     which="profile",
-    slope=0.0,
     correction=0.0,
     unknown=None,
 ):
     """Curve of one toy and the toy; covariance of the start as given."""
     toy = Toy(log_density, correction, unknown)
-    covariance = std**2 * np.array([[[1.0, slope], [slope, 1.0]]])
+    covariance = std**2 * np.eye(2)[None]
     theta = np.array([centre], dtype=float)
     return event_curve(toy, DATA, theta, covariance, bounds, which), toy
 
@@ -132,8 +134,8 @@ def test_edges_are_approached_to_a_quarter_of_a_step(t):
 
 
 def test_edges_far_down_are_not():
-    """At 7.6 units below the top the curve ends with the last whole step."""
-    np.testing.assert_allclose(ends(scan(with_edge(2.4))[0])[1], 2.0)
+    """At 6.6 units below the top the curve ends with the last step."""
+    np.testing.assert_allclose(ends(scan(with_edge(2.3))[0])[1], 2.0)
 
 
 # ---------------------------------------------------------------- other solutions
@@ -179,7 +181,7 @@ def test_heavy_tails_are_the_same_solution():
     curve, toy = scan(
         lambda kappa, eta: -6.0 * np.log1p((kappa - 0.3) ** 2 / 0.04) - 0.5 * eta**2
     )
-    np.testing.assert_allclose(ends(curve), [-2.5, 2.5])
+    np.testing.assert_allclose(curve.profile[0, [0, -1]], -12.7, atol=0.2)
     assert toy.n_evaluations < 45
 
 
@@ -310,10 +312,10 @@ def bent(kappa, eta):
 
 
 def test_every_point_starts_where_those_before_it_point():
-    """54 passes; 60 without the slope at the start, 89 from the last point alone."""
-    curve, toy = scan(bent, slope=40.0)
+    """24 passes; 40 along the tangent alone, 86 from the last point."""
+    curve, toy = scan(bent)
     assert_normal(curve, 0.1)
-    assert toy.n_evaluations < 58
+    assert toy.n_evaluations < 30
     assert ends(curve)[1] - ends(curve)[0] < 6.1
 
 
@@ -328,6 +330,6 @@ def saturating(kappa, eta):
 def test_a_start_beyond_an_edge_is_replaced_by_the_last_maximum():
     """All the way down, though the line through two points ends outside."""
     start = 1.0 - np.exp(-1.0)
-    curve, _ = scan(saturating, centre=(0.3, start), slope=10.0 * np.exp(-1.0))
+    curve, _ = scan(saturating, centre=(0.3, start))
     drop = curve.profile.max() - curve.profile[0, [0, -1]]
     assert (drop > 11.0).all()
