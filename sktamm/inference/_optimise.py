@@ -2,9 +2,9 @@
 
 Each fit keeps its own Levenberg damping: a step that raises the objective is taken, and
 the damping follows the ratio of the rise to the promised one. Coordinates that are held
-fixed (kappa, for a profile) drop out of the step. Near a maximum of unbinned data, whose
-second derivatives cost thrice their first, steps keep the information of an earlier
-point as long as they come nearer quickly (the chord method).
+fixed (kappa, for a profile) drop out of the step. Near a maximum of unbinned data,
+whose second derivatives cost thrice their first, steps keep the information of an
+earlier point as long as they come nearer quickly (the chord method).
 """
 
 from dataclasses import dataclass

@@ -86,7 +86,7 @@ class _Side:
         return max(float(np.arcsinh(there)) - abs(self.last.position), 0.25 * _STEP)
 
     def predict(self, kappa: float) -> FloatArray:
-        """Start at a new kappa, on the parabola of the last two points and a tangent."""
+        """Start at a new kappa: a parabola of the last two points and a tangent."""
         last = self.last.theta
         tangent, step = self._tangent(), kappa - last[0]
         start = last + step * tangent

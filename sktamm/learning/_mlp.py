@@ -12,7 +12,7 @@ removes most noise.
 All members train at once (`_networks`).
 """
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,6 +58,8 @@ class TorchMLPClassifier(ClassifierMixin, StackedMLP):
 
     _loss = "cross_entropy"
 
+    learning_rate: float | Literal["auto"] = "auto"
+    max_epochs: int | Literal["auto"] = "auto"
     class_weight: Any = setting(
         default=None,
         allowed=[dict, one_of("balanced"), None],

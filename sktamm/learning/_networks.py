@@ -101,6 +101,8 @@ class Options(TrainingSettings):
     """How a network learns: the settings, none of them "auto", and what they train."""
 
     batch_size: int
+    learning_rate: float
+    max_epochs: int
     mixed_precision: bool
     sizes: tuple[int, ...]  # n_features, hidden layers, n_outputs
     loss: str

@@ -21,7 +21,7 @@ should far outside of them.
 
 from dataclasses import field
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -82,8 +82,8 @@ class _Repulsive(StackedMLP):
         "members is that of a normal posterior; without, the force is that of "
         "arXiv:2106.11642.",
     )
-    learning_rate: float = 3e-3
-    max_epochs: int = 50
+    learning_rate: float | Literal["auto"] = 3e-3
+    max_epochs: int | Literal["auto"] = 50
     early_stopping: bool = setting(
         default=False,
         allowed=["boolean"],

@@ -106,11 +106,12 @@ class TrainingSettings:
         kind="bool",
         doc="Give every member of several its own Poisson(1) event weights.",
     )
-    learning_rate: float = setting(
+    learning_rate: float | Literal["auto"] = setting(
         default=1e-3,
-        allowed=[between(0, np.inf)],
-        kind="float",
-        doc='Step size of Adam; with "one_cycle" the largest one.',
+        allowed=[between(0, np.inf), one_of("auto")],
+        kind='float or "auto"',
+        doc='Step size of Adam; with "one_cycle" the largest one. "auto" is 1e-3, and '
+        "more in training of many rows: see max_epochs.",
     )
     schedule: Literal["one_cycle", "constant"] = setting(
         default="one_cycle",
@@ -124,11 +125,13 @@ class TrainingSettings:
         kind='int or "auto"',
         doc='Rows per step; "auto" is a hundredth of the rows, between 32 and 4096.',
     )
-    max_epochs: int = setting(
+    max_epochs: int | Literal["auto"] = setting(
         default=20,
-        allowed=[at_least(1)],
-        kind="int",
-        doc="Largest number of passes over the data.",
+        allowed=[at_least(1), one_of("auto")],
+        kind='int or "auto"',
+        doc='Largest number of passes over the data. "auto" is 20; if learning_rate '
+        'is "auto", too, and rows are more than 409 600, their number over that, but '
+        "three at most, divides the passes and multiplies the learning rate.",
     )
     validation_fraction: float = setting(
         default=0.1,

@@ -242,11 +242,11 @@ class _Strata:
         sample, self.weight = table.reference_sample, table.reference_weight
         assert sample is not None
         self.sample, self.source = sample, sample.source
-        self.mean, gram = self.weight @ sample.control, 0.0
+        self.mean = self.weight @ sample.control
+        self.gram = np.zeros((self.mean.size, self.mean.size))
         for rows in self._blocks():
             centred = sample.control[rows] - self.mean
-            gram = gram + centred.T @ (self.weight[rows, None] * centred)
-        self.gram = np.asarray(gram)
+            self.gram += centred.T @ (self.weight[rows, None] * centred)
 
     def _blocks(self) -> list[slice]:
         return row_blocks(self.weight.size, max(self.mean.size, 1))
