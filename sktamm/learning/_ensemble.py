@@ -167,10 +167,10 @@ class ClassifierEnsemble(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             return np.maximum(log_probability, np.log(_TINY), dtype=np.float32)
         rows = len(X), self.classes_.size
         answer = np.empty((len(self.members_), *rows), dtype=np.float32)
-        for row, member in zip(answer, self.members_, strict=True):
-            np.log(
-                np.maximum(member.predict_proba(X), _TINY), out=row, casting="unsafe"
-            )
+        Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(_write_log_proba)(member, X, row)
+            for row, member in zip(answer, self.members_, strict=True)
+        )
         return answer
 
     def __sklearn_tags__(self) -> Any:
@@ -279,6 +279,12 @@ def _fit_member(
         return fit_classifier(classifier, take_rows(X, rows), y[rows])
     w = counts[rows] * (1.0 if weight is None else weight[rows])
     return fit_classifier(classifier, take_rows(X, rows), y[rows], w)
+
+
+def _write_log_proba(member: Any, X: Any, answer: NDArray[np.float32]) -> None:
+    """Log probabilities (n_events, n_classes) of one member, none infinite."""
+    probability = np.maximum(member.predict_proba(X), _TINY)
+    np.log(probability, out=answer, casting="unsafe")
 
 
 def _trains_all_members(classifier: Any) -> bool:

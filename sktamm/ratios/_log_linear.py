@@ -19,7 +19,7 @@ concave in both, chooses them: shrinkage by cross-validation, as in stacked regr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,12 @@ from sktamm.ratios._moments import SmoothFunctions
 __all__ = ["LogLinear", "Shrinkage", "fit_log_linear", "fit_shrinkage", "mean_model"]
 
 _BLOCK = 65_536  # rows worked on at a time: tens of megabytes
+_CACHED = 250_000  # numbers of a block that stay in a core's cache
 _ITERATIONS = 60  # of L-BFGS in whitened functions: a safety bound
+# Of the loss: far below the statistics of any sample, and what single precision knows.
+_TOLERANCE = 1e-8
+# Rules of thumb: so many rows find most of the way, where they are few of all.
+_THINNED, _LEAST_THINNING = 50_000, 4
 # Rules of thumb: below the statistics of 10 000 events, and two shares need no more.
 _RIDGE = 1e-5
 _LOGITS = 2_000_000
@@ -92,55 +97,95 @@ def fit_log_linear(
     weight = settled_weights(X, source, weight)
     total = np.bincount(source, weight, minlength=n_sources)
     share = (weight / total[source] / n_sources).astype(np.float32)
-    values = np.empty((len(X), functions.size), np.float32)
+    values = np.empty((functions.size, len(X)), np.float32)
     for start in range(0, len(X), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        values[rows] = functions.evaluate(X[rows])
+        values[:, rows] = functions.evaluate(X[rows]).T
     centre, whiten = _whitening(values, share)
-    values -= centre
-    means = np.zeros((functions.size, n_sources))
-    np.add.at(means.T, source, share[:, None] * values)
-    shape = (functions.size + 1, n_sources)
+    values -= centre[:, None]
+    found = np.zeros((functions.size + 1, n_sources))
+    for step in _thinnings(source, n_sources):
+        thinned = np.ascontiguousarray(values[:, ::step])
+        part = _Rows(thinned, source[::step], share[::step] * np.float32(step))
+        found = _maximum(part, whiten, found)
+    slope = whiten @ found[:-1]
+    return LogLinear(functions, slope, found[-1] - centre @ slope)
+
+
+def _thinnings(source: NDArray[np.intp], n_sources: int) -> list[int]:
+    """Every so many rows first, if they are enough of every source, then all."""
+    step = len(source) // _THINNED
+    if step < _LEAST_THINNING:
+        return [1]
+    fewest = np.bincount(source[::step], minlength=n_sources).min()
+    return [step, 1] if fewest * n_sources > 0.5 * _THINNED else [1]
+
+
+class _Rows(NamedTuple):
+    """Events of a fit."""
+
+    values: NDArray[np.float32]  # (n_functions, n_rows), centred
+    source: NDArray[np.intp]  # (n_rows,)
+    share: NDArray[np.float32]  # (n_rows,), probabilities
+
+
+def _maximum(rows: _Rows, whiten: FloatArray, start: FloatArray) -> FloatArray:
+    """Coefficients of whitened functions, and constants in the last row."""
+    shape, n_sources = start.shape, start.shape[1]
+    totals = [rows.share, *(rows.share * own for own in rows.values)]
+    sums = [np.bincount(rows.source, one, minlength=n_sources) for one in totals]
+    mass, means = sums[0], np.array(sums[1:]).reshape(-1, n_sources)
 
     def loss(flat: FloatArray) -> tuple[float, FloatArray]:
         found = flat.reshape(shape)
         slope = whiten @ found[:-1]
-        value = -float((slope * means).sum()) - float(found[-1].sum()) / n_sources
-        gradient = np.zeros(shape)
-        for start in range(0, len(values), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            part = values[rows]
-            logits = part @ slope.astype(np.float32) + found[-1].astype(np.float32)
-            top = logits.max(axis=1, keepdims=True)
-            np.exp(logits - top, out=logits)
-            mass = logits.sum(axis=1, keepdims=True)
-            value += float(share[rows] @ (np.log(mass) + top)[:, 0].astype(float))
-            logits *= share[rows, None] / mass
-            gradient[:-1] += part.T @ logits
-            gradient[-1] += logits.sum(axis=0)
+        value, gradient = _normalisation(rows, slope, found[-1])
+        value -= float((slope * means).sum()) + float(found[-1] @ mass)
         gradient[:-1] = whiten.T @ (gradient[:-1] - means) + _RIDGE * found[:-1]
-        gradient[-1] -= 1.0 / n_sources
+        gradient[-1] -= mass
         value += 0.5 * _RIDGE * float((found[:-1] ** 2).sum())
         return n_sources * value, n_sources * gradient.ravel()
 
-    options: Any = {"maxiter": _ITERATIONS, "ftol": 1e-10, "gtol": 1e-6}
-    zero = np.zeros(shape).ravel()
-    answer = minimize(loss, zero, jac=True, method="L-BFGS-B", options=options)
-    found = answer.x.reshape(shape)
-    slope = whiten @ found[:-1]
-    return LogLinear(functions, slope, found[-1] - centre @ slope)
+    options: Any = {"maxiter": _ITERATIONS, "ftol": _TOLERANCE, "gtol": 1e-6}
+    answer = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+    return np.asarray(answer.x.reshape(shape))
+
+
+def _normalisation(
+    rows: _Rows, slope: FloatArray, offset: FloatArray
+) -> tuple[float, FloatArray]:
+    """Mean log of the sum over sources, and its derivatives by slope and offset."""
+    value, gradient = 0.0, np.zeros((len(slope) + 1, offset.size))
+    factors = np.ascontiguousarray(slope.T, np.float32)
+    constants = offset.astype(np.float32)[:, None]
+    size = max(_CACHED // (offset.size + len(slope)), 256)
+    for start in range(0, rows.share.size, size):
+        part = rows.values[:, start : start + size]
+        share = rows.share[start : start + size]
+        logits = factors @ part  # (n_sources, n_block): sums over sources run fast
+        logits += constants
+        top = logits.max(axis=0)
+        logits -= top
+        np.exp(logits, out=logits)
+        mass = logits.sum(axis=0)
+        value += float(share @ (np.log(mass) + top).astype(float))
+        logits *= share / mass
+        gradient[:-1] += part @ logits.T
+        gradient[-1] += logits.sum(axis=1)
+    return value, gradient
 
 
 def _whitening(
     values: NDArray[Any], weight: NDArray[Any]
 ) -> tuple[NDArray[Any], FloatArray]:
-    """Mean, and the map to functions of unit covariance, of the mixture."""
-    n = values.shape[1]
-    centre = (weight @ values).astype(np.float32)
+    """Mean, and the map to functions (n_functions, n_rows) of unit covariance."""
+    n = len(values)
+    centre = (values @ weight).astype(np.float32)
     square = np.zeros((n, n))
-    for start in range(0, len(values), _BLOCK):
-        part = values[start : start + _BLOCK] - centre
-        square += (weight[start : start + _BLOCK, None] * part).T @ part
+    for start in range(0, weight.size, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        part = values[:, rows] - centre[:, None]
+        square += (part * weight[rows]) @ part.T
     level, axes = np.linalg.eigh(square)
     floor = 1e-6 * max(level.max(), np.finfo(float).tiny)
     return centre, axes / np.sqrt(np.maximum(level, floor))
