@@ -60,6 +60,7 @@ _SLOPE = 0.2
 _WARM_UP = 0.2  # share of the steps in which the learning rate of one cycle rises
 _FIRST_RATE = 0.04  # learning rate of the first step, in units of the largest
 _BLOCK_SIZE = 1 << 14  # rows of one forward pass without gradients; bounds its memory
+_BETAS, _EPSILON = (0.9, 0.999), 1e-8  # of Adam, as published
 _KEPT = 31 << 20  # bytes; glibc learns nothing from blocks of more than 32 MiB
 
 
@@ -138,7 +139,7 @@ def train(
     _keep_freed_memory()
     data = Rows(*(torch.from_numpy(column).to(options.device) for column in rows))
     leaf = torch.from_numpy(parameters.copy()).to(options.device).requires_grad_()
-    optimiser = _optimiser(leaf, options, moments)
+    optimiser = _Adam(leaf, options, moments)
     generator = torch.Generator().manual_seed(options.seed)
     n_batches = max(1, round(len(split.training) / options.batch_size))
     rates = _rates(options, n_batches * options.max_epochs)
@@ -172,7 +173,7 @@ def train(
         torch.stack(losses).cpu().double().numpy(),
         torch.stack(history).cpu().numpy() if history else None,
         best.epoch.cpu().numpy(),
-        _moments(leaf, optimiser),
+        optimiser.moments(),
     )
 
 
@@ -267,7 +268,7 @@ def _keep_freed_memory() -> None:
 def _one_epoch(
     leaf: Tensor,
     part: tuple[Rows, Iterable[tuple[Tensor, float]], Options],
-    optimiser: torch.optim.Optimizer,
+    optimiser: "_Adam",
     objective: Objective,
 ) -> Tensor:
     """Take one step per batch; return the mean loss of each member on the way."""
@@ -275,11 +276,9 @@ def _one_epoch(
     total, weight = torch.zeros((2, len(leaf)), device=leaf.device)
     for index, rate in batches:
         batch = data.take(index)
-        optimiser.param_groups[0]["lr"] = rate
-        optimiser.zero_grad()
         value, sums = objective(leaf, batch, options)
-        value.backward()
-        optimiser.step()
+        (gradient,) = torch.autograd.grad(value, leaf)
+        optimiser.step(gradient, rate)
         total += sums.detach()
         weight += batch.weight.sum(dim=0)
     return total / weight
@@ -320,28 +319,37 @@ def _losses(parameters: Tensor, data: Rows, options: Options) -> Tensor:
     return torch.cat(blocks, dim=1)
 
 
-def _optimiser(
-    leaf: Tensor,
-    options: Options,
-    moments: Moments | None,
-) -> torch.optim.Optimizer:
-    optimiser = torch.optim.AdamW(
-        [leaf], lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
-    )
-    if moments is not None:
-        n_steps, first, second = moments
-        optimiser.state[leaf] = {
-            "step": torch.tensor(n_steps, dtype=torch.float32, device=leaf.device),
-            "exp_avg": torch.from_numpy(first.copy()).to(leaf.device),
-            "exp_avg_sq": torch.from_numpy(second.copy()).to(leaf.device),
-        }
-    return optimiser
+class _Adam:
+    """Adam with decoupled weight decay, in place.
 
+    That of torch.optim, which referees it in a test, imports the compiler of torch:
+    more than a second in every process.
+    """
 
-def _moments(leaf: Tensor, optimiser: torch.optim.Optimizer) -> Moments:
-    state = optimiser.state[leaf]
-    first, second = (state[name].cpu().numpy() for name in ("exp_avg", "exp_avg_sq"))
-    return float(state["step"]), first, second
+    def __init__(self, leaf: Tensor, options: Options, moments: Moments | None) -> None:
+        self.leaf, self.decay = leaf, options.weight_decay
+        self.n_steps = 0.0
+        self.first, self.second = torch.zeros_like(leaf), torch.zeros_like(leaf)
+        if moments is not None:
+            self.n_steps = moments[0]
+            self.first = torch.from_numpy(moments[1].copy()).to(leaf.device)
+            self.second = torch.from_numpy(moments[2].copy()).to(leaf.device)
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor, rate: float) -> None:
+        """Move the parameters along a gradient of their shape."""
+        self.n_steps += 1.0
+        self.first.lerp_(gradient, 1.0 - _BETAS[0])
+        self.second.mul_(_BETAS[1]).addcmul_(gradient, gradient, value=1.0 - _BETAS[1])
+        bias, bias_of_square = (1.0 - beta**self.n_steps for beta in _BETAS)
+        spread = self.second.sqrt().mul_(bias_of_square**-0.5).add_(_EPSILON)
+        if self.decay:
+            self.leaf.mul_(1.0 - rate * self.decay)
+        self.leaf.addcdiv_(self.first, spread, value=-rate / bias)
+
+    def moments(self) -> Moments:
+        """State to go on from."""
+        return self.n_steps, self.first.cpu().numpy(), self.second.cpu().numpy()
 
 
 def _rates(options: Options, n_steps: int) -> list[float]:

@@ -502,3 +502,24 @@ def test_a_model_of_a_gpu_predicts_on_the_cpu(events):
     np.testing.assert_allclose(here, there.predict_proba(X), atol=1e-3)
     on_cpu = _classifier(max_epochs=20).fit(X, y)
     np.testing.assert_allclose(here, on_cpu.predict_proba(X), atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "epochs", "rate"),
+    [(1_000, 20, 1e-3), (409_600, 20, 1e-3), (819_200, 10, 2e-3), (5_000_000, 7, 3e-3)],
+)
+def test_many_rows_are_gone_over_fewer_times(n_rows, epochs, rate):
+    auto = {"max_epochs": "auto", "learning_rate": "auto"}
+    assert TorchMLPClassifier(**auto)._pace(auto, n_rows) == {
+        "max_epochs": epochs,
+        "learning_rate": rate,
+    }
+
+
+@pytest.mark.parametrize(("epochs", "rate"), [("auto", 0.01), (5, "auto"), (5, 0.01)])
+def test_what_is_given_is_taken(epochs, rate):
+    given = {"max_epochs": epochs, "learning_rate": rate}
+    assert TorchMLPClassifier(**given)._pace(given, 5_000_000) == {
+        "max_epochs": 20 if epochs == "auto" else epochs,
+        "learning_rate": 1e-3 if rate == "auto" else rate,
+    }
