@@ -31,7 +31,7 @@ from sktamm.inference._laplace_error import laplace_error
 from sktamm.inference._optimise import maximise
 from sktamm.inference._sampling import PosteriorDraws, sample_posterior
 from sktamm.inference._simplex import OnSimplex
-from sktamm.inference._targets import free_fractions, make_target
+from sktamm.inference._targets import free_fractions, posterior_space
 from sktamm.inference._weighing import weighed_fractions
 
 __all__ = ["BayesianInference"]
@@ -203,13 +203,11 @@ class BayesianInference(InferenceBase):
         self, batch: Batch, fit: Fit, extra: FloatArray, split: dict[str, np.ndarray]
     ) -> Answer:
         model, seeds = batch.model, batch.seeds
-        simplex = OnSimplex(model)
-        start = simplex.position(fit.optimum.theta)
-        precision = made_regular(simplex.precision(start, fit.data.rows))
+        space = posterior_space(model, fit.data.rows, fit.optimum.theta)
         posterior = sample_posterior(
-            lambda index: make_target(model, fit.data.rows.take(index)),
-            start,
-            np.asarray(np.linalg.inv(precision)),
+            space.target,
+            space.start,
+            space.covariance,
             seeds,
             monitor=lambda position: free_fractions(model, position),
             min_ess=self.min_ess,
@@ -218,6 +216,7 @@ class BayesianInference(InferenceBase):
             n_draws=self.n_draws,
             max_draws=self.max_draws,
             batch_size=len(seeds),
+            n_leapfrog=space.n_leapfrog,
         )
         kappa = [
             _jittered(values[:, :, 0], variance, seed)

@@ -18,7 +18,7 @@ from sktamm.base import ComponentTable
 from sktamm.inference._base import Answer, Batch, Fit, made_regular
 from sktamm.inference._sampling import sample_posterior
 from sktamm.inference._simplex import OnSimplex
-from sktamm.inference._targets import make_target
+from sktamm.inference._targets import posterior_space
 
 __all__ = ["parameter_draws"]
 
@@ -54,26 +54,20 @@ def _visited(
 ) -> FloatArray:
     """Positions of chains as long as those of the answer, thinned."""
     model = fit.model
-    simplex = OnSimplex(model)
-    start = simplex.position(fit.optimum.theta)
-    precision = made_regular(simplex.precision(start, fit.data.rows))
+    space = posterior_space(model, fit.data.rows, fit.optimum.theta)
     chains, choice = seed.spawn(2)
-
-    def theta_of(position: FloatArray) -> FloatArray:
-        flat = position.reshape(-1, position.shape[-1])
-        return simplex.theta(flat).reshape(position.shape)
-
     posterior = sample_posterior(
-        lambda index: make_target(model, fit.data.rows.take(index)),
-        start,
-        np.asarray(np.linalg.inv(precision)),
+        space.target,
+        space.start,
+        space.covariance,
         [chains],
-        monitor=theta_of,
+        monitor=space.theta,
         min_ess=inference.min_ess,
         n_chains=inference.n_chains,
         n_warmup=inference.n_warmup,
         n_draws=inference.n_draws,
         max_draws=inference.max_draws,
+        n_leapfrog=space.n_leapfrog,
     )
     values = posterior.values[0].reshape(-1, model.n_params)
     rng = np.random.default_rng(choice)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 # The study is shared with its benchmark of coverage, in the same folder.
 from bench_gaussian import TRUTH, draw_target, draw_templates, fresh_simulations
 from monte_carlo_errors import mcse_mean, mcse_quantile, mcse_sd

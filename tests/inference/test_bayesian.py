@@ -10,15 +10,11 @@ from sktamm.inference import BayesianInference
 from sktamm.inference._base import local_fit
 from sktamm.inference._curve import kappa_curve
 from sktamm.inference._data import FitData
+from sktamm.inference._gamma_weights import GammaWeights
 from sktamm.inference._intervals import density_intervals, density_moments
 from sktamm.inference._optimise import maximise
 from sktamm.inference._simplex import OnSimplex
-from sktamm.inference._targets import (
-    GeneralTarget,
-    LinearTarget,
-    free_fractions,
-    make_target,
-)
+from sktamm.inference._targets import LogRatios, free_fractions
 from sktamm.mixture import (
     DirichletPrior,
     ExponentialForm,
@@ -216,36 +212,77 @@ def _three_class_linear_model():
 TARGETS = MODELS | {"three classes": _three_class_linear_model()}
 
 
-def _positions(model, n_datasets=2, n_chains=3, seed=6):
-    rng = np.random.default_rng(seed)
-    return 0.5 * rng.normal(size=(n_datasets, n_chains, model.n_params))
+def _space(model, poisson, space=None):
+    """Coordinates about some point, with a data set in every row."""
+    rng = np.random.default_rng(7)
+    observed = rng.integers(1, 60, (2, BINS)).astype(float)
+    rows = RowData(observed, np.full((2, BINS), 20.0) if poisson else None)
+    mode = 0.3 * rng.normal(size=(2, model.n_params))
+    if space is None:
+        space = GammaWeights if model.is_linear else LogRatios
+    return space(model, rows, mode, np.tile(np.eye(model.n_params), (2, 1, 1)))
+
+
+def _positions(space, n_chains=3, seed=6):
+    shape = (2, n_chains, space.start.shape[1])
+    return space.start[:, None] + np.random.default_rng(seed).normal(size=shape)
 
 
 @pytest.mark.parametrize("model", TARGETS.values(), ids=TARGETS.keys())
 @pytest.mark.parametrize("poisson", [False, True])
 def test_targets_have_numerical_gradients(model, poisson):
-    observed = np.random.default_rng(7).integers(1, 60, (2, BINS)).astype(float)
-    expected = np.full((2, BINS), 20.0) if poisson else None
-    target = make_target(model, RowData(observed, expected))
-    position = _positions(model)
+    space = _space(model, poisson)
+    target, position = space.target(np.arange(2)), _positions(space)
     gradient = target(position)[1].copy()
-    for j in range(model.n_params):
-        step = 1e-5 * np.eye(model.n_params)[j]
+    for j in range(position.shape[2]):
+        step = 1e-5 * np.eye(position.shape[2])[j]
         up, down = target(position + step)[0].copy(), target(position - step)[0]
         np.testing.assert_allclose(gradient[..., j], (up - down) / 2e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["linear", "three classes"])
-def test_the_fast_target_is_the_general_one(name):
-    model = TARGETS[name]
-    assert model.is_linear
-    observed = np.random.default_rng(8).integers(1, 60, (2, BINS)).astype(float)
-    rows = RowData(observed, np.full((2, BINS), 20.0))
-    position = _positions(model)
-    fast, general = (t(model, rows)(position) for t in (LinearTarget, GeneralTarget))
-    difference = fast[0] - general[0]
-    np.testing.assert_allclose(difference, difference[0, 0], atol=1e-8)
-    np.testing.assert_allclose(fast[1], general[1], atol=1e-8)
+LINEAR = {name: model for name, model in TARGETS.items() if model.is_linear}
+
+
+@pytest.mark.parametrize("model", LINEAR.values(), ids=LINEAR.keys())
+def test_a_gradient_alone_is_the_same(model):
+    space = _space(model, True)
+    target, position = space.target(np.arange(2)), _positions(space)
+    both = target(position)[1].copy()
+    np.testing.assert_array_equal(target.gradient(position), both)
+
+
+@pytest.mark.parametrize("model", LINEAR.values(), ids=LINEAR.keys())
+@pytest.mark.parametrize("poisson", [False, True])
+def test_coordinates_of_gamma_weights_are_a_change_of_variables(model, poisson):
+    """Density = that in log ratios x that of the idle totals x the Jacobian."""
+    space, general = (_space(model, poisson, s) for s in (GammaWeights, LogRatios))
+    position = _positions(space)
+
+    def as_log_ratios(position):
+        theta = space.theta(position)
+        n = model.n_fractions
+        idle = space.scale[:, None] * np.log1p(np.exp(position[..., n:]))
+        logs = np.log(idle @ space.members)
+        return np.concatenate([position[..., :n], theta[..., n:], logs], axis=-1)
+
+    there = as_log_ratios(position)
+    columns = []
+    for unit in np.eye(position.shape[2]):
+        up, down = (as_log_ratios(position + h * unit) for h in (1e-5, -1e-5))
+        columns.append((up - down) / 2e-5)
+    jacobian = np.linalg.slogdet(np.stack(columns, axis=-1))[1]
+    log_total = there[..., model.n_params :]
+    expected = general.target(np.arange(2))(there[..., : model.n_params])[0] + jacobian
+    expected += (space.shape * log_total - np.exp(log_total)).sum(axis=-1)
+    difference = space.target(np.arange(2))(position)[0] - expected
+    np.testing.assert_allclose(difference, difference[:, :1] + np.zeros(3), atol=1e-7)
+
+
+@pytest.mark.parametrize("model", LINEAR.values(), ids=LINEAR.keys())
+def test_coordinates_of_gamma_weights_keep_the_start(model):
+    space, general = _space(model, False), _space(model, False, LogRatios)
+    found, expected = (one.theta(one.start) for one in (space, general))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("model", TARGETS.values(), ids=TARGETS.keys())
