@@ -52,7 +52,7 @@ class BayesianInference(InferenceBase):
         Kind of interval.
     n_chains : int, default=12
         Chains per dataset.
-    n_warmup : int, default=100
+    n_warmup : int, default=80
         Iterations per chain that adapt step size and metric.
     n_draws : int, default=80
         Draws per chain before the first check; chains go on in rounds of as many.
@@ -101,7 +101,7 @@ class BayesianInference(InferenceBase):
         method: Literal["auto", "hmc", "laplace"] = "auto",
         interval: Literal["equal_tailed", "shortest"] = "shortest",
         n_chains: int = 12,
-        n_warmup: int = 100,
+        n_warmup: int = 80,
         n_draws: int = 80,
         max_draws: int = 2000,
         min_ess: float = 400.0,
@@ -217,6 +217,7 @@ class BayesianInference(InferenceBase):
             max_draws=self.max_draws,
             batch_size=len(seeds),
             n_leapfrog=space.n_leapfrog,
+            target_acceptance=space.target_acceptance,
         )
         kappa = [
             _jittered(values[:, :, 0], variance, seed)

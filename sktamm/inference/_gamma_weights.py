@@ -26,7 +26,6 @@ __all__ = ["GammaWeights", "GammaWeightsTarget"]
 # Of the spread of a weight, at which the coordinate turns from logarithmic to linear:
 # effective draws per gradient vary by a tenth from 0.4 to 1 and fall beyond.
 _TURN = 0.5
-_LARGEST_EXPONENT = 600.0  # exp of it is a number
 
 
 class GammaWeights:
@@ -36,7 +35,9 @@ class GammaWeights:
     fractions and weights in isometric log ratios; here they are those of positions.
     """
 
-    n_leapfrog = 10
+    #: Of Hamiltonian Monte Carlo: the cheapest of 5 x 5 in bench_posterior.py.
+    n_leapfrog = 12
+    target_acceptance = 0.9
 
     def __init__(
         self,
@@ -120,16 +121,23 @@ class GammaWeightsTarget:
     # Arrays have a column per coordinate, those of fractions too, where the scales and
     # ratios are zero: parts of arrays would take longer than all of them.
 
-    def __init__(self, space: GammaWeights, datasets: NDArray[np.intp]):
+    def __init__(
+        self,
+        space: GammaWeights,
+        datasets: NDArray[np.intp],
+        dtype: type = np.float64,
+    ):
         model, rows = space.model, space.data.take(datasets)
-        self.n_fractions = space.n_fractions
-        self.contrast = np.empty((model.n_classes, space.n_fractions))
+        self.n_fractions, self.dtype = space.n_fractions, dtype
+        self.largest = np.log(np.finfo(dtype).max) - 5.0  # exp of it is a number
+        self.smallest = np.finfo(dtype).tiny
         order = [*model.free_classes, model.dependent_class]
-        self.contrast[order] = contrast_basis(model.n_classes)
+        self.contrast = contrast_basis(model.n_classes)[np.argsort(order)]
         self.all = np.ones((model.n_classes, model.n_classes))
         self.observed, self.expected = rows.observed[:, None], rows.expected
-        ratio = np.vstack([ratio.T for ratio in model.linear_parts()[0]])
-        self.ratio = self._padded(ratio)
+        self.ratio = self._padded(
+            np.vstack([ratio.T for ratio in model.linear_parts()[0]])
+        )
         self.transposed = np.ascontiguousarray(self.ratio.T)
         self.constant: FloatArray | None = None
         if self.expected is not None:
@@ -143,6 +151,12 @@ class GammaWeightsTarget:
         self.power = self._padded(space.alpha - 1.0)
         self.flat = not self.power.any()
         self.buffers: list[FloatArray] = []
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, value.astype(dtype))
+        self.rough = self
+        if dtype is np.float64:
+            self.rough = GammaWeightsTarget(space, datasets, np.float32)
 
     def _padded(self, values: FloatArray) -> FloatArray:
         """Arrays (n_components, ...) with rows of zeros for the fractions."""
@@ -165,12 +179,13 @@ class GammaWeightsTarget:
 
     def gradient(self, position: FloatArray) -> FloatArray:
         """Gradient alone, which needs no logarithm of the rows."""
-        return self._backward(*self._forward(position))
+        rough = self.rough
+        return rough._backward(*rough._forward(position.astype(rough.dtype)))
 
     def _forward(self, position: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Fractions and totals (n_datasets, n_chains, n_classes); fills the buffers."""
         e, slope, factor, p, work, _, _ = self._buffers(position)
-        np.minimum(position, _LARGEST_EXPONENT, out=work)
+        np.minimum(position, self.largest, out=work)
         np.subtract(position, work, out=e)
         np.exp(work, out=work)
         np.add(work, 1.0, out=slope)
@@ -195,10 +210,12 @@ class GammaWeightsTarget:
         drive -= np.matmul(share, self.owner, out=phi)
         drive *= factor
         drive -= 1.0
-        if not self.flat:
-            drive += np.divide(self.power, e, out=phi)
         drive *= slope
         drive += 1.0
+        if not self.flat:  # sigma / e is one where they underflow
+            np.maximum(slope, self.smallest, out=slope)
+            slope /= np.maximum(e, self.smallest, out=e)
+            drive += np.multiply(self.power, slope, out=slope)
         pull += 1.0
         pull -= fractions * np.matmul(pull, self.all)
         np.matmul(pull, self.contrast, out=drive[..., : self.n_fractions])
@@ -209,7 +226,7 @@ class GammaWeightsTarget:
         if not self.buffers or self.buffers[0].shape[:2] != shape:
             n, n_rows = self.ratio.shape
             sizes = (n, n, n, n_rows, n, n_rows, n)
-            self.buffers = [np.empty((*shape, size)) for size in sizes]
+            self.buffers = [np.empty((*shape, size), self.dtype) for size in sizes]
         return self.buffers
 
 

@@ -210,7 +210,7 @@ class HamiltonianSampler:
         with np.errstate(all="ignore"):
             new, kinetic = self._leapfrog(old, momentum)
             change = new.log_density - old.log_density - kinetic
-        change += 0.5 * np.einsum("dcp,dcp->dc", noise, noise)
+        change += 0.5 * (noise**2).sum(axis=-1)
         change[np.isnan(change)] = -np.inf
         probability = np.exp(np.minimum(change, 0.0))
         self._state = _choose(threshold < probability, new, old)
@@ -235,7 +235,8 @@ class HamiltonianSampler:
         log_density, gradient = self.log_density_and_gradient(position)
         momentum += 0.5 * gradient
         np.matmul(momentum, metric, out=velocity)
-        kinetic = 0.5 * np.einsum("dcp,dcp->dc", momentum, velocity)
+        velocity *= momentum
+        kinetic = 0.5 * velocity.sum(axis=-1)
         return _State(position, log_density, gradient), kinetic
 
     def _gradient(self, position: FloatArray) -> FloatArray:

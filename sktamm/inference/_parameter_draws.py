@@ -68,6 +68,7 @@ def _visited(
         n_draws=inference.n_draws,
         max_draws=inference.max_draws,
         n_leapfrog=space.n_leapfrog,
+        target_acceptance=space.target_acceptance,
     )
     values = posterior.values[0].reshape(-1, model.n_params)
     rng = np.random.default_rng(choice)
