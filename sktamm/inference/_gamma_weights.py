@@ -23,9 +23,9 @@ from sktamm.mixture import MixtureModel, RowData
 
 __all__ = ["GammaWeights", "GammaWeightsTarget"]
 
-# Of the spread of a weight, at which the coordinate turns from logarithmic to linear:
-# effective draws per gradient vary by a tenth from 0.4 to 1 and fall beyond.
-_TURN = 0.5
+# Of every coordinate at the mode: 1 to 3 are as good (test_gamma_weights.py,
+# bench_posterior.py), 5 is up to five times slower where weights reach both ends.
+_SOFTPLUS = 1.5
 
 
 class GammaWeights:
@@ -35,8 +35,8 @@ class GammaWeights:
     fractions and weights in isometric log ratios; here they are those of positions.
     """
 
-    #: Of Hamiltonian Monte Carlo: the cheapest of 5 x 5 in bench_posterior.py.
-    n_leapfrog = 12
+    #: Of Hamiltonian Monte Carlo; 12 to 16 cost the same (bench_posterior.py many).
+    n_leapfrog = 14
     target_acceptance = 0.9
 
     def __init__(
@@ -60,28 +60,27 @@ class GammaWeights:
         """Scales of the coordinates, and the normal in them."""
         n = self.n_fractions
         weights = self._weights(start)
+        self.scale = weights * (self.members @ self.shape) / _SOFTPLUS
         change = self._change(weights)
         idle = self.members * polygamma(1, self.shape) @ self.members.T
         spread = change @ covariance @ change.swapaxes(1, 2)
         spread[:, n:, n:] += idle
-        index = np.arange(n, n + self.alpha.size)
-        width = np.sqrt(spread[:, index, index])
-        value = 1.0 / (_TURN * np.minimum(width, 1.0))  # softplus of the coordinate
-        self.scale = weights * (self.members @ self.shape) / value
-        slope = -np.expm1(-value)
-        factor = np.ones(spread.shape[:2])
-        factor[:, n:] = value / slope
-        self.covariance = factor[:, :, None] * spread * factor[:, None, :]
-        self.start = np.hstack([start[:, :n], value + np.log(slope)])
+        slope = -np.expm1(-_SOFTPLUS)
+        factor = np.ones(spread.shape[1])
+        factor[n:] = _SOFTPLUS / slope
+        self.covariance = factor[:, None] * spread * factor
+        others = np.full(weights.shape, _SOFTPLUS + np.log(slope))
+        self.start = np.hstack([start[:, :n], others])
 
     def _weights(self, position: FloatArray) -> FloatArray:
         """Weights (n_datasets, n_components) from their log ratios."""
         ends = self.n_fractions + np.cumsum([0, *(size - 1 for size in self.sizes)])
+        # a product per dataset, whose rounding does not depend on the batch
         parts = [
-            softmax(position[:, ends[c] : ends[c + 1]] @ basis.T)
+            softmax(np.matmul(position[:, None, ends[c] : ends[c + 1]], basis.T))
             for c, basis in enumerate(self.bases)
         ]
-        return np.concatenate(parts, axis=1)
+        return np.concatenate(parts, axis=2)[:, 0]
 
     def _change(self, weights: FloatArray) -> FloatArray:
         """Derivatives of fractions' log ratios and log weights by all log ratios."""
@@ -141,7 +140,7 @@ class GammaWeightsTarget:
         self.transposed = np.ascontiguousarray(self.ratio.T)
         self.constant: FloatArray | None = None
         if self.expected is not None:
-            self.constant = (self.expected @ self.transposed)[:, None]
+            self.constant = np.matmul(self.expected[:, None], self.transposed)
         self.members = self._padded(space.members)
         self.owner = np.ascontiguousarray(self.members.T)
         scale = self._padded(space.scale[datasets].T).T

@@ -7,14 +7,15 @@ A trajectory of a position ``q`` with momentum ``p ~ N(0, M)`` follows
 in ``n`` leapfrog steps of size ``eps`` and is accepted with probability
 ``min(1, exp(-dH))``. The inverse metric ``inv(M)`` is a dense covariance per dataset:
 the Laplace covariance first, then that of the warm-up draws. Step sizes come from dual
-averaging over the chains; the number of steps, the same for all datasets, is jittered
-by a Halton sequence. A dataset has its own random stream, and nothing here mixes
-datasets: its numbers are the same bit for bit in any batch.
+averaging over the chains; the number of steps and their sizes, relative to those of a
+dataset, are jittered by a Halton sequence, the same for all datasets. A dataset has its
+own random stream, and nothing here mixes datasets: its numbers are the same bit for bit
+in any batch.
 
 References
 ----------
 Neal, arXiv:1206.1901; Hoffman and Gelman, arXiv:1111.4246 (dual averaging);
-Hoffman, Radul and Sountsov, ChEES-HMC (2021), for the jitter.
+Hoffman, Radul and Sountsov, ChEES-HMC (2021), for the jitter of lengths.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,6 +33,10 @@ LogDensity = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 Monitor = Callable[[FloatArray], FloatArray]
 
 DIVERGENT_ENERGY = 1000.0  # as in Stan
+# Of the step size. Short steps enter narrow tails of a posterior: with steps of one size
+# the mean of kappa was 3.8 errors off where no event was signal, and R-hat did not tell
+# (test_gamma_weights.py).
+_SHORTEST_STEP, _LONGEST_STEP = 0.4, 1.1
 _START_HALVINGS = 30  # to 1e-9 of the spread
 
 
@@ -222,7 +227,7 @@ class HamiltonianSampler:
     ) -> tuple[_State, FloatArray]:
         """Integrate one trajectory; return its end and its kinetic energy there."""
         # momenta over the step size, metrics times its square
-        step = self._step.size[:, None, None]
+        step = self._jitter() * self._step.size[:, None, None]
         metric = step**2 * self._metric.covariance
         position = state.position.copy()
         velocity = np.empty_like(position)
@@ -248,8 +253,13 @@ class HamiltonianSampler:
 
     def _n_steps(self) -> int:
         """Jitter the number of steps between 1/2 and 3/2 of its mean."""
-        sequence = _van_der_corput(self._n_transitions + 1)
+        sequence = _radical_inverse(self._n_transitions + 1, 2)
         return max(1, round(self.n_leapfrog * (0.5 + sequence)))
+
+    def _jitter(self) -> float:
+        """Factor on the step sizes."""
+        sequence = _radical_inverse(self._n_transitions + 1, 3)
+        return _SHORTEST_STEP + (_LONGEST_STEP - _SHORTEST_STEP) * sequence
 
 
 def _choose(accept: NDArray[np.bool_], new: _State, old: _State) -> _State:
@@ -262,13 +272,13 @@ def _choose(accept: NDArray[np.bool_], new: _State, old: _State) -> _State:
     )
 
 
-def _van_der_corput(index: int) -> float:
-    """Base-two radical inverse of an integer, the first Halton sequence."""
-    value, digit = 0.0, 0.5
+def _radical_inverse(index: int, base: int) -> float:
+    """Digits of an integer behind the point, in reverse: a Halton sequence."""
+    value, digit = 0.0, 1.0 / base
     while index:
-        value += digit * (index & 1)
-        index >>= 1
-        digit *= 0.5
+        index, last = divmod(index, base)
+        value += digit * last
+        digit /= base
     return value
 
 

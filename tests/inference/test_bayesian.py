@@ -240,51 +240,6 @@ def test_targets_have_numerical_gradients(model, poisson):
         np.testing.assert_allclose(gradient[..., j], (up - down) / 2e-5, atol=1e-5)
 
 
-LINEAR = {name: model for name, model in TARGETS.items() if model.is_linear}
-
-
-@pytest.mark.parametrize("model", LINEAR.values(), ids=LINEAR.keys())
-def test_a_gradient_alone_is_the_same(model):
-    space = _space(model, True)
-    target, position = space.target(np.arange(2)), _positions(space)
-    both = target(position)[1].copy()
-    np.testing.assert_array_equal(target.gradient(position), both)
-
-
-@pytest.mark.parametrize("model", LINEAR.values(), ids=LINEAR.keys())
-@pytest.mark.parametrize("poisson", [False, True])
-def test_coordinates_of_gamma_weights_are_a_change_of_variables(model, poisson):
-    """Density = that in log ratios x that of the idle totals x the Jacobian."""
-    space, general = (_space(model, poisson, s) for s in (GammaWeights, LogRatios))
-    position = _positions(space)
-
-    def as_log_ratios(position):
-        theta = space.theta(position)
-        n = model.n_fractions
-        idle = space.scale[:, None] * np.log1p(np.exp(position[..., n:]))
-        logs = np.log(idle @ space.members)
-        return np.concatenate([position[..., :n], theta[..., n:], logs], axis=-1)
-
-    there = as_log_ratios(position)
-    columns = []
-    for unit in np.eye(position.shape[2]):
-        up, down = (as_log_ratios(position + h * unit) for h in (1e-5, -1e-5))
-        columns.append((up - down) / 2e-5)
-    jacobian = np.linalg.slogdet(np.stack(columns, axis=-1))[1]
-    log_total = there[..., model.n_params :]
-    expected = general.target(np.arange(2))(there[..., : model.n_params])[0] + jacobian
-    expected += (space.shape * log_total - np.exp(log_total)).sum(axis=-1)
-    difference = space.target(np.arange(2))(position)[0] - expected
-    np.testing.assert_allclose(difference, difference[:, :1] + np.zeros(3), atol=1e-7)
-
-
-@pytest.mark.parametrize("model", LINEAR.values(), ids=LINEAR.keys())
-def test_coordinates_of_gamma_weights_keep_the_start(model):
-    space, general = _space(model, False), _space(model, False, LogRatios)
-    found, expected = (one.theta(one.start) for one in (space, general))
-    np.testing.assert_allclose(found, expected, atol=1e-12)
-
-
 @pytest.mark.parametrize("model", TARGETS.values(), ids=TARGETS.keys())
 def test_positions_and_parameters_are_the_same_point(model):
     theta = model.start(1)
