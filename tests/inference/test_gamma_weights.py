@@ -89,6 +89,19 @@ def test_a_gradient_alone_is_the_same_in_single_precision(model):
 
 
 @each_model
+def test_gradients_of_many_events_are_in_double_precision(model):
+    space = space_of(model)
+    space.data.observed[1] *= 1e5
+    target, position = space.target(np.arange(2)), positions(space)
+    both = target(position)[1].copy()
+    alone = target.gradient(position).copy()
+    np.testing.assert_array_equal(alone[1], both[1])
+    assert (alone[0] != both[0]).any()
+    few = space.target(np.array([0]))
+    np.testing.assert_array_equal(few.gradient(position[:1])[0], alone[0])
+
+
+@each_model
 def test_a_data_set_alone_has_the_same_numbers(model):
     space = space_of(model)
     position = positions(space)
