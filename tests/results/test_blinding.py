@@ -48,7 +48,8 @@ def study():
 @pytest.fixture(scope="module")
 def tamm(study):
     inference = BayesianInference(method="hmc", max_draws=500)
-    tamm = BinnedTopicTAMM(bins=3, inference=inference, random_state=0)
+    # Draws whose mean is not, to three digits, a third, the edge of a bin.
+    tamm = BinnedTopicTAMM(bins=3, inference=inference, random_state=2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SktammWarning)
         return tamm.fit(study.X, study.y, simulation=study.simulation)
