@@ -1,5 +1,6 @@
 """Maximum likelihood with templates that are functions of a setting."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from scipy import optimize, stats
 from scipy.interpolate import CubicSpline
 
 from sktamm._numerics import FloatArray
-from sktamm.parametric import MorphingBasis
+from sktamm.parametric import MorphingBasis, weights_function
 
 __all__ = ["MorphingFit", "TemplateFamily", "polynomial_family"]
 
@@ -47,10 +48,16 @@ class TemplateFamily:
     def weights(self, theta: FloatArray) -> FloatArray:
         """Weights of the templates."""
         if self.basis is not None:
-            return self.basis.weights(theta)
+            return self._polynomial(theta)
         if len(self.points) == 1:
             return np.ones(1)
         return np.asarray(self._spline(theta[0]))
+
+    @cached_property
+    def _polynomial(self) -> Callable[[FloatArray], FloatArray]:
+        """Weights of the basis, whose benchmarks are looked at once."""
+        assert self.basis is not None
+        return weights_function(self.basis)
 
     @cached_property
     def _spline(self) -> CubicSpline:

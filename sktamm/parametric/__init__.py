@@ -9,7 +9,7 @@ from sktamm.parametric._joint import (
 )
 from sktamm.parametric._likelihood import UnbinnedLikelihood
 from sktamm.parametric._moment_morphing import MomentMorphing
-from sktamm.parametric._morphing import MorphingBasis
+from sktamm.parametric._morphing import MorphingBasis, weights_function
 from sktamm.parametric._morphing_ratio import MorphingRatioClassifier
 from sktamm.parametric._nuisance import LogNormalNuisance
 from sktamm.parametric._polynomial import PolynomialRatio
@@ -40,4 +40,5 @@ __all__ = [
     "joint_derivatives",
     "joint_likelihood_ratio",
     "joint_score",
+    "weights_function",
 ]

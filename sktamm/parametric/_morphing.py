@@ -10,6 +10,8 @@ the shortest weights if there are more benchmarks than monomials (arXiv:1805.122
 coupling scans ATL-PHYS-PUB-2015-047). They multiply the errors of the members.
 """
 
+from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -30,7 +32,7 @@ from sktamm.parametric._monomials import (
     read_theta,
 )
 
-__all__ = ["MorphingBasis"]
+__all__ = ["MorphingBasis", "weights_function"]
 
 CRITERIA = ("condition", "max_norm", "mean_squared")
 _RANK_TOL = 1e-10  # relative; singular values below it are rounding
@@ -275,6 +277,18 @@ class MorphingBasis(BaseEstimator):
                 f"{len(self.benchmarks_)}, got {cross_sections!r}."
             )
         return sigma
+
+
+def weights_function(basis: MorphingBasis) -> Callable[[FloatArray], FloatArray]:
+    """``basis.weights`` of one point (n_parameters,), all else found once."""
+    inverse = basis._pseudo_inverse()
+    return partial(_weights_at, powers=basis.components_, inverse=inverse)
+
+
+def _weights_at(
+    theta: FloatArray, *, powers: IntArray, inverse: FloatArray
+) -> FloatArray:
+    return (monomials(theta[None], powers) @ inverse)[0]
 
 
 def _scale(benchmarks: FloatArray) -> FloatArray:

@@ -1,12 +1,14 @@
 """Morphing: the numbers of published bases, identities, refusals."""
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy import optimize
 from sklearn.base import clone
 
 from sktamm.exceptions import InvalidInputError
-from sktamm.parametric import MorphingBasis
+from sktamm.parametric import MorphingBasis, weights_function
 from sktamm.parametric._monomials import (
     monomial_derivatives,
     monomial_powers,
@@ -83,6 +85,14 @@ def test_too_many_benchmarks_give_the_shortest_weights():
     np.testing.assert_allclose(weights @ basis.matrix_, target, rtol=1e-9, atol=1e-12)
     null = np.linalg.svd(basis.matrix_.T)[2][6:]
     np.testing.assert_allclose(null @ weights, 0.0, atol=1e-10)
+
+
+def test_a_function_of_the_weights_is_the_weights():
+    rng = np.random.default_rng(2)
+    basis = MorphingBasis(2, benchmarks=rng.normal(size=(7, 2)))
+    function = pickle.loads(pickle.dumps(weights_function(basis)))
+    for theta in rng.normal(size=(3, 2)):
+        np.testing.assert_array_equal(function(theta), basis.weights(theta))
 
 
 def test_missing_monomials_are_named():
