@@ -1,13 +1,18 @@
-"""Pure functions of arrays that several layers share."""
+"""Pure functions of arrays that several layers share, and a limit of their threads."""
+
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import ThreadpoolController
 
 __all__ = [
     "contrast_basis",
     "effective_size",
     "interval_score",
     "normalise_exp",
+    "one_blas_thread",
     "positive_definite",
     "project_to_simplex",
     "smallest_of",
@@ -16,6 +21,18 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+
+
+def one_blas_thread() -> Any:
+    """Context in which matrix products take one thread: small ones wait for others."""
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Libraries with threads, which take milliseconds to find."""
+    # That of numpy and that of scipy are loaded with the package.
+    return ThreadpoolController()
 
 
 def softmax(logits: FloatArray) -> FloatArray:

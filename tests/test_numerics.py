@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import threadpoolctl
 from scipy import optimize, special, stats
 
 from sktamm._numerics import (
@@ -9,6 +10,7 @@ from sktamm._numerics import (
     effective_size,
     interval_score,
     normalise_exp,
+    one_blas_thread,
     project_to_simplex,
     softmax,
 )
@@ -90,3 +92,17 @@ def test_the_true_quantiles_have_the_best_expected_interval_score(factor):
     wrong = interval_score(truth, -factor * half, factor * half, 0.683)
     gain = wrong - right
     assert gain.mean() > 4 * gain.std() / np.sqrt(gain.size)
+
+
+def test_matrix_products_take_one_thread():
+    def threads():
+        found = threadpoolctl.threadpool_info()
+        return [p["num_threads"] for p in found if p["user_api"] == "blas"]
+
+    with threadpoolctl.threadpool_limits(2):
+        before = threads()
+        assert 2 in before
+        for _ in range(2):  # libraries are looked for once
+            with one_blas_thread():
+                assert set(threads()) == {1}
+            assert threads() == before

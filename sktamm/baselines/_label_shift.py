@@ -15,9 +15,8 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, one_blas_thread
 from sktamm._sklearn import at_least, one_of
 from sktamm.base import ComponentTable
 from sktamm.baselines._base import (
@@ -170,7 +169,7 @@ class LabelShiftEM(FractionBaseline):
     def solve(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:
         """Fractions of a table by this method, ``levels`` (n_levels,)."""
         seeds = seed_sequence(self.random_state).spawn(table.n_datasets)
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             parts = Parallel(n_jobs=self.n_jobs, prefer="threads")(
                 delayed(self.inference_.infer)(table, d, levels, seed)
                 for d, seed in enumerate(seeds)

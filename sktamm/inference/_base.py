@@ -11,9 +11,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
-from threadpoolctl import threadpool_limits
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, one_blas_thread
 from sktamm._sklearn import at_least, check_parameters, one_of
 from sktamm.base import ComponentTable
 from sktamm.inference._curve import KappaCurve, kappa_curve
@@ -119,7 +118,7 @@ class InferenceBase(BaseEstimator):
             Batch(table, model, s, bounded, informative, levels, children[s])
             for s in gen_batches(table.n_datasets, size)
         ]
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             parts = Parallel(n_jobs=n_jobs, prefer="threads")(
                 delayed(self._describe)(batch) for batch in batches
             )
@@ -130,7 +129,7 @@ class InferenceBase(BaseEstimator):
     ) -> Iterator["Fit"]:
         """Joint maxima without intervals, batch by batch of binned datasets."""
         for datasets in gen_batches(table.n_datasets, self.batch_size):
-            with threadpool_limits(1, user_api="blas"):
+            with one_blas_thread():
                 fit = self._fit(Batch(table, model, datasets, bounded))
             yield fit
 

@@ -30,9 +30,8 @@ from scipy.special import digamma, gammaln
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
 
-from sktamm._numerics import FloatArray, IntArray
+from sktamm._numerics import FloatArray, IntArray, one_blas_thread
 from sktamm._sklearn import Interval, at_least, between, check_parameters, one_of
 from sktamm.exceptions import (
     ConvergenceWarning,
@@ -145,7 +144,7 @@ class TopicModel(TransformerMixin, BaseEstimator):
         n = self._validate(counts, reset=True)
         self._check_number(len(n))
         order = np.lexsort(n.T[::-1])
-        with _one_blas_thread():
+        with one_blas_thread():
             fit = self._maximise(n[order])
         gamma, lam = self._unpack(fit.state, *n.shape)
         self._store(gamma[np.argsort(order)], lam)
@@ -252,7 +251,7 @@ def topic_shares(
         return np.log(prior + a * ((n[rows] / density) @ b.T)), objective
 
     start = np.log(prior + n.sum(axis=1, keepdims=True) / len(b) + np.zeros(len(b)))
-    with _one_blas_thread():
+    with one_blas_thread():
         fit = _squarem(_step, start, max_iter=max_iter, tol=tol)
     return _normalised(np.exp(fit.state))
 
@@ -385,11 +384,6 @@ def _check_counts(n: FloatArray) -> FloatArray:
         message = f"counts of a simulation must not all be zero, got row {empty[0]}."
         raise InvalidInputError(message)
     return n
-
-
-def _one_blas_thread() -> threadpool_limits:
-    """More threads cost time with matrices as small as these, and the last digits."""
-    return threadpool_limits(limits=1, user_api="blas")
 
 
 def _pack(gamma: FloatArray, lam: FloatArray) -> FloatArray:
