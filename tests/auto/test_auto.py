@@ -154,9 +154,14 @@ def test_simulations_that_are_judged_are_left_out(study):
 
 
 # ------------------------------------------------------------------------ candidates
-def test_two_features_have_bins_first(study):
-    tamm = _fit(AutoTAMM(n_datasets=1), study)
-    assert list(tamm.candidates_) == [
+@pytest.fixture(scope="module")
+def plain(study):
+    """The estimator as it is, but of one dataset per simulation."""
+    return _fit(AutoTAMM(n_datasets=1), study)
+
+
+def test_two_features_have_bins_first(plain):
+    assert list(plain.candidates_) == [
         "binned",
         "score",
         "linear binned",
@@ -164,13 +169,12 @@ def test_two_features_have_bins_first(study):
         "merged simulations",
         "free templates",
     ]
-    assert isinstance(tamm.estimator_, BinnedTopicTAMM)
+    assert isinstance(plain.estimator_, BinnedTopicTAMM)
 
 
-def test_linear_forms_share_the_components(study):
+def test_linear_forms_share_the_components(study, plain):
     """They answer as the estimator alone, and so do free templates."""
-    tamm = _fit(AutoTAMM(n_datasets=1), study)
-    own = tamm.candidates_
+    own = plain.candidates_
     assert own["linear score"].components_ is own["score"].components_
     linear = {"form": "linear", "inference": "frequentist", "random_state": 0}
     alone = {
@@ -185,10 +189,9 @@ def test_linear_forms_share_the_components(study):
         assert result.method["form"] == "linear"
 
 
-def test_a_linear_form_without_a_simulation_is_that_of_the_rest(study):
-    tamm = _fit(AutoTAMM(n_datasets=1), study)
+def test_a_linear_form_without_a_simulation_is_that_of_the_rest(plain):
     for name in ("linear binned", "free templates"):
-        part = tamm._known[name].without([0, 3])
+        part = plain._known[name].without([0, 3])
         assert part.simulations_.tolist() == [1, 2, 4, 5]
         ids = part.components_.templates_.source_id
         assert sorted(ids.tolist()) == [1, 1, 2, 2, 4, 4, 5, 5]

@@ -197,6 +197,7 @@ def test_the_index_that_pandas_writes_is_no_feature(measure, tmp_path, target):
     assert "Unnamed: 0" in twice.read_text().splitlines()[0]
     for path in (once, twice):
         words = ["infer", "--simulations", str(path), "--target", str(data), "--quiet"]
+        words += ["--estimator", "binned", "--inference", "frequentist"]
         assert main(words) == 2
         assert main([*words, "--features", "x"]) == 0
 

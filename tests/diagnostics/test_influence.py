@@ -51,7 +51,8 @@ def test_binned_equals_refits_by_hand_in_the_same_bins(study):
 
 def test_unbinned_trains_nothing(study):
     X, y, ids = labelled(study)
-    tamm = NeuralRatioTAMM("logistic", random_state=0).fit(X, y, simulation=ids)
+    tamm = NeuralRatioTAMM("logistic", inference="frequentist", random_state=0)
+    tamm.fit(X, y, simulation=ids)
     result = influence(tamm, study.X_target)
     by_hand = tamm.take([0, 1, 2, 3]).predict(study.X_target)[0]
     assert result.kappa[4] == by_hand
@@ -59,14 +60,15 @@ def test_unbinned_trains_nothing(study):
 
 def test_reaches_through_pipelines_and_wrappers(study):
     X, y, ids = labelled(study)
-    pipe = make_pipeline(StandardScaler(), BinnedTopicTAMM(bins=6))
+    binned = BinnedTopicTAMM(bins=6, inference="frequentist")
+    pipe = make_pipeline(StandardScaler(), binned)
     pipe.fit(X, y, binnedtopictamm__simulation=ids)
     result = influence(pipe, study.X_target)
     assert result.full_kappa == pipe.predict(study.X_target)[0]
     assert np.isfinite(result.shift).all()
     frozen = influence(FrozenEstimator(pipe), study.X_target)
     np.testing.assert_array_equal(frozen.kappa, result.kappa)
-    wrapped = CalibratedTAMM(BinnedTopicTAMM(bins=6)).fit(X, y, simulation=ids)
+    wrapped = CalibratedTAMM(binned).fit(X, y, simulation=ids)
     inner = influence(wrapped.estimator_, study.X_target)
     np.testing.assert_array_equal(influence(wrapped, study.X_target).kappa, inner.kappa)
 

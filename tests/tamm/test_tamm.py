@@ -225,8 +225,17 @@ def test_estimates_are_stable_for_finer_bins():
     assert shift.std() < 0.5 * coarse.std.mean()
 
 
-@pytest.mark.parametrize("inference", ["bayesian", "frequentist"])
-@pytest.mark.parametrize("positive", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("inference", "positive"),
+    [
+        ("frequentist", 0),
+        ("frequentist", 1),
+        ("frequentist", 2),
+        pytest.param("bayesian", 0, marks=pytest.mark.slow),
+        ("bayesian", 1),
+        pytest.param("bayesian", 2, marks=pytest.mark.slow),
+    ],
+)
 def test_three_classes_recover_their_fractions(inference, positive):
     """Right templates: mean squared pull of 60 datasets within four sigmas of one."""
     fractions, n = np.array([0.5, 0.3, 0.2]), 60
