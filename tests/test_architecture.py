@@ -9,6 +9,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,7 @@ every_file = pytest.mark.parametrize("name", FILES)
 Import = tuple[ast.Import | ast.ImportFrom, str]
 
 
+@cache
 def _tree(name: str) -> ast.Module:
     return ast.parse(FILES[name].read_text(encoding="utf-8"))
 
