@@ -76,7 +76,6 @@ def _name(path: Path) -> str:
 
 
 FILES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-every_file = pytest.mark.parametrize("name", FILES)
 Import = tuple[ast.Import | ast.ImportFrom, str]
 
 
@@ -148,9 +147,8 @@ def test_every_file_has_a_room_and_every_room_a_file():
     assert {_room(name) for name in FILES} == set(ROOMS)
 
 
-@every_file
-def test_imports_point_down_by_public_names_or_stay_in_their_room(name):
-    wrong = _wrong_imports(name, _tree(name))
+def test_imports_point_down_by_public_names_or_stay_in_their_room():
+    wrong = [line for name in FILES for line in _wrong_imports(name, _tree(name))]
     assert not wrong, "\n".join(wrong)
 
 
@@ -185,31 +183,31 @@ def test_rooms_import_each_other_in_no_circle():
         known.add(room)
 
 
-@every_file
-def test_imports_are_absolute(name):
+def test_imports_are_absolute():
     relative = [
-        node.lineno
+        f"{name}:{node.lineno}"
+        for name in FILES
         for node in ast.walk(_tree(name))
         if isinstance(node, ast.ImportFrom) and node.level
     ]
-    assert not relative, f"relative imports in {name}, lines {relative}"
+    assert not relative, "\n".join(relative)
 
 
-@every_file
-def test_only_the_core_is_imported_with_a_module(name):
-    allowed = EAGER | sys.stdlib_module_names | ALSO_EAGER.get(name, set())
+def test_only_the_core_is_imported_with_a_module():
+    core = EAGER | sys.stdlib_module_names
     eager = [
         f"{name}:{node.lineno}: {target}"
+        for name in FILES
         for node, target in _eager_imports(_tree(name))
-        if target.split(".")[0] not in allowed
+        if target.split(".")[0] not in core | ALSO_EAGER.get(name, set())
     ]
     assert not eager, "\n".join(eager)
 
 
-@every_file
-def test_heavy_libraries_have_one_place(name):
+def test_heavy_libraries_have_one_place():
     misplaced = [
         f"{name}:{node.lineno}: {target} belongs in {PLACES[target.split('.')[0]]}"
+        for name in FILES
         for node, target in _all_imports(_tree(name))
         if not name.startswith(PLACES.get(target.split(".")[0], ""))
     ]
@@ -240,30 +238,35 @@ def test_package_files_only_import_and_list(name):
         assert docstring or listing or importing, f"code in {name}:{node.lineno}"
 
 
-@every_file
-def test_files_and_functions_stay_short(name):
-    lines = len(FILES[name].read_text(encoding="utf-8").splitlines())
+def test_files_stay_short():
+    sizes = {
+        name: len(path.read_text(encoding="utf-8").splitlines())
+        for name, path in FILES.items()
+    }
+    long = {name: lines for name, lines in sizes.items() if lines > MAX_LINES}
+    assert not long
+
+
+def test_functions_stay_short():
     long = [
         f"{name}:{node.lineno}: {node.name} has {_body_lines(node)} lines > {MAX_BODY}"
+        for name in FILES
         for node in ast.walk(_tree(name))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and _body_lines(node) > MAX_BODY
     ]
-    if lines > MAX_LINES:
-        long.append(f"{name} has {lines} lines > {MAX_LINES}")
     assert not long, "\n".join(long)
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in FILES if n != "__main__.py" and not n.startswith("cli/")]
-)
-def test_only_the_command_line_prints(name):
+def test_only_the_command_line_prints():
     printing = [
-        node.lineno
+        f"{name}:{node.lineno}"
+        for name in FILES
+        if name != "__main__.py" and not name.startswith("cli/")
         for node in ast.walk(_tree(name))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
     ]
-    assert not printing, f"print in {name}, lines {printing}"
+    assert not printing, "\n".join(printing)
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n != "__main__.py"])
