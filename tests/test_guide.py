@@ -21,6 +21,8 @@ DOC = ROOT / "doc"
 SLOW = ("guide/diagnostics.md", "parametric.md", "validation.md")
 # Recipes of files, which tests/test_recipes.py runs one by one.
 RECIPES = "contributing.md"
+# tests/test_common.py runs its one example, and compares it digit by digit.
+EXAMPLE = "README.md"
 
 _BLOCK = re.compile(
     r"^```(?P<kind>python|bash)\n(?P<code>.*?)^```\n"
@@ -59,7 +61,7 @@ PAGES = {
     for path in sorted([ROOT / "README.md", *DOC.rglob("*.md")])
     if path.name != RECIPES and blocks(path)
 }
-quick = [name for name in PAGES if name not in SLOW]
+quick = [name for name in PAGES if name not in (*SLOW, EXAMPLE)]
 
 
 # Run by a process of its own: what each block prints, until one fails.
@@ -147,6 +149,10 @@ def test_a_long_page_runs_from_a_clean_namespace(name, tmp_path):
     for library in ("matplotlib", "iminuit", "distributed", "torch"):
         pytest.importorskip(library)
     run_page(name, tmp_path, "-W", "ignore")
+
+
+def test_the_readme_has_one_example():
+    assert [block.kind for block in blocks(PAGES[EXAMPLE])] == ["python"]
 
 
 def test_the_recipe_of_a_search_has_ten_lines():
