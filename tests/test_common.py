@@ -31,7 +31,7 @@ from sktamm.baselines import SingleSimulation
 from sktamm.components import TemplateComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
-from sktamm.inference import FrequentistInference
+from sktamm.inference import BayesianInference, FrequentistInference
 from sktamm.mixture import RidgePrior, ShrinkagePrior
 
 _PER_DATASET = "predict answers once per dataset, the check demands one answer per row"
@@ -59,8 +59,18 @@ SLOW_FITS = [
         "neural-mlp",
     )
 ] + [DEFAULTS[f"{name}-default"] for name in ("binned", "neural", "score")]
-# Alone of their kind: the check sees them with a fit per row in place of chains.
-WITHOUT_CHAINS = [ESTIMATORS["score"], ESTIMATORS["auto"]]
+# Checks of three classes and more, whose fractions chains draw: they look at types,
+# shapes and equality, for which a few draws do.
+MANY_CLASSES = (
+    MANY_FITS,
+    "check_dict_unchanged",
+    "check_dtype_object",
+    "check_estimators_dtypes",
+    "check_f_contiguous_array_estimator",
+    "check_fit_score_takes_y",
+    "check_methods_sample_order_invariance",
+)
+FEW_DRAWS = BayesianInference(n_chains=4, n_warmup=10, n_draws=10, max_draws=10)
 RTOL = 1e-6
 
 
@@ -71,19 +81,18 @@ RTOL = 1e-6
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 def test_scikit_learn(estimator, check):
-    if check.func.__name__ == MANY_FITS:
-        if repr(estimator) in map(repr, SLOW_FITS):
-            pytest.xfail(EXPECTED_FAILURES[MANY_FITS])
-        if repr(estimator) in map(repr, WITHOUT_CHAINS):
-            estimator = _without_chains(estimator)
+    slow = repr(estimator) in map(repr, SLOW_FITS)
+    if slow and check.func.__name__ == MANY_FITS:
+        pytest.xfail(EXPECTED_FAILURES[MANY_FITS])
+    if check.func.__name__ in MANY_CLASSES:
+        estimator = _of_few_draws(estimator)
     check(estimator)
 
 
-def _without_chains(estimator):
-    """Copy with the maximum of the likelihood for all inferences."""
-    parameters = estimator.get_params()
-    names = [name for name in parameters if name.split("__")[-1] == "inference"]
-    return clone(estimator).set_params(**dict.fromkeys(names, "frequentist"))
+def _of_few_draws(estimator):
+    """Copy with short chains where it has the usual ones."""
+    usual = [name for name, v in estimator.get_params().items() if v == "bayesian"]
+    return clone(estimator).set_params(**dict.fromkeys(usual, FEW_DRAWS))
 
 
 def test_expected_failures_are_checks_that_exist():
