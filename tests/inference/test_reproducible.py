@@ -9,7 +9,7 @@ from sktamm.components import TemplateComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.inference import BayesianInference
 
-INFERENCE = BayesianInference("hmc", n_chains=4, n_warmup=40, n_draws=30, min_ess=10)
+INFERENCE = BayesianInference("hmc", n_chains=4, n_warmup=40, n_draws=30, max_draws=60)
 
 
 @pytest.fixture(scope="module")

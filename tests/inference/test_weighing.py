@@ -98,8 +98,15 @@ def test_events_of_known_densities(n_classes, n):
 
 
 @pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
-@pytest.mark.parametrize("method", ["laplace", "auto"])
-@pytest.mark.parametrize("n_classes", [3, 4])
+@pytest.mark.parametrize(
+    ("n_classes", "method"),
+    [
+        (3, "laplace"),
+        (4, "laplace"),
+        (3, "auto"),
+        pytest.param(4, "auto", marks=pytest.mark.slow),
+    ],
+)
 def test_bins_of_known_templates(n_classes, method):
     rng = np.random.default_rng(5)
     edges = np.linspace(-2, 5, 15)
