@@ -17,8 +17,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOC = ROOT / "doc"
 
-# Pages that take more than some seconds, or draw what takes the machine.
-SLOW = ("guide/diagnostics.md", "parametric.md", "validation.md")
+# Pages that take more than some seconds, or draw what takes the machine. Of what is on
+# them, tests/report, tests/cli and tests/model_selection run the like.
+SLOW = (
+    "guide/diagnostics.md",
+    "guide/report.md",
+    "guide/searches.md",
+    "parametric.md",
+    "validation.md",
+)
 # Recipes of files, which tests/test_recipes.py runs one by one.
 RECIPES = "contributing.md"
 # tests/test_common.py runs its one example, and compares it digit by digit.
