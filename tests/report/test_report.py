@@ -158,7 +158,8 @@ def test_features_that_are_not_binned_are_drawn_with_weighted_events():
         "y": STUDY.y[own],
         "simulation": STUDY.simulation[own],
     }
-    tamm = NeuralRatioTAMM("logistic", random_state=0).fit(**simulated)
+    tamm = NeuralRatioTAMM("logistic", inference="frequentist", random_state=0)
+    tamm.fit(**simulated)
     target = STUDY.X_target[:5000]
     with_events = make_report(tamm, target, simulated=simulated).html
     assert "x0: data, and the classes" in with_events
