@@ -12,6 +12,7 @@ from sktamm.tamm import (
     NeuralRatioTAMM,
     ScoreTAMM,
     TAMMRegressor,
+    count_events,
     infer,
 )
 
@@ -23,6 +24,7 @@ __all__ = [
     "ScoreTAMM",
     "TAMMRegressor",
     "__version__",
+    "count_events",
     "event_weights",
     "infer",
     "read_result",

@@ -1,6 +1,7 @@
 """Simulations become components: templates, learned ratios, topics."""
 
 from sktamm.components._binned import TemplateComponents, TopicComponents
+from sktamm.components._counting import EventCounter, EventCounts, fingerprint
 from sktamm.components._projected import ProjectedRatios
 from sktamm.components._score import ScoreComponents
 from sktamm.components._tables import binned_table
@@ -8,6 +9,8 @@ from sktamm.components._unbinned import RatioComponents
 from sktamm.components._unbinned_topics import RatioTopicComponents
 
 __all__ = [
+    "EventCounter",
+    "EventCounts",
     "ProjectedRatios",
     "RatioComponents",
     "RatioTopicComponents",
@@ -15,4 +18,5 @@ __all__ = [
     "TemplateComponents",
     "TopicComponents",
     "binned_table",
+    "fingerprint",
 ]

@@ -6,13 +6,13 @@ reference weight p_ref and the log ratio ln(p_k / p_ref) for component k.
 
 import builtins
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, IntArray
 from sktamm._sklearn import at_least, check_parameters, one_of
 from sktamm.base import (
     ComponentModel,
@@ -21,6 +21,7 @@ from sktamm.base import (
     SimulationShapes,
     class_overlaps,
 )
+from sktamm.components._counting import EventCounts
 from sktamm.components._support import exceeds, leaves_support, share_beyond
 from sktamm.components._tables import binned_table, log_ratio_to
 from sktamm.events import SimulatedEvents, TargetEvents, accumulate
@@ -39,6 +40,7 @@ from sktamm.results import AdaptedTemplates
 from sktamm.templates import (
     Beyond,
     Bins,
+    Copies,
     Flow,
     HistogramTemplates,
     TargetContents,
@@ -62,6 +64,16 @@ _BASES = {
 # cubic. Scores of images: coverage .64/.86 for .56/.81; clusters: IS .051 for .060.
 _DEGREE_OF_ONE = 8
 _LARGEST_RELATIVE_VARIANCE = 1.0  # a bin of a topic is not known worse than by itself
+
+Target = TargetEvents | TargetContents | EventCounts
+
+
+class Located(NamedTuple):
+    """Where events lie, each (n_events,)."""
+
+    row: IntArray  # of the table; -1 for those left out
+    lost: NDArray[np.bool_]  # whether no simulation fills the bin
+    beyond: NDArray[np.bool_]  # whether the event lies beyond the edges
 
 
 class TemplateComponents(ComponentModel, BaseEstimator):
@@ -223,7 +235,13 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         """Row of the table (filled bin) of every event, -1 for events left out."""
         return self.rows_.index(X)
 
-    def table(self, target: TargetEvents | TargetContents) -> ComponentTable:
+    def locate(self, X: FloatArray, copies: Copies | None = None) -> Located:
+        """Rows of events, and which have none or lie beyond the edges."""
+        cell = self.binning_.index(X)
+        lost = self.rows_.are_unfilled(cell)
+        return Located(self.rows_.rows_of(cell), lost, self.binning_.beyond(X))
+
+    def table(self, target: Target) -> ComponentTable:
         """Components and data at the same bins."""
         weight, variance, unfilled = self._contents(target)
         _check_contents(weight)
@@ -260,9 +278,12 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         return float(fewest / self.rows_.n_rows)
 
     def _range_of(
-        self, target: TargetEvents | TargetContents
+        self, target: Target
     ) -> tuple[NDArray[np.bool_] | None, FloatArray | None]:
         """Whether more events lie beyond than simulated, and their share."""
+        if isinstance(target, EventCounts):
+            counted = target.number_beyond, target.number
+            return exceeds(*counted, self.beyond_), counted[0] / counted[1]
         if not isinstance(target, TargetEvents):
             return self._range_of_contents(target)
         beyond = self.binning_.beyond(target.X)
@@ -308,10 +329,10 @@ class TemplateComponents(ComponentModel, BaseEstimator):
     def _errors(self, variance: FloatArray) -> FloatArray | None:
         return variance.T if self.template_errors else None
 
-    def _contents(
-        self, target: TargetEvents | TargetContents
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _contents(self, target: Target) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Contents of the rows and their variances, and what bins without row hold."""
+        if isinstance(target, EventCounts):
+            return target.weight, target.variance, target.unfilled
         if not isinstance(target, TargetEvents):
             weight, variance = target.weight, target.variance
             unfilled = np.delete(weight, self.rows_.number, axis=1).sum(axis=1)

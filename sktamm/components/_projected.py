@@ -27,7 +27,7 @@ from sktamm.base import class_overlaps
 from sktamm.components._score import ScoreComponents
 from sktamm.events import SimulatedEvents
 from sktamm.ratios import DensityRatio, mean_model
-from sktamm.templates import HistogramTemplates, is_discrete, spread_over
+from sktamm.templates import Copies, HistogramTemplates, is_discrete, spread_over
 
 __all__ = ["ProjectedRatios", "RatioScore"]
 
@@ -49,7 +49,14 @@ class RatioScore:
         return self
 
     def transform(self, X: FloatArray) -> FloatArray:
-        """Log odds at events.
+        """Log odds at events; see `score_piece`.
+
+        ``X`` (n_events, n_features) -> (n_events, n_classes - 1).
+        """
+        return self.score_piece(X, Copies())
+
+    def score_piece(self, X: FloatArray, copies: Copies) -> FloatArray:
+        """Log odds at events that follow others.
 
         Held-out events know the ratios of one fold without their own simulation, so
         every event gets the score of one fold without one simulation: an average would
@@ -59,7 +66,8 @@ class RatioScore:
         second and every further class against the first.
         """
         ratio, ids = self.ratio, np.unique(self.ratio.source_id_)
-        number = spread_over(X, ids.size * len(ratio.models_), self.discrete)
+        most = ids.size * len(ratio.models_)
+        number = spread_over(X, most, self.discrete, copies)
         fold = number // ids.size
         log_ratio = np.empty((len(X), ratio.source_id_.size))
         for f in np.unique(fold):

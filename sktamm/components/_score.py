@@ -18,12 +18,13 @@ from sklearn.base import clone
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import at_least
 from sktamm.base import ComponentTable
-from sktamm.components._binned import TemplateComponents
+from sktamm.components._binned import Located, TemplateComponents
 from sktamm.events import SimulatedEvents, TargetEvents
 from sktamm.exceptions import InvalidInputError
 from sktamm.results import AdaptedTemplates
 from sktamm.templates import (
     Beyond,
+    Copies,
     Flow,
     HistogramTemplates,
     LearnedScore,
@@ -153,6 +154,11 @@ class ScoreComponents(TemplateComponents):
     def rows(self, X: FloatArray) -> NDArray[np.intp]:
         """Row of the table (filled bin) of every event, -1 for events left out."""
         return super().rows(self.score_.transform(X))
+
+    def locate(self, X: FloatArray, copies: Copies | None = None) -> Located:
+        """Rows of events in the score, and which have none or lie beyond the edges."""
+        copies = Copies() if copies is None else copies
+        return super().locate(self.score_.score_piece(X, copies))
 
     def table(self, target: Any) -> ComponentTable:
         """Contents of the bins of the score and the templates as log ratios."""

@@ -239,6 +239,13 @@ def _sum_rows(
     if counts is None:
         total = np.bincount(row_index, weight, minlength=n_rows).astype(np.float64)
         return total[np.newaxis]
+    owner = _owner(counts)
+    if owner is not None:
+        # Weight by weight, as pieces are counted: the same numbers bit for bit.
+        cell = owner * n_rows + row_index
+        size = counts.shape[1] * n_rows
+        total = np.bincount(cell, weight, minlength=size).astype(np.float64)
+        return total.reshape(counts.shape[1], n_rows)
     total = np.zeros((n_rows, counts.shape[1]))
     # In blocks, because the product converts narrow integer counts to float64.
     for block in event_blocks(row_index.size):
@@ -250,6 +257,15 @@ def _sum_rows(
         product = spread.T @ counts[block]
         total += product.toarray() if sparse.issparse(product) else product
     return np.ascontiguousarray(total.T)
+
+
+def _owner(counts: Any) -> IntArray | None:
+    """The one dataset that holds each event, and once; None where that is not so."""
+    if not sparse.issparse(counts) or counts.data.size != len(counts.indptr) - 1:
+        return None
+    one_each = np.array_equal(counts.indptr, np.arange(counts.indptr.size))
+    known = one_each and bool((counts.data == 1).all())
+    return counts.indices.astype(np.intp) if known else None
 
 
 def _spread(

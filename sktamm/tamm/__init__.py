@@ -2,6 +2,7 @@
 
 from sktamm.tamm._ask import Answers, ask, check_askable, classes_of, final_step
 from sktamm.tamm._choices import check_level, check_levels, seed_sequence
+from sktamm.tamm._counting import count_events
 from sktamm.tamm._exchangeable import compare_simulations
 from sktamm.tamm._exchangeable_result import ExchangeabilityResult
 from sktamm.tamm._presets import BinnedTopicTAMM, NeuralRatioTAMM, infer
@@ -28,6 +29,7 @@ __all__ = [
     "check_levels",
     "classes_of",
     "compare_simulations",
+    "count_events",
     "final_step",
     "infer",
     "seed_sequence",

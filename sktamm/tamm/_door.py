@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sktamm.components import EventCounts, fingerprint
 from sktamm.events import (
     Pairing,
     SeenFeatures,
@@ -31,7 +32,13 @@ from sktamm.templates import (
     target_from_histograms,
 )
 
-__all__ = ["look_at", "read_question", "read_training", "warn_single"]
+__all__ = [
+    "look_at",
+    "read_counts",
+    "read_question",
+    "read_training",
+    "warn_single",
+]
 
 
 def read_training(
@@ -104,6 +111,24 @@ def read_question(
     check_axis_names(histograms, fitted["feature_names"], fitted["estimator_name"])
     contents = target_from_histograms(histograms, binning)
     return contents, np.arange(len(contents.weight))
+
+
+def read_counts(
+    counts: EventCounts, dataset: Any, sample_weight: Any, templates: Any
+) -> tuple[EventCounts, NDArray[Any]]:
+    """Counts that are of the estimator with these templates, and names of datasets."""
+    if dataset is not None or sample_weight is not None:
+        raise InvalidInputError(
+            "dataset and sample_weight must be None with counted events; name their "
+            "columns where events are counted."
+        )
+    known = None if templates is None else fingerprint(templates)
+    if counts.fingerprint != known:
+        raise InvalidInputError(
+            "X must be counted in the bins of this fitted estimator, fingerprint "
+            f"{known}, got counts of {counts.fingerprint}."
+        )
+    return counts, counts.dataset_id
 
 
 def warn_single(classes: NDArray[Any], source_class: NDArray[Any]) -> None:

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktamm._numerics import FloatArray, project_to_simplex
 from sktamm._sklearn import between, check_parameters, one_of
 from sktamm.base import ComponentTable
+from sktamm.components import EventCounts
 from sktamm.events import Pairing
 from sktamm.exceptions import InvalidInputError
 from sktamm.inference import Answer
@@ -32,7 +33,13 @@ from sktamm.tamm._choices import (
     describe,
     seed_sequence,
 )
-from sktamm.tamm._door import look_at, read_question, read_training, warn_single
+from sktamm.tamm._door import (
+    look_at,
+    read_counts,
+    read_question,
+    read_training,
+    warn_single,
+)
 from sktamm.tamm._exchangeable import look_at_exchangeability
 from sktamm.tamm._report import make_result, warn_about
 from sktamm.tamm._truth import owner
@@ -233,9 +240,9 @@ class TAMMRegressor(FractionVerbs):
         return result
 
     def _proba(self, X: Any, question: dict[str, Any]) -> FloatArray:
-        if is_histogram(X):
+        if is_histogram(X) or isinstance(X, EventCounts):
             raise InvalidInputError(
-                "X must hold events for predict_proba, got histograms."
+                "X must hold events for predict_proba, got histograms or counts."
             )
         target = self._read_target(X, **question)
         own = owner(target, question["dataset"])
@@ -253,6 +260,10 @@ class TAMMRegressor(FractionVerbs):
         self, X: Any, dataset: Any, sample_weight: Any
     ) -> tuple[ComponentTable, NDArray[Any]]:
         """Table of the target, and the names of its datasets; arguments as `infer`."""
+        if isinstance(X, EventCounts):
+            own = getattr(self.components_, "templates_", None)
+            counts, names = read_counts(X, dataset, sample_weight, own)
+            return self.components_.table(counts), names
         target, names = read_question(
             X,
             dataset,

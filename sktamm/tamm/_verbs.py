@@ -102,8 +102,8 @@ class FractionVerbs(BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
+        X : array-like of shape (n_events, n_features), histograms or EventCounts
+            Unlabelled events, one histogram per dataset, or what `count_events` made.
         dataset : array-like or sparse matrix, default=None
             None: all events are one dataset. Shape (n_events,): one id per event, one
             value per sorted id. Shape (n_events, n_datasets): counts of the events.
@@ -151,8 +151,8 @@ class FractionVerbs(BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_events, n_features), or histograms
-            Unlabelled events, or one histogram per dataset.
+        X : array-like of shape (n_events, n_features), histograms or EventCounts
+            Unlabelled events, one histogram per dataset, or what `count_events` made.
         dataset : array-like or sparse matrix, default=None
             As in ``predict``.
         sample_weight : array-like of shape (n_events,), default=None

@@ -14,17 +14,21 @@ from sktamm.templates._histogram import (
     template_probabilities,
 )
 from sktamm.templates._learned_score import LearnedScore
-from sktamm.templates._score_parts import is_discrete, spread_over
+from sktamm.templates._score_parts import Copies, is_discrete, spread_over
 from sktamm.templates._simulated import Beyond, bin_simulations
 from sktamm.templates._smoothing import smooth_templates
+from sktamm.templates._tally import BinCounter, Tally
 from sktamm.templates._topics import TopicModel, topic_relative_variance
 
 __all__ = [
     "Beyond",
+    "BinCounter",
     "Bins",
+    "Copies",
     "Flow",
     "HistogramTemplates",
     "LearnedScore",
+    "Tally",
     "TargetContents",
     "TopicModel",
     "as_histograms",

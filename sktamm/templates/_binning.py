@@ -1,6 +1,7 @@
 """Bins: half-open, the last one closed, exactly as in `numpy.histogramdd`.
 
 On a regular grid (x - low) / width is corrected by one comparison with the true edge.
+Irregular bins are found from a finer regular grid, and corrected by some comparisons.
 """
 
 import builtins
@@ -29,6 +30,10 @@ _MAX_BINS = 1_000_000  # rule of thumb: 8 MB a template
 # The arithmetic estimate of a bin is lowered by this share of a bin, so that it is
 # right or one too low; edges may be off the regular grid by a tenth of it.
 _MARGIN = 1e-6
+# Cells per bin, and in all, of the regular grid that finds irregular bins, and bins
+# that a cell may have to step through: three times faster than a search among 10
+# quantiles, and a table that stays in the cache (bench_scale.py rate).
+_CELLS_PER_BIN, _MOST_CELLS, _MOST_STEPS = 32, 4096, 3
 # Quantiles closer than this share of the range are equal, as in scikit-learn's
 # KBinsDiscretizer, whose limit is absolute.
 _EQUAL = 1e-8
@@ -63,12 +68,12 @@ class Binning:
 
     def beyond(self, X: FloatArray) -> NDArray[np.bool_]:
         """Whether events lie beyond the edges in some feature, shape (n_events,)."""
-        low = np.array([edges[0] for edges in self.edges])
-        high = np.array([edges[-1] for edges in self.edges])
-        beyond = np.empty(len(X), dtype=np.bool_)
+        beyond = np.zeros(len(X), dtype=np.bool_)
         for block in event_blocks(len(X)):
-            part = X[block]
-            beyond[block] = ((part < low) | (part > high)).any(axis=1)
+            own = beyond[block]
+            for edges, x in zip(self.edges, X[block].T, strict=True):
+                own |= x < edges[0]
+                own |= x > edges[-1]
         return beyond
 
     def _index_block(self, X: FloatArray) -> IntArray:
@@ -118,27 +123,49 @@ class _Axis:
         rounding = np.spacing(np.abs(edges).max())
         error = np.abs(edges - grid).max() + rounding
         self.uniform = bool(error < 0.1 * _MARGIN * width)
-        self.scale = 1 / width
-        self.offset = -self.low / width - _MARGIN
+        self.scale, self.steps = 1 / width, 1
+        self.limit = np.append(self.upper, np.inf)
+        self.first: IntArray | None = None
+        if not self.uniform:
+            self._make_guide(n, rounding)
+        self.offset = -self.low * self.scale - _MARGIN
+
+    def _make_guide(self, n: int, rounding: float) -> None:
+        """Lowest bin of every cell of a regular grid, and the most that one holds."""
+        cells = min(_CELLS_PER_BIN * n, _MOST_CELLS)
+        self.scale = cells / (self.high - self.low)
+        if rounding * self.scale > 0.1 * _MARGIN:
+            self.steps = _MOST_STEPS + 1
+            return
+        start = self.low + np.arange(cells + 1) / self.scale
+        end = np.append(start[1:-1], [np.inf, np.inf])  # with what lies beyond
+        margin = 2 * _MARGIN / self.scale
+        self.first = np.searchsorted(self.upper[:-1], start - margin, side="right")
+        inner = self.upper[:-1] if self.clip else self.upper
+        last = np.searchsorted(inner, end + margin, side="right")
+        self.steps = int((last - self.first).max())
 
     def locate(self, x: FloatArray) -> IntArray:
-        if not self.uniform:
-            return self._search(x)
+        if self.steps > _MOST_STEPS:
+            k = np.searchsorted(self.upper, x, side="right")
+        else:
+            k = self._calculate(x)
+        if not self.clip:
+            k -= x < self.low
+        return k
+
+    def _calculate(self, x: FloatArray) -> IntArray:
+        """Bins from the place in a regular grid, corrected by the true edges."""
         # Into the range first, so that huge numbers do not overflow.
         position = np.maximum(x, self.low)
         np.minimum(position, self.high, out=position)
         position *= self.scale
         position += self.offset
         k = position.astype(np.intp)
-        k += x >= self.upper.take(k)
-        if not self.clip:
-            k -= x < self.low
-        return k
-
-    def _search(self, x: FloatArray) -> IntArray:
-        k = np.searchsorted(self.upper, x, side="right")
-        if not self.clip:
-            k -= x < self.low
+        if self.first is not None:
+            k = self.first.take(k)
+        for _ in range(self.steps):
+            k += x >= self.limit.take(k)
         return k
 
 

@@ -54,6 +54,8 @@ class FilledBins:
 
     def are_unfilled(self, cell: IntArray) -> NDArray[np.bool_]:
         """Whether bins of the grid, shape (n_events,), are no rows."""
+        if self.n_rows == self.binning.n_bins:
+            return np.zeros(cell.shape, dtype=np.bool_)
         return (cell >= 0) & (self._row[cell] == self.n_rows)
 
     @cached_property

@@ -39,7 +39,12 @@ from sktamm._validation import read_features
 from sktamm.events import SimulatedEvents, read_simulations
 from sktamm.exceptions import InvalidInputError
 from sktamm.learning import fit_classifier, make_classifier, seeded
-from sktamm.templates._score_parts import by_values, find_parts, sample_rows
+from sktamm.templates._score_parts import (
+    Copies,
+    by_values,
+    find_parts,
+    sample_rows,
+)
 
 __all__ = ["LearnedScore"]
 
@@ -207,6 +212,11 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         """Scores of the events of ``fit_events``, each without its simulation."""
         return self._scores(events.X, find_parts(events, self.cv)[1])
 
+    def score_piece(self, X: FloatArray, copies: Copies) -> FloatArray:
+        """Scores of checked events that follow others; see `transform`."""
+        own = by_values(X, self._parts, copies)
+        return self._scores(X, self._parts.of(X, own), own)
+
     def transform(self, X: Any) -> FloatArray:
         """Scores of events, each by the classifier that does not know its part.
 
@@ -231,7 +241,7 @@ class LearnedScore(TransformerMixin, BaseEstimator):
                 f"X has {values.shape[1]} features, but {type(self).__name__} is "
                 f"expecting {self.n_features_in_} features as input."
             )
-        return self._scores(values, self._parts.of(values))
+        return self.score_piece(values, Copies())
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Names of the scores, such as ``log odds of 1``; the argument is ignored."""
@@ -241,8 +251,13 @@ class LearnedScore(TransformerMixin, BaseEstimator):
         return np.array(odds + spread, dtype=object)
 
     # ------------------------------------------------------------------- private steps
-    def _scores(self, X: FloatArray, part: IntArray) -> FloatArray:
-        """Log odds of the classes by the classifier of the part, then the spread."""
+    def _scores(
+        self, X: FloatArray, part: IntArray, own: IntArray | None = None
+    ) -> FloatArray:
+        """Log odds of the classes by the classifier of the part, then the spread.
+
+        ``own`` are the parts by values alone; all (n_events,).
+        """
         log_p = _by_part(self.estimators_, X, part, self.classes_.size)
         score = log_p[:, 1:] - log_p[:, :1]
         for f, maps in enumerate(self._maps):
@@ -251,7 +266,7 @@ class LearnedScore(TransformerMixin, BaseEstimator):
                 score[rows, c] = _mapped(score[rows, c], places, common)
         if not self.spread_estimators_:
             return score
-        own = by_values(X, self._parts)
+        own = by_values(X, self._parts) if own is None else own
         log_r = _by_part(self.spread_estimators_, X, own, len(self.directions_))
         return np.hstack([score, log_r @ self.directions_])
 

@@ -19,6 +19,7 @@ from sktamm.events import SimulatedEvents
 from sktamm.exceptions import InvalidInputError
 
 __all__ = [
+    "Copies",
     "Parts",
     "by_values",
     "find_parts",
@@ -45,10 +46,12 @@ class Parts:
     known: Bits  # (n_known,), sorted, of the simulated events
     known_part: IntArray  # (n_known,)
 
-    def of(self, X: FloatArray) -> IntArray:
-        """Part of every event, shape (n_events,)."""
+    def of(self, X: FloatArray, own: IntArray | None = None) -> IntArray:
+        """Part of every event, shape (n_events,); ``own`` are those of `by_values`."""
         bits = _mixed_bits(X)
-        part = _spread(bits, self.number, self.discrete)
+        if own is None:
+            own = _spread(bits, self.number, self.discrete)
+        part = own.copy()
         if self.known.size:
             place = np.minimum(np.searchsorted(self.known, bits), self.known.size - 1)
             again = self.known[place] == bits
@@ -81,14 +84,36 @@ def _has_copies(bits: Bits) -> bool:
     return len(bits) >= _COPIES * np.unique(bits).size
 
 
-def spread_over(X: FloatArray, number: int, discrete: bool) -> IntArray:
+def spread_over(
+    X: FloatArray, number: int, discrete: bool, copies: "Copies | None" = None
+) -> IntArray:
     """One of so many numbers for every event, from its values alone."""
-    return _spread(_mixed_bits(X), number, discrete)
+    return _spread(_mixed_bits(X), number, discrete, copies)
 
 
-def by_values(X: FloatArray, like: Parts) -> IntArray:
+def by_values(X: FloatArray, like: Parts, copies: "Copies | None" = None) -> IntArray:
     """Parts of events by their values alone, whatever simulation they are of."""
-    return spread_over(X, like.number, like.discrete)
+    return spread_over(X, like.number, like.discrete, copies)
+
+
+class Copies:
+    """How often discrete rows came in earlier pieces: 16 bytes per different row."""
+
+    def __init__(self) -> None:
+        self._row = np.zeros(0, dtype=np.uint64)  # sorted
+        self._number = np.zeros(0, dtype=np.uint64)  # how often each came
+
+    def before(self, bits: Bits) -> Bits:
+        """Copies of every event before it, (n_events,), which then is known too."""
+        row, inverse, size = np.unique(bits, return_inverse=True, return_counts=True)
+        every, code = np.unique(np.append(self._row, row), return_inverse=True)
+        number = np.zeros(every.size, dtype=np.uint64)
+        number[code[: self._row.size]] = self._number
+        place = code[self._row.size :]
+        earlier = number[place]
+        number[place] += size.astype(np.uint64)
+        self._row, self._number = every, number
+        return np.asarray(earlier[inverse] + _occurrence(bits))
 
 
 def sample_rows(events: SimulatedEvents, most: int) -> IntArray:
@@ -149,11 +174,14 @@ def _check(part: IntArray, events: SimulatedEvents, number: int) -> None:
             )
 
 
-def _spread(bits: Bits, number: int, discrete: bool) -> IntArray:
+def _spread(
+    bits: Bits, number: int, discrete: bool, copies: Copies | None = None
+) -> IntArray:
     """Part of every event from its bits; copies of discrete rows take turns."""
     part = bits % np.uint64(number)
     if discrete:
-        part = (part + _occurrence(bits)) % np.uint64(number)
+        before = _occurrence(bits) if copies is None else copies.before(bits)
+        part = (part + before) % np.uint64(number)
     return part.astype(np.intp)
 
 
