@@ -11,10 +11,9 @@ import pandas as pd
 from sktamm._numerics import FloatArray
 from sktamm.auto import AutoTAMM
 from sktamm.cli._inputs import Target
-from sktamm.components import TemplateComponents
+from sktamm.components import EventCounter, TemplateComponents
+from sktamm.exceptions import InvalidInputError
 from sktamm.io import (
-    Histogram,
-    HistogramAxis,
     column_names,
     find_sources,
     iterate_events,
@@ -32,28 +31,28 @@ _LARGE = 1 << 29
 def count_target(
     estimator: Any, options: argparse.Namespace, features: list[str]
 ) -> Target | None:
-    """Histograms of the data in the bins of the estimator.
+    """Counts of the data in the bins of the estimator.
 
     None where the estimator asks for every event, the files are small enough for their
     events to be looked at, or something is wrong that `load_target` says.
     """
-    bins, files = _bins(estimator), options.target or ()
+    components, files = _components(estimator), options.target or ()
     paths = [source.path for name in files for source in find_sources(name)]
-    if bins is None or sum(path.stat().st_size for path in paths) < _LARGE:
+    if components is None or sum(path.stat().st_size for path in paths) < _LARGE:
         return None
     if len(set(files)) < len(files) or len(_weighted(options)) > 1:
         return None
-    counts: dict[Any, _Counts] = {}
-    for name, piece in _pieces(options, features):
-        numbers = _numbers(piece, features, options.weight)
-        if numbers is None or pd.isna(name):
-            return None
-        counts.setdefault(name, _Counts(bins)).add(*numbers)
-    if options.dataset:
-        counts = _sorted(counts)
-    axes = [HistogramAxis(e, n) for e, n in zip(bins, features, strict=True)]
-    made = [Histogram(axes, own.weight, own.variance) for own in counts.values()]
-    return Target(made, names=np.array(list(counts)))
+    counter = EventCounter(components)
+    try:
+        for ids, piece in _pieces(options, features):
+            numbers = _numbers(piece, features, options.weight)
+            if numbers is None:
+                return None
+            counter.add(numbers[0], ids, numbers[1])
+        counts = counter.counts(_as_written if options.dataset else list)
+    except InvalidInputError:
+        return None
+    return Target(counts)
 
 
 def _numbers(
@@ -74,63 +73,26 @@ def _weighted(options: argparse.Namespace) -> set[bool]:
     return {options.weight in column_names(path) for path in options.target}
 
 
-def _sorted(counts: dict[Any, "_Counts"]) -> dict[Any, "_Counts"]:
-    """Counts by id in their order, ids of texts as they are written in all files."""
-    written = join_ids([pd.Series([name]) for name in counts])
+def _as_written(groups: list[Any]) -> list[Any]:
+    """Ids as they are written in all files: texts become numbers if all of them may."""
+    written = join_ids([pd.Series([name]) for name in groups])
     if pd.api.types.is_object_dtype(written) or pd.api.types.is_string_dtype(written):
         written = keep_written(written.astype(object))
-    joined: dict[Any, _Counts] = {}
-    for name, own in zip(written.tolist(), counts.values(), strict=True):
-        joined[name] = own if name not in joined else joined[name].joined(own)
-    return {name: joined[name] for name in sorted(joined)}
+    ids: list[Any] = written.tolist()
+    return ids
 
 
-def _bins(estimator: Any) -> tuple[FloatArray, ...] | None:
-    """Edges of the features, if the estimator only counts events in them."""
+def _components(estimator: Any) -> TemplateComponents | None:
+    """Fitted components that only count events in bins."""
     final = estimator.estimator_ if isinstance(estimator, AutoTAMM) else estimator
     components = getattr(final, "components_", None)
-    # A score has bins too, but not of the features.
-    if not isinstance(components, TemplateComponents) or hasattr(components, "score_"):
-        return None
-    edges: tuple[FloatArray, ...] = components.binning_.edges
-    return edges
-
-
-class _Counts:
-    """Sums of weights and of their squares in bins and flow bins."""
-
-    def __init__(self, edges: tuple[FloatArray, ...]):
-        self._edges = edges
-        shape = tuple(len(e) + 1 for e in edges)
-        self.weight, self.variance = np.zeros(shape), np.zeros(shape)
-
-    def add(self, X: FloatArray, weight: FloatArray | None) -> None:
-        """Count events, X (n_events, n_features)."""
-        inner = [self._bin(e, x) for e, x in zip(self._edges, X.T, strict=True)]
-        cell = np.ravel_multi_index(tuple(inner), self.weight.shape)
-        size = self.weight.size
-        own = np.bincount(cell, weight, size).reshape(self.weight.shape)
-        squares = None if weight is None else weight**2
-        self.weight += own
-        self.variance += np.bincount(cell, squares, size).reshape(self.weight.shape)
-
-    def joined(self, other: "_Counts") -> "_Counts":
-        """Counts of both."""
-        self.weight += other.weight
-        self.variance += other.variance
-        return self
-
-    @staticmethod
-    def _bin(edges: FloatArray, x: FloatArray) -> Any:
-        """Number of the bin, 0 below, the last one above; the last edge is inside."""
-        found = np.searchsorted(edges, x, side="right")
-        return np.where(x == edges[-1], len(edges) - 1, found)
+    return components if isinstance(components, TemplateComponents) else None
 
 
 def _pieces(
     options: argparse.Namespace, features: list[str]
 ) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Events of one dataset each, with its name."""
+    """Events, and the datasets of all of them; None where there is one."""
     short = [Path(path).name for path in options.target]
     names = short if len(set(short)) == len(short) else options.target
     weights = [options.weight] if True in _weighted(options) else []
@@ -139,6 +101,6 @@ def _pieces(
     for name, path in zip(names, options.target, strict=True):
         for piece in iterate_events(path, columns, as_written=ids, cut=options.cut):
             if ids:
-                yield from piece.groupby(options.dataset, dropna=False)
+                yield piece[options.dataset], piece
             else:
-                yield (name if len(names) > 1 else 0), piece
+                yield [name] * len(piece) if len(names) > 1 else None, piece

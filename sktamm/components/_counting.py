@@ -5,6 +5,7 @@ what no simulation fills: numbers that grow with pieces and do not depend on the
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -75,13 +76,11 @@ class EventCounts:
                 f"{self.fingerprint} and {other.fingerprint}."
             )
         names = [*scalars(self.dataset_id), *scalars(other.dataset_id)]
-        ids, code = encode(names, "dataset", None)
-        sums: dict[str, Any] = {}
-        for name in _SUMS:
-            both = np.concatenate([getattr(self, name), getattr(other, name)])
-            sums[name] = np.zeros((ids.size, *both.shape[1:]))
-            np.add.at(sums[name], code, both)
-        return replace(self, dataset_id=ids, **sums)
+        both = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)])
+            for name in _SUMS
+        }
+        return replace(self, **_joined(names, both))
 
 
 _SUMS = [f.name for f in fields(EventCounts)][:5]
@@ -136,26 +135,39 @@ class EventCounter:
             cell = np.zeros(int(lost.sum()), dtype=np.intp)
             self._unfilled.add(cell, _of(number, lost), _of(weight, lost))
 
-    def counts(self) -> EventCounts:
-        """What has been counted so far, datasets sorted by id."""
+    def counts(self, named: Callable[[list[Any]], list[Any]] = list) -> EventCounts:
+        """What has been counted so far; ``named`` turns ids into those of the result.
+
+        Datasets are sorted by id, and those of one id are one.
+        """
         if not self._all.groups:
             raise InvalidInputError("pieces must hold events, got none.")
-        ids, order = encode(self._all.groups, "dataset", None)
-        back = np.argsort(order)
-        number = self._all.weight[back, 0]
-        check_shared(ids.size, int(number.sum()), "dataset", _FEWEST_OBSERVED)
+        sums = {
+            "weight": self._rows.weight,
+            "variance": self._rows.variance,
+            "unfilled": self._unfilled.weight[:, 0],
+            "number": self._all.weight[:, 0],
+            "number_beyond": self._beyond.weight[:, 0],
+        }
+        mark = fingerprint(self._components.templates_)
+        fields = _joined(named(self._all.groups), sums)
+        counts = EventCounts(**fields, fingerprint=mark)
+        ids, number = counts.dataset_id, int(counts.number.sum())
+        check_shared(ids.size, number, "dataset", _FEWEST_OBSERVED)
         if self._weighted:
-            total = self._rows.weight[back].sum(axis=1)
+            total = counts.weight.sum(axis=1)
             check_sums(total, lambda i: f"dataset {ids[i]}")
-        return EventCounts(
-            weight=self._rows.weight[back],
-            variance=self._rows.variance[back],
-            unfilled=self._unfilled.weight[back, 0],
-            number=number,
-            number_beyond=self._beyond.weight[back, 0],
-            dataset_id=ids,
-            fingerprint=fingerprint(self._components.templates_),
-        )
+        return counts
+
+
+def _joined(names: list[Any], sums: dict[str, FloatArray]) -> dict[str, Any]:
+    """Sums by sorted id, of which several rows may be."""
+    ids, code = encode(names, "dataset", None)
+    out: dict[str, Any] = {"dataset_id": ids}
+    for name, values in sums.items():
+        out[name] = np.zeros((ids.size, *values.shape[1:]))
+        np.add.at(out[name], code, values)
+    return out
 
 
 def _of(values: Any, part: Any) -> Any:

@@ -1,5 +1,6 @@
 """Events in, results out: reading tables and writing what was measured."""
 
+from sktamm.io._counting import count_simulations
 from sktamm.io._cut import Cut
 from sktamm.io._events import (
     column_names,
@@ -35,6 +36,7 @@ __all__ = [
     "Source",
     "WorkspaceTemplates",
     "column_names",
+    "count_simulations",
     "file_hash",
     "find_sources",
     "holds_histogram",

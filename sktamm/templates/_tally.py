@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sktamm._numerics import FloatArray, IntArray
-from sktamm._validation import encode, scalars
 from sktamm.templates._binning import Binning
 
 __all__ = ["BinCounter", "Tally"]
@@ -105,20 +104,18 @@ class BinCounter:
         self._tally = Tally(self._binning.n_bins)
 
     def add(
-        self, X: FloatArray, groups: Any = None, weight: FloatArray | None = None
+        self,
+        X: FloatArray,
+        groups: Sequence[Any],
+        code: IntArray,
+        weight: FloatArray | None = None,
     ) -> None:
-        """Count events, X (n_events, n_features); None is one group, of name 0."""
-        row: IntArray | None = None
-        if groups is None:
-            self._tally.row_of([0])
-        else:
-            names, code = encode(groups, "group", len(X))
-            row = self._tally.row_of(scalars(names))[code]
+        """Count events, X (n_events, n_features), of the groups of ``code``."""
+        row = self._tally.row_of(groups)[code]
         for start in range(0, len(X), _BLOCK):
             part = slice(start, start + _BLOCK)
-            own = None if row is None else row[part]
             of_part = None if weight is None else weight[part]
-            self._tally.add(self._binning.index(X[part]), own, of_part)
+            self._tally.add(self._binning.index(X[part]), row[part], of_part)
 
     def contents(self) -> dict[Any, tuple[FloatArray, FloatArray]]:
         """Contents and variances of every group, each (n_1 + 2, ..., n_d + 2)."""

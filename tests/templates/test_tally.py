@@ -39,7 +39,8 @@ def test_histograms_with_flow_bins():
     edges = [np.array([-1.0, 0.0, 2.0]), np.linspace(-1.0, 1.0, 5)]
     counter = BinCounter(edges)
     for i in range(0, 500, 60):
-        counter.add(X[i : i + 60], np.arange(500)[i : i + 60] % 2)
+        part = X[i : i + 60]
+        counter.add(part, [0, 1], (i + np.arange(len(part))) % 2)
     wide = [np.concatenate([[-np.inf], e, [np.inf]]) for e in edges]
     for group, (values, variances) in counter.contents().items():
         expected = np.histogramdd(X[group::2], wide)[0]
