@@ -293,11 +293,15 @@ class ComponentTable:
         weight, variance = self.row_weight[datasets], self.row_variance[datasets]
         if isinstance(weight, np.ndarray):
             rows = np.flatnonzero((weight != 0).any(axis=0))
-            weight, variance = weight[:, rows], variance[:, rows]
+            if rows.size < weight.shape[1]:
+                weight, variance = weight[:, rows], variance[:, rows]
         else:
             rows = np.unique(weight.indices)
             weight = weight[:, rows].toarray()
             variance = variance[:, rows].toarray()
+        if rows.size == len(self.log_ratio):  # all of them, without a copy
+            table = replace(self, row_weight=weight, row_variance=variance)
+            return table, rows.astype(np.intp)
         table = replace(
             self,
             row_weight=weight,

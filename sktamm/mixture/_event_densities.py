@@ -100,8 +100,10 @@ class EventDensity:
         return light, np.ascontiguousarray(light.T)
 
     def take_rows(self, rows: NDArray[np.intp]) -> Self:
-        """The same density at some of the rows; the reference is shared."""
+        """The same density at some of the rows, ascending; the reference is shared."""
         new = copy.copy(self)
+        if rows.size == len(self.features):  # all of them, without a copy
+            return new
         for name in ("transposed", "light"):
             new.__dict__.pop(name, None)
         new.features = self.features[rows]
@@ -179,7 +181,8 @@ class EventExponential(EventDensity):
         """The same density at some of the rows; the reference is shared."""
         new = super().take_rows(rows)
         new._last = None
-        new.offset = self.offset[rows]
+        if rows.size < self.offset.size:
+            new.offset = self.offset[rows]
         return new
 
     def moments(self, params: FloatArray, second: bool) -> Moments:
