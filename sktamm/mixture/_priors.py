@@ -20,6 +20,7 @@ Analysis, section 3.6, for the predictive Student t of an inverse Wishart.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -257,8 +258,10 @@ class ShrinkagePrior(FamilyPrior):
         penalty = GaussianPenalty(precision)
         if self.tails == "student":
             penalty = StudentPenalty(precision, float(size))
+        # At the reference alone: events of the target need not be kept for it.
+        known = replace(features, rows=features.reference)
         penalty.left_out = partial(
-            left_out_scales, features, self._orthogonal, self._degrees
+            left_out_scales, known, self._orthogonal, self._degrees
         )
         return Expansion(features, offset, directions, penalty)
 
