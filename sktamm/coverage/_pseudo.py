@@ -156,6 +156,12 @@ class LabelledEvents:
     def draw(self, kappa: float, size: int, rng: np.random.Generator) -> FloatArray:
         """How often every event is in one dataset, (n_events,)."""
         counts = np.zeros(self.n_events)
+        np.add.at(counts, self._drawn(kappa, size, rng), 1.0)
+        return counts
+
+    def _drawn(self, kappa: float, size: int, rng: np.random.Generator) -> IntArray:
+        """Events of one dataset, (size,), some of them several times."""
+        parts = []
         numbers = rng.multinomial(size, self.class_fractions(kappa))
         for index, chance, n in zip(
             self.events, self.probability, numbers, strict=True
@@ -166,8 +172,8 @@ class LabelledEvents:
                     f"{len(index)}; lower the size or draw with replacement."
                 )
             drawn = rng.choice(len(index), n, replace=self.replace, p=chance)
-            counts[index] = np.bincount(drawn, minlength=len(index))
-        return counts
+            parts.append(index[drawn])
+        return np.concatenate(parts)
 
     def draw_many(
         self,
@@ -176,9 +182,14 @@ class LabelledEvents:
         rngs: Sequence[np.random.Generator],
     ) -> sparse.csc_matrix:
         """Counts of many datasets, (n_events, n_datasets), as ``infer`` takes them."""
-        plan = zip(kappas, sizes, rngs, strict=True)
-        columns = [sparse.csc_matrix(self.draw(*one)[:, None]) for one in plan]
-        return sparse.hstack(columns, format="csc")
+        # Of the events drawn alone: a dataset is small beside what it is drawn from.
+        drawn = [self._drawn(*one) for one in zip(kappas, sizes, rngs, strict=True)]
+        held = [np.unique(events, return_counts=True) for events in drawn]
+        start = np.cumsum([0, *(own.size for own, _ in held)])
+        rows = np.concatenate([own for own, _ in held])
+        counts = np.concatenate([number for _, number in held]).astype(float)
+        shape = (self.n_events, len(held))
+        return sparse.csc_matrix((counts, rows, start), shape=shape)
 
 
 def _check_weight(weight: FloatArray | None, n_events: int) -> FloatArray | None:
