@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -149,3 +151,68 @@ def test_worker_killed_from_outside_and_study_resumed(client, tmp_path):
     client.wait_for_workers(2)
     with joblib.parallel_config(backend="dask"):
         assert equal(study(estimator, tmp_path), reference)
+
+
+@contextmanager
+def cluster_of_processes(folder):
+    """Scheduler and two workers that are processes of their own; the first, and how."""
+    file = folder / f"scheduler-{time.time_ns()}.json"
+    dask = [sys.executable, "-m", "dask"]
+    named = ["--scheduler-file", str(file)]
+    where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    one = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "5"]
+    scratch = ["--local-directory", str(folder / "scratch")]
+    commands = [
+        ["scheduler", *named, *where],
+        *2 * [["worker", *named, *one, *scratch]],
+    ]
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    environment = os.environ | {"PYTHONPATH": path}
+    started = []
+    try:
+        for command in commands:
+            started.append(
+                subprocess.Popen(
+                    [*dask, *command],
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+            while not file.exists():
+                time.sleep(0.05)
+        yield started[0], str(file)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.slow  # four processes that import dask
+def test_scheduler_killed_half_way_and_study_resumed(tmp_path):
+    estimator, folder = NormalFraction(pause=0.05).fit(X, Y), tmp_path / "study"
+    with cluster_of_processes(tmp_path) as (scheduler, file):
+
+        def kill():
+            while len(list(folder.glob("shard-*.npz"))) < N_BATCHES // 2:
+                time.sleep(0.005)
+            scheduler.kill()
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        with (
+            distributed.Client(scheduler_file=file),
+            joblib.parallel_config(backend="dask"),
+            pytest.raises(Exception, match=r"lost the connection|cancelled|scheduler"),
+        ):
+            study(estimator, folder)
+        thread.join()
+    done = len(list(folder.glob("shard-*.npz")))
+    assert N_BATCHES // 2 <= done < N_BATCHES
+    with (
+        cluster_of_processes(tmp_path) as (_, file),
+        distributed.Client(scheduler_file=file),
+        joblib.parallel_config(backend="dask"),
+    ):
+        result = study(estimator, folder)
+    assert equal(result, study(estimator))
