@@ -35,7 +35,8 @@ def _parquet(source: Source) -> Iterator[Any]:
     pyarrow = _import_pyarrow(source.path.name, "Parquet")
     with (
         readable(source, "Parquet", _BROKEN),
-        pyarrow.parquet.ParquetFile(source.path) as file,
+        # Buffers ahead are kept until the end of the file: its size in memory.
+        pyarrow.parquet.ParquetFile(source.path, pre_buffer=False) as file,
     ):
         yield file
 

@@ -383,7 +383,79 @@ def run_exponents(options):
     return {"exponents": [alone(time_sizes, *c, options.repeats) for c in cases]}
 
 
+# ------------------------------------------------------------------------- many of all
+def wide_simulations(n_simulations):
+    from sktamm import BinnedTopicTAMM
+
+    options = USUAL | {"simulations": n_simulations, "bins": 6, "events": 1000}
+    return _fit_and_infer(BinnedTopicTAMM(bins=6, random_state=0), options)
+
+
+def wide_features(name):
+    options = USUAL | {"features": 50, "bins": 15, "events": 5000}
+    if name == "score":
+        from sktamm import ScoreTAMM
+
+        return _fit_and_infer(ScoreTAMM(random_state=0), options)
+    from sktamm import NeuralRatioTAMM
+    from sktamm.ratios import DensityRatio
+
+    ratio = DensityRatio("logistic", n_members=2, n_reference=10_000)
+    return _fit_and_infer(NeuralRatioTAMM(ratio, random_state=0), options)
+
+
+def _fit_and_infer(tamm, options):
+    X, y, simulation, X_target = study_of(options)
+    numbers, asked = {}, {}
+    with clock(numbers):
+        tamm.fit(X, y, simulation=simulation)
+    with clock(asked):
+        result = tamm.infer(X_target)
+    return {
+        "estimator": type(tamm).__name__,
+        "simulations": options["simulations"],
+        "features": options["features"],
+        "events": len(X),
+        "cpu_seconds_fit": numbers["cpu_seconds"],
+        "cpu_seconds_infer": asked["cpu_seconds"],
+        "memory_before": numbers["memory_before"],
+        "peak_memory": asked["peak_memory"],
+        "kappa": float(result.kappa[0]),
+    }
+
+
+def wide_datasets(n_datasets, inference):
+    """Datasets of 200 events each in one call, told apart by an id per event."""
+    from sktamm import BinnedTopicTAMM
+
+    tamm = fitted(BinnedTopicTAMM(bins=4, inference=inference, random_state=0), 2, 3)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200 * n_datasets, 2))
+    dataset = np.arange(len(X)) // 200
+    numbers = {}
+    with clock(numbers):
+        result = tamm.infer(X, dataset=dataset)
+    return numbers | {
+        "datasets": n_datasets,
+        "inference": inference,
+        "mean_kappa": float(result.kappa.mean()),
+    }
+
+
+def run_wide(options):
+    return {
+        "wide": [
+            alone(wide_simulations, 500),
+            alone(wide_features, "score"),
+            alone(wide_features, "ratios"),
+            alone(wide_datasets, options.datasets // 10, "frequentist"),
+            alone(wide_datasets, options.datasets, "frequentist"),
+        ]
+    }
+
+
 PARTS = {
+    "wide": run_wide,
     "exponents": run_exponents,
     "rate": run_rate,
     "count": run_count,
@@ -399,6 +471,7 @@ def main():
     parser.add_argument("--events", type=int, default=1_000_000_000)
     parser.add_argument("--rows", type=int, default=100_000_000)
     parser.add_argument("--unbinned", type=int, default=10_000_000)
+    parser.add_argument("--datasets", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="", help="estimator or quantity")
     parser.add_argument("--output", type=Path)

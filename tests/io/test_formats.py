@@ -222,3 +222,14 @@ def test_a_file_with_a_pattern_in_its_name_is_itself(tmp_path):
     write_events(tmp_path / "run[1].csv", pd.DataFrame({"x": [1.0]}))
     write_events(tmp_path / "run1.csv", pd.DataFrame({"x": [2.0]}))
     assert read_events(tmp_path / "run[1].csv")["x"].tolist() == [1.0]
+
+
+def test_pieces_of_parquet_take_the_memory_of_a_piece(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    numbers = np.random.default_rng(0).normal(size=1_000_000)
+    table = pa.table({"x": numbers})
+    pa.parquet.write_table(table, tmp_path / "a.parquet", row_group_size=50_000)
+    most, before = 0, pa.total_allocated_bytes()
+    for _ in iterate_events(tmp_path / "a.parquet", ["x"], size=50_000):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 0.3 * numbers.nbytes
