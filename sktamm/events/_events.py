@@ -17,6 +17,7 @@ from scipy import sparse
 from sktamm._numerics import FloatArray, IntArray
 from sktamm._sklearn import check_feature_names, get_feature_names
 from sktamm._validation import (
+    BLOCK_SIZE,
     check_shared,
     check_sums,
     encode,
@@ -247,8 +248,9 @@ def _sum_rows(
         total = np.bincount(cell, weight, minlength=size).astype(np.float64)
         return total.reshape(counts.shape[1], n_rows)
     total = np.zeros((n_rows, counts.shape[1]))
-    # In blocks, because the product converts narrow integer counts to float64.
-    for block in event_blocks(row_index.size):
+    # In blocks, because the product converts narrow integer counts to float64; none
+    # smaller than what each of them adds, or many datasets would cost their square.
+    for block in event_blocks(row_index.size, max(BLOCK_SIZE, total.size)):
         part = row_index[block]
         start = np.arange(part.size + 1)
         spread = sparse.csr_array(
