@@ -263,7 +263,7 @@ def _sum_rows(
 
 def _owner(counts: Any) -> IntArray | None:
     """The one dataset that holds each event, and once; None where that is not so."""
-    if not sparse.issparse(counts) or counts.data.size != len(counts.indptr) - 1:
+    if isinstance(counts, np.ndarray) or counts.data.size != counts.shape[0]:
         return None
     one_each = np.array_equal(counts.indptr, np.arange(counts.indptr.size))
     known = one_each and bool((counts.data == 1).all())

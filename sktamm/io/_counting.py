@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from sktamm._numerics import IntArray
 from sktamm._sklearn import as_frame
 from sktamm._validation import read_features, read_weight
 from sktamm.exceptions import InvalidInputError
@@ -131,13 +132,13 @@ def _add(counter: BinCounter, piece: Any, features: Any, roles: Any) -> None:
     counter.add(X, pairs, code, own)
 
 
-def _sources(columns: pd.DataFrame) -> tuple[NDArray[np.intp], list[Any]]:
+def _sources(columns: pd.DataFrame) -> tuple[IntArray, list[Any]]:
     """Number of the source of every event, and label and id of every source."""
     if columns.isna().to_numpy().any():
         raise InvalidInputError("labels and ids must not be missing, got some.")
     grouped = columns.groupby(list(columns.columns), sort=False, observed=True)
     pairs = [key if isinstance(key, tuple) else (key,) for key, _ in grouped]
-    return grouped.ngroup().to_numpy(dtype=np.intp), pairs
+    return np.asarray(grouped.ngroup(), dtype=np.intp), pairs
 
 
 def _arguments(

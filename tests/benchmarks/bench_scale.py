@@ -58,7 +58,11 @@ def clock(numbers):
 
 def _child(function, arguments, queue):
     warnings.simplefilter("ignore")
-    queue.put(function(*arguments))
+    try:
+        queue.put(function(*arguments))
+    except BaseException as error:
+        queue.put({"failed": f"{function.__name__}{arguments}: {error!r}"})
+        raise
 
 
 def alone(function, *arguments):
@@ -274,17 +278,25 @@ def study_of(options):
         options["events"],
         options["target"] // 10,
         options["target"] - options["target"] // 10,
-        n_features=options["features"],
+        n_features=min(options["features"], 20),
         random_state=0,
     )
+    X, X_target = (_widened(X, options) for X in (study.X, study.X_target))
     if options["classes"] == 2:
-        return study.X, study.y, study.simulation, study.X_target
+        return X, study.y, study.simulation, X_target
     # More classes: the background is divided by angle, an arbitrary cut.
     y = 10 * study.y
     rank = np.argsort(np.argsort(study.X[:, 0] + 0.3 * study.X[:, -1]))
     part = rank * (options["classes"] - 1) // len(y)
     y[study.y == 0] = part[study.y == 0]
-    return study.X, y, study.simulation, study.X_target
+    return X, y, study.simulation, X_target
+
+
+def _widened(X, options):
+    """Features, and more of them that say nothing."""
+    more = options["features"] - X.shape[1]
+    noise = np.random.default_rng(len(X)).normal(size=(len(X), max(more, 0)))
+    return np.hstack([X, noise])
 
 
 def estimator_of(name, options):
@@ -380,7 +392,8 @@ def slope(sizes, seconds):
 
 def run_exponents(options):
     cases = [c for c in CASES if options.only in f"{c[0]} {c[1]}"]
-    return {"exponents": [alone(time_sizes, *c, options.repeats) for c in cases]}
+    own = {f"{c[0]} {c[1]}": alone(time_sizes, *c, options.repeats) for c in cases}
+    return {"exponents": own}
 
 
 # ------------------------------------------------------------------------- many of all
@@ -487,7 +500,11 @@ def main():
             known = {}
             if options.output.exists():
                 known = json.loads(options.output.read_text())
-            options.output.write_text(json.dumps(known | numbers, indent=1) + "\n")
+            for name, value in numbers.items():
+                # Some exponents alone replace those alone.
+                both = isinstance(value, dict) and isinstance(known.get(name), dict)
+                known[name] = known[name] | value if both else value
+            options.output.write_text(json.dumps(known, indent=1) + "\n")
 
 
 if __name__ == "__main__":
