@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import transport
 from cases import Case, Study, exact_posterior
+from peers import PEERS
 from sklearn.pipeline import make_pipeline
 
 from sktamm import AutoTAMM, BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
@@ -91,6 +92,8 @@ def every() -> list[str]:
 
 def applies(name: str, study: Study, case: Case) -> bool:
     """Whether a row can be asked about a study."""
+    if name in PEERS:
+        return PEERS[name].applies(study, case)
     if name == NOTHING:
         return True
     if name == ORACLE:
@@ -117,11 +120,14 @@ def run(name: str, study: Study, case: Case) -> dict[str, Any]:
                 "flags": [[f"failed: {error!r}"]] * len(case.targets),
             }
     answers["truth"] = [kappa for _, kappa in case.targets]
-    answers["seconds"] = time.perf_counter() - start
+    shared = answers.pop("shared_seconds", 0.0)
+    answers["seconds"] = time.perf_counter() - start + shared
     return answers
 
 
 def _answers(name: str, study: Study, case: Case) -> dict[str, Any]:
+    if name in PEERS:
+        return PEERS[name].answers(study, case, LEVELS)
     special = {NOTHING: _nothing, ORACLE: _exact, TRANSPORT: _transported}
     if name in special:
         return special[name](case)

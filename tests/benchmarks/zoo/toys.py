@@ -201,3 +201,6 @@ STUDIES = [
     Study("counts, 3 discrete features", _counts, 3, sealed=True),
     Study("unequal sizes, 2 features", _unequal, 2),
 ]
+
+#: Not of the zoo's tables, but of the comparison with peers.
+MORE = [_spectrum(0, 10)]

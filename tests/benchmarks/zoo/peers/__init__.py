@@ -1,0 +1,20 @@
+"""Peers: what users have today, written as a skilled user would call it."""
+
+from peers import numpyro_linear, pyhf_models, quapy, templates
+from peers.peer import Peer
+
+#: Peers by the name of their row.
+PEERS: dict[str, Peer] = {
+    "iminuit, 2K templates": templates.PEER,
+    "NumPyro, linear": numpyro_linear.PEER,
+    "pyhf, two-point": pyhf_models.peer(
+        pyhf_models.two_point, lambda study, case: True
+    ),
+    "pyhf, families": pyhf_models.peer(
+        pyhf_models.families,
+        lambda study, case: pyhf_models.NOMINAL in list(case.simulation),
+    ),
+    "QuaPy ACC": quapy.peer("ACC"),
+    "QuaPy EMQ": quapy.peer("EMQ"),
+    "QuaPy KDEy-ML": quapy.peer("KDEy-ML"),
+}
