@@ -8,6 +8,7 @@ import numpy as np
 import transport
 from cases import Case, Study, exact_posterior
 from peers import PEERS
+from peers.pyhf_models import NOMINAL, family_of
 from sklearn.pipeline import make_pipeline
 
 from sktamm import AutoTAMM, BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
@@ -18,13 +19,18 @@ from sktamm.baselines import (
     PooledSimulations,
     SingleSimulation,
 )
+from sktamm.mixture import ShrinkagePrior
 from sktamm.templates import LearnedScore
 
 LEVELS = (0.683, 0.955)
 ORACLE, RIGHT, NOTHING = "exact densities", "the right simulation", "[0, 1]"
 TRANSPORT = "JCPOT"
 MEAN = "mean of score and ratios"
+FAMILIES = "BinnedTopicTAMM(), families told"
 AUTO = "AutoTAMM()"
+
+#: Simulations of ttbar that are other generators.
+GENERATORS = ("ME_var", "PS_var")
 
 
 def _score_free():
@@ -100,6 +106,8 @@ def applies(name: str, study: Study, case: Case) -> bool:
         return case.densities is not None
     if name == RIGHT:
         return case.truth is not None
+    if name == FAMILIES:
+        return NOMINAL in list(case.simulation)
     if name == MEAN:
         return study.n_features > 2
     needs_events = name == TRANSPORT or ROWS[name][0]
@@ -133,6 +141,8 @@ def _answers(name: str, study: Study, case: Case) -> dict[str, Any]:
         return special[name](case)
     if name == RIGHT:
         return _inferred(_right(study).fit(*case.truth), case)
+    if name == FAMILIES:
+        return _inferred(_fitted(_told(case), case), case)
     return _inferred(_fitted(ROWS[name][1](), case), case)
 
 
@@ -154,6 +164,16 @@ def _right(study: Study) -> Any:
     if study.n_features > 2:
         return ScoreTAMM(random_state=0)
     return BinnedTopicTAMM(random_state=0)
+
+
+def _told(case: Case) -> Any:
+    """Families by the names of the simulations, as pyhf is told them."""
+    names = sorted(set(case.simulation) - {NOMINAL})
+    families = {k: "generator" if k in GENERATORS else family_of(k) for k in names}
+    prior = ShrinkagePrior(
+        families=families, nominal=NOMINAL, alternatives=["generator"]
+    )
+    return BinnedTopicTAMM(prior=prior, random_state=0)
 
 
 def _inferred(estimator: Any, case: Case) -> dict[str, Any]:

@@ -11,6 +11,7 @@ shared by the classes; an end that is alone is mirrored.
 Bins are as they come, the statistics of templates enter by `staterror`.
 """
 
+import logging
 from importlib.util import find_spec
 
 import numpy as np
@@ -88,9 +89,8 @@ def fit(content, seen, variations):
     spec = {"channels": [{"name": "c", "samples": samples}]}
     model = pyhf.Model(spec, poi_name="n_s")
     data = [*content, *model.config.auxdata]
-    try:
-        _, result = pyhf.infer.mle.fit(data, model, return_result_obj=True)
-    except pyhf.exceptions.FailedMinimization:
+    result = _minimum(model, data)
+    if result is None:
         return 0.5, 1.0, False
     minuit = result.minuit
     order = [model.config.par_slice(f"n_{c}").start for c in "bs"]
@@ -99,6 +99,20 @@ def fit(content, seen, variations):
     kappa = value[1] / value.sum()
     slope = np.array([-kappa, 1.0 - kappa]) / value.sum()
     return kappa, np.sqrt(slope @ covariance @ slope), minuit.valid
+
+
+def _minimum(model, data):
+    """Result of the fit, once more without gradients where it failed, or None."""
+    import pyhf
+
+    logging.getLogger("pyhf").setLevel(logging.CRITICAL)
+    for options in ({}, {"do_grad": False, "strategy": 2}):
+        try:
+            fitted = pyhf.infer.mle.fit(data, model, return_result_obj=True, **options)
+        except pyhf.exceptions.FailedMinimization:
+            continue
+        return fitted[1]
+    return None
 
 
 def peer(variations, applies) -> Peer:
