@@ -1,25 +1,17 @@
 """The zoo itself: same case for the same number, sealed studies, failures counted."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-FOLDER = Path(__file__).parent / "benchmarks/zoo"
+from benchmark_modules import BENCHMARKS, importing
 
 
 @pytest.fixture
 def zoo(monkeypatch, tmp_path):
-    """Modules of the zoo by name; forgotten afterwards."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(FOLDER)
+    """Modules of the zoo by name."""
     monkeypatch.setenv("SKTAMM_CACHE", str(tmp_path / "cache"))
-    yield __import__
-    own = {path.stem for path in FOLDER.glob("*.py")}
-    for name in own & (set(sys.modules) - before):
-        del sys.modules[name]
+    yield from importing(monkeypatch, BENCHMARKS / "zoo")
 
 
 def a_study(cases, name="two uniforms", sealed=False):

@@ -49,7 +49,7 @@ class Worker:
 
     def ask(self, **arrays: Any) -> Any:
         """The answer to a question that these arrays put."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None:
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.PIPE,
@@ -62,11 +62,19 @@ class Worker:
             np.savez(question, **arrays)
             print(question, answer, sep="\t", file=self.process.stdin, flush=True)
             if self.process.stdout.readline().strip() != "done":
+                self.close()
                 raise RuntimeError(f"the worker {self.command[-1]} died")
             found = json.loads(answer.read_text())
         if "error" in found:
             raise RuntimeError(found["error"])
         return found
+
+    def close(self) -> None:
+        """End the process."""
+        if self.process is not None:
+            with self.process:
+                self.process.stdin.close()
+            self.process = None
 
 
 def _clean() -> dict[str, str]:

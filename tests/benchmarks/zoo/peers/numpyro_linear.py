@@ -8,6 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
+
 from peers.histograms import histograms
 from peers.intervals import of_draws
 from peers.peer import Peer

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
+
 from peers.intervals import of_error
 from peers.peer import Peer
-from torch import nn
 
 N_MEMBERS = 4
 WIDTH, SLOPE, RATE, BATCH, EPOCHS, PATIENCE = 64, 0.2, 1e-3, 4096, 100, 10
@@ -32,7 +33,7 @@ CLIP = 20.0  # of log ratios of one member: exp(-F) of the blend must not overfl
 
 
 # -------------------------------------------------------------------------- ratios
-def train_ratios(X, source, n_members=N_MEMBERS, seed=0):
+def train_ratios(X, source, n_members=None, seed=0):
     """Function of events: log ratios to the equal mixture of all, (n, n_sources).
 
     ``source`` (n,) counts the sources from 0; all have about as many events.
@@ -51,7 +52,7 @@ def train_ratios(X, source, n_members=N_MEMBERS, seed=0):
     label = torch.tensor(source)
     held_out = tensor(X[held]), label[held]
     members = []
-    for _ in range(n_members):
+    for _ in range(n_members or N_MEMBERS):
         drawn = rng.choice(rest, len(rest))
         members.append(_trained(tensor(X[drawn]), label[drawn], held_out, rng))
     own = _log_ratios(members, held_out[0])

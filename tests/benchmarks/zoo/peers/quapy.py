@@ -4,6 +4,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+
 from peers.isolated import Worker, python_of
 from peers.peer import Peer
 
@@ -15,13 +16,14 @@ def _python():
 
 
 @cache
-def _worker():
+def worker() -> Worker:
+    """The process that all rows of QuaPy ask."""
     return Worker(_python(), Path(__file__).with_name("workers") / "quapy_bootstrap.py")
 
 
 def _answers(method, study, case, levels):
     bags = {f"bag{i}": np.asarray(X, float) for i, (X, _) in enumerate(case.targets)}
-    return _worker().ask(
+    return worker().ask(
         X=np.asarray(case.X, float),
         y=case.y,
         **bags,

@@ -17,9 +17,9 @@ which needs d <= K - 5. Both are a Student t with m - d degrees of freedom.
 """
 
 import numpy as np
-from peers.peer import Peer
 from sklearn.base import BaseEstimator
 
+from peers.peer import Peer
 from sktamm import BinnedTopicTAMM, ScoreTAMM, infer
 from sktamm._numerics import contrast_basis
 from sktamm.mixture._expansion import Expansion

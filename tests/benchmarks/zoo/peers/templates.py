@@ -8,6 +8,7 @@ profile likelihood of kappa.
 from importlib.util import find_spec
 
 import numpy as np
+
 from peers.histograms import histograms
 from peers.intervals import of_error
 from peers.peer import Peer
