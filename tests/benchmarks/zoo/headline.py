@@ -1,13 +1,14 @@
 """Peers beside sktamm on the headline cells, a file per cell, set and row.
 
-    SKTAMM_DATA=FOLDER SKTAMM_CACHE=FOLDER \\
-        python tests/benchmarks/zoo/headline.py --checkpoint DIR            # all of it
-    python tests/benchmarks/zoo/headline.py --checkpoint DIR --rows PART... --cells PART...
-    python tests/benchmarks/zoo/headline.py --checkpoint DIR --store    # results, stored
+    export SKTAMM_DATA=FOLDER SKTAMM_CACHE=FOLDER
+    python tests/benchmarks/zoo/headline.py --checkpoint DIR             # all of it
+    python tests/benchmarks/zoo/headline.py --checkpoint DIR --rows PART --cells PART
+    python tests/benchmarks/zoo/headline.py --checkpoint DIR --store     # no run
 
 The pseudo-experiments are those of `run.py`, set by set: 67 sets of three targets, or
-as many as the data allow. A run goes on where it was stopped, in one process: the first
-sets of all cells before the last ones of any. Peers that are not installed are left out.
+as many as the data allow. A run goes on where it was stopped, in one process, in the
+order of ``BLOCKS``. Peers that are not installed are left out. ``--store`` writes
+``results/headline.json``, which `make_page.py` reads.
 """
 
 import argparse

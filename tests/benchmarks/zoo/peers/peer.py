@@ -14,8 +14,9 @@ class Peer:
     applies : callable
         ``applies(study, case) -> bool``.
     answers : callable
-        ``answers(study, case, levels)``: kappa, intervals (targets, 2, levels) and flags
-        of all targets, and ``shared_seconds`` where rows share a step that one paid.
+        ``answers(study, case, levels)``: kappa, intervals (targets, 2, levels) and
+        flags of all targets, and ``shared_seconds`` where rows share a step that only
+        the first one paid.
     installed : callable
         Whether its libraries are there, or can be.
     """

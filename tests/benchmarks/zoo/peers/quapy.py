@@ -1,4 +1,4 @@
-"""QuaPy's quantifiers, in an environment of their own; see `workers/quapy_bootstrap.py`."""
+"""QuaPy's quantifiers, in an environment of their own: `workers/quapy_bootstrap`."""
 
 from functools import cache, partial
 from pathlib import Path
