@@ -20,7 +20,7 @@ UNIT = 1e-4  # of stored numbers
 LEVELS = (0.683, 0.955)
 OURS = "AutoTAMM()", "mean of score and ratios", "BinnedTopicTAMM()"
 #: Ours where names say which simulations are variations of one thing, as pyhf is told.
-TOLD = "BinnedTopicTAMM(), families told"
+TOLD = "AutoTAMM(), families told"
 NOBODY = "exact densities", "the right simulation"
 FEWEST_SETS = 10  # for a comparison, or all that there are
 N_RESAMPLED = 2000

@@ -47,7 +47,7 @@ CELLS = [*BINNED_CELLS, *EVENT_CELLS]
 
 #: Parts of names of rows that take seconds a set, and ten seconds.
 DEAR = "pyhf", "NumPyro"
-DEAREST = "QuaPy", "torch", "Auto", rows.TRANSPORT
+DEAREST = "QuaPy", "torch", rows.AUTO, rows.TRANSPORT
 PRICES = (1, DEAR), (2, DEAREST)
 #: Cells, prices of rows, first and last set: what tells most for the time comes first.
 BLOCKS = [

@@ -19,14 +19,13 @@ from sktamm.baselines import (
     PooledSimulations,
     SingleSimulation,
 )
-from sktamm.mixture import ShrinkagePrior
 from sktamm.templates import LearnedScore
 
 LEVELS = (0.683, 0.955)
 ORACLE, RIGHT, NOTHING = "exact densities", "the right simulation", "[0, 1]"
 TRANSPORT = "JCPOT"
 MEAN = "mean of score and ratios"
-FAMILIES = "BinnedTopicTAMM(), families told"
+FAMILIES = "AutoTAMM(), families told"
 AUTO = "AutoTAMM()"
 
 #: Simulations of ttbar that are other generators.
@@ -170,10 +169,7 @@ def _told(case: Case) -> Any:
     """Families by the names of the simulations, as pyhf is told them."""
     names = sorted(set(case.simulation) - {NOMINAL})
     families = {k: "generator" if k in GENERATORS else family_of(k) for k in names}
-    prior = ShrinkagePrior(
-        families=families, nominal=NOMINAL, alternatives=["generator"]
-    )
-    return BinnedTopicTAMM(prior=prior, random_state=0)
+    return AutoTAMM(families=families, nominal=NOMINAL, alternatives=["generator"])
 
 
 def _inferred(estimator: Any, case: Case) -> dict[str, Any]:
