@@ -108,6 +108,43 @@ def test_percival_needs_more_simulations_than_directions(zoo):
     assert exponent("percival", 6, 1) == pytest.approx(8.0)
 
 
+@pytest.mark.parametrize(
+    ("size", "law", "d"), [(4, "sellentin", 3), (7, "percival", 2)]
+)
+def test_the_t_has_the_sampled_covariance(zoo, size, law, d):
+    """Its density, from the coefficients of the log densities."""
+    zoo("peers")
+    student = sys.modules["peers.student"]
+    logs, reference, _ = tilted(size)
+    basis = np.linspace(-1.0, 1.0, len(logs))[:, None] ** np.arange(1, 6)
+    table = bins(logs, reference, np.ones(len(logs)), basis)
+    found = student.SampledCovariance(law).expand(table, 1)
+    own = (reference[:, None] * basis).T @ logs[:, size:]
+    values, vectors = np.linalg.eigh(np.cov(own))
+    root = vectors[:, -d:] * np.sqrt(values[-d:])
+    z = np.random.default_rng(0).normal(size=(3, d))
+    x = found.directions[size:] @ z.T
+    chi2 = (np.linalg.pinv(root) @ x) ** 2
+    m = {"sellentin": 4.0, "percival": student.exponent("percival", 7, 2)}[law]
+    expected = -0.5 * m * np.log1p(chi2.sum(axis=0) / ((1 + 1 / size) * (size - 1)))
+    np.testing.assert_allclose(found.penalty.value(z), expected, rtol=1e-6)
+
+
+def test_the_error_of_free_templates_is_that_of_known_densities(zoo):
+    """One template per class, of 10^8 events: the inverse root of the information."""
+    pytest.importorskip("iminuit")
+    zoo("peers")
+    _, _, density = tilted(1)
+    mean = 0.7 * density[0] + 0.3 * density[1]
+    kappa, error, valid = sys.modules["peers.templates"].fit(
+        np.rint(5000 * mean), 1e8 * density, np.array([False, True])
+    )
+    information = 5000 * ((density[1] - density[0]) ** 2 / mean).sum()
+    assert valid
+    assert kappa == pytest.approx(0.3, abs=0.05 * error)
+    assert error == pytest.approx(information**-0.5, rel=0.03)
+
+
 # ------------------------------------------------------------- the neural estimation
 def tilted(size=4, n_bins=20, seed=0):
     """Log ratios of 2 x size densities in bins, background first, and the mixture."""
@@ -139,19 +176,24 @@ def test_plain_torch_agrees_with_sktamm(zoo):
     assert found.std == pytest.approx(ours.std[0], rel=0.1)
 
 
-def frequentist(logs, reference, counts):
-    """Answer of sktamm to counts in bins with the published prior."""
+def bins(logs, reference, counts, basis=None):
+    """Table of densities of two classes in bins, background first."""
     size = logs.shape[1] // 2
     classes = np.repeat([0, 1], size)
     described = Simulations(
         logs, logs, None, classes, np.arange(2 * size), np.eye(2 * size), False
     )
-    weight, none = counts[None].astype(float), np.zeros((len(logs), 0))
-    table = ComponentTable(
-        logs, weight, weight, logs, reference, classes, 2, 1, described, none, none,
+    weight = counts[None].astype(float)
+    basis = np.zeros((len(logs), 0)) if basis is None else basis
+    return ComponentTable(
+        logs, weight, weight, logs, reference, classes, 2, 1, described, basis, basis,
         None, True,
     )  # fmt: skip
-    prior = RidgePrior()
+
+
+def frequentist(logs, reference, counts):
+    """Answer of sktamm to counts in bins with the published prior."""
+    table, prior = bins(logs, reference, counts), RidgePrior()
     return FrequentistInference(interval="wald").infer(
         table,
         ExponentialForm().build(table, prior),
