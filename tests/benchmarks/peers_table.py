@@ -58,15 +58,16 @@ def read(path: Path = FILE) -> dict[str, dict[str, Row]]:
     """Rows by cell."""
     stored = json.loads(path.read_text(encoding="utf-8"))
     return {
-        cell: {name: _row(own) for name, own in rows.items()}
-        for cell, rows in stored["cells"].items()
+        name: {row: _row(own, cell["truth"]) for row, own in cell["rows"].items()}
+        for name, cell in stored["cells"].items()
     }
 
 
-def _row(own: dict[str, Any]) -> Row:
-    numbers = {k: np.array(own[k]) * UNIT for k in ("truth", "kappa", "low", "high")}
+def _row(own: dict[str, Any], truth: dict[str, list[int]]) -> Row:
+    numbers = {k: np.array(own[k]) * UNIT for k in ("kappa", "low", "high")}
     return Row(
         sets=np.array(own["sets"]),
+        truth=np.array([truth[str(number)] for number in own["sets"]]) * UNIT,
         flags=np.array(own["flags"]),
         seconds=np.array(own["seconds"]),
         **numbers,
