@@ -111,7 +111,8 @@ def ratio(row: Row, ours: Row) -> tuple[float, float, int]:
         return np.nan, np.nan, 0
     drawn = np.random.default_rng(0).integers(0, len(common), (N_RESAMPLED, len(mine)))
     ratios = other[drawn].mean(axis=1) / mine[drawn].mean(axis=1)
-    return float(other.mean() / mine.mean()), float(np.std(ratios)), len(common)
+    spread = float(np.std(ratios)) if len(common) > 1 else np.nan
+    return float(other.mean() / mine.mean()), spread, len(common)
 
 
 def ours_of(rows: dict[str, Row]) -> str:
