@@ -20,7 +20,6 @@ import store
 HERE = Path(__file__).parent
 PAGES, DOC = HERE / "pages", HERE.parents[1] / "doc"
 PLACE = re.compile(r"^\{\{(table|peers) (\w+)\}\}$", re.MULTILINE)
-NOT_TABLES = ("headline",)
 
 
 def filled(text: str) -> str:
@@ -35,6 +34,11 @@ def filled(text: str) -> str:
     return PLACE.sub(put, text)
 
 
+def is_table(name: str) -> bool:
+    """Whether a result was written by `store.store`; others are a script's own."""
+    return "columns" in store.read(name)
+
+
 def pages() -> dict[Path, str]:
     """Text of every page."""
     sources = {path.name: path.read_text("utf-8") for path in PAGES.glob("*.md")}
@@ -45,7 +49,7 @@ def pages() -> dict[Path, str]:
         if kind == "table"
     }
     found = sorted(path.stem for path in store.FOLDER.glob("*.json"))
-    rest = [name for name in found if name not in (*placed, *NOT_TABLES)]
+    rest = [name for name in found if name not in placed and is_table(name)]
     out = {DOC / name: filled(text) for name, text in sources.items()}
     for name in rest:
         content = store.read(name)
