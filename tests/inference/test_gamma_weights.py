@@ -222,8 +222,8 @@ def problem(name):
 def test_posteriors_are_those_of_a_grid(name):
     """Mean, deviation and quantiles of kappa, four runs averaged.
 
-    They differ by less than three errors of one run, six of their own: at most 2.2 in 80
-    repetitions. One run is off by four in one of fifty, and kernels of BLAS choose which.
+    They differ by less than three errors of one run, by 2.2 at most in 80 repetitions.
+    One run is off by four in one of fifty, and kernels of BLAS choose which.
     """
     edges, weight = on_a_grid(*problem(name))
     settings = {"min_ess": 2000.0, "n_draws": 400, "max_draws": 8000, "n_chains": 16}
