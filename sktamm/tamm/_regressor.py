@@ -8,10 +8,12 @@ X is an event, what is predicted is the signal fraction kappa of a dataset of ev
 with s and b blended from many wrong simulations while kappa is inferred.
 """
 
+from contextlib import nullcontext
 from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+from joblib import parallel_config
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
@@ -80,7 +82,8 @@ class TAMMRegressor(FractionVerbs):
         Confine frequentist estimates and intervals to [0, 1]; the Bayesian prior always
         does.
     n_jobs : int, default=None
-        Threads that share the datasets; the numbers do not depend on it.
+        Threads that share the datasets, and processes that share the training of parts
+        without n_jobs of their own; the numbers do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random.
 
@@ -186,7 +189,10 @@ class TAMMRegressor(FractionVerbs):
         self._warn_single(sources.source_class)
         if hasattr(self.prior_, "check_simulations"):
             self.prior_.check_simulations(sources.source_class, sources.source_id)
-        components = self._make_components().fit(sources)
+        # for parts that have no n_jobs of their own
+        shared = self.n_jobs is not None
+        with parallel_config(n_jobs=self.n_jobs) if shared else nullcontext():
+            components = self._make_components().fit(sources)
         self.form_, self.prior_, _ = self._make_choices(components)
         self.components_ = self.form_.suited(components)
         self._exchangeable_ = look_at_exchangeability(self)

@@ -1,5 +1,6 @@
 """The unbinned estimator end to end: identities first, then numbers."""
 
+import os
 import pickle
 
 import numpy as np
@@ -512,3 +513,30 @@ def test_intervals_cover_when_the_simulations_are_right(form, inference):
         pulls.append((result.kappa[0] - 0.3) / result.std[0])
     assert np.mean(np.square(pulls)) < 1 + 4 * np.sqrt(2 / 100)
     assert abs(np.mean(pulls)) < 4 / np.sqrt(100)
+
+
+def test_members_are_trained_at_the_same_time():
+    """By processes of their own, with the same numbers."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 600)
+    X = rng.normal(y, 1.0)[:, None]
+    simulation = np.tile([0, 1, 2], 400)
+    answers, workers = [], []
+    for n_jobs in (None, 2):
+        ratio = DensityRatio(WhereTrained(), n_members=2)
+        tamm = NeuralRatioTAMM(ratio, n_jobs=n_jobs, random_state=0)
+        tamm.fit(X, y, simulation=simulation)
+        answers.append(tamm.infer(X[:300]).kappa[0])
+        (trained,) = tamm.components_.ratio_.models_
+        workers.append({member.process_ for member in trained.model.members_})
+    assert answers[0] == answers[1]
+    assert workers[0] == {os.getpid()}
+    assert os.getpid() not in workers[1]
+
+
+class WhereTrained(LogisticRegression):
+    """Remembers the process."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.process_ = os.getpid()
+        return super().fit(X, y, sample_weight)
