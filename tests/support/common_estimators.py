@@ -1,5 +1,9 @@
 """The list of estimators that all rings of checks share."""
 
+import os
+
+from sklearn.linear_model import LogisticRegression
+
 from sktamm import AutoTAMM, BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, TAMMRegressor
 from sktamm.baselines import (
     FreeTemplates,
@@ -105,3 +109,11 @@ def ratio_of(choices, classifier="logistic"):
     known = set(DensityRatio().get_params()) - {"random_state", "n_jobs"}
     own = {name: choices.pop(name) for name in known & set(choices)}
     return DensityRatio(**{"classifier": classifier} | own)
+
+
+class WhereTrained(LogisticRegression):
+    """Remembers the process; here, where workers find it."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.process_ = os.getpid()
+        return super().fit(X, y, sample_weight)

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from common_estimators import ratio_of
+from common_estimators import WhereTrained, ratio_of
 from scipy import sparse, stats
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -532,11 +532,3 @@ def test_members_are_trained_at_the_same_time():
     assert answers[0] == answers[1]
     assert workers[0] == {os.getpid()}
     assert os.getpid() not in workers[1]
-
-
-class WhereTrained(LogisticRegression):
-    """Remembers the process."""
-
-    def fit(self, X, y, sample_weight=None):
-        self.process_ = os.getpid()
-        return super().fit(X, y, sample_weight)
