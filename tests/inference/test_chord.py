@@ -69,7 +69,7 @@ def test_events_need_fewer_second_derivatives():
     assert events.second < 0.8 * binned.second
 
 
-@pytest.mark.parametrize("wrong", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("wrong", [1e-3, 1.0, 1e3, 1e9])
 def test_a_start_with_the_information_of_another_point(wrong):
     """Too small, about right or too large: the answer is the same."""
     model = Hill(True)
@@ -96,3 +96,11 @@ def test_tolerances_of_fits():
     assert loose.converged.all()
     assert 1e-3 < loose.decrement[1] <= 0.5
     assert (loose.decrement[[0, 2]] <= 1e-8).all()
+
+
+def test_the_information_is_that_of_the_end_also_where_steps_run_out():
+    model = Hill(True)
+    found = climbed(model, CENTRES + 0.1, max_iter=2)
+    data = RowData(np.arange(3.0)[:, None])
+    information = model.step_terms(found.theta, data)[2]
+    np.testing.assert_array_equal(found.information, information)
