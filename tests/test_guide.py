@@ -26,6 +26,8 @@ SLOW = (
     "parametric.md",
     "validation.md",
 )
+# Those of them whose code warns of nothing; the others show what warns.
+STRICT = ("guide/report.md", "guide/searches.md")
 # Recipes of files, which tests/test_recipes.py runs one by one.
 RECIPES = "contributing.md"
 # tests/test_common.py runs its one example, and compares it digit by digit.
@@ -155,7 +157,7 @@ def test_a_page_runs_from_a_clean_namespace(name, tmp_path):
 def test_a_long_page_runs_from_a_clean_namespace(name, tmp_path):
     for library in ("matplotlib", "iminuit", "distributed", "torch"):
         pytest.importorskip(library)
-    run_page(name, tmp_path, "-W", "ignore")
+    run_page(name, tmp_path, "-W", "error" if name in STRICT else "ignore")
 
 
 def test_the_readme_has_one_example():
