@@ -190,29 +190,34 @@ def cluster_of_processes(folder):
 
 @pytest.mark.slow  # four processes that import dask
 def test_scheduler_killed_half_way_and_study_resumed(tmp_path):
-    estimator, folder = NormalFraction(pause=0.05).fit(X, Y), tmp_path / "study"
+    hold, folder = tmp_path / "hold", tmp_path / "study"
+    estimator = NormalFraction(pause=0.05, hold=str(hold)).fit(X, Y)
     with cluster_of_processes(tmp_path) as (scheduler, file):
 
         def kill():
             while len(list(folder.glob("shard-*.npz"))) < N_BATCHES // 2:
                 time.sleep(0.005)
+            hold.touch()  # until nobody is left who could answer the rest
             scheduler.kill()
 
         thread = threading.Thread(target=kill)
         thread.start()
         with (
-            distributed.Client(scheduler_file=file),
+            distributed.Client(scheduler_file=file) as client,
             joblib.parallel_config(backend="dask"),
             pytest.raises(Exception, match=r"lost the connection|cancelled|scheduler"),
         ):
+            client.wait_for_workers(2)  # with one, joblib works in this process
             study(estimator, folder)
         thread.join()
+    hold.unlink()
     done = len(list(folder.glob("shard-*.npz")))
     assert N_BATCHES // 2 <= done < N_BATCHES
     with (
         cluster_of_processes(tmp_path) as (_, file),
-        distributed.Client(scheduler_file=file),
+        distributed.Client(scheduler_file=file) as client,
         joblib.parallel_config(backend="dask"),
     ):
+        client.wait_for_workers(2)
         result = study(estimator, folder)
     assert equal(result, study(estimator))

@@ -18,12 +18,15 @@ class NormalFraction(BaseEstimator):
     exact up to the discreteness of the counts.
     """
 
-    def __init__(self, scale=1.0, fail_on=None, kill=None, pause=0.0, log=None):
+    def __init__(
+        self, scale=1.0, fail_on=None, kill=None, pause=0.0, log=None, hold=None
+    ):
         self.scale = scale
         self.fail_on = fail_on
         self.kill = kill
         self.pause = pause
         self.log = log
+        self.hold = hold
 
     def fit(self, X, y):
         self.classes_ = np.unique(y)
@@ -33,6 +36,8 @@ class NormalFraction(BaseEstimator):
         self, X, *, dataset=None, return_std=False, return_interval=None, **others
     ):
         time.sleep(self.pause)
+        while self.hold is not None and Path(self.hold).exists():
+            time.sleep(0.01)
         self._die_once()
         events = np.asarray(X)[:, 0]
         if np.ndim(dataset) == 1:
