@@ -88,15 +88,16 @@ def test_fits_of_bins_converge_for_every_truth(truth):
 def test_events_and_bins_know_the_proton_fraction_alike():
     """The unbinned posterior was a third narrower than the chains of the binned one.
 
-    Ten bins and cubic functions; with the defaults of one feature, twenty and the
-    eighth degree, the binned one is .122 and the unbinned one .147.
+    Quadratic functions, as the log ratios are; cubic ones are flagged to be in tension
+    with these, and ten bins (.121) and events (.147) are then no longer one model.
     """
     X, mass, model, target = _showers(MODELS, "QGSJetII-04", 2000)
     width = []
     for tamm in (
-        BinnedTopicTAMM(bins=10, basis=PolynomialBasis(3), pos_label=0, random_state=0),
-        NeuralRatioTAMM("logistic", pos_label=0, random_state=0),
+        BinnedTopicTAMM(bins=40, basis=PolynomialBasis(2)),
+        NeuralRatioTAMM("logistic", basis=PolynomialBasis(2)),
     ):
+        tamm.set_params(pos_label=0, random_state=0)
         result = tamm.fit(X, mass, simulation=model).infer(target)
         _converged(result)
         width.append(result.std[0])
