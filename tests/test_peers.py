@@ -365,3 +365,29 @@ def test_answers_are_stored_in_small_units(zoo, tmp_path, monkeypatch):
     assert row.sets.tolist() == [5]
     assert row.flags.tolist() == [[0, 1, 3]]
     assert row.seconds.tolist() == [1.3]
+
+
+def test_what_is_stored_is_not_run_again_and_stays(zoo, tmp_path, monkeypatch):
+    headline, run = zoo("headline"), zoo("run")
+    cell, row = headline.BINNED_CELLS[0], "BinnedTopicTAMM()"
+    monkeypatch.setattr(headline, "CELLS", [cell])
+    monkeypatch.setattr(headline, "RESULTS", tmp_path / "headline.json")
+    monkeypatch.setattr(headline, "every", lambda: [row])
+    arguments = ["--checkpoint", str(tmp_path), "--sets", "3"]
+    options = headline.parse([*arguments, "--cells", cell])
+    for number, kappa in ((1, 0.2), (0, 0.1)):
+        answers = {
+            "truth": [0.1],
+            "kappa": [kappa],
+            "interval": [[[0.1, 0.05], [0.2, 0.25]]],
+            "flags": [[]],
+            "seconds": 1.0,
+        }
+        path = run.path_of(options, cell, row, number)
+        path.write_text(json.dumps(answers))
+        headline.main([*arguments, "--store"])
+        path.unlink()
+    assert headline.missing(options) == [(cell, row, 2)]
+    found = zoo("peers_table").read(tmp_path / "headline.json")[cell][row]
+    assert found.sets.tolist() == [0, 1]
+    np.testing.assert_allclose(found.kappa[:, 0], [0.1, 0.2])

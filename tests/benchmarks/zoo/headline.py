@@ -7,7 +7,8 @@
 
 The pseudo-experiments are those of `run.py`, set by set: 67 sets of three targets, or
 as many as the data allow. A run goes on where it was stopped, in one process, in the
-order of ``BLOCKS``. Peers that are not installed are left out. ``--store`` writes
+order of ``BLOCKS``, and leaves out what is stored already, whichever machine did it.
+Peers that are not installed are left out. ``--store`` adds the answers of DIR to
 ``results/headline.json``, which `make_page.py` reads.
 """
 
@@ -23,7 +24,7 @@ import rows
 import run
 from measures import bad, failed
 from peers import PEERS
-from studies import study_of
+from studies import is_here, study_of
 
 RESULTS = Path(__file__).parents[1] / "results/headline.json"
 SETS = 67
@@ -68,6 +69,10 @@ BLOCKS = [
     (CELLS, (3,), 0, SETS),
 ]
 
+#: What is stored of a row, set by set.
+NAMES = ("sets", "kappa", "low", "high", "flags", "seconds")
+NONE: dict[str, list] = {name: [] for name in NAMES}
+
 #: Up to two features the bins are those of the features.
 FREE_SCORE = "all templates free, score"
 OWN = ["BinnedTopicTAMM()", rows.MEAN, rows.FAMILIES, rows.AUTO]
@@ -92,15 +97,18 @@ def missing(options):
     """Cell, row and set of what is not there yet."""
     wanted = [r for r in every() if any(part in r for part in options.rows)]
     wanted = [r for r in wanted if not any(part in r for part in options.without)]
+    before = stored_before()
     tasks = [
         (cell, row, number)
         for cells, prices, first, last in BLOCKS
         for cell in cells
+        if is_here(cell)
         for number in range(first, min(last, sets_of(options, cell)))
         for row in wanted
         if price_of(row) in prices
         and any(part in cell for part in options.cells)
         and (row != FREE_SCORE or study_of(cell).n_features > 2)
+        and number not in before.get(cell, {}).get("rows", {}).get(row, NONE)["sets"]
         and not run.path_of(options, cell, row, number).exists()
     ]
     return list(dict.fromkeys(tasks))
@@ -133,18 +141,29 @@ def go(options):
 
 
 # -------------------------------------------------------------------------- results
+def stored_before():
+    """Cells of `RESULTS`, if there are any."""
+    return json.loads(RESULTS.read_text())["cells"] if RESULTS.exists() else {}
+
+
 def stored(options):
     """All answers as `peers_table` reads them: numbers in units of .0001."""
-    cells = {}
-    for cell in CELLS:
-        truth: dict = {}
-        found = {row: _stored(options, cell, row, truth) for row in every_one()}
+    before = stored_before()
+    cells = {cell: own for cell, own in before.items() if not is_here(cell)}
+    for cell in filter(is_here, CELLS):
+        old = before.get(cell, {"truth": {}, "rows": {}})
+        truth = dict(old["truth"])
+        found = {
+            row: _stored(options, cell, row, truth, old["rows"].get(row, NONE))
+            for row in every_one()
+        }
         found = {row: own for row, own in found.items() if own["sets"]}
         if study_of(cell).n_features <= 2:
             found.pop(FREE_SCORE, None)
         ours = rows.MEAN if study_of(cell).n_features > 2 else OWN[0]
         if ours in found or rows.AUTO in found:
             cells[cell] = {"truth": truth, "rows": found}
+    cells = {cell: cells[cell] for cell in CELLS if cell in cells}
     return {"unit": 1e-4, "levels": rows.LEVELS, "cells": cells}
 
 
@@ -153,14 +172,17 @@ def every_one():
     return [*OWN, *BASELINES, *PEERS, rows.TRANSPORT]
 
 
-def _stored(options, cell, row, truth):
+def _stored(options, cell, row, truth, before):
     """Answers of a row; ``truth`` is told the fractions of every set."""
-    names = ("sets", "kappa", "low", "high", "flags", "seconds")
-    out = {name: [] for name in names}
+    out = {name: [] for name in NONE}
     for number in range(sets_of(options, cell)):
         path = run.path_of(options, cell, row, number)
         own = json.loads(path.read_text()) if path.exists() else None
         if own is None:
+            if number in before["sets"]:
+                k = before["sets"].index(number)
+                for name, values in before.items():
+                    out[name].append(values[k])
             continue
         truth[str(number)] = _small(own["truth"])
         low, high = np.moveaxis(np.array(own["interval"]), 1, 0)

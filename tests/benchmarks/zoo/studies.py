@@ -18,11 +18,17 @@ STUDIES = [
     *measured.STUDIES,
     *airshowers.STUDIES,
 ]
+_BY_NAME = {study.name: study for study in [*STUDIES, *toys.MORE]}
 
 
 def study_of(name: str) -> Study:
     """The study of a name."""
-    return next(s for s in [*STUDIES, *toys.MORE] if s.name == name)
+    return _BY_NAME[name]
+
+
+def is_here(name: str) -> bool:
+    """Whether the data of a study are here."""
+    return name in _BY_NAME
 
 
 @lru_cache(maxsize=1)
