@@ -146,7 +146,7 @@ def test_the_pages_with_code_are_found():
 
 @pytest.mark.parametrize("name", quick)
 def test_a_page_runs_from_a_clean_namespace(name, tmp_path):
-    for library in ("hist", "iminuit", "jsonschema", "matplotlib", "pyarrow", "skops"):
+    for library in ("hist", "jsonschema", "matplotlib", "pyarrow", "skops"):
         pytest.importorskip(library)
     run_page(name, tmp_path, "-W", "error")
 
@@ -155,7 +155,7 @@ def test_a_page_runs_from_a_clean_namespace(name, tmp_path):
 @pytest.mark.torch
 @pytest.mark.parametrize("name", SLOW)
 def test_a_long_page_runs_from_a_clean_namespace(name, tmp_path):
-    for library in ("matplotlib", "iminuit", "distributed", "torch"):
+    for library in ("matplotlib", "distributed", "torch"):
         pytest.importorskip(library)
     run_page(name, tmp_path, "-W", "error" if name in STRICT else "ignore")
 

@@ -40,11 +40,6 @@ MODULES = ["sktamm", "sktamm.base", "sktamm.exceptions", *ROOMS]
 
 # Calls that need a library: the extra that brings it, and the call.
 USES = {
-    "FreeTemplates": (
-        "hep",
-        "iminuit",
-        "sktamm.baselines.FreeTemplates(bins=2).fit(**events).predict(X)",
-    ),
     "Display.plot": (
         "plot",
         "matplotlib",

@@ -1,4 +1,4 @@
-"""All templates free: the template fit of iminuit with every simulation a component.
+"""All templates free: a template fit with every simulation a component.
 
 The content of bin i is Poisson with mean sum_k y_k t_ki, one yield y_k >= 0 for each
 template t_k of every class, one nuisance parameter per bin for their statistics, and
@@ -21,14 +21,11 @@ from sktamm._sklearn import one_of
 from sktamm.base import ComponentTable
 from sktamm.baselines._base import BinnedBaseline, FixedMixture, make_answer, rules_of
 from sktamm.baselines._free_profile import FreeYields, KappaCurve, kappa_curve
-from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.inference import Answer, normal_quantile, ratio_intervals
 from sktamm.tamm import TAMMRegressor
 
 __all__ = ["FreeTemplates"]
 
-# Rule of thumb: more cost time, and the profile goes on where MIGRAD has stopped.
-_MAX_CALLS = 20_000
 # Rule of thumb: half of the digits are lost, and many yields fit alike.
 _LARGEST_CONDITION = 1e8
 
@@ -36,8 +33,8 @@ _LARGEST_CONDITION = 1e8
 class FreeTemplates(BinnedBaseline):
     """Fraction from a fit with the yields of all templates free.
 
-    The three-line competitor: `iminuit.cost.Template` with each simulation of each
-    class a component of free, non-negative yield. Needs iminuit (``sktamm[hep]``).
+    Each simulation of each class is a component of free, non-negative yield; the
+    likelihood is that of ``iminuit.cost.Template``.
 
     Parameters
     ----------
@@ -69,9 +66,10 @@ class FreeTemplates(BinnedBaseline):
     is half the length of the likelihood interval of one standard deviation, or, where
     that ends at 0 or 1, the distance to its other end. A dataset is flagged "singular"
     when the templates are not independent (their number exceeds that of the bins, or
-    their matrix has a condition above 1e8), and "not_converged" when neither MIGRAD nor
-    the descent of the profile ended in a minimum. ``goodness_of_fit`` takes bins minus
-    templates for the degrees of freedom; yields at zero make it conservative.
+    their matrix has a condition above 1e8), and "not_converged" when the descent of
+    the yields ended in no minimum, or the profile found a deeper one.
+    ``goodness_of_fit`` takes bins minus templates for the degrees of freedom; yields at
+    zero make it conservative.
 
     References
     ----------
@@ -114,9 +112,8 @@ class FreeTemplates(BinnedBaseline):
         self.level = level
         self.n_jobs = n_jobs
 
-    def _make_inference(self) -> "Minuit":
-        _import_iminuit()
-        return Minuit(self.method)
+    def _make_inference(self) -> "FreeFit":
+        return FreeFit(self.method)
 
     def solve(self, table: ComponentTable, levels: FloatArray) -> tuple[Any, Answer]:
         """Fractions of a table by this method, ``levels`` (n_levels,)."""
@@ -147,8 +144,8 @@ class FreeTemplates(BinnedBaseline):
 
 
 @dataclass(frozen=True)
-class Minuit:
-    """Template fits with iminuit."""
+class FreeFit:
+    """Template fits with every yield free."""
 
     method: str  # treatment of the templates' statistics
     interval: str = "likelihood"  # for results
@@ -164,21 +161,10 @@ class Minuit:
 
         ``data`` (n_bins, 2), ``templates`` (n_templates, n_bins, 2).
         """
-        iminuit = _import_iminuit()
-        edges = np.arange(len(data) + 1.0)
-        cost = iminuit.cost.Template(
-            _plain(data), edges, [_plain(t) for t in templates], method=self.method
-        )
         model = FreeYields.from_contents(data, templates, signal, self.method)
-        start = _start(data[:, 0], templates[:, :, 0])
-        minuit = iminuit.Minuit(cost, *start, grad=model.gradient)
-        minuit.strategy = 0  # the Hessian is not used
-        minuit.limits = (0.0, None)
-        minuit.migrad(ncall=_MAX_CALLS)
-        curve = kappa_curve(model, np.array(minuit.values), drop)
+        curve = kappa_curve(model, _start(data[:, 0], templates[:, :, 0]), drop)
         degrees = (templates[:, :, 0].sum(axis=0) > 0).sum() - len(templates)
-        converged = minuit.valid or curve.converged
-        return curve, (converged, minuit.nfcn, cost(*curve.yields), degrees)
+        return curve, (curve.converged, curve.n_steps, curve.value, degrees)
 
 
 def _standard_error(
@@ -193,22 +179,6 @@ def _standard_error(
     one_sided = np.where(ended[0], above, below)
     error = np.where(ended.any(axis=0), one_sided, 0.5 * (below + above))
     return np.where(ended.all(axis=0), np.maximum(below, above), error)
-
-
-def _import_iminuit() -> Any:
-    try:
-        import iminuit.cost
-    except ImportError as error:
-        raise IncompatibleChoiceError(
-            "FreeTemplates needs iminuit: pip install 'sktamm[hep]'."
-        ) from error
-    return iminuit
-
-
-def _plain(content: FloatArray) -> FloatArray:
-    """Contents alone where they are counts, which iminuit treats as Poisson."""
-    counts = np.array_equal(content[:, 0], content[:, 1])
-    return content[:, 0] if counts else content
 
 
 def _shapes(templates: FloatArray) -> FloatArray:

@@ -48,6 +48,11 @@ _MIXED = 0.01
 # Of -2 ln L: changes intervals by 1e-5, a two thousandth of their width.
 _TOLERANCE = 1e-6
 _MAX_ITER = 300  # rule of thumb: three times the default of SLSQP
+# Rules of thumb: three steps are usual, and what needs more than these is left to
+# SLSQP; a step must gain some of what its slope promises; the line of one fraction is
+# so much firmer than the likelihood, and dependent templates are told apart that much.
+_MAX_STEPS, _MAX_HALVINGS, _ENOUGH = 50, 12, 1e-4
+_FIRM, _RIDGE = 1e4, 1e-6
 
 
 class Minimum(NamedTuple):
@@ -56,6 +61,8 @@ class Minimum(NamedTuple):
     value: float  # -2 ln L
     yields: FloatArray
     converged: bool
+    curvature: FloatArray | None = None  # (n_templates, n_templates), where it is known
+    n_steps: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,24 +112,83 @@ class FreeYields:
         slope = self.shape @ by_mu + 2.0 * yields * (self.variance @ by_v)
         return float(value.sum()), slope
 
-    def gradient(self, *events: float) -> FloatArray:
-        """Gradient of -2 ln L by yields in events, shape (n_templates,)."""
-        return self.value(np.array(events) / self.total)[1] / self.total
+    def at(self, yields: FloatArray) -> "Minimum":
+        """A place to start from."""
+        return Minimum(self.value(yields)[0], yields, False)
 
-    def minimise(self, start: FloatArray, kappa: float | None = None) -> Minimum:
+    def minimise(self, near: "Minimum", kappa: float | None = None) -> "Minimum":
         """Least -2 ln L of all yields, or of those with one fraction."""
-        starts = [start, np.full(start.size, 1.0 / start.size)]
         ends = []
-        for at in starts:
-            ends.append(self._descend(at, kappa))
-            if ends[-1].converged:
-                break
+        for start in (near, self.at(np.full_like(near.yields, 1.0 / near.yields.size))):
+            for descend in (self._climb, self._descend):
+                ends.append(descend(start, kappa))
+                if ends[-1].converged:
+                    return min(ends, key=lambda end: end.value)
         return min(ends, key=lambda end: end.value)
 
-    def _descend(self, start: FloatArray, kappa: float | None) -> Minimum:
+    def _climb(self, near: "Minimum", kappa: float | None) -> "Minimum":
+        """Quadratic programs; their curvature is learned on the way and kept."""
+        yields = self._with_fraction(near.yields, kappa)
+        value, slope = self.value(yields)
+        curvature = near.curvature
+        if curvature is None:
+            curvature = self._information(yields)
+        for n_steps in range(_MAX_STEPS):
+            step = self._program(yields, slope, curvature, kappa) - yields
+            gain = -float(slope @ step)
+            if gain <= _TOLERANCE:
+                return Minimum(value, yields, True, curvature, n_steps)
+            for length in 0.5 ** np.arange(_MAX_HALVINGS):
+                new = self._with_fraction(yields + length * step, kappa)
+                least, steepest = self.value(new)
+                if least < value - _ENOUGH * length * gain:
+                    break
+            else:
+                break
+            curvature = _secant(curvature, new - yields, steepest - slope)
+            yields, value, slope = new, least, steepest
+        return Minimum(value, yields, False)
+
+    def _information(self, yields: FloatArray) -> FloatArray:
+        """Expected curvature of -2 ln L, (n_templates, n_templates)."""
+        mu = np.maximum(yields @ self.shape, _TINY)
+        v = np.maximum(yields**2 @ self.variance, _SHARP * mu**2)
+        root = self.shape * np.sqrt(2.0 / (mu + v))
+        return np.asarray(root @ root.T) * (1.0 + _RIDGE * np.eye(len(root)))
+
+    def _program(
+        self,
+        yields: FloatArray,
+        slope: FloatArray,
+        curvature: FloatArray,
+        kappa: float | None,
+    ) -> FloatArray:
+        """Where the quadratic form is least and no yield negative; nan if nowhere."""
+        own = np.ones(yields.size, bool)
+        if kappa in (0.0, 1.0):
+            own = ~self.signal if kappa == 0 else self.signal
+        try:
+            factor = np.linalg.cholesky(curvature[np.ix_(own, own)])
+        except np.linalg.LinAlgError:  # rounding
+            factor = np.linalg.cholesky(self._information(yields)[np.ix_(own, own)])
+        matrix = factor.T
+        target = matrix @ yields[own] - np.linalg.solve(factor, slope[own])
+        if kappa is not None and own.all():
+            c = np.where(self.signal, 1.0 - kappa, -kappa)
+            matrix = np.vstack([matrix, _FIRM * factor.max() * c])
+            target = np.append(target, 0.0)
+        out = np.zeros_like(yields)
+        try:
+            out[own] = optimize.nnls(matrix, target)[0]
+        except RuntimeError:  # too many iterations
+            out[own] = np.nan
+        return out
+
+    def _descend(self, near: "Minimum", kappa: float | None) -> "Minimum":
+        """The same by SLSQP, for what does not converge."""
+        start = self._with_fraction(near.yields, kappa)
         options: dict[str, Any] = {"bounds": [(0.0, None)] * start.size}
         if kappa is not None:
-            start = self._with_fraction(start, kappa)
             c = np.where(self.signal, 1.0 - kappa, -kappa)
             line = {"type": "eq", "fun": lambda y: c @ y, "jac": lambda y: c}
             options["constraints"] = [line]
@@ -139,16 +205,17 @@ class FreeYields:
         )
         finite = bool(np.isfinite(found.x).all())
         yields = np.maximum(found.x, 0.0) if finite else start
-        if kappa is not None:
-            yields = self._with_fraction(yields, kappa)
+        yields = self._with_fraction(yields, kappa)
         return Minimum(self.value(yields)[0], yields, finite and found.success)
 
     def fraction(self, yields: FloatArray) -> float:
         """Share of the signal in the yields."""
         return float(yields[self.signal].sum() / yields.sum())
 
-    def _with_fraction(self, yields: FloatArray, kappa: float) -> FloatArray:
-        """Yields of the same sum and another signal share."""
+    def _with_fraction(self, yields: FloatArray, kappa: float | None) -> FloatArray:
+        """Yields of the same sum and another signal share, if one is asked for."""
+        if kappa is None:
+            return yields
         out = np.empty_like(yields)
         total = yields.sum()
         for rows, share in ((self.signal, kappa), (~self.signal, 1.0 - kappa)):
@@ -156,6 +223,23 @@ class FreeYields:
             equal = np.full(own.size, 1.0 / own.size)
             out[rows] = total * share * (own / own.sum() if own.any() else equal)
         return out
+
+
+def _secant(curvature: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray:
+    """BFGS update by a step and the change of the slope, damped to stay positive.
+
+    Nocedal and Wright, Numerical Optimization (2006), procedure 18.2.
+    """
+    along = curvature @ step
+    size, found = float(step @ along), float(step @ change)
+    if not size > 0:
+        return curvature
+    if found < 0.2 * size:
+        share = 0.8 * size / (size - found)
+        change = share * change + (1.0 - share) * along
+        found = 0.2 * size
+    old = np.outer(along, along) / size
+    return np.asarray(curvature - old + np.outer(change, change) / found)
 
 
 def _da(n: FloatArray, mu: FloatArray, v: FloatArray) -> tuple[FloatArray, ...]:
@@ -192,20 +276,24 @@ class KappaCurve:
     """Profile of one dataset."""
 
     yields: FloatArray  # (n_templates,), the best ones in events
+    value: float  # -2 ln L there
     kappa: FloatArray  # (n_points,) within [0, 1]; the estimate is in the middle
     log_likelihood: FloatArray  # (n_points,), zero at the estimate
     converged: bool  # the best yields are a minimum
+    n_steps: int  # to there
 
 
 def kappa_curve(model: FreeYields, start: FloatArray, drop: float) -> KappaCurve:
     """Profile likelihood of kappa around its maximum; ``start`` (n_templates,)."""
     yields = start / model.total
     mixed = (1.0 - _MIXED) * yields + _MIXED * yields.mean()
-    ends = [Minimum(model.value(yields)[0], yields, False), model.minimise(mixed)]
+    equal = np.full_like(yields, yields.mean())
+    ends = [model.minimise(model.at(y)) for y in (mixed, equal)]
     drop = _MARGIN * max(drop, _LEAST_REACH)
+    n_steps = sum(end.n_steps for end in ends)
     for _ in range(_N_CENTRES):
         best = min(ends, key=lambda end: end.value)
-        scan = _Scan(model, best)
+        scan = _Scan(model, best, ends)
         inside = 0.0 < scan.kappa < 1.0
         n_below = _N_CURVE if inside else 2 * _N_CURVE * (scan.kappa > 0)
         below, left = scan.side(0.0, drop, n_below)
@@ -213,21 +301,27 @@ def kappa_curve(model: FreeYields, start: FloatArray, drop: float) -> KappaCurve
         known = scan.deepest.value > best.value - _DEEPER
         if known:
             break
-        ends = [scan.deepest]
+        ends = [scan.deepest, *ends]
     return KappaCurve(
         best.yields * model.total,
+        best.value,
         np.concatenate([below[::-1], [scan.kappa], above]),
         -0.5 * np.concatenate([left[::-1], [0.0], right]),
         known and any(end.converged for end in ends),
+        n_steps,
     )
 
 
 class _Scan:
-    """Profile from its maximum outward; keeps the deepest point of the way."""
+    """Profile from its maximum outward; keeps the deepest point of the way.
 
-    def __init__(self, model: FreeYields, best: Minimum):
+    Every local minimum is followed, and the curve is the least of them.
+    """
+
+    def __init__(self, model: FreeYields, best: Minimum, ends: list[Minimum]):
         self.model, self.best, self.deepest = model, best, best
         self.kappa = model.fraction(best.yields)
+        self.starts = _distinct([best, *ends])
 
     def side(
         self, bound: float, drop: float, number: int
@@ -238,7 +332,7 @@ class _Scan:
         room = abs(bound - self.kappa)
         reach = self._reach(bound, drop, room)
         steps = np.linspace(0.0, reach, _N_FITTED + 1)
-        rise, near = np.zeros(steps.size), self.best.yields
+        rise, near = np.zeros(steps.size), self.starts
         for i in range(1, steps.size):
             rise[i], near = self._rise(steps[i], bound, near)
         fine = np.linspace(0.0, reach, number + 1)[1:]
@@ -250,25 +344,34 @@ class _Scan:
 
     def _reach(self, bound: float, drop: float, room: float) -> float:
         """Distance at which the curve has fallen enough, but not by far more."""
-        low, high, near = 0.0, min(_FIRST_STEP, room), self.best.yields
+        low, high, near = 0.0, min(_FIRST_STEP, room), self.starts
         rise, near = self._rise(high, bound, near)
         while rise < drop and high < room:
             low, high = high, min(2.0 * high, room)
             rise, near = self._rise(high, bound, near)
         while rise > _STEEP * drop and high - low > _CLOSE * high:
             middle = 0.5 * (low + high)
-            rise, _ = self._rise(middle, bound, self.best.yields)
+            rise, _ = self._rise(middle, bound, self.starts)
             low, high = (middle, high) if rise < drop else (low, middle)
             rise = np.inf if rise < drop else rise
         return high
 
     def _rise(
-        self, step: float, bound: float, near: FloatArray
-    ) -> tuple[float, FloatArray]:
-        """-2 ln L above its least value at some distance, and the yields there."""
+        self, step: float, bound: float, near: list[Minimum]
+    ) -> tuple[float, list[Minimum]]:
+        """-2 ln L above its least value at some distance, and the minima there."""
         at = self.kappa + np.copysign(step, bound - self.kappa)
         if step >= abs(bound - self.kappa):
             at = bound
-        found = self.model.minimise(near, at)
-        self.deepest = min(self.deepest, found, key=lambda end: end.value)
-        return found.value - self.best.value, found.yields
+        found = _distinct([self.model.minimise(end, at) for end in near])
+        self.deepest = min(self.deepest, found[0], key=lambda end: end.value)
+        return found[0].value - self.best.value, found
+
+
+def _distinct(ends: list[Minimum]) -> list[Minimum]:
+    """Minima of different depth, the deepest first."""
+    found: list[Minimum] = []
+    for end in sorted(ends, key=lambda end: end.value):
+        if not found or end.value > found[-1].value + _DEEPER:
+            found.append(end)
+    return found

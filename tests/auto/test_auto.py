@@ -1,7 +1,6 @@
 """The estimator that chooses: what is judged, how, and when the default goes."""
 
 import pickle
-import sys
 import warnings
 from dataclasses import replace
 from types import SimpleNamespace
@@ -207,13 +206,6 @@ def test_many_simulations_have_topics_and_twenty_truths():
     one = BinnedTopicTAMM(bins=3, inference="frequentist")
     part = _fit(AutoTAMM([("bins", one)], n_datasets=1), study).take(np.arange(21))
     assert len(part.left_out_.simulations) == 20
-
-
-def test_without_iminuit_there_are_no_free_templates(study, monkeypatch):
-    monkeypatch.setitem(sys.modules, "iminuit.cost", None)
-    tamm = _fit(AutoTAMM(n_datasets=1), study)
-    assert "needs iminuit" in tamm.refused_["free templates"]
-    assert "free templates" not in tamm.candidates_
 
 
 def test_merged_simulations_are_one_that_is_their_mean(study):

@@ -1,7 +1,7 @@
 """Referee: iminuit used directly, and the classical fit where they must agree."""
 
 import itertools
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from scipy import optimize
 
 from sktamm import BinnedTopicTAMM
 from sktamm.baselines import FreeTemplates, SingleSimulation
-from sktamm.baselines._free import Minuit
+from sktamm.baselines._free import FreeFit
 from sktamm.baselines._free_profile import FreeYields
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import (
@@ -144,7 +144,7 @@ def _toy(kappa, seed, n_data=400, n_template=2000, weighted=False):
 
 def _fitted(data, templates, method="da", level=0.683):
     drop = float(normal_quantile(level) ** 2)
-    return Minuit(method).fit(data, templates, SIGNAL, drop)[0]
+    return FreeFit(method).fit(data, templates, SIGNAL, drop)[0]
 
 
 def _interval(curve, level):
@@ -215,18 +215,6 @@ def test_value_and_slope_are_those_of_iminuit(method):
         np.testing.assert_allclose(slope, ratio, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["da", "jsc"])
-def test_the_gradient_that_migrad_is_given_is_that_of_iminuit(method):
-    """By yields in events, of weighted data too."""
-    data, templates = _toy(0.3, 2, weighted=True)
-    model = FreeYields.from_contents(data, templates, SIGNAL, method)
-    edges = np.arange(len(data) + 1.0)
-    direct = iminuit.cost.Template(data, edges, list(templates), method=method)
-    yields = np.full(len(templates), data[:, 0].sum() / len(templates))
-    slope = optimize.approx_fprime(yields, lambda y: direct(*y), 1e-4)
-    np.testing.assert_allclose(model.gradient(*yields), slope, rtol=1e-4, atol=1e-6)
-
-
 def test_a_bin_that_only_signal_fills_excludes_zero():
     """With sharp templates the likelihood is (1/2)^a (1/2 - k/2)^b (k/2)^c."""
     low, high = [5e5, 5e5, 0.0], [5e5, 0.0, 5e5]
@@ -292,11 +280,62 @@ def test_intervals_cover(kappa, level):
     assert _coverage(kappa, 200, level) > level - 3 * error
 
 
-def test_iminuit_is_asked_for_when_missing(study, monkeypatch):
-    monkeypatch.setitem(sys.modules, "iminuit", None)
-    monkeypatch.setitem(sys.modules, "iminuit.cost", None)
-    with pytest.raises(IncompatibleChoiceError, match=r"pip install 'sktamm\[hep\]'"):
-        FreeTemplates().fit(study.X, study.y)
+@pytest.mark.parametrize("method", ["da", "jsc"])
+@pytest.mark.parametrize("seed", range(3))
+def test_descents_end_where_those_of_scipy_do(method, seed):
+    """Twelve templates and twelve bins: of all yields, and of given fractions."""
+    rng = np.random.default_rng(seed)
+    shapes = np.exp(-0.5 * ((np.arange(12) - rng.normal(5, 1, (12, 1))) / 3) ** 2)
+    templates = rng.poisson(1000 * shapes / shapes.sum(axis=1, keepdims=True))
+    signal = np.arange(12) >= 6
+    data = rng.poisson(400 * templates[::3].mean(axis=0) / 1000)
+    data, templates = (x[..., None] * np.ones(2) for x in (data, templates))
+    model = FreeYields.from_contents(data, templates, signal, method)
+    start = model.at(np.full(12, 1 / 12))
+    for kappa in (None, 0.0, 0.3, 0.8, 1.0):
+        own, other = model._climb(start, kappa), model._descend(start, kappa)
+        assert own.converged
+        assert own.value < other.value + 1e-4
+        assert (own.yields >= 0).all()
+        if kappa is not None:
+            assert model.fraction(own.yields) == pytest.approx(kappa, abs=1e-12)
+        assert own.value == model.value(own.yields)[0]
+        again = model._climb(own, kappa)
+        assert again.n_steps <= 2
+        assert abs(again.value - own.value) < 1e-4
+
+
+def test_every_local_minimum_is_followed():
+    """The profile once stayed in a minimum .97 above the least, unflagged."""
+    study = make_gaussian_study(n_simulations=6, n_events=4000, random_state=1)
+    edges = np.linspace(study.X.min(axis=0), study.X.max(axis=0), 11).T
+    fill = partial(np.histogramdd, bins=list(edges))
+    templates = [
+        fill(study.X[(study.y == c) & (study.simulation == k)])[0].ravel()
+        for c in (0, 1)
+        for k in range(6)
+    ]
+    data = fill(study.X_target[2::4])[0].ravel()
+    data, templates = (np.asarray(x)[..., None] * np.ones(2) for x in (data, templates))
+    signal = np.arange(12) >= 6
+    curve = FreeFit("da").fit(data, templates, signal, 4.0)[0]
+    model = FreeYields.from_contents(data, templates, signal, "da")
+    rng = np.random.default_rng(0)
+    starts = [model.at(y) for y in rng.dirichlet(np.ones(12), 8)]
+    for i in (30, 70, 100, 130, 170):
+        least = min(model._descend(s, curve.kappa[i]).value for s in starts)
+        assert curve.value - 2 * curve.log_likelihood[i] < least + 0.05
+
+
+def test_what_does_not_converge_is_left_to_scipy(monkeypatch):
+    data, templates = _toy(0.3, 2)
+    curve = _fitted(data, templates)
+    monkeypatch.setattr("sktamm.baselines._free_profile._MAX_STEPS", 1)
+    other = _fitted(data, templates)
+    assert other.converged
+    np.testing.assert_allclose(other.kappa, curve.kappa, rtol=1e-3)
+    fall = curve.log_likelihood
+    np.testing.assert_allclose(other.log_likelihood, fall, atol=0.02)
 
 
 def test_an_unknown_method_is_refused(study):

@@ -235,7 +235,6 @@ def test_all_methods_are_compared(folder, capsys):
         assert name in printed.out
     assert {"ScoreTAMM", "NeuralRatioTAMM", "one simulation"} <= set(table["method"])
     assert len(table) + printed.err.count("left out") == 8
-    pytest.importorskip("iminuit")
     free = FreeTemplates().fit(SIMULATED[NAMES], STUDY.y, simulation=STUDY.simulation)
     [row] = table[table["method"] == "all templates free"].to_dict("records")
     assert row["kappa"] == pytest.approx(free.predict(TARGET)[0], abs=1e-3)
