@@ -9,16 +9,20 @@ where ``q_c`` is a linear or exponential blend of the components of class ``c``.
 are bins or events; a pseudo-experiment is another vector of row weights ``n_i``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sktamm._numerics import row_pieces
+
 __all__ = [
     "LITTLE_OVERLAP",
     "ComponentModel",
     "ComponentTable",
+    "DeferredError",
     "NoiseShape",
     "RatioError",
     "ReferenceSample",
@@ -65,9 +69,40 @@ class RatioError:
     smooth_reference: FloatArray
     smooth_covariance: FloatArray
 
-    def take_rows(self, rows: NDArray[np.intp]) -> "RatioError":
+    def take_rows(self, rows: Any) -> "RatioError":
         """Functions at some of the rows."""
         return replace(self, rows=self.rows[rows], smooth_rows=self.smooth_rows[rows])
+
+    @property
+    def none(self) -> "RatioError":
+        """The same of no rows, for all that is not at rows of the target."""
+        return self.take_rows(np.zeros(0, dtype=np.intp))
+
+
+@dataclass(frozen=True, eq=False)
+class DeferredError:
+    """A `RatioError` of so many rows that its functions are made piece by piece.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        Events at the rows of the target.
+    at : callable
+        Makes the `RatioError` of some events.
+    none : RatioError
+        That of no rows, for all that is not at rows of the target.
+    """
+
+    X: FloatArray
+    at: Callable[[FloatArray], RatioError]
+    none: RatioError
+
+    def take_rows(self, rows: Any) -> "RatioError | DeferredError":
+        """Functions at some of the rows, or the same of fewer that are many."""
+        X = self.X[rows]
+        if len(row_pieces(len(X))) > 1:
+            return replace(self, X=X)
+        return self.at(X)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +185,7 @@ class Simulations:
         source: a permutation for raw templates, the topic shares for topics.
     paired : bool
         Whether equal identifiers in different classes mean the same simulation.
-    error : RatioError or None
+    error : RatioError, DeferredError or None
         Error of learned log ratios; None when they are not learned.
     """
 
@@ -161,7 +196,7 @@ class Simulations:
     source_id: NDArray[Any]
     weights: FloatArray
     paired: bool
-    error: RatioError | None = None
+    error: RatioError | DeferredError | None = None
 
     def of_class(self, class_index: int) -> NDArray[np.intp]:
         """Column indices of the simulations of one class."""
@@ -221,7 +256,7 @@ class ComponentTable:
     reference_sample : ReferenceSample or None
         Origin of the reference rows when they are simulated events, whose finite number
         is an error of its own.
-    error : RatioError or None
+    error : RatioError, DeferredError or None
         Error of learned log ratios; None when they are not learned.
     events_per_row : float or None
         Effective events of a template per row, harmonic mean over the simulations of
@@ -248,7 +283,7 @@ class ComponentTable:
     unfilled: FloatArray | None = None
     beyond: FloatArray | None = None
     reference_sample: ReferenceSample | None = None
-    error: RatioError | None = None
+    error: RatioError | DeferredError | None = None
     events_per_row: float | None = None
     noise_shapes: tuple[NoiseShape, ...] | None = None
 

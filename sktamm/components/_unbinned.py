@@ -5,6 +5,7 @@ the log ratios at its rows and at those of the target are all that the mixture n
 """
 
 import copy
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -12,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, row_pieces
 from sktamm._sklearn import HasMethods, at_least, check_parameters, one_of
 from sktamm.base import (
     LITTLE_OVERLAP,
     ComponentModel,
     ComponentTable,
+    DeferredError,
     RatioError,
     Simulations,
     SimulationShapes,
@@ -32,7 +34,7 @@ from sktamm.ratios import DensityRatio
 
 __all__ = ["Described", "RatioComponents"]
 
-Described = tuple[FloatArray, FloatArray, RatioError | None]
+Described = tuple[FloatArray, FloatArray, Any]
 
 # Measured (bench_unbinned_forms.py) in the space of all features: with 9 functions for
 # 2 to 6 simulations the interval score is half that of the projection, with 19 and more
@@ -209,13 +211,8 @@ class RatioComponents(ComponentModel, BaseEstimator):
             raise InvalidInputError(
                 "X must hold events for unbinned components, got histograms."
             )
-        ratio = self.ratio_
-        error = None
-        if self.propagate:
-            log_ratio, error = ratio.predict_with_error(target.X)
-        else:
-            log_ratio = ratio.predict_log_ratio(target.X)
-        components, described = self._describe(log_ratio, error)
+        ratio, at = self.ratio_, self._at_all(target.X)
+        components, described = at.components, at.described
         weight, variance = _contents(target)
         simulations = Simulations(
             log_ratio=described[0],
@@ -237,13 +234,50 @@ class RatioComponents(ComponentModel, BaseEstimator):
             n_classes=ratio.classes_.size,
             positive=self.positive_,
             simulations=simulations,
-            basis=self.basis_.evaluate(target.X, log_ratio),
+            basis=at.basis,
             reference_basis=self.reference_basis_,
             relative_variance=None,
             binned=False,
-            out_of_range=self._out_of_range(target, log_ratio),
+            out_of_range=leaves_support(target, at.beyond),
             reference_sample=ratio.fitted_reference_.sample,
             error=components[2],
+        )
+
+    def _at_all(self, X: FloatArray) -> "_AtEvents":
+        """What the fit needs at events, in the memory of a piece beside the answer."""
+        pieces = row_pieces(len(X))
+        if len(pieces) < 2:
+            return self._at(X, self.propagate)
+        at = self._at(X[pieces[0]], False)
+        found = at.empty(len(X))
+        for rows in pieces:
+            found.fill(rows, self._at(X[rows], False))
+        return found if not self.propagate else self._with_error(found, X)
+
+    def _at(self, X: FloatArray, with_error: bool) -> "_AtEvents":
+        ratio, error = self.ratio_, None
+        if with_error:
+            log_ratio, error = ratio.predict_with_error(X)
+        else:
+            log_ratio = ratio.predict_log_ratio(X)
+        components, described = self._describe(log_ratio, error)
+        basis = self.basis_.evaluate(X, log_ratio)
+        return _AtEvents(components, described, basis, self._beyond(X, log_ratio))
+
+    def _with_error(self, at: "_AtEvents", X: FloatArray) -> "_AtEvents":
+        """The error of the ratios, whose functions are made when they are needed."""
+
+        def components(X: FloatArray) -> RatioError:
+            return self._describe(*self.ratio_.predict_with_error(X))[0][2]
+
+        def described(X: FloatArray) -> RatioError:
+            return self._describe(*self.ratio_.predict_with_error(X))[1][2]
+
+        errors = [DeferredError(X, f, f(X[:1]).none) for f in (components, described)]
+        return replace(
+            at,
+            components=(*at.components[:2], errors[0]),
+            described=(*at.described[:2], errors[1]),
         )
 
     def _describe(
@@ -253,16 +287,42 @@ class RatioComponents(ComponentModel, BaseEstimator):
         described = (log_ratio, self.ratio_.reference_log_ratio_, error)
         return described, described
 
-    def _out_of_range(
-        self, target: TargetEvents, log_ratio: FloatArray
-    ) -> NDArray[np.bool_]:
+    def _beyond(self, X: FloatArray, log_ratio: FloatArray) -> NDArray[np.bool_]:
         """Whether events leave the support: features or ratios beyond all simulated."""
         low, high = self.range_
-        beyond = ((low > target.X) | (high < target.X)).any(axis=1)
+        beyond = ((low > X) | (high < X)).any(axis=1)
         low, high = self.extremes_
         beyond |= (log_ratio > high + 1.0).any(axis=1)
         beyond |= (log_ratio < low - 1.0).any(axis=1)
-        return leaves_support(target, beyond)
+        return np.asarray(beyond, bool)
+
+
+@dataclass(frozen=True, eq=False)
+class _AtEvents:
+    """What a table holds at events."""
+
+    components: Described
+    described: Described  # the same arrays where the components are the simulations
+    basis: FloatArray  # (n_events, n_basis)
+    beyond: NDArray[np.bool_]  # (n_events,), whether the event leaves the support
+
+    def _arrays(self) -> list[NDArray[Any]]:
+        own, described = self.components[0], self.described[0]
+        same = [] if described is own else [described]
+        return [own, self.basis, self.beyond, *same]
+
+    def empty(self, n_rows: int) -> "_AtEvents":
+        """Room for many events of the same kind."""
+        made = [np.empty((n_rows, *a.shape[1:]), a.dtype) for a in self._arrays()]
+        own, basis, beyond, *other = made
+        described = other[0] if other else own
+        components = (own, *self.components[1:])
+        return _AtEvents(components, (described, *self.described[1:]), basis, beyond)
+
+    def fill(self, rows: slice, piece: "_AtEvents") -> None:
+        """Put a piece where it belongs."""
+        for array, values in zip(self._arrays(), piece._arrays(), strict=True):
+            array[rows] = values
 
 
 def _contents(target: TargetEvents) -> tuple[Any, Any]:

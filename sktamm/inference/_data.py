@@ -61,13 +61,14 @@ def _fit_data(
     """Data with the variance of the predictions, mu delta^2, in units of them."""
     weight, variance = table.row_weight[datasets], table.row_variance[datasets]
     total = weight.sum(axis=1, keepdims=True)
-    expected = np.zeros_like(weight)
-    if table.binned:
-        expected = total * table.reference_weight
     known = 0.0 if noise is None else noise
     discount = 1.0 / (per_event[:, None] + known)
-    spread = discount**2 * (variance + expected * density * known)
-    content, unit = discount * weight, discount * expected
+    expected = unit = np.broadcast_to(0.0, weight.shape)  # events expect nothing
+    spread, content = discount**2 * variance, discount * weight
+    if table.binned:
+        expected = total * table.reference_weight
+        spread = discount**2 * (variance + expected * density * known)
+        unit = discount * expected
     return FitData(
         rows=_bounded_rows(content, None if noise is None else unit, density),
         content=content,

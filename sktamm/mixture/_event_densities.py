@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray, contrast_basis, softmax
+from sktamm.mixture._made_rows import MadeRows, Rows, number_of, rows_of
 from sktamm.mixture._reference_barrier import FEW_ROWS, Barrier, barrier_height
 
 __all__ = ["EventDensity", "EventExponential", "EventLinear", "Moments", "Sums"]
@@ -40,6 +41,11 @@ def row_blocks(n_rows: int, entries_per_row: int) -> list[slice]:
     """Slices of consecutive rows that bound the memory of one block."""
     size = max(_SMALLEST_BLOCK, _BLOCK_ENTRIES // max(entries_per_row, 1))
     return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
+
+
+def _contiguous(values: Any) -> Any:
+    """An array in the order in which it is read; what is made has none."""
+    return values if isinstance(values, MadeRows) else np.ascontiguousarray(values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,28 +91,49 @@ class EventDensity:
     n_params: int
     is_linear: bool
     exact: bool  # whether sums are as exact as doubles
-    features: FloatArray  # (n_rows, n_features)
+    features: Any  # (n_rows, n_features), an array or, of many rows, `MadeRows`
 
     @cached_property
-    def transposed(self) -> FloatArray:
+    def transposed(self) -> Any:
         """Features, one row per function."""
+        if isinstance(self.features, MadeRows):
+            return self.features.T
         return np.ascontiguousarray(self.features.T)
 
     @cached_property
-    def light(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def light(self) -> tuple[Any, Any]:
         """Features and their transpose for second derivatives, of few digits."""
+        if isinstance(self.features, MadeRows):
+            return self.features, self.features.T
         dtype = storage(len(self.features))
         light: NDArray[Any] = np.ascontiguousarray(self.features, dtype)
         return light, np.ascontiguousarray(light.T)
 
-    def take_rows(self, rows: NDArray[np.intp]) -> Self:
+    def blended(self, params: FloatArray, rows: slice) -> FloatArray:
+        """Sum_m params_m phi_m at a block of rows, (n_fits, n_block)."""
+        if isinstance(self.features, MadeRows):
+            return self.features.blended(params, rows)
+        return np.asarray(params @ self.transposed[:, rows])
+
+    def total(self, weight: FloatArray, rows: slice) -> FloatArray:
+        """Sum_i weight_i phi_i over a block of rows, (n_fits, n_features)."""
+        if isinstance(self.features, MadeRows):
+            return self.features.total(weight, rows)
+        return np.asarray(weight @ self.features[rows])
+
+    def prepare(self, rows: slice) -> None:
+        """Make a block of which second derivatives will be asked, too."""
+        if isinstance(self.features, MadeRows):
+            self.features.block(rows)
+
+    def take_rows(self, rows: Rows) -> Self:
         """The same density at some of the rows, ascending; the reference is shared."""
         new = copy.copy(self)
-        if rows.size == len(self.features):  # all of them, without a copy
+        if number_of(rows) == len(self.features):  # all of them, without a copy
             return new
         for name in ("transposed", "light"):
             new.__dict__.pop(name, None)
-        new.features = self.features[rows]
+        new.features = rows_of(self.features, rows)
         return new
 
     def moments(self, params: FloatArray, second: bool) -> Moments:
@@ -157,7 +184,7 @@ class EventExponential(EventDensity):
     def __init__(
         self,
         offset: FloatArray,
-        directions: FloatArray,
+        directions: Any,
         reference_offset: FloatArray,
         reference_directions: FloatArray,
         reference_weight: FloatArray,
@@ -165,7 +192,7 @@ class EventExponential(EventDensity):
     ):
         self.blend = blend
         self.offset = offset
-        self.features = np.ascontiguousarray(directions)
+        self.features = _contiguous(directions)
         self.dtype = storage(reference_weight.size)
         self.reference_offset: NDArray[Any] = reference_offset.astype(self.dtype)
         self.reference_features: NDArray[Any] = np.ascontiguousarray(
@@ -177,11 +204,12 @@ class EventExponential(EventDensity):
         self.exact = self.dtype is np.float64
         self._last: Moments | None = None
 
-    def take_rows(self, rows: NDArray[np.intp]) -> Self:
+    def take_rows(self, rows: Rows) -> Self:
         """The same density at some of the rows; the reference is shared."""
         new = super().take_rows(rows)
-        new._last = None
-        if rows.size < self.offset.size:
+        # a piece of the rows is asked at the same parameters, another dataset is not
+        new._last = self._last if isinstance(rows, slice) else None
+        if number_of(rows) < self.offset.size:
             new.offset = self.offset[rows]
         return new
 
@@ -294,7 +322,7 @@ class EventExponential(EventDensity):
 
     def log_density(self, at: Moments, rows: slice) -> FloatArray:
         """Offset + directions . z - ln Z."""
-        values = at.params @ self.transposed[:, rows]
+        values = self.blended(at.params, rows)
         values += self.offset[rows]
         values -= at.log_z[:, None]
         return values
@@ -328,8 +356,8 @@ class EventLinear(EventDensity):
     is_linear = True
     exact = True
 
-    def __init__(self, ratio: FloatArray, reference_ratio: FloatArray):
-        self.features = np.ascontiguousarray(ratio)
+    def __init__(self, ratio: Any, reference_ratio: FloatArray):
+        self.features = _contiguous(ratio)
         dtype = storage(len(reference_ratio))
         self.reference_features: NDArray[Any] = np.ascontiguousarray(
             reference_ratio, dtype
@@ -338,7 +366,7 @@ class EventLinear(EventDensity):
         self.n_params = ratio.shape[1] - 1
 
     @property
-    def ratio(self) -> FloatArray:
+    def ratio(self) -> Any:
         """Density ratios at the rows."""
         return self.features
 
@@ -354,7 +382,7 @@ class EventLinear(EventDensity):
 
     def log_density(self, at: Moments, rows: slice) -> FloatArray:
         """Ln of the weighted sum of ratios."""
-        return np.log(self.weights(at.params) @ self.transposed[:, rows])
+        return np.log(self.blended(self.weights(at.params), rows))
 
     def scale(self, log_density: FloatArray) -> FloatArray | float:
         """1 / q."""

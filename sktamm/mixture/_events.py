@@ -13,16 +13,17 @@ where g = a - e p.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._numerics import FloatArray, positive_definite
+from sktamm._numerics import FloatArray, positive_definite, row_pieces
 from sktamm.base import ComponentTable
 from sktamm.mixture._event_densities import EventDensity, Moments, Sums, row_blocks
+from sktamm.mixture._made_rows import Rows, number_of
 from sktamm.mixture._model import Block, MixtureModel, RowData, near_simplex
 from sktamm.mixture._reference_barrier import Barrier, subtract_barriers
 from sktamm.mixture._sensitivity import extra_variance
@@ -89,17 +90,29 @@ class EventMixture(MixtureModel):
         reference, ratios = extra_variance(self, theta, direction, data, table)
         return {"reference": reference, "ratios": ratios}
 
-    def take_rows(self, rows: NDArray[np.intp]) -> "EventMixture":
+    def take_rows(self, rows: Rows) -> "EventMixture":
         """The same mixture at some of the rows; it shares the reference sample."""
         new = copy.copy(self)
         parts: Any = [density.take_rows(rows) for density in self.events]
         new.densities = new.events = parts
-        new.n_rows = rows.size
+        new.n_rows = number_of(rows)
         return new
 
     def entries_per_fit(self, n_rows: int) -> int:
         """Numbers that one fit needs in memory at once, beyond the blocks."""
+        if len(row_pieces(n_rows)) > 1:  # of many rows, there are none but the blocks
+            return self.n_params**2
         return self.n_params**2 + 4 * n_rows
+
+    def pieces(self, theta: FloatArray) -> Iterator[tuple[slice, "EventMixture"]]:
+        """Consecutive rows, all if they are few, and the same mixture at them."""
+        pieces = row_pieces(self.n_rows)
+        if len(pieces) < 2:
+            yield slice(0, self.n_rows), self
+            return
+        self.class_moments(theta)  # which the pieces keep
+        for rows in pieces:
+            yield rows, self.take_rows(rows)
 
     def shortened(self, step: FloatArray) -> FloatArray:
         """Factors (n_fits,) that keep changes of the blends within a few prior widths.
@@ -130,8 +143,11 @@ class EventMixture(MixtureModel):
 
     def row_density(self, theta: FloatArray) -> FloatArray:
         """p at the rows relative to the reference, shape (n_fits, n_rows)."""
-        density = np.exp(self.class_log_density(theta))
-        return np.einsum("bc,bci->bi", self.fractions(theta), density)
+        out = np.empty((len(theta), self.n_rows))
+        for rows, part in self.pieces(theta):
+            density = np.exp(part.class_log_density(theta))
+            out[:, rows] = np.einsum("bc,bci->bi", self.fractions(theta), density)
+        return out
 
     def statistical_variance(self, theta: FloatArray) -> FloatArray:
         """Zero: the errors of learned ratios are common to many rows."""
@@ -147,6 +163,12 @@ class EventMixture(MixtureModel):
 
     def score_along(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         """Derivative of ln p_i along one direction, shape (n_fits, n_rows)."""
+        out = np.empty((len(theta), self.n_rows))
+        for rows, part in self.pieces(theta):
+            out[:, rows] = part._score_along(theta, direction)
+        return out
+
+    def _score_along(self, theta: FloatArray, direction: FloatArray) -> FloatArray:
         drift, ratio = self.class_drift(theta, direction)
         fractions = self.fractions(theta)
         change = self.fraction_change(direction)
@@ -170,9 +192,7 @@ class EventMixture(MixtureModel):
             for c, density in enumerate(self.events):
                 along = direction[:, self.slices[c]]
                 slope = at[c].applied(along)
-                drift[c][:, rows] = block.scale[c] * (
-                    slope @ density.transposed[:, rows]
-                )
+                drift[c][:, rows] = block.scale[c] * density.blended(slope, rows)
                 drift[c][:, rows] += np.einsum("bp,bp->b", along, at[c].affine)[:, None]
                 ratio[c][:, rows] = block.ratio[c]
         return drift, ratio
@@ -287,6 +307,8 @@ class EventMixture(MixtureModel):
         hessian = np.zeros((n_fits, self.n_params, self.n_params))
         inside = near_simplex(self.fractions(theta))
         for rows in self._blocks(n_fits):
+            for density in self.events if order == 2 else ():
+                density.prepare(rows)
             block = self._rows(theta, at, data, rows)
             positive = (block.density > 0) & (block.density < _LARGEST_DENSITY)
             inside &= positive.all(axis=1)
@@ -321,7 +343,7 @@ class EventMixture(MixtureModel):
         self, c: int, at: list[Moments], block: _Rows, weight: FloatArray, rows: slice
     ) -> FloatArray:
         """Sum_i W_i J_i, shape (n_fits, n_params)."""
-        first = (weight * block.scale[c]) @ self.events[c].features[rows]
+        first = self.events[c].total(weight * block.scale[c], rows)
         return at[c].score_sum(weight.sum(axis=1), first)
 
     def _add_hessian(
@@ -378,13 +400,13 @@ class EventMixture(MixtureModel):
         both = scaled * block.scale[d]
         sums = Sums(
             zeroth=weight.sum(axis=1),
-            first=scaled @ left.features[rows],
-            other=(weight * block.scale[d]) @ right.features[rows],
+            first=left.total(scaled, rows),
+            other=right.total(weight * block.scale[d], rows),
             second=_products(left, right, both, rows),
         )
         out = _outer(at[c], at[d], sums)
         if own is not None and c == d:
-            first = (own * block.scale[c]) @ left.features[rows]
+            first = left.total(own * block.scale[c], rows)
             out = out + left.own_curvature(at[c], own.sum(axis=1), first)
         return out
 

@@ -5,11 +5,13 @@ Log densities of the components or simulations come first, smooth functions foll
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, row_pieces
 from sktamm.base import ComponentTable, Simulations
+from sktamm.mixture._made_rows import StackedRows
 
 __all__ = ["Features", "class_features"]
 
@@ -22,7 +24,7 @@ _MANY_ROWS, _BLOCK = 16_384, 4_096
 class Features:
     """Functions on the rows: log densities of a class, then the smooth basis."""
 
-    rows: FloatArray  # (n_rows, n_features)
+    rows: Any  # (n_rows, n_features), `StackedRows` of many events
     reference: FloatArray  # (n_reference, n_features), the same array for bins
     reference_weight: FloatArray  # (n_reference,), probabilities
     n_densities: int
@@ -99,8 +101,10 @@ def class_features(table: ComponentTable, class_index: int, spans: str) -> Featu
     reference = np.hstack(
         [source.reference_log_ratio[:, columns], table.reference_basis]
     )
-    rows = reference
-    if not table.binned:
+    rows: Any = reference
+    if not table.binned and len(row_pieces(len(table.basis))) > 1:
+        rows = StackedRows(source.log_ratio, columns, table.basis)
+    elif not table.binned:
         rows = np.hstack([source.log_ratio[:, columns], table.basis])
     return Features(
         rows=rows,

@@ -10,6 +10,7 @@ from sktamm.exceptions import IncompatibleChoiceError
 from sktamm.mixture._densities import ClassDensity, ExponentialDensity, LinearDensity
 from sktamm.mixture._event_densities import EventDensity, EventExponential, EventLinear
 from sktamm.mixture._events import EventMixture
+from sktamm.mixture._made_rows import ratios_at
 from sktamm.mixture._model import Block, MixtureModel
 from sktamm.mixture._penalties import Penalty
 
@@ -79,13 +80,13 @@ class LinearForm(_Form):
         self, table: ComponentTable, prior: Any, c: int
     ) -> tuple[ClassDensity | EventDensity, Penalty]:
         columns, variance = table.components_of(c), table.relative_variance
-        ratio = np.exp(table.log_ratio[:, columns])
         penalty = prior.weight_penalty(table, c)
         if table.binned:
+            ratio = np.exp(table.log_ratio[:, columns])
             own = None if variance is None else variance[:, columns]
             return LinearDensity(ratio, own), penalty
         reference = np.exp(table.reference_log_ratio[:, columns])
-        return EventLinear(ratio, reference), penalty
+        return EventLinear(ratios_at(table.log_ratio, columns), reference), penalty
 
 
 class ExponentialForm(_Form):

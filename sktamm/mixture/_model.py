@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sktamm._numerics import FloatArray, smallest_of
+from sktamm._numerics import FloatArray, row_pieces, smallest_of
 from sktamm.base import ComponentTable
 from sktamm.mixture._densities import ClassDensity, Evaluation
 from sktamm.mixture._penalties import Penalty
@@ -40,8 +40,16 @@ class RowData:
 
     def take(self, index: np.ndarray) -> "RowData":
         """Data of some of the fits."""
-        expected = None if self.expected is None else self.expected[index]
-        return RowData(self.observed[index], expected)
+        expected = None if self.expected is None else _taken(self.expected, index)
+        return RowData(_taken(self.observed, index), expected)
+
+
+def _taken(values: FloatArray, index: np.ndarray) -> FloatArray:
+    """Rows (n_fits, n_rows) of some fits; one long row for all of them is no copy."""
+    same = len(values) == 1 or values.strides[0] == 0
+    if not same or len(row_pieces(values.shape[1])) < 2:
+        return values[index]
+    return np.broadcast_to(values[:1], (len(values[index, :1]), values.shape[1]))
 
 
 @dataclass(frozen=True, eq=False)

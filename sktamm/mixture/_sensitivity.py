@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
-from sktamm.base import ComponentTable, RatioError
+from sktamm.base import ComponentTable, DeferredError, RatioError
 from sktamm.mixture._event_densities import (
     EventExponential,
     EventLinear,
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from sktamm.mixture._events import EventMixture
 
 __all__ = ["extra_variance"]
+
+
+Error = RatioError | DeferredError
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +69,25 @@ def extra_variance(
     strata = None if table.reference_sample is None else _Strata(table)
     for b in range(len(theta)):
         one = slice(b, b + 1)
-        fit = _fit_rows(model, theta[one], direction[one], data.take(np.array([b])))
         at = model.class_moments(theta[one])
+        columns = [of_class(c) for c in range(model.n_classes)]
+        sums = _sums_over_rows(
+            model, theta[one], direction[one], data.take(np.array([b])), error, columns
+        )
         influence = np.zeros(table.reference_weight.size)
-        moved = None if error is None else _Moved.zeros(error)
-        for c in range(model.n_classes):
-            columns = of_class(c)
+        none = None if error is None else error.none
+        moved = None if none is None else _Moved.zeros(none)
+        for c, own in enumerate(columns):
             along = direction[one, model.slices[c]][0]
-            terms = None if error is None else _of_columns(error, columns)
-            part = _class_influence(model, c, at[c], along, fit, terms, table)
+            terms = None if none is None else _of_columns(none, own)
+            part = _class_influence(model, c, at[c], along, sums[c], terms, table)
             influence += part[0]
             if moved is not None:
-                moved.members[columns], moved.smooth[columns] = part[1]
+                moved.members[own], moved.smooth[own] = part[1]
         if strata is not None:
             reference[b] = strata.variance(influence)
-        if moved is not None and error is not None:
-            ratios[b] = moved.variance(error)
+        if moved is not None and none is not None:
+            ratios[b] = moved.variance(none)
     return reference, ratios
 
 
@@ -131,36 +137,93 @@ def _fit_rows(
     return _FitRows(data.observed[0], fractions, change, share, ratios, slope, total)
 
 
-def _class_influence(
+def _sums_over_rows(
+    model: "EventMixture",
+    theta: FloatArray,
+    direction: FloatArray,
+    data: RowData,
+    error: Error | None,
+    columns: list[NDArray[np.intp]],
+) -> list[list[FloatArray]]:
+    """What the rows say of every class, piece by piece: sums that add up."""
+    totals: list[list[FloatArray]] = []
+    whole = slice(0, model.n_rows)
+    for rows, part in model.pieces(theta):
+        fit = _fit_rows(part, theta, direction, RowData(data.observed[:, rows]))
+        known = error
+        if error is not None and rows != whole:
+            known = error.take_rows(rows)
+        assert not isinstance(known, DeferredError)
+        at = part.class_moments(theta)
+        sums = []
+        for c, own in enumerate(columns):
+            along = direction[:, part.slices[c]][0]
+            terms = None if known is None else _of_columns(known, own)
+            sums.append(_class_sums(part, c, at[c], along, fit, terms))
+        both = zip(totals, sums, strict=True) if totals else ()
+        totals = [_added(total, own) for total, own in both] or sums
+    return totals
+
+
+def _added(total: list[FloatArray], more: list[FloatArray]) -> list[FloatArray]:
+    return [a + b for a, b in zip(total, more, strict=True)]
+
+
+def _class_sums(
     model: "EventMixture",
     c: int,
     at: Moments,
     along: FloatArray,
     fit: _FitRows,
     error: RatioError | None,
-    table: ComponentTable,
-) -> tuple[FloatArray, Any]:
+) -> list[FloatArray]:
     density = model.events[c]
     if isinstance(density, EventExponential):
-        drive = fit.observed * (fit.slope[c] - fit.share[c] * fit.total)
-        own = fit.observed * fit.share[c]
-        return _exponential(density, at, along, drive, own, error, table)
+        return _exponential_sums(c, fit, error)
     assert isinstance(density, EventLinear)
-    return _linear(density, c, at, along, fit, error, table)
+    return _linear_sums(density, c, _responsibilities(density, at, along), fit, error)
+
+
+def _class_influence(
+    model: "EventMixture",
+    c: int,
+    at: Moments,
+    along: FloatArray,
+    sums: list[FloatArray],
+    error: RatioError | None,
+    table: ComponentTable,
+) -> tuple[FloatArray, Any]:
+    """Influence of the reference rows, and of every (component, term)."""
+    density = model.events[c]
+    if isinstance(density, EventExponential):
+        return _exponential(density, at, along, sums, error, table)
+    assert isinstance(density, EventLinear)
+    return _linear(density, sums, error, table)
+
+
+def _exponential_sums(
+    c: int, fit: _FitRows, error: RatioError | None
+) -> list[FloatArray]:
+    """Sums of V and a rho, alone and times the functions of the error."""
+    drive = fit.observed * (fit.slope[c] - fit.share[c] * fit.total)
+    own = fit.observed * fit.share[c]
+    sums = [np.asarray(drive.sum()), np.asarray(own.sum())]
+    if error is not None:
+        for rows in (error.rows, error.smooth_rows[:, None]):
+            sums += [_weighted(drive, rows), _weighted(own, rows)]
+    return sums
 
 
 def _exponential(
     density: EventExponential,
     at: Moments,
     along: FloatArray,
-    drive: FloatArray,
-    own: FloatArray,
+    sums: list[FloatArray],
     error: RatioError | None,
     table: ComponentTable,
 ) -> tuple[FloatArray, Any]:
-    """Influence of the reference rows, and of every (component, term)."""
     q, d = _at_reference(density, at, along)
-    total, weight = drive.sum(), own.sum()
+    total, weight = sums[:2]
     influence = -q * (total + weight * d)
     if error is None:
         return influence, None
@@ -169,13 +232,12 @@ def _exponential(
     beta = offset + directions @ at.params[0]
     change = directions @ along
     moved = []
-    for rows, reference in (
-        (error.rows, error.reference),
-        (error.smooth_rows[:, None], error.smooth_reference[:, None]),
-    ):
+    references: list[NDArray[Any]]
+    references = [error.reference, error.smooth_reference[:, None]]
+    for reference, drive, own in zip(references, sums[2::2], sums[3::2], strict=True):
         mean, tilted = _weighted(mass, reference), _weighted(mass * d, reference)
-        by_offset = _weighted(drive, rows) - total * mean - weight * tilted
-        by_change = _weighted(own, rows) - weight * mean
+        by_offset = drive - total * mean - weight * tilted
+        by_change = own - weight * mean
         moved.append(beta[:, None] * by_offset + change[:, None] * by_change)
     return influence, moved
 
@@ -192,35 +254,55 @@ def _at_reference(
     return q, d + along @ at.affine[0]
 
 
-def _linear(
-    density: EventLinear,
-    c: int,
-    at: Moments,
-    along: FloatArray,
-    fit: _FitRows,
-    error: RatioError | None,
-    table: ComponentTable,
-) -> tuple[FloatArray, Any]:
-    """The same for components: a change of r_k acts on its own responsibility."""
+def _responsibilities(
+    density: EventLinear, at: Moments, along: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Weights of the components, and the change of their logs along u."""
     weights = density.weights(at.params)[0]
     step = density.contrast @ along
     step -= weights @ step
+    return weights, step
+
+
+def _linear_sums(
+    density: EventLinear,
+    c: int,
+    blend: tuple[FloatArray, FloatArray],
+    fit: _FitRows,
+    error: RatioError | None,
+) -> list[FloatArray]:
+    """A change of r_k acts on its own responsibility."""
+    weights, step = blend
     # q_c / p times 1 / q_c: shares of components are w_k r_k f_c / p
     base = fit.observed * fit.ratio[c] / (density.features @ weights)
     first = base * (fit.change[c] - fit.fractions[c] * fit.total)
     second = base * fit.fractions[c]
-    sums = weights * (first @ density.features + step * (second @ density.features))
-    influence = -(density.reference_features @ sums)
+    sums = [weights * (first @ density.features + step * (second @ density.features))]
     if error is None:
-        return influence, None
+        return sums
     members = np.empty(error.rows.shape[1:])
     smooth = np.empty((len(weights), error.smooth_rows.shape[1]))
     for k in range(len(weights)):
         drive = weights[k] * density.features[:, k] * (first + step[k] * second)
+        members[k], smooth[k] = drive @ error.rows[:, k], drive @ error.smooth_rows
+    return [*sums, members, smooth]
+
+
+def _linear(
+    density: EventLinear,
+    sums: list[FloatArray],
+    error: RatioError | None,
+    table: ComponentTable,
+) -> tuple[FloatArray, Any]:
+    influence = -(density.reference_features @ sums[0])
+    if error is None:
+        return influence, None
+    members, smooth = sums[1:]
+    for k in range(len(members)):
         mass = table.reference_weight * density.reference_features[:, k]
-        mass = sums[k] * mass / mass.sum()
-        members[k] = drive @ error.rows[:, k] - mass @ error.reference[:, k]
-        smooth[k] = drive @ error.smooth_rows - mass @ error.smooth_reference
+        mass = sums[0][k] * mass / mass.sum()
+        members[k] -= mass @ error.reference[:, k]
+        smooth[k] -= mass @ error.smooth_reference
     return influence, (members, smooth)
 
 
