@@ -8,10 +8,11 @@ Run from the root of the repository:
 piece. ``count``: a thousand million events from a generator of row groups, binned.
 ``parquet``: the same of a Parquet file, and the time of reading it alone. ``score``:
 events of a learned score. ``unbinned``: 250 000 to 10^7 events through
-`NeuralRatioTAMM`. ``wide``: 500 simulations; 50 features; 10^5 datasets in one call.
-``exponents``: slopes of log seconds against log size, with errors. Every measurement
-runs in a process of its own; memory is the peak of its resident set, and what it had
-after the imports and the fit. ``--output FILE`` adds the numbers to a JSON file.
+`NeuralRatioTAMM`, with a million reference rows (``--reference``). ``wide``: 500
+simulations; 50 features; 10^5 datasets in one call. ``exponents``: slopes of log
+seconds against log size, with errors. Every measurement runs in a process of its own;
+memory is the peak of its resident set, and what it had after the imports and the fit.
+``--output FILE`` adds the numbers to a JSON file.
 """
 
 import argparse
@@ -231,15 +232,15 @@ def run_score(options):
 
 
 # -------------------------------------------------------------------------- unbinned
-def predict_unbinned(n_events, classifier, projection, n_simulations):
+def predict_unbinned(n_events, classifier, projection, n_simulations, n_reference):
     from sktamm import NeuralRatioTAMM
     from sktamm.ratios import DensityRatio
 
     # With 20 000 reference rows their noise is .5 of kappa for a million events, and
     # the fit is flagged "not_converged" after seventy-five iterations.
-    ratio = DensityRatio(classifier, n_members=2, n_reference=400_000, holdout=0.5)
+    ratio = DensityRatio(classifier, n_members=2, n_reference=n_reference, holdout=0.5)
     tamm = NeuralRatioTAMM(ratio, projection=projection, random_state=0)
-    tamm = fitted(tamm, 2, n_simulations, 100_000)
+    tamm = fitted(tamm, 2, n_simulations, n_reference // n_simulations)
     from sktamm.datasets import make_gaussian_study
 
     n_signal = n_events // 10
@@ -252,9 +253,12 @@ def predict_unbinned(n_events, classifier, projection, n_simulations):
     return numbers | {
         "events": n_events,
         "simulations": n_simulations,
+        "reference_rows": tamm.components_.ratio_.reference_weight_.size,
         "classifier": classifier,
         "projection": projection,
         "kappa": float(result.kappa[0]),
+        "std": float(result.std[0]),
+        "signal_fraction": n_signal / n_events,
         "flags": list(result.flags[0]),
         "bytes_per_event": round(
             (numbers["peak_memory"] - numbers["memory_before"]) * 2**20 / n_events
@@ -263,11 +267,14 @@ def predict_unbinned(n_events, classifier, projection, n_simulations):
 
 
 def run_unbinned(options):
-    sizes = [n for n in (250_000, 10**6, 4 * 10**6, 10**7) if n <= options.unbinned]
+    sizes = [n for n in (250_000, 10**6, 10**7) if n <= options.unbinned]
     own = {
-        f"{n} {projection}": alone(predict_unbinned, n, "logistic", projection, 5)
+        f"{n} {projection}": alone(
+            predict_unbinned, n, "logistic", projection, 6, options.reference
+        )
         for projection in (None, "log_odds")
         for n in sizes
+        if options.only in f"{n} {projection}"
     }
     return {"unbinned": own}
 
@@ -491,9 +498,10 @@ def main():
     parser.add_argument("--events", type=int, default=1_000_000_000)
     parser.add_argument("--rows", type=int, default=100_000_000)
     parser.add_argument("--unbinned", type=int, default=10_000_000)
+    parser.add_argument("--reference", type=int, default=1_000_000)
     parser.add_argument("--datasets", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", default="", help="estimator or quantity")
+    parser.add_argument("--only", default="", help="estimator or quantity, or size")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     for part in options.parts:
