@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import ThreadpoolController
 
+from sktamm._arrays import namespace, to_numpy
+
 __all__ = [
     "contrast_basis",
     "effective_size",
@@ -49,7 +51,8 @@ def _libraries() -> ThreadpoolController:
 
 def softmax(logits: FloatArray) -> FloatArray:
     """Positive weights with sum one along the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    xp = namespace(logits)
+    shifted: FloatArray = xp.exp(logits - xp.amax(logits, axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
@@ -60,14 +63,16 @@ def normalise_exp(
 
     ``log_values`` (..., n), ``weights`` (n,).
     """
-    top = log_values.max(axis=-1, keepdims=True)
-    terms = weights * np.exp(log_values - top)
+    xp = namespace(log_values)
+    top = xp.amax(log_values, axis=-1, keepdims=True)
+    terms = weights * xp.exp(log_values - top)
     total = terms.sum(axis=-1, keepdims=True)
-    return terms / total, (top + np.log(total))[..., 0]
+    return terms / total, (top + xp.log(total))[..., 0]
 
 
 def positive_definite(matrices: FloatArray, share: float = 0.0) -> NDArray[np.bool_]:
     """Whether eigenvalues of (n_fits, n, n) exceed a share of the largest."""
+    matrices = to_numpy(matrices)  # batches of eigenvalues are no faster elsewhere
     finite = np.asarray(np.isfinite(matrices).all(axis=(1, 2)), bool)
     if matrices.shape[1] == 0:
         return finite

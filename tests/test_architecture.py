@@ -20,6 +20,7 @@ PACKAGE = ROOT / "sktamm"
 # Data flow downwards; what a room knows stands above it.
 ROOMS = [
     "exceptions",
+    "_arrays",
     "_numerics",
     "_sklearn",
     "_validation",
@@ -55,11 +56,11 @@ ROOMS = [
 EAGER = {"joblib", "numpy", "pandas", "scipy", "sklearn", "sktamm", "threadpoolctl"}
 # Files of torch: networks, their training, and what their members minimise.
 NETWORKS = ("_networks", "_best_epoch", "_repulsion")
-# The one place of each heavy library, as a prefix of the file.
+# The places of each heavy library, as prefixes of the file.
 PLACES = {
     "lightgbm": "learning/",
     "matplotlib": "plotting/",
-    "torch": tuple(f"learning/{name}" for name in NETWORKS),
+    "torch": ("_arrays.py", *(f"learning/{name}" for name in NETWORKS)),
 }
 ALSO_EAGER = {
     "learning/_networks.py": {"torch"},

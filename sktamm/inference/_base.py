@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 
+from sktamm._arrays import DEVICES, namespace_on
 from sktamm._numerics import FloatArray, one_blas_thread
 from sktamm._sklearn import at_least, check_parameters, one_of
 from sktamm.base import ComponentTable
@@ -29,7 +30,7 @@ from sktamm.inference._fit import (
 from sktamm.inference._optimise import Objective, Optimum, maximise
 from sktamm.inference._scan import event_curve
 from sktamm.inference._simplex import OnSimplex
-from sktamm.mixture import MixtureModel
+from sktamm.mixture import MixtureModel, placed
 
 __all__ = [
     "ROUNDING",
@@ -80,11 +81,14 @@ class InferenceBase(BaseEstimator):
     has_posterior = False
     #: What widens intervals where the model does not describe the data.
     discrepancy: str | None = None
+    #: Where log posteriors are summed and chains run.
+    device: str = "cpu"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "max_iter": [at_least(1)],
         "batch_size": [at_least(1)],
         "discrepancy": [one_of("scale"), None],
+        "device": [one_of(*DEVICES)],
     }
 
     def words(self) -> dict[str, str]:
@@ -96,6 +100,11 @@ class InferenceBase(BaseEstimator):
     def check(self) -> None:
         """Refuse settings that have no meaning."""
         check_parameters(self)
+        namespace_on(self.device)
+
+    def on_device(self, model: MixtureModel) -> Any:
+        """A mixture whose log posterior is summed where the setting says."""
+        return placed(model, namespace_on(self.device))
 
     def infer(
         self,
@@ -112,6 +121,7 @@ class InferenceBase(BaseEstimator):
         # unbinned datasets have rows of their own
         size = self.batch_size if table.binned else 1
         children = seed.spawn(table.n_datasets)
+        model = self.on_device(model)
         if self.discrepancy is not None:
             refuse_unjudged(table, model)
         batches = [
@@ -128,6 +138,7 @@ class InferenceBase(BaseEstimator):
         self, table: ComponentTable, model: MixtureModel, *, bounded: bool
     ) -> Iterator["Fit"]:
         """Joint maxima without intervals, batch by batch of binned datasets."""
+        model = self.on_device(model)
         for datasets in gen_batches(table.n_datasets, self.batch_size):
             with one_blas_thread():
                 fit = self._fit(Batch(table, model, datasets, bounded))

@@ -69,6 +69,10 @@ class BayesianInference(InferenceBase):
         "scale" widens the interval where the p-value of the blend or of the rows is
         below .001, by a common factor on the widths of the priors or on the errors of
         the rows; the estimate stays.
+    device : {"cpu", "torch", "cuda"}, default="cpu"
+        Where log posteriors are summed and chains run: by NumPy on the
+        processor, by PyTorch on a CUDA device, or, to compare, by PyTorch on the
+        processor. Results agree within rounding, chains until rounding grows.
 
     References
     ----------
@@ -108,6 +112,7 @@ class BayesianInference(InferenceBase):
         max_iter: int = 100,
         batch_size: int = 25,
         discrepancy: str | None = None,
+        device: Literal["cpu", "torch", "cuda"] = "cpu",
     ):
         self.method = method
         self.interval = interval
@@ -119,6 +124,7 @@ class BayesianInference(InferenceBase):
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.discrepancy = discrepancy
+        self.device = device
 
     def _infer_batch(self, batch: Batch) -> Answer:
         fit, model = self._fit(batch), batch.model
@@ -218,6 +224,7 @@ class BayesianInference(InferenceBase):
             batch_size=len(seeds),
             n_leapfrog=space.n_leapfrog,
             target_acceptance=space.target_acceptance,
+            xp=model.xp,
         )
         kappa = [
             _jittered(values[:, :, 0], variance, seed)

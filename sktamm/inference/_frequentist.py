@@ -48,6 +48,10 @@ class FrequentistInference(InferenceBase):
         "scale" widens the interval where the p-value of the blend or of the rows is
         below .001, by a common factor on the widths of the priors or on the errors of
         the rows; the estimate stays.
+    device : {"cpu", "torch", "cuda"}, default="cpu"
+        Where log likelihoods and their derivatives are summed: by NumPy on the
+        processor, by PyTorch on a CUDA device, or, to compare, by PyTorch on the
+        processor. Results agree within rounding, chains until rounding grows.
 
     Examples
     --------
@@ -69,12 +73,14 @@ class FrequentistInference(InferenceBase):
         max_iter: int = 100,
         batch_size: int = 64,
         discrepancy: str | None = None,
+        device: Literal["cpu", "torch", "cuda"] = "cpu",
     ):
         self.interval = interval
         self.covariance = covariance
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.discrepancy = discrepancy
+        self.device = device
 
     def _infer_batch(self, batch: Batch) -> Answer:
         bounds = (0.0, 1.0) if batch.bounded else (-np.inf, np.inf)

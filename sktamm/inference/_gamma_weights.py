@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import polygamma
 
+from sktamm._arrays import namespace
 from sktamm._numerics import FloatArray, contrast_basis, softmax
 from sktamm.mixture import MixtureModel, RowData
 
@@ -121,8 +122,9 @@ class GammaWeights:
 class GammaWeightsTarget:
     """Log density of many chains of some datasets, and its gradient."""
 
-    # Arrays have a column per coordinate, those of fractions too, where the scales and
-    # ratios are zero: parts of arrays would take longer than all of them.
+    # Arrays live where the model computes. They have a column per coordinate, those of
+    # fractions too, where the scales and ratios are zero: parts of arrays would take
+    # longer than all of them.
 
     def __init__(
         self,
@@ -130,7 +132,8 @@ class GammaWeightsTarget:
         datasets: NDArray[np.intp],
         dtype: type = np.float64,
     ):
-        model, rows = space.model, space.data.take(datasets)
+        model, rows, xp = space.model, space.data.take(datasets), space.model.xp
+        self.xp = xp
         self.n_fractions, self.dtype = space.n_fractions, dtype
         self.largest = np.log(np.finfo(dtype).max) - 5.0  # exp of it is a number
         self.smallest = np.finfo(dtype).tiny
@@ -156,7 +159,7 @@ class GammaWeightsTarget:
         self.buffers: list[FloatArray] = []
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
-                setattr(self, name, value.astype(dtype))
+                setattr(self, name, xp.asarray(value, dtype))
         self.few = rows.observed.sum(axis=1) < _MOST_IN_SINGLE
         self.rough = self
         if dtype is np.float64 and self.few.any():
@@ -171,12 +174,13 @@ class GammaWeightsTarget:
         """Log density (n_datasets, n_chains) and its gradient."""
         fractions, total = self._forward(position)
         e, _, _, p, _, logs, _ = self.buffers
-        value = np.matmul(np.log(p, out=logs), self.observed[:, 0, :, None])[..., 0]
+        xp = self.xp
+        value = xp.matmul(xp.log(p, out=logs), self.observed[:, 0, :, None])[..., 0]
         if self.expected is not None:
-            value -= np.matmul(p, self.expected[:, :, None])[..., 0]
+            value -= xp.matmul(p, self.expected[:, :, None])[..., 0]
         value += (position - e)[..., self.n_fractions :].sum(axis=-1)
-        value += np.log(fractions).sum(axis=-1)
-        value += (self.surplus * np.log(total) - total).sum(axis=-1)
+        value += xp.log(fractions).sum(axis=-1)
+        value += (self.surplus * xp.log(total) - total).sum(axis=-1)
         if not self.flat:
             value += _log_softplus(position) @ self.power
         return value, self._backward(fractions, total)
@@ -184,51 +188,54 @@ class GammaWeightsTarget:
     def gradient(self, position: FloatArray) -> FloatArray:
         """Gradient alone: without logarithms, and few digits where events are few."""
         rough = self.rough
-        gradient = rough._backward(*rough._forward(position.astype(rough.dtype)))
+        few_digits = self.xp.asarray(position, rough.dtype)
+        gradient = rough._backward(*rough._forward(few_digits))
         if rough is self or self.few.all():
             return gradient
         exact = self._backward(*self._forward(position))
-        exact[self.few] = gradient[self.few]
+        exact[self.few] = self.xp.asarray(gradient[self.few], self.dtype)
         return exact
 
     def _forward(self, position: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Fractions and totals (n_datasets, n_chains, n_classes); fills the buffers."""
         e, slope, factor, p, work, _, _ = self._buffers(position)
-        np.minimum(position, self.largest, out=work)
-        np.subtract(position, work, out=e)
-        np.exp(work, out=work)
-        np.add(work, 1.0, out=slope)
-        np.divide(work, slope, out=slope)
-        e += np.log1p(work, out=work)
-        shares = np.exp(position[..., : self.n_fractions] @ self.contrast.T)
-        fractions = shares / np.matmul(shares, self.all)
-        total = np.matmul(e, self.scaled)
-        np.matmul(fractions / total, self.scaled_owner, out=factor)
-        np.matmul(np.multiply(factor, e, out=work), self.ratio, out=p)
-        np.maximum(p, self.smallest, out=p)  # where there are no data either
+        xp = self.xp
+        xp.minimum(position, self.largest, out=work)
+        xp.subtract(position, work, out=e)
+        xp.exp(work, out=work)
+        xp.add(work, 1.0, out=slope)
+        xp.divide(work, slope, out=slope)
+        e += xp.log1p(work, out=work)
+        shares = xp.exp(position[..., : self.n_fractions] @ self.contrast.T)
+        fractions = shares / xp.matmul(shares, self.all)
+        total = xp.matmul(e, self.scaled)
+        xp.matmul(fractions / total, self.scaled_owner, out=factor)
+        xp.matmul(xp.multiply(factor, e, out=work), self.ratio, out=p)
+        xp.maximum(p, self.smallest, out=p)  # where there are no data either
         return fractions, total
 
     def _backward(self, fractions: FloatArray, total: FloatArray) -> FloatArray:
         """Gradient from what the way forward left in the buffers."""
+        xp = self.xp
         e, slope, factor, p, phi, _, drive = self.buffers
-        np.matmul(np.divide(self.observed, p, out=p), self.transposed, out=drive)
+        xp.matmul(xp.divide(self.observed, p, out=p), self.transposed, out=drive)
         if self.constant is not None:
             drive -= self.constant
         phi *= drive
-        pull = np.matmul(phi, self.members)
+        pull = xp.matmul(phi, self.members)
         share = (pull + total - self.surplus) / fractions
-        drive -= np.matmul(share, self.owner, out=phi)
+        drive -= xp.matmul(share, self.owner, out=phi)
         drive *= factor
         drive -= 1.0
         drive *= slope
         drive += 1.0
         if not self.flat:  # sigma / e is one where they underflow
-            np.maximum(slope, self.smallest, out=slope)
-            slope /= np.maximum(e, self.smallest, out=e)
-            drive += np.multiply(self.power, slope, out=slope)
+            xp.maximum(slope, self.smallest, out=slope)
+            slope /= xp.maximum(e, self.smallest, out=e)
+            drive += xp.multiply(self.power, slope, out=slope)
         pull += 1.0
-        pull -= fractions * np.matmul(pull, self.all)
-        np.matmul(pull, self.contrast, out=drive[..., : self.n_fractions])
+        pull -= fractions * xp.matmul(pull, self.all)
+        xp.matmul(pull, self.contrast, out=drive[..., : self.n_fractions])
         return drive
 
     def _buffers(self, position: FloatArray) -> list[FloatArray]:
@@ -236,7 +243,7 @@ class GammaWeightsTarget:
         if not self.buffers or self.buffers[0].shape[:2] != shape:
             n, n_rows = self.ratio.shape
             sizes = (n, n, n, n_rows, n, n_rows, n)
-            self.buffers = [np.empty((*shape, size), self.dtype) for size in sizes]
+            self.buffers = [self.xp.empty((*shape, size), self.dtype) for size in sizes]
         return self.buffers
 
 
@@ -247,5 +254,6 @@ def _members(sizes: list[int]) -> FloatArray:
 
 def _log_softplus(z: FloatArray) -> FloatArray:
     """Logarithm of ln(1 + exp z), z itself where that underflows."""
-    e = np.logaddexp(0.0, np.maximum(z, -30.0))
-    return np.where(z < -30.0, z, np.log(e))
+    xp = namespace(z)
+    e = xp.logaddexp(xp.maximum(z, -30.0), xp.zeros_like(z))
+    return xp.where(z < -30.0, z, xp.log(e))

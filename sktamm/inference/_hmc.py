@@ -10,7 +10,10 @@ the Laplace covariance first, then that of the warm-up draws. Step sizes come fr
 averaging over the chains; the number of steps and their sizes, relative to those of a
 dataset, are jittered by a Halton sequence, the same for all datasets. A dataset has its
 own random stream, and nothing here mixes datasets: its numbers are the same bit for bit
-in any batch.
+in any batch (on a GPU, whose products round as it likes, up to rounding).
+
+Positions, gradients and metrics stay where the target computes, which is NumPy or a
+device of PyTorch; random numbers and step sizes are NumPy's.
 
 References
 ----------
@@ -25,6 +28,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sktamm._arrays import namespace, to_numpy
 from sktamm._numerics import FloatArray
 
 __all__ = ["HMCDraws", "HamiltonianSampler", "LogDensity", "Monitor"]
@@ -45,7 +49,7 @@ class _Datasets:
 
     def __getitem__(self, index: NDArray[Any]) -> Self:
         own = vars(self).items()
-        arrays = {name: v[index] for name, v in own if isinstance(v, np.ndarray)}
+        arrays = {name: v[index] for name, v in own if not isinstance(v, int)}
         return replace(self, **arrays)  # type: ignore[type-var]
 
 
@@ -80,9 +84,9 @@ class _Metric(_Datasets):
 
     @classmethod
     def from_covariance(cls, covariance: FloatArray) -> "_Metric":
-        cholesky = np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
-        inverse = np.asarray(np.linalg.inv(cholesky), dtype=np.float64)
-        return cls(covariance, cholesky, inverse)
+        linalg = namespace(covariance).linalg
+        cholesky = linalg.cholesky(covariance)
+        return cls(covariance, cholesky, linalg.inv(cholesky))
 
 
 class HamiltonianSampler:
@@ -90,7 +94,8 @@ class HamiltonianSampler:
 
     ``log_density_and_gradient`` maps positions (n_datasets, n_chains, n_params) to log
     densities, minus infinity outside the support, and gradients; it may reuse buffers.
-    ``start`` are posterior modes, ``covariance`` the first metric of every dataset.
+    ``start`` are posterior modes, ``covariance`` the first metric of every dataset; all
+    are arrays of ``xp``, NumPy or a namespace of PyTorch. A monitor takes NumPy's.
     """
 
     def __init__(
@@ -104,12 +109,15 @@ class HamiltonianSampler:
         n_leapfrog: int = 16,
         target_acceptance: float = 0.9,
         dispersion: float = 1.0,
+        xp: Any = np,
     ) -> None:
+        self.xp = xp
         self.log_density_and_gradient = log_density_and_gradient
         self.generators = list(generators)
         self.n_chains = n_chains
         self.n_leapfrog = n_leapfrog
         self.target_acceptance = target_acceptance
+        start, covariance = xp.asarray(start), xp.asarray(covariance)
         self._metric = _Metric.from_covariance(covariance)
         self._step = _DualAveraging.start(len(start), start.shape[1])
         self._n_transitions = 0
@@ -135,9 +143,9 @@ class HamiltonianSampler:
             probability, divergent = self._transition()
             acceptance += probability / n_draws
             n_divergent += divergent
-            position = self._state.position
+            position = to_numpy(self._state.position)
             values.append(position if monitor is None else monitor(position))
-            log_density.append(self._state.log_density)
+            log_density.append(to_numpy(self._state.log_density))
         return HMCDraws(
             np.stack(values, axis=2),
             np.stack(log_density, axis=2),
@@ -161,10 +169,10 @@ class HamiltonianSampler:
 
     def _scatter(self, start: FloatArray, dispersion: float) -> _State:
         """Over-dispersed starts, drawn back to the mode where it falls off too fast."""
-        spread = np.matmul(self._noise(), self._metric.cholesky.transpose(0, 2, 1))
+        spread = self.xp.matmul(self._noise(), self._metric.cholesky.swapaxes(1, 2))
         spread *= dispersion
         half = 0.5 * start.shape[1]
-        mode = self._evaluate(start[:, None, :] + np.zeros_like(spread))
+        mode = self._evaluate(start[:, None, :] + self.xp.zeros_like(spread))
         # where a Gaussian's fall lies five standard deviations beyond its mean
         limit = mode.log_density - dispersion**2 * (half + 5.0 * np.sqrt(half))
         for _ in range(_START_HALVINGS):
@@ -178,13 +186,15 @@ class HamiltonianSampler:
     def _evaluate(self, position: FloatArray) -> _State:
         """Evaluate the target and copy what its buffers hold."""
         log_density, gradient = self.log_density_and_gradient(position)
-        return _State(position, log_density.copy(), gradient.copy())
+        copy = self.xp.copy
+        return _State(position, copy(log_density), copy(gradient))
 
     def _noise(self) -> FloatArray:
         """Draw standard normals, every dataset from its own stream."""
         n_params = self._metric.covariance.shape[1]
         shape = (self.n_chains, n_params)
-        return np.stack([g.standard_normal(shape) for g in self.generators])
+        noise = np.stack([g.standard_normal(shape) for g in self.generators])
+        return self.xp.asarray(noise)
 
     def _adapt(self, n_iterations: int) -> list[FloatArray]:
         """Run with a changing step size and return the positions."""
@@ -199,47 +209,49 @@ class HamiltonianSampler:
         """Replace the metric by the covariance of positions, shrunk to the old one."""
         if not positions:
             return
-        draws = np.concatenate(positions, axis=1)
+        draws = self.xp.concatenate(positions, axis=1)
         n_draws, n_params = draws.shape[1:]
         draws = draws - draws.mean(axis=1, keepdims=True)
-        scatter = np.matmul(draws.transpose(0, 2, 1), draws)
+        scatter = self.xp.matmul(draws.swapaxes(1, 2), draws)
         scatter += n_params * self._metric.covariance
         self._metric = _Metric.from_covariance(scatter / (n_draws + n_params))
         self._step = self._step.restarted()
 
     def _transition(self) -> tuple[FloatArray, NDArray[np.intp]]:
         """Move every chain once: mean acceptance, number of divergences."""
-        old, noise = self._state, self._noise()
-        threshold = np.stack([g.random(self.n_chains) for g in self.generators])
-        momentum = np.matmul(noise, self._metric.inverse_cholesky)
+        xp, old, noise = self.xp, self._state, self._noise()
+        uniform = np.stack([g.random(self.n_chains) for g in self.generators])
+        momentum = xp.matmul(noise, self._metric.inverse_cholesky)
         with np.errstate(all="ignore"):
             new, kinetic = self._leapfrog(old, momentum)
             change = new.log_density - old.log_density - kinetic
         change += 0.5 * (noise**2).sum(axis=-1)
-        change[np.isnan(change)] = -np.inf
-        probability = np.exp(np.minimum(change, 0.0))
-        self._state = _choose(threshold < probability, new, old)
+        change[xp.isnan(change)] = -np.inf
+        probability = xp.exp(xp.minimum(change, 0.0))
+        self._state = _choose(xp.asarray(uniform) < probability, new, old)
         self._n_transitions += 1
-        return probability.mean(axis=1), (change < -DIVERGENT_ENERGY).sum(axis=1)
+        n_divergent = (change < -DIVERGENT_ENERGY).sum(axis=1)
+        return to_numpy(probability.mean(axis=1)), to_numpy(n_divergent)
 
     def _leapfrog(
         self, state: _State, momentum: FloatArray
     ) -> tuple[_State, FloatArray]:
         """Integrate one trajectory; return its end and its kinetic energy there."""
         # momenta over the step size, metrics times its square
-        step = self._jitter() * self._step.size[:, None, None]
+        xp = self.xp
+        step = xp.asarray(self._jitter() * self._step.size[:, None, None])
         metric = step**2 * self._metric.covariance
-        position = state.position.copy()
-        velocity = np.empty_like(position)
+        position = xp.copy(state.position)
+        velocity = xp.empty_like(position)
         momentum /= step
         momentum += 0.5 * state.gradient
         for remaining in reversed(range(self._n_steps())):
-            position += np.matmul(momentum, metric, out=velocity)
+            position += xp.matmul(momentum, metric, out=velocity)
             if remaining:
                 momentum += self._gradient(position)
         log_density, gradient = self.log_density_and_gradient(position)
         momentum += 0.5 * gradient
-        np.matmul(momentum, metric, out=velocity)
+        xp.matmul(momentum, metric, out=velocity)
         velocity *= momentum
         kinetic = 0.5 * velocity.sum(axis=-1)
         return _State(position, log_density, gradient), kinetic
@@ -249,7 +261,7 @@ class HamiltonianSampler:
         alone = getattr(self.log_density_and_gradient, "gradient", None)
         if alone is None:
             return self.log_density_and_gradient(position)[1]
-        return np.asarray(alone(position))
+        return alone(position)
 
     def _n_steps(self) -> int:
         """Jitter the number of steps between 1/2 and 3/2 of its mean."""
@@ -264,11 +276,11 @@ class HamiltonianSampler:
 
 def _choose(accept: NDArray[np.bool_], new: _State, old: _State) -> _State:
     """Take the new state where it is accepted."""
-    wide = accept[:, :, None]
+    wide, where = accept[:, :, None], namespace(accept).where
     return _State(
-        np.where(wide, new.position, old.position),
-        np.where(accept, new.log_density, old.log_density),
-        np.where(wide, new.gradient, old.gradient),
+        where(wide, new.position, old.position),
+        where(accept, new.log_density, old.log_density),
+        where(wide, new.gradient, old.gradient),
     )
 
 

@@ -8,7 +8,7 @@ earlier point as long as they come nearer quickly (the chord method).
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ class Objective(Protocol):
     """A log posterior of parameters (n_fits, n_params) that can be maximised."""
 
     rows_are_events: bool  # first derivatives cost much less than second ones
+    xp: Any  # the namespace in which it takes data, from NumPy's parameters
 
     def step_terms(self, theta: FloatArray, data: RowData) -> Terms:
         """Value, gradient and a positive stand-in for minus the Hessian."""
@@ -87,6 +88,7 @@ def maximise(
     information of points nearby.
     """
     tol = np.broadcast_to(tol, len(theta))
+    data = data.on(model.xp)  # once
     parts = [
         _Climb(
             model,

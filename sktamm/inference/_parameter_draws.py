@@ -34,6 +34,7 @@ def parameter_draws(
     seed: np.random.SeedSequence,
 ) -> FloatArray:
     """Draws theta (n_draws, n_params) of the only dataset of a table."""
+    model = inference.on_device(model)
     if not table.binned:
         table, rows = table.select(slice(0, 1))
         model = model.take_rows(rows)
@@ -69,6 +70,7 @@ def _visited(
         max_draws=inference.max_draws,
         n_leapfrog=space.n_leapfrog,
         target_acceptance=space.target_acceptance,
+        xp=model.xp,
     )
     values = posterior.values[0].reshape(-1, model.n_params)
     rng = np.random.default_rng(choice)

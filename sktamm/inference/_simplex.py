@@ -30,7 +30,7 @@ class OnSimplex:
     """A mixture as a function of log ratios of the fractions: an `Objective`."""
 
     def __init__(self, model: MixtureModel):
-        self.model = model
+        self.model, self.xp = model, model.xp
         self.rows_are_events = model.rows_are_events
         self.n_params = model.n_params
         self.n_fractions = model.n_fractions

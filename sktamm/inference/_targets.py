@@ -8,6 +8,7 @@ those of a linear mixture are in `GammaWeights`.
 import numpy as np
 from numpy.typing import NDArray
 
+from sktamm._arrays import namespace
 from sktamm._numerics import FloatArray, contrast_basis, softmax
 from sktamm.inference._fit import made_regular
 from sktamm.inference._gamma_weights import GammaWeights
@@ -66,13 +67,13 @@ def free_fractions(model: MixtureModel, position: FloatArray) -> FloatArray:
 
 
 class GeneralTarget:
-    """Any mixture, through the model's own value and gradient."""
+    """Any mixture, through the value and gradient of the model where it computes."""
 
     def __init__(self, model: MixtureModel, data: RowData):
-        self.model = model
-        self.data = data
-        self.contrast = contrast_basis(model.n_fractions + 1)
-        self.repeated = data
+        self.model = model.there
+        self.data = data.on(model.xp)
+        self.contrast = model.xp.asarray(contrast_basis(model.n_fractions + 1))
+        self.repeated = self.data
 
     def __call__(self, position: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Log density (n_datasets, n_chains) and its gradient."""
@@ -80,13 +81,14 @@ class GeneralTarget:
         n = self.model.n_fractions
         if self.repeated.observed.shape[0] != n_datasets * n_chains:
             self.repeated = self.data.take(np.repeat(np.arange(n_datasets), n_chains))
-        theta = position.reshape(-1, n_params).copy()
+        xp = namespace(position)
+        theta = xp.copy(position.reshape(-1, n_params))
         fractions = softmax(theta[:, :n] @ self.contrast.T)
-        log_fractions = np.log(np.maximum(fractions, np.finfo(float).tiny))
+        log_fractions = xp.log(xp.maximum(fractions, np.finfo(float).tiny))
         theta[:, :n] = fractions[:, :n]
         value, gradient = self.model.value_and_gradient(theta, self.repeated)
         value += log_fractions.sum(axis=1)
-        slope = np.ones_like(fractions)
+        slope = xp.ones_like(fractions)
         slope[:, :n] += fractions[:, :n] * gradient[:, :n]
         slope -= fractions * slope.sum(axis=1, keepdims=True)
         gradient[:, :n] = slope @ self.contrast

@@ -3,6 +3,7 @@
 from sktamm.mixture._events import EventMixture
 from sktamm.mixture._forms import ExponentialForm, LinearForm
 from sktamm.mixture._model import MixtureModel, RowData
+from sktamm.mixture._placed import placed
 from sktamm.mixture._priors import (
     DirichletPrior,
     RidgePrior,
@@ -23,5 +24,6 @@ __all__ = [
     "RowData",
     "ShrinkagePrior",
     "SimulationsPrior",
+    "placed",
     "sphere_tails",
 ]

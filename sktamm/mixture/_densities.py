@@ -9,10 +9,11 @@ that z ~ N(0, 1) (arXiv:2604.02219). The first axis of all arrays runs over fits
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
+from sktamm._arrays import moved, namespace
 from sktamm._numerics import FloatArray, contrast_basis, normalise_exp, softmax
 
 __all__ = ["ClassDensity", "Evaluation", "ExponentialDensity", "LinearDensity"]
@@ -34,6 +35,9 @@ class ClassDensity(Protocol):
 
     n_params: int
     is_linear: bool
+
+    def moved(self, xp: Any) -> Self:
+        """The same density with its arrays in a namespace."""
 
     def evaluate(self, params: FloatArray) -> Evaluation:
         """Log density (n_fits, n_rows) at ``params`` (n_fits, n_params)."""
@@ -81,6 +85,10 @@ class ExponentialDensity:
         self.offset_variance = offset_variance
         self.shared_rows = directions is reference_directions
         self.n_params = directions.shape[1]
+
+    def moved(self, xp: Any) -> Self:
+        """The same density with its arrays in a namespace."""
+        return moved(self, xp)
 
     def evaluate(self, params: FloatArray) -> Evaluation:
         """Log density; shares m_j q_j of the reference rows; means E_q[d]."""
@@ -134,11 +142,15 @@ class LinearDensity:
         self.contrast = contrast_basis(ratio.shape[1])
         self.n_params = ratio.shape[1] - 1
 
+    def moved(self, xp: Any) -> Self:
+        """The same density with its arrays in a namespace."""
+        return moved(self, xp)
+
     def evaluate(self, params: FloatArray) -> Evaluation:
         """Log density; the weights; the density itself."""
         weights = self.weights(params)
         density = weights @ self.ratio.T
-        return Evaluation(np.log(density), weights, density)
+        return Evaluation(namespace(density).log(density), weights, density)
 
     def pull_back(self, at: Evaluation, row_weight: FloatArray) -> FloatArray:
         """V' [ w_k (sum_i g_i r_ki / q_i - sum_i g_i) ]."""
@@ -176,7 +188,7 @@ class LinearDensity:
         """
         drive = (row_weight / at.moment) @ self.ratio
         total = row_weight.sum(axis=1, keepdims=True)
-        height = np.maximum(at.share * (total - drive), 0.0)
+        height = namespace(drive).maximum(at.share * (total - drive), 0.0)
         return (self.contrast.T * height[:, None, :]) @ self.contrast
 
     def weights(self, params: FloatArray) -> FloatArray:

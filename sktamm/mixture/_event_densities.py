@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sktamm._arrays import moved, namespace, on_gpu, to_numpy
 from sktamm._numerics import FloatArray, contrast_basis, softmax
 from sktamm.mixture._made_rows import MadeRows, Rows, number_of, rows_of
 from sktamm.mixture._reference_barrier import FEW_ROWS, Barrier, barrier_height
@@ -30,6 +31,8 @@ __all__ = ["EventDensity", "EventExponential", "EventLinear", "Moments", "Sums"]
 # single precision saves more memory than anything else holds.
 _BLOCK_ENTRIES, _SMALLEST_BLOCK = 80_000, 256
 _MANY_ROWS = 50_000
+# 64 MB of doubles, a rule of thumb: many rows per call, little of a GPU's memory.
+_GPU_BLOCK_ENTRIES = 8_000_000
 
 
 def storage(n_rows: int) -> type:
@@ -37,9 +40,11 @@ def storage(n_rows: int) -> type:
     return np.float32 if n_rows > _MANY_ROWS else np.float64
 
 
-def row_blocks(n_rows: int, entries_per_row: int) -> list[slice]:
+def row_blocks(
+    n_rows: int, entries_per_row: int, entries: int = _BLOCK_ENTRIES
+) -> list[slice]:
     """Slices of consecutive rows that bound the memory of one block."""
-    size = max(_SMALLEST_BLOCK, _BLOCK_ENTRIES // max(entries_per_row, 1))
+    size = max(_SMALLEST_BLOCK, entries // max(entries_per_row, 1))
     return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
 
 
@@ -65,13 +70,14 @@ class Moments:
         """A' u for every fit."""
         if self.linear is None:
             return along
-        return np.einsum("bp,bpm->bm", along, self.linear)
+        return namespace(along).einsum("bp,bpm->bm", along, self.linear)
 
     def score_sum(self, zeroth: FloatArray, first: FloatArray) -> FloatArray:
         """Sum W (A sigma phi + b), of sums of W and of W sigma phi."""
         moved = first
         if self.linear is not None:
-            moved = np.einsum("bpm,bm->bp", self.linear, first)
+            einsum = namespace(first).einsum
+            moved = einsum("bpm,bm->bp", self.linear, first)
         return moved + zeroth[:, None] * self.affine
 
 
@@ -98,28 +104,49 @@ class EventDensity:
         """Features, one row per function."""
         if isinstance(self.features, MadeRows):
             return self.features.T
-        return np.ascontiguousarray(self.features.T)
+        return namespace(self.features).ascontiguousarray(self.features.T)
 
     @cached_property
     def light(self) -> tuple[Any, Any]:
         """Features and their transpose for second derivatives, of few digits."""
         if isinstance(self.features, MadeRows):
             return self.features, self.features.T
-        dtype = storage(len(self.features))
-        light: NDArray[Any] = np.ascontiguousarray(self.features, dtype)
-        return light, np.ascontiguousarray(light.T)
+        xp, dtype = namespace(self.features), storage(len(self.features))
+        light: NDArray[Any] = xp.ascontiguousarray(self.features, dtype)
+        return light, xp.ascontiguousarray(light.T)
+
+    @property
+    def block_entries(self) -> int:
+        """Numbers in a block of rows."""
+        return _GPU_BLOCK_ENTRIES if on_gpu(self.features) else _BLOCK_ENTRIES
+
+    def moved(self, xp: Any) -> Self:
+        """The same density with its arrays in a namespace, functions made at once."""
+        new = self._without_copies()
+        if isinstance(new.features, MadeRows):
+            new.features = new.features.whole()
+        return moved(new, xp)
+
+    def _without_copies(self) -> Self:
+        """A shallow copy that makes its other forms of the features anew."""
+        new = copy.copy(self)
+        for name in ("transposed", "light"):
+            new.__dict__.pop(name, None)
+        return new
 
     def blended(self, params: FloatArray, rows: slice) -> FloatArray:
         """Sum_m params_m phi_m at a block of rows, (n_fits, n_block)."""
         if isinstance(self.features, MadeRows):
             return self.features.blended(params, rows)
-        return np.asarray(params @ self.transposed[:, rows])
+        found: FloatArray = params @ self.transposed[:, rows]
+        return found
 
     def total(self, weight: FloatArray, rows: slice) -> FloatArray:
         """Sum_i weight_i phi_i over a block of rows, (n_fits, n_features)."""
         if isinstance(self.features, MadeRows):
             return self.features.total(weight, rows)
-        return np.asarray(weight @ self.features[rows])
+        found: FloatArray = weight @ self.features[rows]
+        return found
 
     def prepare(self, rows: slice) -> None:
         """Make a block of which second derivatives will be asked, too."""
@@ -128,11 +155,9 @@ class EventDensity:
 
     def take_rows(self, rows: Rows) -> Self:
         """The same density at some of the rows, ascending; the reference is shared."""
-        new = copy.copy(self)
         if number_of(rows) == len(self.features):  # all of them, without a copy
-            return new
-        for name in ("transposed", "light"):
-            new.__dict__.pop(name, None)
+            return copy.copy(self)
+        new = self._without_copies()
         new.features = rows_of(self.features, rows)
         return new
 
@@ -204,19 +229,25 @@ class EventExponential(EventDensity):
         self.exact = self.dtype is np.float64
         self._last: Moments | None = None
 
+    def moved(self, xp: Any) -> Self:
+        """The same density with its arrays in a namespace."""
+        new = super().moved(xp)
+        new._last = None
+        return new
+
     def take_rows(self, rows: Rows) -> Self:
         """The same density at some of the rows; the reference is shared."""
         new = super().take_rows(rows)
         # a piece of the rows is asked at the same parameters, another dataset is not
         new._last = self._last if isinstance(rows, slice) else None
-        if number_of(rows) < self.offset.size:
+        if number_of(rows) < len(self.offset):
             new.offset = self.offset[rows]
         return new
 
     def moments(self, params: FloatArray, second: bool) -> Moments:
         """Sums over the reference in blocks, shifted by a running maximum."""
-        last = self._last
-        known = last is not None and np.array_equal(last.params, params)
+        xp, last = namespace(params), self._last
+        known = last is not None and xp.array_equal(last.params, params)
         if last is not None and known and (last.covariance is not None or not second):
             return last
         top, zeroth, first, products, squares = self._reference_sums(params, second)
@@ -225,10 +256,10 @@ class EventExponential(EventDensity):
         if second:
             covariance = products / zeroth[:, None, None]
             covariance -= mean[:, :, None] * mean[:, None, :]
-        log_z = top + np.log(zeroth)
+        log_z = top + xp.log(zeroth)
         inverse_size = squares / zeroth**2
         self._last = Moments(
-            params.copy(), log_z, -mean, None, covariance, inverse_size
+            xp.copy(params), log_z, -mean, None, covariance, inverse_size
         )
         return self._last
 
@@ -236,8 +267,8 @@ class EventExponential(EventDensity):
     def onset(self) -> float:
         """Sum of squared shares at which the barrier begins: that of few rows."""
         # or of half the rows of the centre, from where fits start
-        offset = self.reference_offset.astype(float)
-        mass = self.reference_weight * np.exp(offset - offset.max())
+        offset = to_numpy(self.reference_offset).astype(float)
+        mass = to_numpy(self.reference_weight) * np.exp(offset - offset.max())
         return max(1.0 / FEW_ROWS, 2.0 * float((mass**2).sum() / mass.sum() ** 2))
 
     def barrier(self, at: Moments, order: int) -> Barrier | None:
@@ -245,66 +276,73 @@ class EventExponential(EventDensity):
         # dS = 2 S e and d2S = 4 S (e e' + Cov_2) - 2 S Cov_1: e is the mean of the
         # directions under the squared shares less that under the shares, and Cov_2,
         # Cov_1 are their covariances under them.
-        share = np.asarray(at.inverse_size)
+        share: Any = at.inverse_size
         if not (share > self.onset).any():
             return None
         n_fits, p = at.params.shape
+        xp = namespace(share)
         height, slope, bend = barrier_height(share, self.onset)
-        gradient, (hessian, convex) = np.zeros((n_fits, p)), np.zeros((2, n_fits, p, p))
-        for b in np.flatnonzero(slope).tolist() if order else ():
+        gradient, (hessian, convex) = xp.zeros((n_fits, p)), xp.zeros((2, n_fits, p, p))
+        for b in np.flatnonzero(to_numpy(slope)).tolist() if order else ():
             mean, covariance = self._under_squares(at, b, order)
             drift = mean + at.affine[b]
-            outer = np.outer(drift, drift)
+            outer = xp.outer(drift, drift)
             gradient[b] = 2.0 * slope[b] * share[b] * drift
             if order == 2:
                 rise = slope[b] * share[b]
                 convex[b] = 4.0 * (rise * covariance + bend[b] * share[b] ** 2 * outer)
                 convex[b] += 4.0 * rise * outer
-                hessian[b] = convex[b] - 2.0 * rise * np.asarray(at.covariance)[b]
+                assert at.covariance is not None
+                hessian[b] = convex[b] - 2.0 * rise * at.covariance[b]
         return Barrier(height, gradient, hessian, convex)
 
     def _under_squares(
         self, at: Moments, b: int, order: int
     ) -> tuple[FloatArray, FloatArray]:
         """Mean and covariance of the directions under the squared shares of one fit."""
-        p = self.n_params
-        total, first, products = 0.0, np.zeros(p), np.zeros((p, p))
-        for rows in row_blocks(self.reference_offset.size, p):
+        p, xp = self.n_params, namespace(at.params)
+        total, first, products = 0.0, xp.zeros((p,)), xp.zeros((p, p))
+        for rows in self._reference_blocks(p):
             values = self._at_reference(at.params[b : b + 1], rows)[0]
-            values -= at.log_z[b].astype(self.dtype)
-            squares = (np.exp(values) * self.reference_weight[rows]) ** 2
+            values -= xp.asarray(at.log_z[b], self.dtype)
+            squares = (xp.exp(values) * self.reference_weight[rows]) ** 2
             features = self.reference_features[rows]
             total += float(squares.sum(dtype=float))
             first += squares @ features
             if order == 2:
                 products += (self.reference_transposed[:, rows] * squares) @ features
         mean = first / total
-        return mean, products / total - np.outer(mean, mean)
+        return mean, products / total - xp.outer(mean, mean)
 
     def _reference_sums(
         self, params: FloatArray, second: bool
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-        n_fits, p = params.shape
-        top = np.full(n_fits, -np.inf)
-        zeroth, squares = np.zeros((2, n_fits))
-        first, products = np.zeros((n_fits, p)), np.zeros((n_fits, p, p))
-        entries = n_fits * (p if second else 2)
-        for rows in row_blocks(self.reference_offset.size, entries):
+        (n_fits, p), xp = params.shape, namespace(params)
+        top = xp.full((n_fits,), -np.inf)
+        zeroth, squares = xp.zeros((2, n_fits))
+        first, products = xp.zeros((n_fits, p)), xp.zeros((n_fits, p, p))
+        for rows in self._reference_blocks(n_fits * (p if second else 2)):
             values = self._at_reference(params, rows)
-            new_top = np.maximum(top, values.max(axis=1))
-            shrink = np.exp(top - new_top)
-            values -= new_top.astype(self.dtype)[:, None]
-            np.exp(values, out=values)
+            highest = xp.asarray(xp.amax(values, axis=1), float)
+            new_top = xp.maximum(top, highest)
+            shrink = xp.exp(top - new_top)
+            rounded = xp.asarray(new_top, self.dtype)
+            values -= rounded[:, None]
+            xp.exp(values, out=values)
             values *= self.reference_weight[rows]
-            top = new_top.astype(self.dtype).astype(float)
+            top = xp.asarray(rounded, float)
             features = self.reference_features[rows]
             zeroth = zeroth * shrink + values.sum(axis=1, dtype=float)
-            squares = squares * shrink**2 + np.einsum("bi,bi->b", values, values)
+            squares = squares * shrink**2 + xp.einsum("bi,bi->b", values, values)
             first = first * shrink[:, None] + values @ features
             if second:
                 weighted = self.reference_transposed[:, rows] * values[:, None, :]
                 products = products * shrink[:, None, None] + weighted @ features
         return top, zeroth, first, products, squares
+
+    def _reference_blocks(self, entries_per_row: int) -> list[slice]:
+        n_rows = len(self.reference_offset)
+        return row_blocks(n_rows, entries_per_row, self.block_entries)
 
     def _at_reference(self, params: FloatArray, rows: slice) -> NDArray[Any]:
         """Offset + directions . z at reference rows.
@@ -312,11 +350,12 @@ class EventExponential(EventDensity):
         What rounding takes from z would move all rows together and is added back; what
         it takes from the rows averages out.
         """
-        rounded: NDArray[Any] = params.astype(self.dtype)
+        xp = namespace(params)
+        rounded = xp.asarray(params, self.dtype)
         features = self.reference_transposed[:, rows]
-        values = rounded @ features
+        values: NDArray[Any] = rounded @ features
         if self.dtype is np.float32:
-            values += (params - rounded).astype(self.dtype) @ features
+            values += xp.asarray(params - rounded, self.dtype) @ features
         values += self.reference_offset[rows]
         return values
 
@@ -335,7 +374,8 @@ class EventExponential(EventDensity):
         self, at: Moments, zeroth: FloatArray, first: FloatArray
     ) -> FloatArray:
         """Minus the covariance of the directions under q, times the total weight."""
-        return -zeroth[:, None, None] * np.asarray(at.covariance)
+        assert at.covariance is not None
+        return -zeroth[:, None, None] * at.covariance
 
     def weights(self, params: FloatArray) -> FloatArray:
         """Coefficients of the whitened directions."""
@@ -377,16 +417,17 @@ class EventLinear(EventDensity):
         """Weights and the affine map of the scores; normalised by construction."""
         weights = self.weights(params)
         linear = self.contrast.T * weights[:, None, :]
-        none = np.zeros(len(params))
+        none = namespace(params).zeros((len(params),))
         return Moments(params, none, -(weights @ self.contrast), linear)
 
     def log_density(self, at: Moments, rows: slice) -> FloatArray:
         """Ln of the weighted sum of ratios."""
-        return np.log(self.blended(self.weights(at.params), rows))
+        q = self.blended(self.weights(at.params), rows)
+        return namespace(q).log(q)
 
     def scale(self, log_density: FloatArray) -> FloatArray | float:
         """1 / q."""
-        return np.exp(-log_density)
+        return namespace(log_density).exp(-log_density)
 
     def own_curvature(
         self, at: Moments, zeroth: FloatArray, first: FloatArray

@@ -15,11 +15,12 @@ where g = a - e p.
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sktamm._arrays import namespace, to_numpy
 from sktamm._numerics import FloatArray, positive_definite, row_pieces
 from sktamm.base import ComponentTable
 from sktamm.mixture._event_densities import EventDensity, Moments, Sums, row_blocks
@@ -69,6 +70,12 @@ class EventMixture(MixtureModel):
         self.n_rows = self.events[0].features.shape[0]
 
     rows_are_events = True
+
+    def moved(self, xp: Any) -> Self:
+        """The same mixture with all arrays in a namespace; log posteriors only."""
+        new: Any = super().moved(xp)
+        new.events = new.densities
+        return new
 
     def reference_noise(self, theta: FloatArray, data: RowData) -> FloatArray:
         """Factor by which a finite reference adds to the variance of the target."""
@@ -129,7 +136,8 @@ class EventMixture(MixtureModel):
         """Noise of the log posterior from numbers stored in single precision."""
         if all(density.exact for density in self.events):
             return 0.0
-        return _ROUNDING * float(np.abs(data.observed).sum(axis=1).max(initial=0.0))
+        observed = to_numpy(data.observed)
+        return _ROUNDING * float(np.abs(observed).sum(axis=1).max(initial=0.0))
 
     # -------------------------------------------------------------------- at the rows
     def class_log_density(self, theta: FloatArray) -> FloatArray:
@@ -244,8 +252,9 @@ class EventMixture(MixtureModel):
         self._add_prior_gradient(gradient, theta)
         information = -hessian
         self._add_information(information, theta)
-        outside = ~np.isfinite(value)
-        gradient[outside], information[outside] = 0.0, np.eye(self.n_params)
+        xp = namespace(value)
+        outside = ~xp.isfinite(value)
+        gradient[outside], information[outside] = 0.0, xp.eye(self.n_params)
         bad = np.flatnonzero(~positive_definite(information))
         if bad.size:
             subset = data.take(bad)
@@ -273,21 +282,23 @@ class EventMixture(MixtureModel):
 
     def _blocks(self, n_fits: int) -> list[slice]:
         widest = max(density.features.shape[1] for density in self.events)
-        return row_blocks(self.n_rows, n_fits * max(widest, 4))
+        entries = self.events[0].block_entries
+        return row_blocks(self.n_rows, n_fits * max(widest, 4), entries)
 
     def _rows(
         self, theta: FloatArray, at: list[Moments], data: RowData, rows: slice
     ) -> _Rows:
+        xp = namespace(theta)
         logs = [d.log_density(at[c], rows) for c, d in enumerate(self.events)]
         scale = [d.scale(logs[c]) for c, d in enumerate(self.events)]
-        q = [np.exp(values, out=values) for values in logs]
+        q = [xp.exp(values, out=values) for values in logs]
         fractions = self.fractions(theta)
-        p = np.zeros_like(q[0])
+        p = xp.zeros_like(q[0])
         for c, values in enumerate(q):
             p += fractions[:, c, None] * values
         with np.errstate(divide="ignore", invalid="ignore"):
             for values in q:
-                np.divide(values, p, out=values)
+                xp.divide(values, p, out=values)
         observed = data.observed[:, rows]
         residual = observed
         if data.expected is not None:
@@ -300,11 +311,11 @@ class EventMixture(MixtureModel):
         self, theta: FloatArray, data: RowData, order: int, scores_only: bool = False
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Value, gradient and Hessian of the data term, as far as the order asks."""
-        n_fits = len(theta)
+        n_fits, xp = len(theta), namespace(theta)
         at = self.class_moments(theta, order == 2)
-        value = np.zeros(n_fits)
-        gradient = np.zeros((n_fits, self.n_params))
-        hessian = np.zeros((n_fits, self.n_params, self.n_params))
+        value = xp.zeros((n_fits,))
+        gradient = xp.zeros((n_fits, self.n_params))
+        hessian = xp.zeros((n_fits, self.n_params, self.n_params))
         inside = near_simplex(self.fractions(theta))
         for rows in self._blocks(n_fits):
             for density in self.events if order == 2 else ():
@@ -312,29 +323,30 @@ class EventMixture(MixtureModel):
             block = self._rows(theta, at, data, rows)
             positive = (block.density > 0) & (block.density < _LARGEST_DENSITY)
             inside &= positive.all(axis=1)
-            log_p = np.log(np.where(positive, block.density, 1.0))
-            value += np.einsum("bi,bi->b", block.observed, log_p)
+            log_p = xp.log(xp.where(positive, block.density, 1.0))
+            value += xp.einsum("bi,bi->b", block.observed, log_p)
             if data.expected is not None:
-                value -= np.einsum("bi,bi->b", data.expected[:, rows], block.density)
+                value -= xp.einsum("bi,bi->b", data.expected[:, rows], block.density)
             if order:
                 self._add_gradient(gradient, at, block, rows)
             if order == 2:
                 self._add_hessian(hessian, at, block, rows, scores_only)
         barriers = self._barriers(at, order)
         if any(barrier is not None for barrier in barriers):
-            signs = np.eye(self.n_classes)[self.free_classes]
+            signs = xp.eye(self.n_classes)[self.free_classes]
             signs[:, self.dependent_class] = -1.0
             events = self.fractions(theta), data.observed.sum(axis=1)
             terms = value, gradient, hessian
             subtract_barriers(terms, barriers, events, signs, self.slices, scores_only)
-        return np.where(inside, value, -np.inf), gradient, hessian
+        return xp.where(inside, value, -np.inf), gradient, hessian
 
     def _add_gradient(
         self, out: FloatArray, at: list[Moments], block: _Rows, rows: slice
     ) -> None:
         last = block.ratio[self.dependent_class]
         for j, c in enumerate(self.free_classes):
-            out[:, j] += np.einsum("bi,bi->b", block.residual, block.ratio[c] - last)
+            change = block.ratio[c] - last
+            out[:, j] += namespace(out).einsum("bi,bi->b", block.residual, change)
         for c, columns in enumerate(self.slices):
             weight = block.residual * block.share[c]
             out[:, columns] += self._score_sum(c, at, block, weight, rows)
@@ -355,12 +367,14 @@ class EventMixture(MixtureModel):
         scores_only: bool,
     ) -> None:
         """Second derivatives; with ``scores_only`` the outer products of scores."""
-        observed = np.maximum(block.observed, 0.0) if scores_only else block.observed
+        xp, observed = namespace(out), block.observed
+        if scores_only:
+            observed = xp.maximum(observed, 0.0)
         last = block.ratio[self.dependent_class]
         change = [block.ratio[c] - last for c in self.free_classes]
         for j, slope in enumerate(change):
             for k, other in enumerate(change):
-                out[:, j, k] -= np.einsum("bi,bi,bi->b", observed, slope, other)
+                out[:, j, k] -= xp.einsum("bi,bi,bi->b", observed, slope, other)
         for c, columns in enumerate(self.slices):
             for j, slope in enumerate(change):
                 weight = -observed * slope * block.share[c]
@@ -416,19 +430,22 @@ def _products(
 ) -> NDArray[Any]:
     """Sum W phi phi' over a block of rows."""
     features, transposed = right.light[0][rows], left.light[1][:, rows]
-    weight = weight.astype(features.dtype, copy=False)
-    return (transposed * weight[:, None, :]) @ features
+    xp = namespace(weight)
+    weight = xp.asarray(weight, features.dtype)
+    products = (transposed * weight[:, None, :]) @ features
+    return xp.asarray(products, float)
 
 
 def _outer(left: Moments, right: Moments, sums: Sums) -> FloatArray:
     """Sum W (A sigma phi + b)(A' sigma' phi' + b')'."""
     second, first, other = sums.second, sums.first, sums.other
+    einsum = namespace(first).einsum
     if left.linear is not None:
         second = left.linear @ second
-        first = np.einsum("bpm,bm->bp", left.linear, first)
+        first = einsum("bpm,bm->bp", left.linear, first)
     if right.linear is not None:
         second = second @ right.linear.swapaxes(1, 2)
-        other = np.einsum("bpm,bm->bp", right.linear, other)
+        other = einsum("bpm,bm->bp", right.linear, other)
     tilted = other + sums.zeroth[:, None] * right.affine
     out = second + first[:, :, None] * right.affine[:, None, :]
     out += left.affine[:, :, None] * tilted[:, None, :]

@@ -73,6 +73,10 @@ class MadeRows:
         """Sum_i weight_i phi_i over a block of rows, (n_fits, n_functions)."""
         return np.asarray(weight @ self.block(rows).T)
 
+    def whole(self) -> FloatArray:
+        """The array that this stands for."""
+        return np.concatenate([self[rows] for rows in row_pieces(len(self))])
+
     def take(self, rows: Rows) -> "FloatArray | MadeRows":
         """The same at some rows, as an array where they are few."""
         n = number_of(rows)

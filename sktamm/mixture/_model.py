@@ -8,14 +8,16 @@ the estimate unbiased. Parameters are theta = (f without the dependent class, z_
 ...): fractions are free real numbers whose sum is one.
 """
 
+import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sktamm._arrays import namespace, to_numpy
 from sktamm._numerics import FloatArray, row_pieces, smallest_of
 from sktamm.base import ComponentTable
 from sktamm.mixture._densities import ClassDensity, Evaluation
@@ -43,9 +45,16 @@ class RowData:
         expected = None if self.expected is None else _taken(self.expected, index)
         return RowData(_taken(self.observed, index), expected)
 
+    def on(self, xp: Any) -> "RowData":
+        """The same data as arrays of a namespace."""
+        expected = None if self.expected is None else xp.asarray(self.expected)
+        return RowData(xp.asarray(self.observed), expected)
+
 
 def _taken(values: FloatArray, index: np.ndarray) -> FloatArray:
     """Rows (n_fits, n_rows) of some fits; one long row for all of them is no copy."""
+    if not isinstance(values, np.ndarray):
+        return values[index]
     same = len(values) == 1 or values.strides[0] == 0
     if not same or len(row_pieces(values.shape[1])) < 2:
         return values[index]
@@ -58,6 +67,10 @@ class Block:
 
     columns: np.ndarray
     penalty: Penalty
+
+    def moved(self, xp: Any) -> "Block":
+        """The same block with its arrays in a namespace."""
+        return Block(xp.asarray(self.columns), self.penalty.moved(xp))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +126,21 @@ class MixtureModel:
 
     #: Whether rows are events: many, and normalised by a finite reference sample.
     rows_are_events = False
+    #: Functions for the arrays of `there`.
+    xp: Any = np
+
+    @property
+    def there(self) -> Self:
+        """The mixture whose functions take and give arrays of ``xp``."""
+        return self
+
+    def moved(self, xp: Any) -> Self:
+        """The same mixture with all arrays in a namespace; log posteriors only."""
+        new = copy.copy(self)
+        new.xp = xp
+        new.densities = [density.moved(xp) for density in self.densities]
+        new.blocks = [block.moved(xp) for block in self.blocks]
+        return new
 
     def reference_noise(self, theta: FloatArray, data: RowData) -> FloatArray:
         """Factor by which a finite reference adds to the variance of the target."""
@@ -148,7 +176,8 @@ class MixtureModel:
 
     def rounding(self, data: RowData) -> float:
         """Noise of the log posterior from the precision of its numbers."""
-        largest = float(np.abs(data.observed).sum(axis=1).max(initial=0.0))
+        observed = to_numpy(data.observed)
+        largest = float(np.abs(observed).sum(axis=1).max(initial=0.0))
         return float(np.finfo(float).eps) * largest
 
     def linear_parts(self) -> tuple[list[FloatArray], list[FloatArray]]:
@@ -160,8 +189,10 @@ class MixtureModel:
     # ------------------------------------------------------------------ parameters
     def fractions(self, theta: FloatArray) -> FloatArray:
         """Fractions of all classes, shape (n_fits, n_classes)."""
-        full = np.empty((theta.shape[0], self.n_classes))
-        full[:, self.free_classes] = theta[:, : self.n_fractions]
+        shape = (theta.shape[0], self.n_classes)
+        full: FloatArray = namespace(theta).empty(shape)
+        for j, c in enumerate(self.free_classes):
+            full[:, c] = theta[:, j]
         full[:, self.dependent_class] = 1.0 - theta[:, : self.n_fractions].sum(axis=1)
         return full
 
@@ -229,11 +260,12 @@ class MixtureModel:
             for density, columns in zip(self.densities, self.slices, strict=True)
         ]
         fractions = self.fractions(theta)
-        q = [np.exp(part.log_density) for part in parts]
-        p = sum(fractions[:, c, None] * q[c] for c in range(self.n_classes))
+        exp = namespace(theta).exp
+        q = [exp(part.log_density) for part in parts]
+        p: Any = sum(fractions[:, c, None] * q[c] for c in range(self.n_classes))
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             ratio = [values / p for values in q]
-        return _State(fractions, parts, np.asarray(p), ratio)
+        return _State(fractions, parts, p, ratio)
 
     def value(self, theta: FloatArray, data: RowData) -> FloatArray:
         """Log posterior, shape (n_fits,); -inf where the density is not positive."""
@@ -244,18 +276,18 @@ class MixtureModel:
         return self._log_likelihood(self._state(theta), data)
 
     def _log_likelihood(self, state: _State, data: RowData) -> FloatArray:
-        p = state.density
+        p, xp = state.density, namespace(state.density)
         positive = p > 0
-        log_p = np.log(np.where(positive, p, 1.0))
-        total = np.einsum("bi,bi->b", data.observed, log_p)
+        log_p = xp.log(xp.where(positive, p, 1.0))
+        total = xp.einsum("bi,bi->b", data.observed, log_p)
         if data.expected is not None:
-            total = total - np.einsum("bi,bi->b", data.expected, p)
+            total = total - xp.einsum("bi,bi->b", data.expected, p)
         inside = positive.all(axis=1) & near_simplex(state.fractions)
-        return np.where(inside, total, -np.inf)
+        return xp.where(inside, total, -np.inf)
 
     def log_prior(self, theta: FloatArray) -> FloatArray:
         """Log prior density of the blend parameters, shape (n_fits,)."""
-        total = np.zeros(theta.shape[0])
+        total: FloatArray = namespace(theta).zeros((theta.shape[0],))
         for _, params, penalty in self._priors(theta):
             total += penalty.value(params)
         return total
@@ -334,10 +366,11 @@ class MixtureModel:
 
     def _gradient(self, state: _State, theta: FloatArray, data: RowData) -> FloatArray:
         residual = self._residual(state, data)
-        out = np.empty_like(theta)
+        xp = namespace(theta)
+        out: FloatArray = xp.empty_like(theta)
         last = state.ratio[self.dependent_class]
         for j, c in enumerate(self.free_classes):
-            out[:, j] = np.einsum("bi,bi->b", residual, state.ratio[c] - last)
+            out[:, j] = xp.einsum("bi,bi->b", residual, state.ratio[c] - last)
         for c, columns in enumerate(self.slices):
             share = residual * state.fractions[:, c, None] * state.ratio[c]
             out[:, columns] = self.densities[c].pull_back(state.parts[c], share)
@@ -358,14 +391,15 @@ class MixtureModel:
 
     def _row_scores(self, state: _State) -> FloatArray:
         shape = (*state.density.shape, self.n_params)
-        out = np.empty(shape)
+        xp = namespace(state.density)
+        out: FloatArray = xp.empty(shape)
         last = state.ratio[self.dependent_class]
         for j, c in enumerate(self.free_classes):
             out[:, :, j] = state.ratio[c] - last
         for c, columns in enumerate(self.slices):
             share = state.fractions[:, c, None] * state.ratio[c]
             jacobian = self.densities[c].jacobian(state.parts[c])
-            np.multiply(share[:, :, None], jacobian, out=out[:, :, columns])
+            xp.multiply(share[:, :, None], jacobian, out=out[:, :, columns])
         return out
 
     def step_terms(
@@ -374,8 +408,9 @@ class MixtureModel:
         """Value, gradient and information S' diag(a) S + Q of a scoring step."""
         with np.errstate(over="ignore", invalid="ignore"):
             value, gradient, information = self._step_terms(theta, data)
-        outside = ~np.isfinite(value)
-        gradient[outside], information[outside] = 0.0, np.eye(self.n_params)
+        xp = namespace(value)
+        outside = ~xp.isfinite(value)
+        gradient[outside], information[outside] = 0.0, xp.eye(self.n_params)
         return value, gradient, information
 
     def shortened(self, step: FloatArray) -> FloatArray:
@@ -387,7 +422,8 @@ class MixtureModel:
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         state = self._state(theta)
         scores = self._row_scores(state)
-        information = _gram(scores, np.maximum(data.observed, 0.0))
+        observed = namespace(theta).maximum(data.observed, 0.0)
+        information = _gram(scores, observed)
         self._add_information(information, theta)
         residual = self._residual(state, data)
         for c, columns in enumerate(self.slices):
@@ -406,9 +442,13 @@ class MixtureModel:
 
     def prior_information(self, theta: FloatArray) -> FloatArray:
         """Precision that the prior adds, shape (n_fits, n_params, n_params)."""
-        out = np.zeros((theta.shape[0], self.n_params, self.n_params))
+        out = self._no_curvature(theta)
         self._add_information(out, theta)
         return out
+
+    def _no_curvature(self, theta: FloatArray) -> FloatArray:
+        shape = (theta.shape[0], self.n_params, self.n_params)
+        return namespace(theta).zeros(shape)
 
     def _add_information(self, out: FloatArray, theta: FloatArray) -> None:
         for columns, params, penalty in self._priors(theta):
@@ -425,7 +465,7 @@ class MixtureModel:
 
     def prior_hessian(self, theta: FloatArray) -> FloatArray:
         """Hessian of the log prior, shape (n_fits, n_params, n_params)."""
-        out = np.zeros((theta.shape[0], self.n_params, self.n_params))
+        out = self._no_curvature(theta)
         for columns, params, penalty in self._priors(theta):
             out[:, columns[:, None], columns] += penalty.hessian(params)
         return out
@@ -455,7 +495,8 @@ def near_simplex(fractions: FloatArray) -> NDArray[np.bool_]:
     """Whether fractions (n_fits, n_classes) are near enough to mean anything."""
     # Data that do not tell classes apart leave free fractions undetermined, and
     # rounding would choose among them.
-    return np.asarray((np.abs(fractions) < _FARTHEST).all(axis=1), bool)
+    near = namespace(fractions).abs(fractions) < _FARTHEST
+    return near.all(axis=1)
 
 
 def _gram(jacobian: FloatArray, weight: FloatArray) -> FloatArray:

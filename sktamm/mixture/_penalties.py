@@ -12,11 +12,12 @@ alpha_k rather than alpha_k - 1 is the Jacobian of the log-ratio coordinates.
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import stats
 
+from sktamm._arrays import moved, namespace
 from sktamm._numerics import FloatArray, contrast_basis, smallest_of, softmax
 from sktamm.mixture._left_out import NO_SCALES, Scales
 from sktamm.mixture._tension import (
@@ -43,6 +44,10 @@ class Penalty:
     """Log prior density of a block of parameters; by default it judges none of them."""
 
     judges = False
+
+    def moved(self, xp: Any) -> Self:
+        """The same prior with its arrays in a namespace."""
+        return moved(self, xp)
 
     def value(self, params: FloatArray) -> FloatArray:
         """Log density, shape (n_fits,), up to a constant."""
@@ -121,7 +126,7 @@ class GaussianPenalty(Penalty):
         return -0.5 * self._norm(params)
 
     def _norm(self, params: FloatArray) -> FloatArray:
-        return np.einsum("bi,bi->b", params @ self.precision, params)
+        return namespace(params).einsum("bi,bi->b", params @ self.precision, params)
 
     def gradient(self, params: FloatArray) -> FloatArray:
         """-Qz."""
@@ -174,7 +179,7 @@ class GaussianPenalty(Penalty):
     def information(self, params: FloatArray) -> FloatArray:
         """The precision."""
         shape = (params.shape[0], *self.precision.shape)
-        return np.broadcast_to(self.precision, shape)
+        return namespace(params).broadcast_to(self.precision, shape)
 
 
 class RidgePenalty(GaussianPenalty):
@@ -199,7 +204,8 @@ class StudentPenalty(GaussianPenalty):
     def value(self, params: FloatArray) -> FloatArray:
         """-(nu + r)/2 ln(1 + z'Qz/nu)."""
         size = self.degrees + params.shape[1]
-        return -0.5 * size * np.log1p(self._norm(params) / self.degrees)
+        log1p = namespace(params).log1p
+        return -0.5 * size * log1p(self._norm(params) / self.degrees)
 
     def _shrink(self, params: FloatArray) -> FloatArray:
         """Expected precision scale given z: (nu + r) / (nu + z'Qz)."""
@@ -259,6 +265,12 @@ class StackedPenalty(Penalty):
         ]
         self.judges = any(penalty.judges for _, penalty in self.parts)
 
+    def moved(self, xp: Any) -> Self:
+        """Of every part."""
+        new = copy(self)
+        new.parts = [(own, penalty.moved(xp)) for own, penalty in self.parts]
+        return new
+
     def _apply(self, name: str, params: FloatArray) -> Iterator[tuple[slice, Any]]:
         """Columns of every part and what its method says of them."""
         for own, penalty in self.parts:
@@ -267,11 +279,12 @@ class StackedPenalty(Penalty):
     def value(self, params: FloatArray) -> FloatArray:
         """Sum over the parts."""
         values = (found for _, found in self._apply("value", params))
-        return np.asarray(sum(values, start=np.zeros(len(params))))
+        zero = namespace(params).zeros((len(params),))
+        return sum(values, start=zero)
 
     def gradient(self, params: FloatArray) -> FloatArray:
         """That of every part in its columns."""
-        out = np.zeros_like(params)
+        out: FloatArray = namespace(params).zeros_like(params)
         for own, found in self._apply("gradient", params):
             out[:, own] = found
         return out
@@ -285,7 +298,7 @@ class StackedPenalty(Penalty):
         return self._blocks("information", params)
 
     def _blocks(self, name: str, params: FloatArray) -> FloatArray:
-        out = np.zeros((*params.shape, params.shape[1]))
+        out: FloatArray = namespace(params).zeros((*params.shape, params.shape[1]))
         for own, found in self._apply(name, params):
             out[:, own, own] = found
         return out
@@ -341,11 +354,12 @@ class DirichletPenalty(Penalty):
 
     def value(self, params: FloatArray) -> FloatArray:
         """Sum_k alpha_k ln w_k."""
-        return np.log(self._weights(params)) @ self.concentration
+        weights = self._weights(params)
+        return namespace(weights).log(weights) @ self.concentration
 
     def _weights(self, params: FloatArray) -> FloatArray:
         weights = softmax(params @ self.contrast.T)
-        return np.maximum(weights, np.finfo(float).tiny)
+        return namespace(weights).maximum(weights, np.finfo(float).tiny)
 
     def gradient(self, params: FloatArray) -> FloatArray:
         """V'(alpha - A w), A = sum alpha."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sktamm._arrays import namespace
 from sktamm._numerics import FloatArray
 
 __all__ = [
@@ -48,22 +49,24 @@ def barrier_height(
     share: FloatArray, onset: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """h(S), h' and h'' (n_fits,); infinite, zero and zero behind the barrier."""
-    u = np.maximum(share / onset - 1.0, 0.0)
+    xp = namespace(share)
+    u = xp.maximum(share / onset - 1.0, 0.0)
     behind = u >= 1.0
-    u = np.where(behind, 0.0, u)
-    height = 0.5 * onset * (-np.log1p(-u) - u - 0.5 * u**2)
+    u = xp.where(behind, 0.0, u)
+    height = 0.5 * onset * (-xp.log1p(-u) - u - 0.5 * u**2)
     slope = 0.5 * u**2 / (1.0 - u)
     bend = 0.5 * u * (2.0 - u) / ((1.0 - u) ** 2 * onset)
-    return np.where(behind, np.inf, height), slope, bend
+    return xp.where(behind, np.inf, height), slope, bend
 
 
 def events_of_class(
     fraction: FloatArray, n_events: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Events n f, bent above zero over sqrt(n), and two derivatives by the fraction."""
-    n_events = np.maximum(n_events, 1.0)
+    xp = namespace(n_events)
+    n_events = xp.maximum(n_events, 1.0)
     mean = n_events * fraction
-    root = np.sqrt(mean**2 + 4.0 * n_events)
+    root = xp.sqrt(mean**2 + 4.0 * n_events)
     number = 0.5 * (mean + root)
     return number, n_events * number / root, 2.0 * n_events**3 / root**3
 
@@ -78,7 +81,7 @@ def subtract_barriers(
 ) -> None:
     """Subtract n_c h of all classes from a log likelihood and derivatives, in place."""
     value, gradient, hessian = terms
-    free = slice(0, len(signs))
+    xp, free = namespace(value), slice(0, len(signs))
     for barrier, f, sign, columns in zip(
         barriers, events[0].T, signs.T, slices, strict=True
     ):
@@ -86,12 +89,12 @@ def subtract_barriers(
             continue
         number, slope, bend = events_of_class(f, events[1])
         value -= number * barrier.height
-        height = np.where(np.isfinite(barrier.height), barrier.height, 0.0)
+        height = xp.where(xp.isfinite(barrier.height), barrier.height, 0.0)
         gradient[:, free] -= (slope * height)[:, None] * sign
         gradient[:, columns] -= number[:, None] * barrier.gradient
         curvature = barrier.convex if convex else barrier.hessian
         hessian[:, columns, columns] -= number[:, None, None] * curvature
-        hessian[:, free, free] -= (bend * height)[:, None, None] * np.outer(sign, sign)
+        hessian[:, free, free] -= (bend * height)[:, None, None] * xp.outer(sign, sign)
         if not convex:
             cross = slope[:, None, None] * barrier.gradient[:, :, None] * sign
             hessian[:, columns, free] -= cross

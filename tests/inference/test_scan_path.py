@@ -21,6 +21,7 @@ class Toy:
     """Log posterior of kappa and eta, with numerical derivatives."""
 
     rows_are_events = True
+    xp = np
 
     def __init__(self, log_density, correction=0.0, unknown=None):
         self.log_density = log_density
