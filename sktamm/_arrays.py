@@ -131,6 +131,8 @@ def namespace_on(device: str) -> Any:
         raise InvalidParameterError(
             "device must be 'cpu' or 'torch' where there is no CUDA device, got 'cuda'."
         )
+    if device == "cuda":
+        xp.linalg.inv(xp.eye(1))  # PyTorch loads its solvers in one thread only
     return xp
 
 

@@ -17,6 +17,7 @@ from sktamm.exceptions import InvalidParameterError
 from sktamm.inference import BayesianInference, FrequentistInference
 from sktamm.inference._hmc import HamiltonianSampler
 from sktamm.inference._optimise import maximise
+from sktamm.inference._parameter_draws import parameter_draws
 from sktamm.inference._sampling import sample_posterior
 from sktamm.inference._simplex import OnSimplex
 from sktamm.inference._targets import free_fractions, posterior_space
@@ -226,9 +227,10 @@ def test_data_move_once_per_fit(monkeypatch, device):
 
 # --------------------------------------------------------------- through estimators
 STUDY = make_gaussian_study(n_simulations=4, n_events=2000, random_state=0)
+SHORT = {"n_chains": 6, "n_warmup": 40, "n_draws": 40, "min_ess": 100}
 
 
-def estimated(inference, form):
+def fitted(inference, form):
     if form == "linear":
         tamm = BinnedTopicTAMM(inference=inference, bins=8, random_state=0)
     else:
@@ -236,7 +238,11 @@ def estimated(inference, form):
         tamm = TAMMRegressor(
             components, "exponential", "shrinkage", inference, random_state=0
         )
-    tamm.fit(STUDY.X, STUDY.y, simulation=STUDY.simulation)
+    return tamm.fit(STUDY.X, STUDY.y, simulation=STUDY.simulation)
+
+
+def estimated(inference, form):
+    tamm = fitted(inference, form)
     return tamm.infer(STUDY.X_target, dataset=np.arange(len(STUDY.X_target)) % 2)
 
 
@@ -262,9 +268,8 @@ def test_results_are_those_of_numpy(kind, form, device):
 
 @on_each_device
 def test_sampled_results_are_those_of_numpy(device):
-    few = {"method": "hmc", "n_chains": 6, "n_warmup": 40, "n_draws": 40}
-    expected = estimated(BayesianInference(min_ess=100, **few), "linear")
-    found = estimated(BayesianInference(min_ess=100, device=device, **few), "linear")
+    expected = estimated(BayesianInference("hmc", **SHORT), "linear")
+    found = estimated(BayesianInference("hmc", device=device, **SHORT), "linear")
     assert not found.diagnostics["poor_sampling"].any()
     limit = 4.0 * np.sqrt(2.0 / 100.0)  # errors of two means of 100 effective draws
     assert (np.abs(found.kappa - expected.kappa) < limit * expected.std).all()
@@ -274,12 +279,61 @@ def test_sampled_results_are_those_of_numpy(device):
     assert stats.ks_2samp(one[::5], other[::5], method="asymp").pvalue > 1e-4
 
 
+@on_each_device
+@pytest.mark.parametrize(
+    ("inference", "tolerance"),
+    [
+        (BayesianInference("laplace"), 1e-4),
+        # 40 draws of six chains; 400 normal ones, of eigenvectors that rounding turns
+        (BayesianInference("hmc", **{**SHORT, "max_draws": 40}), 1.0),
+        (FrequentistInference(), 0.3),
+    ],
+    ids=["laplace", "hmc", "frequentist"],
+)
+def test_draws_of_all_parameters_are_those_of_numpy(inference, tolerance, device):
+    tamm = fitted(inference, "linear")
+    table, _ = tamm.tabulate(STUDY.X_target, None, None)
+    model, answer = tamm.solve(table, np.array([0.683]))
+
+    def draws(device):
+        inference = tamm.inference_.set_params(device=device)
+        seed = np.random.SeedSequence(2)
+        arguments = inference, table, model, answer, 400
+        return parameter_draws(*arguments, bounded=True, seed=seed)
+
+    here, there = draws("cpu"), draws(device)
+    assert (here != there).any()
+    difference = (there.mean(axis=0) - here.mean(axis=0)) / here.std(axis=0)
+    assert np.abs(difference).max() < tolerance
+
+
+@pytest.mark.parametrize("verb", ["infer", "maxima"])
+def test_the_device_is_where_sums_are(monkeypatch, verb):
+    tamm = fitted(FrequentistInference(device="torch"), "exponential")
+    table, _ = tamm.tabulate(STUDY.X_target, None, None)
+    asked = []
+
+    def counted(self, theta, data):
+        asked.append(type(theta).__name__)
+        return step_terms(self, theta, data)
+
+    step_terms = MixtureModel.step_terms
+    monkeypatch.setattr(MixtureModel, "step_terms", counted)
+    if verb == "infer":
+        tamm.solve(table, np.array([0.683]))
+    else:
+        model = tamm.form_.build(table, tamm.prior_)
+        list(tamm.inference_.maxima(table, model, bounded=False))
+    assert asked
+    assert set(asked) == {"Tensor"}
+
+
 # --------------------------------------------------------------------------- errors
 @pytest.mark.parametrize("kind", [FrequentistInference, BayesianInference])
 def test_a_device_that_is_not_there_is_refused_in_one_sentence(monkeypatch, kind):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(InvalidParameterError) as refused:
-        estimated(kind(device="cuda"), "linear")
+        kind(device="cuda").check()  # before anything is fitted
     assert str(refused.value) == (
         "device must be 'cpu' or 'torch' where there is no CUDA device, got 'cuda'."
     )

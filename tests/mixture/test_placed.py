@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from tensors_only import tensors_only
 
 from sktamm._arrays import namespace_on
@@ -14,6 +15,7 @@ from sktamm.mixture import (
     MixtureModel,
     RowData,
     ShrinkagePrior,
+    _event_densities,
     placed,
 )
 from sktamm.mixture._densities import ExponentialDensity, LinearDensity
@@ -134,6 +136,17 @@ def test_many_reference_rows_are_in_single_precision(event_table, method, device
     assert not model.events[0].exact
     theta, data = points(model, 30)
     assert_same(model, theta, data, device, method, 1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_blocks_of_a_gpu_hold_many_rows(event_table, monkeypatch, method):
+    model = event_model(event_table, "exponential", n_reference=_MANY_ROWS + 1)
+    theta, data = points(model, 30)
+    monkeypatch.setattr(_event_densities, "on_gpu", torch.is_tensor)
+    there = model.moved(namespace_on("torch")).events[0]
+    assert len(there._reference_blocks(2 * FITS)) == 1
+    assert len(model.events[0]._reference_blocks(2 * FITS)) > 1
+    assert_same(model, theta, data, "torch", method, 1e-5)
 
 
 @pytest.mark.parametrize("form", ["linear", "exponential"])
