@@ -118,7 +118,8 @@ class EventDensity:
     @property
     def block_entries(self) -> int:
         """Numbers in a block of rows."""
-        return _GPU_BLOCK_ENTRIES if on_gpu(self.features) else _BLOCK_ENTRIES
+        there = not isinstance(self.features, MadeRows) and on_gpu(self.features)
+        return _GPU_BLOCK_ENTRIES if there else _BLOCK_ENTRIES
 
     def moved(self, xp: Any) -> Self:
         """The same density with its arrays in a namespace, functions made at once."""

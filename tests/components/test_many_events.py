@@ -5,12 +5,14 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from sktamm import NeuralRatioTAMM, TAMMRegressor
 from sktamm.base import DeferredError
 from sktamm.components import RatioComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.events import TargetEvents
+from sktamm.inference import BayesianInference, FrequentistInference
 from sktamm.ratios import DensityRatio
 
 STUDY = make_gaussian_study(4, 600, 700, 1300, random_state=0)
@@ -82,6 +84,24 @@ def test_datasets_and_weights_are_those_of_few_events(many):
     few = _answers(tamm, **question)
     many()
     _same(few, _answers(tamm, **question))
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", ["frequentist", "linear"])
+def test_a_device_makes_the_functions_of_many_events_at_once(name, many):
+    pytest.importorskip("torch")
+    tamm = clone(ESTIMATORS[name])
+    method = {} if name == "frequentist" else {"method": "laplace"}
+    kind = FrequentistInference if name == "frequentist" else BayesianInference
+    tamm.set_params(inference=kind(**method))
+    tamm.fit(STUDY.X, STUDY.y, simulation=STUDY.simulation)
+    few = _answers(tamm)
+    many()
+    tamm.set_params(inference__device="torch")
+    tamm.fit(STUDY.X, STUDY.y, simulation=STUDY.simulation)
+    other = _answers(tamm)
+    for one, own in zip(few[0][:3], other[0][:3], strict=True):
+        np.testing.assert_allclose(own, one, rtol=1e-5, atol=1e-6)
 
 
 def test_memory_per_event_is_bounded(monkeypatch):
