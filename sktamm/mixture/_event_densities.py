@@ -98,6 +98,7 @@ class EventDensity:
     is_linear: bool
     exact: bool  # whether sums are as exact as doubles
     features: Any  # (n_rows, n_features), an array or, of many rows, `MadeRows`
+    reference_features: NDArray[Any]  # (n_reference, n_features)
 
     @cached_property
     def transposed(self) -> Any:
@@ -118,7 +119,8 @@ class EventDensity:
     @property
     def block_entries(self) -> int:
         """Numbers in a block of rows."""
-        there = not isinstance(self.features, MadeRows) and on_gpu(self.features)
+        # features may be made; the reference is an array
+        there = on_gpu(self.reference_features)
         return _GPU_BLOCK_ENTRIES if there else _BLOCK_ENTRIES
 
     def moved(self, xp: Any) -> Self:

@@ -20,6 +20,7 @@ from sktamm.mixture import (
 )
 from sktamm.mixture._densities import ExponentialDensity, LinearDensity
 from sktamm.mixture._event_densities import _MANY_ROWS, EventDensity
+from sktamm.mixture._made_rows import MadeRows
 from sktamm.mixture._model import Block
 from sktamm.mixture._penalties import (
     DirichletPenalty,
@@ -147,6 +148,20 @@ def test_blocks_of_a_gpu_hold_many_rows(event_table, monkeypatch, method):
     assert len(there._reference_blocks(2 * FITS)) == 1
     assert len(model.events[0]._reference_blocks(2 * FITS)) > 1
     assert_same(model, theta, data, "torch", method, 1e-5)
+
+
+@pytest.mark.parametrize("device", ON)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("form", ["linear", "exponential"])
+def test_functions_made_in_blocks_are_whole_there(
+    event_table, monkeypatch, form, method, device
+):
+    monkeypatch.setattr("sktamm._numerics._MANY_ROWS", 10)
+    monkeypatch.setattr("sktamm._numerics._PIECE", 7)
+    model = event_model(event_table, form)
+    assert all(isinstance(density.features, MadeRows) for density in model.events)
+    theta, data = points(model, 30, expected=True)
+    assert_same(model, theta, data, device, method)
 
 
 @pytest.mark.parametrize("form", ["linear", "exponential"])
