@@ -301,7 +301,7 @@ def kappa_curve(model: FreeYields, start: FloatArray, drop: float) -> KappaCurve
         known = scan.deepest.value > best.value - _DEEPER
         if known:
             break
-        ends = [scan.deepest, *ends]
+        ends = [scan.deepest, model.minimise(scan.deepest), *ends]
     return KappaCurve(
         best.yields * model.total,
         best.value,
