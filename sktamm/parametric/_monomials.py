@@ -26,6 +26,7 @@ coefficients, is a sum of monomials of theta times functions of the event. Conve
 """
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -132,9 +133,13 @@ def count_derivatives(n_parameters: int) -> int:
     return n_parameters + n_parameters * (n_parameters + 1) // 2
 
 
+@cache
 def derivative_pairs(n_parameters: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices i <= j of the second derivatives in the order of their columns."""
-    return np.triu_indices(n_parameters)
+    i, j = np.triu_indices(n_parameters)
+    for indices in (i, j):
+        indices.setflags(write=False)
+    return i, j
 
 
 def taylor_terms(theta: FloatArray, theta_ref: FloatArray) -> FloatArray:
