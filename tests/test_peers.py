@@ -391,3 +391,14 @@ def test_what_is_stored_is_not_run_again_and_stays(zoo, tmp_path, monkeypatch):
     found = zoo("peers_table").read(tmp_path / "headline.json")[cell][row]
     assert found.sets.tolist() == [0, 1]
     np.testing.assert_allclose(found.kappa[:, 0], [0.1, 0.2])
+
+
+def test_an_error_that_is_no_number_knows_nothing(zoo):
+    answers = zoo("peers").intervals.of_error([(0.3, np.nan, True)], [0.683, 0.955])
+    assert answers["interval"] == [[[0.0, 0.0], [1.0, 1.0]]]
+    assert answers["flags"] == [["not_converged"]]
+
+
+def test_answers_that_are_not_finite_are_not_stored(zoo):
+    with pytest.raises(ValueError, match="must be finite to be stored"):
+        zoo("headline")._small([0.1, np.nan])

@@ -195,6 +195,9 @@ def _stored(options, cell, row, truth, before):
 
 
 def _small(values):
+    """Whole numbers of units; refuses what is none."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"answers must be finite to be stored, got {values}.")
     return np.rint(1e4 * np.array(values)).astype(int).tolist()
 
 

@@ -5,8 +5,13 @@ from scipy import stats
 
 
 def of_error(found, levels):
-    """Of kappa, error and validity of every target: kappa +- z error within [0, 1]."""
+    """Of kappa, error and validity of every target: kappa +- z error within [0, 1].
+
+    An error that is no number knows nothing, and is not valid.
+    """
     kappa, error, valid = (np.array(v, float) for v in zip(*found, strict=True))
+    known = np.isfinite(error)
+    error, valid = np.where(known, error, 1e3), np.where(known, valid, 0.0)
     reach = error[:, None] * stats.norm.ppf(0.5 + 0.5 * np.array(levels))
     ends = np.stack([kappa[:, None] - reach, kappa[:, None] + reach], axis=1)
     return {
