@@ -51,7 +51,7 @@ class FrequentistInference(InferenceBase):
     device : {"cpu", "torch", "cuda"}, default="cpu"
         Where log likelihoods and their derivatives are summed: by NumPy on the
         processor, by PyTorch on a CUDA device, or, to compare, by PyTorch on the
-        processor. Results agree within rounding, chains until rounding grows.
+        processor. Results agree within rounding.
 
     Examples
     --------

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import stats
 
+WIDE = 1e3  # an error that reaches all of [0, 1] at any level
+
 
 def of_error(found, levels):
     """Of kappa, error and validity of every target: kappa +- z error within [0, 1].
@@ -11,7 +13,7 @@ def of_error(found, levels):
     """
     kappa, error, valid = (np.array(v, float) for v in zip(*found, strict=True))
     known = np.isfinite(error)
-    error, valid = np.where(known, error, 1e3), np.where(known, valid, 0.0)
+    error, valid = np.where(known, error, WIDE), np.where(known, valid, 0.0)
     reach = error[:, None] * stats.norm.ppf(0.5 + 0.5 * np.array(levels))
     ends = np.stack([kappa[:, None] - reach, kappa[:, None] + reach], axis=1)
     return {
