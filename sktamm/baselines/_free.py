@@ -20,7 +20,8 @@ from sktamm._numerics import FloatArray
 from sktamm._sklearn import one_of
 from sktamm.base import ComponentTable
 from sktamm.baselines._base import BinnedBaseline, FixedMixture, make_answer, rules_of
-from sktamm.baselines._free_profile import FreeYields, KappaCurve, kappa_curve
+from sktamm.baselines._free_profile import FreeProfile, free_profile
+from sktamm.baselines._free_yields import FreeYields
 from sktamm.inference import Answer, normal_quantile, ratio_intervals
 from sktamm.tamm import TAMMRegressor
 
@@ -156,13 +157,13 @@ class FreeFit:
         templates: FloatArray,
         signal: NDArray[np.bool_],
         drop: float,
-    ) -> tuple[KappaCurve, tuple[float, ...]]:
+    ) -> tuple[FreeProfile, tuple[float, ...]]:
         """Yields of all templates in one dataset and the profile of their fraction.
 
         ``data`` (n_bins, 2), ``templates`` (n_templates, n_bins, 2).
         """
         model = FreeYields.from_contents(data, templates, signal, self.method)
-        curve = kappa_curve(model, _start(data[:, 0], templates[:, :, 0]), drop)
+        curve = free_profile(model, _start(data[:, 0], templates[:, :, 0]), drop)
         degrees = (templates[:, :, 0].sum(axis=0) > 0).sum() - len(templates)
         return curve, (curve.converged, curve.n_steps, curve.value, degrees)
 

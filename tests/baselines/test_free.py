@@ -10,7 +10,8 @@ from scipy import optimize
 from sktamm import BinnedTopicTAMM
 from sktamm.baselines import FreeTemplates, SingleSimulation
 from sktamm.baselines._free import FreeFit
-from sktamm.baselines._free_profile import FreeYields
+from sktamm.baselines._free_descents import at, by_quadratic_programs, by_slsqp
+from sktamm.baselines._free_yields import FreeYields
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import (
     ConvergenceWarning,
@@ -291,16 +292,19 @@ def test_descents_end_where_those_of_scipy_do(method, seed):
     data = rng.poisson(400 * templates[::3].mean(axis=0) / 1000)
     data, templates = (x[..., None] * np.ones(2) for x in (data, templates))
     model = FreeYields.from_contents(data, templates, signal, method)
-    start = model.at(np.full(12, 1 / 12))
+    start = at(model, np.full(12, 1 / 12))
     for kappa in (None, 0.0, 0.3, 0.8, 1.0):
-        own, other = model._climb(start, kappa), model._descend(start, kappa)
+        own, other = (
+            by_quadratic_programs(model, start, kappa),
+            by_slsqp(model, start, kappa),
+        )
         assert own.converged
         assert own.value < other.value + 1e-4
         assert (own.yields >= 0).all()
         if kappa is not None:
             assert model.fraction(own.yields) == pytest.approx(kappa, abs=1e-12)
         assert own.value == model.value(own.yields)[0]
-        again = model._climb(own, kappa)
+        again = by_quadratic_programs(model, own, kappa)
         assert again.n_steps <= 2
         assert abs(again.value - own.value) < 1e-4
 
@@ -321,16 +325,16 @@ def test_every_local_minimum_is_followed():
     curve = FreeFit("da").fit(data, templates, signal, 4.0)[0]
     model = FreeYields.from_contents(data, templates, signal, "da")
     rng = np.random.default_rng(0)
-    starts = [model.at(y) for y in rng.dirichlet(np.ones(12), 8)]
+    starts = [at(model, y) for y in rng.dirichlet(np.ones(12), 8)]
     for i in (30, 70, 100, 130, 170):
-        least = min(model._descend(s, curve.kappa[i]).value for s in starts)
+        least = min(by_slsqp(model, s, curve.kappa[i]).value for s in starts)
         assert curve.value - 2 * curve.log_likelihood[i] < least + 0.05
 
 
 def test_what_does_not_converge_is_left_to_scipy(monkeypatch):
     data, templates = _toy(0.3, 2)
     curve = _fitted(data, templates)
-    monkeypatch.setattr("sktamm.baselines._free_profile._MAX_STEPS", 1)
+    monkeypatch.setattr("sktamm.baselines._free_descents._MAX_STEPS", 1)
     other = _fitted(data, templates)
     assert other.converged
     np.testing.assert_allclose(other.kappa, curve.kappa, rtol=1e-3)
