@@ -12,6 +12,7 @@ the set, which is no component. Cells: the default of NeuralRatioTAMM; the same 
 the shrinkage of the ratios towards a log-linear model, which for Gaussians is exact;
 and the published settings (ridge, frequentist profile intervals, ratios as learned).
 --variants shows what the default was chosen from, --only-default leaves the others out.
+--training 20:1e-3 is the longer training of earlier releases (see bench_training.py).
 
 Experiments that share simulations are correlated: errors are those of resampled sets.
 Trained pools and finished results stay in the checkpoint folder; a second call resumes.
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from bench_training import value_of
 from joblib import Parallel, delayed
 
 from sktamm import NeuralRatioTAMM
@@ -78,10 +80,15 @@ def members_of(pool, options):
 
 
 def make_classifier(options):
-    """The default network with another number of epochs, or a classifier by name."""
+    """The default network, trained as it is told, or a classifier by name."""
     if options.classifier != "mlp":
         return options.classifier
-    return TorchMLPClassifier(activation="gelu", max_epochs=options.epochs)
+    epochs, rate = options.training.split(":")
+    return TorchMLPClassifier(
+        activation="gelu",
+        max_epochs=value_of(epochs, int),
+        learning_rate=value_of(rate, float),
+    )
 
 
 def train(pool, options):
@@ -264,7 +271,7 @@ def main():
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--classifier", default="mlp")
     parser.add_argument("--members", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--training", default="auto:auto", metavar="EPOCHS:RATE")
     parser.add_argument("--resample", default="bootstrap")
     parser.add_argument("--events", type=int, default=50_000, help="per source")
     parser.add_argument("--reference", type=int, default=240_000)
@@ -285,6 +292,8 @@ def main():
     if options.only_default:
         options.cells = {"default": {}}
     options.tag = f"{options.classifier}_{options.members}_{options.events}"
+    if options.training != "auto:auto":
+        options.tag += f"_{options.training.replace(':', '_')}"
     start = time.perf_counter()
     for pool in range(options.pools):
         train(pool, options)
