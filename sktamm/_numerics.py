@@ -27,12 +27,12 @@ IntArray = NDArray[np.intp]
 
 # Events from which memory, not time, limits a fit (half a GB with a kilobyte each), and
 # rows of a piece: tens of megabytes in each step. Rules of thumb.
-_MANY_ROWS, _PIECE = 1 << 19, 1 << 16
+_IN_PIECES_ABOVE, _PIECE = 1 << 19, 1 << 16
 
 
 def row_pieces(n_rows: int) -> list[slice]:
     """Consecutive rows that are worked on at once: all of them if they are few."""
-    size = n_rows if n_rows <= _MANY_ROWS else _PIECE
+    size = n_rows if n_rows <= _IN_PIECES_ABOVE else _PIECE
     starts = range(0, n_rows, max(size, 1))
     return [slice(a, min(a + size, n_rows)) for a in starts]
 

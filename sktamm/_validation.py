@@ -4,7 +4,7 @@ Features become finite float64, weights finite float64 or None, labels and ids s
 unique values with the index of each entry among them. Nothing is copied without need.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -19,6 +19,7 @@ from sktamm.exceptions import InvalidInputError
 
 __all__ = [
     "are_counts",
+    "check_columns",
     "check_shared",
     "check_sum",
     "check_sums",
@@ -53,6 +54,17 @@ def event_blocks(n_events: int, size: int = BLOCK_SIZE) -> Iterator[slice]:
 def take_rows(values: Any, rows: IntArray) -> Any:
     """Some of the rows of a data frame, or of anything that makes an array."""
     return values.iloc[rows] if hasattr(values, "iloc") else np.asarray(values)[rows]
+
+
+def check_columns(piece: Any, names: Iterable[str]) -> None:
+    """Refuse a piece of the data that lacks one of these columns."""
+    columns = getattr(piece, "columns", ())
+    for name in names:
+        if name not in columns:
+            raise InvalidInputError(
+                f"pieces must be data frames with the column {name!r}, got "
+                f"{list(columns) or type(piece).__name__}."
+            )
 
 
 def read_features(X: Any, names: tuple[str, ...] | None) -> FloatArray:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sktamm._numerics import IntArray
 from sktamm._sklearn import as_frame
-from sktamm._validation import read_features, read_weight
+from sktamm._validation import check_columns, read_features, read_weight
 from sktamm.exceptions import InvalidInputError
 from sktamm.io._histograms import Histogram, HistogramAxis
 from sktamm.templates import BinCounter
@@ -79,7 +79,7 @@ def count_simulations(
     counter = BinCounter(_checked(bins))
     for number, piece in enumerate(map(as_frame, pieces)):
         try:
-            _check_columns(piece, roles)
+            check_columns(piece, roles)
             features = piece.drop(columns=roles)
             names = _same_names(names, list(features.columns), len(bins))
             if len(piece):
@@ -101,15 +101,6 @@ def _checked(bins: Any) -> list[NDArray[Any]]:
                 f"number {number}."
             )
     return edges
-
-
-def _check_columns(piece: Any, roles: list[str]) -> None:
-    missing = [name for name in roles if name not in getattr(piece, "columns", ())]
-    if missing:
-        raise InvalidInputError(
-            f"pieces must be data frames with the column {missing[0]!r}, got "
-            f"{list(getattr(piece, 'columns', [])) or type(piece).__name__}."
-        )
 
 
 def _same_names(known: Any, names: list[Any], n_features: int) -> list[Any]:

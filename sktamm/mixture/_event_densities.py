@@ -30,14 +30,14 @@ __all__ = ["EventDensity", "EventExponential", "EventLinear", "Moments", "Sums"]
 # of no fewer rows than calls cost more than; and, a rule of thumb, a number from which
 # single precision saves more memory than anything else holds.
 _BLOCK_ENTRIES, _SMALLEST_BLOCK = 80_000, 256
-_MANY_ROWS = 50_000
+_SINGLE_ABOVE = 50_000
 # 64 MB of doubles, a rule of thumb: many rows per call, little of a GPU's memory.
 _GPU_BLOCK_ENTRIES = 8_000_000
 
 
 def storage(n_rows: int) -> type:
     """Type of so many reference rows: rounding, 1e-7, is far below their statistics."""
-    return np.float32 if n_rows > _MANY_ROWS else np.float64
+    return np.float32 if n_rows > _SINGLE_ABOVE else np.float64
 
 
 def row_blocks(

@@ -17,7 +17,7 @@ __all__ = ["Features", "class_features"]
 
 # Rule of thumb: of more rows, sums over all functions are taken once, in blocks of so
 # many rows.
-_MANY_ROWS, _BLOCK = 16_384, 4_096
+_SUMMED_ONCE_FROM, _BLOCK = 16_384, 4_096
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class Features:
     def _moments(self) -> tuple[FloatArray, FloatArray] | None:
         """Mean and covariance of all functions under many reference rows."""
         weight = self.reference_weight
-        if weight.size < _MANY_ROWS or (weight < 0).any():
+        if weight.size < _SUMMED_ONCE_FROM or (weight < 0).any():
             return None
         mean = weight @ self.reference
         covariance = np.zeros((mean.size, mean.size))

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktamm._numerics import FloatArray, IntArray
 from sktamm._sklearn import as_frame
+from sktamm._validation import check_columns
 from sktamm.components import EventCounter, EventCounts, TemplateComponents
 from sktamm.events import read_target, warn_about_target
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
@@ -132,24 +133,15 @@ def _read(
     sample_weight: str | None,
 ) -> tuple[FloatArray, Any, FloatArray | None]:
     """Checked features, ids and weights of a piece."""
-    ids, weight = _column(X, dataset), _column(X, sample_weight)
     others = [name for name in (dataset, sample_weight) if name is not None]
+    check_columns(X, others)
+    ids = None if dataset is None else X[dataset]
+    weight = None if sample_weight is None else X[sample_weight]
     X = X.drop(columns=others) if others else X
     for step in transformers:
         X = step.transform(X)
     target = read_target(X, sample_weight=weight, may_be_empty=True, **final._fitted())
     return target.X, ids, target.weight
-
-
-def _column(piece: Any, name: str | None) -> Any:
-    if name is None:
-        return None
-    if name not in getattr(piece, "columns", ()):
-        raise InvalidInputError(
-            f"pieces must be data frames with the column {name!r}, got "
-            f"{list(getattr(piece, 'columns', [])) or type(piece).__name__}."
-        )
-    return piece[name]
 
 
 class _Look:

@@ -2,9 +2,11 @@
 
 import tracemalloc
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
+from few_as_many import work_in_pieces
 from sklearn.base import clone
 
 from sktamm import NeuralRatioTAMM, TAMMRegressor
@@ -40,12 +42,7 @@ def tamm(request):
 @pytest.fixture
 def many(monkeypatch):
     """Three hundred events are many, in pieces of 128."""
-
-    def patch():
-        monkeypatch.setattr("sktamm._numerics._MANY_ROWS", 300)
-        monkeypatch.setattr("sktamm._numerics._PIECE", 128)
-
-    return patch
+    return partial(work_in_pieces, monkeypatch, 300, 128)
 
 
 def _answers(tamm, **question):
@@ -108,8 +105,7 @@ def test_memory_per_event_is_bounded(monkeypatch):
     """That of the 8 log ratios and 9 functions of an event and eight numbers more."""
     tamm = ESTIMATORS["exponential"]
     tamm.fit(STUDY.X, STUDY.y, simulation=STUDY.simulation)
-    monkeypatch.setattr("sktamm._numerics._MANY_ROWS", 2000)
-    monkeypatch.setattr("sktamm._numerics._PIECE", 2000)
+    work_in_pieces(monkeypatch, 2000, 2000)
     monkeypatch.setattr("sktamm.mixture._event_densities._BLOCK_ENTRIES", 20_000)
     X = np.tile(STUDY.X_target, (10, 1))
 

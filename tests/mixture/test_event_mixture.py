@@ -249,7 +249,7 @@ def test_single_precision_of_the_reference_moves_kappa_by_nothing(
     data = RowData(table.row_weight)
     kappa, std = [], []
     for many in (50_000, 100_000):
-        monkeypatch.setattr(f"{DENSITIES}._MANY_ROWS", many)
+        monkeypatch.setattr(f"{DENSITIES}._SINGLE_ABOVE", many)
         model = form.build(table, prior)
         if name == "shrinkage":
             assert (model.rounding(data) > 0) == (many == 50_000)

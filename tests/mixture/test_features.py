@@ -30,7 +30,7 @@ def test_scatter_and_projections(n_rows, negative):
 
 
 def test_many_rows_are_summed_once(monkeypatch):
-    own = features(_features._MANY_ROWS)
+    own = features(_features._SUMMED_ONCE_FROM)
     first = own.scatter(np.eye(7))
     own.reference[:] = np.nan
     np.testing.assert_array_equal(own.scatter(np.eye(7)), first)

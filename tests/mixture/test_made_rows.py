@@ -1,9 +1,11 @@
 """Functions at many rows: made block by block, they are those of an array."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from few_as_many import work_in_pieces
 
 from sktamm._numerics import row_pieces
 from sktamm.base import DeferredError, RatioError
@@ -28,12 +30,7 @@ BLOCK = slice(11, 24)
 @pytest.fixture
 def many(monkeypatch):
     """Ten rows are many, in pieces of seven."""
-
-    def patch():
-        monkeypatch.setattr("sktamm._numerics._MANY_ROWS", 10)
-        monkeypatch.setattr("sktamm._numerics._PIECE", 7)
-
-    return patch
+    return partial(work_in_pieces, monkeypatch, 10, 7)
 
 
 def _kinds():

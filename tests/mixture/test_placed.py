@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from few_as_many import work_in_pieces
 from tensors_only import tensors_only
 
 from sktamm._arrays import namespace_on
@@ -19,7 +20,7 @@ from sktamm.mixture import (
     placed,
 )
 from sktamm.mixture._densities import ExponentialDensity, LinearDensity
-from sktamm.mixture._event_densities import _MANY_ROWS, EventDensity
+from sktamm.mixture._event_densities import _SINGLE_ABOVE, EventDensity
 from sktamm.mixture._made_rows import MadeRows
 from sktamm.mixture._model import Block
 from sktamm.mixture._penalties import (
@@ -133,7 +134,7 @@ def test_events_before_a_barrier_have_them(event_table, method, device):
 @pytest.mark.parametrize("device", ON)
 @pytest.mark.parametrize("method", METHODS)
 def test_many_reference_rows_are_in_single_precision(event_table, method, device):
-    model = event_model(event_table, "exponential", n_reference=_MANY_ROWS + 1)
+    model = event_model(event_table, "exponential", n_reference=_SINGLE_ABOVE + 1)
     assert not model.events[0].exact
     theta, data = points(model, 30)
     assert_same(model, theta, data, device, method, 1e-6)
@@ -141,7 +142,7 @@ def test_many_reference_rows_are_in_single_precision(event_table, method, device
 
 @pytest.mark.parametrize("method", METHODS)
 def test_blocks_of_a_gpu_hold_many_rows(event_table, monkeypatch, method):
-    model = event_model(event_table, "exponential", n_reference=_MANY_ROWS + 1)
+    model = event_model(event_table, "exponential", n_reference=_SINGLE_ABOVE + 1)
     theta, data = points(model, 30)
     monkeypatch.setattr(_event_densities, "on_gpu", torch.is_tensor)
     there = model.moved(namespace_on("torch")).events[0]
@@ -156,8 +157,7 @@ def test_blocks_of_a_gpu_hold_many_rows(event_table, monkeypatch, method):
 def test_functions_made_in_blocks_are_whole_there(
     event_table, monkeypatch, form, method, device
 ):
-    monkeypatch.setattr("sktamm._numerics._MANY_ROWS", 10)
-    monkeypatch.setattr("sktamm._numerics._PIECE", 7)
+    work_in_pieces(monkeypatch, 10, 7)
     model = event_model(event_table, form)
     assert all(isinstance(density.features, MadeRows) for density in model.events)
     theta, data = points(model, 30, expected=True)
