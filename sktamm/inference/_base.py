@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import BaseEstimator
 from sklearn.utils import gen_batches
 
@@ -73,6 +73,13 @@ class Batch:
     seeds: Sequence[Any] = ()  # one per dataset
     added: float = 0.0  # variance of kappa that a discrepancy adds
 
+    def alone(self) -> "Batch":
+        """The same with a table of these binned datasets only, for another process."""
+        table, own = self.table, self.datasets
+        weight, variance = table.row_weight[own], table.row_variance[own]
+        table = replace(table, row_weight=weight, row_variance=variance)
+        return replace(self, table=table, datasets=slice(0, table.n_datasets))
+
 
 class InferenceBase(BaseEstimator):
     """Batching and the steps that both statistics share."""
@@ -128,11 +135,20 @@ class InferenceBase(BaseEstimator):
             Batch(table, model, s, bounded, informative, levels, children[s])
             for s in gen_batches(table.n_datasets, size)
         ]
+        apart = self._runs_apart(model, table.binned) and effective_n_jobs(n_jobs) > 1
+        if apart and len(batches) > 1:
+            asked = (delayed(_described)(self, batch.alone()) for batch in batches)
+            parts = Parallel(n_jobs=n_jobs, prefer="processes")(asked)
+            return _join(parts)
         with one_blas_thread():
             parts = Parallel(n_jobs=n_jobs, prefer="threads")(
                 delayed(self._describe)(batch) for batch in batches
             )
         return _join(parts)
+
+    def _runs_apart(self, model: MixtureModel, binned: bool) -> bool:
+        """Whether batches are worth processes; threads share the memory of events."""
+        return False
 
     def maxima(
         self, table: ComponentTable, model: MixtureModel, *, bounded: bool
@@ -262,6 +278,12 @@ class InferenceBase(BaseEstimator):
         if self.discrepancy is None:
             return health
         return health | discrepancy(fit, std, health)
+
+
+def _described(inference: InferenceBase, batch: Batch) -> Answer:
+    """Answer of a batch in another process."""
+    with one_blas_thread():
+        return inference._describe(batch)
 
 
 def _join(parts: list[Answer]) -> Answer:

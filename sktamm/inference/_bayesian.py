@@ -33,6 +33,7 @@ from sktamm.inference._sampling import PosteriorDraws, sample_posterior
 from sktamm.inference._simplex import OnSimplex
 from sktamm.inference._targets import free_fractions, posterior_space
 from sktamm.inference._weighing import weighed_fractions
+from sktamm.mixture import MixtureModel
 
 __all__ = ["BayesianInference"]
 
@@ -128,15 +129,27 @@ class BayesianInference(InferenceBase):
 
     def _infer_batch(self, batch: Batch) -> Answer:
         fit, model = self._fit(batch), batch.model
-        method = self.method
-        if method == "auto":
-            normal = not model.is_linear and model.n_classes == 2
-            method = "laplace" if normal or not batch.table.binned else "hmc"
+        method = self._method_of(model, batch.table.binned)
         extra, split = self._extra_variance(batch, fit)
         answer = self._sample
         if method == "laplace":
             answer = self._laplace if model.n_classes == 2 else self._weigh
         return answer(batch, fit, extra, split)
+
+    def _method_of(self, model: MixtureModel, binned: bool) -> str:
+        """What "auto" stands for."""
+        if self.method != "auto":
+            return self.method
+        normal = not model.is_linear and model.n_classes == 2
+        return "laplace" if normal or not binned else "hmc"
+
+    def _runs_apart(self, model: MixtureModel, binned: bool) -> bool:
+        # Chains of bins take many small steps, for which threads wait for each other:
+        # two were slower than one, two processes 1.8 times as fast (bench_posterior.py
+        # workers).
+        if not binned or self.device != "cpu":
+            return False
+        return self._method_of(model, binned) == "hmc"
 
     def _fit(self, batch: Batch) -> Fit:
         """Maximum over the simplex of the density in log ratios of the fractions."""

@@ -1,29 +1,30 @@
 """Posterior of a linear mixture of topics: ours against NumPyro's NUTS.
 
-Usage: python tests/benchmarks/bench_posterior.py [race] [many] [rates] [laplace]
+Usage: python tests/benchmarks/bench_posterior.py [race] [many] [rates] [workers]
+           [laplace]
 
 ``race``: effective draws per second for one dataset, of kappa and of the worst of kappa
 and all weights, of wall time and of processor time; our warm-up and mode finding
-included, NumPyro's compilation excluded; moments and quantiles of kappa in Monte Carlo
+included, NumPyro's compilation excluded ("MCMC.run" beside it compiles for every
+dataset, and its users wait for that); moments and quantiles of kappa in Monte Carlo
 standard errors (needs the extra ``benchmarks``, otherwise our side is printed alone).
 ``many``: 300 datasets through the estimator, until each has bulk and tail effective
 sample sizes of 400 and R-hat < 1.01. ``rates``: the draws of one dataset that users get
-without settings. ``laplace``: the nested Laplace approximation against the draws, in
-posterior standard deviations.
+without settings. ``workers``: ``many`` by threads and by processes. ``laplace``: the
+nested Laplace approximation against the draws, in posterior standard deviations.
 
 Gaussian study: 100 bins, 300 misspecified simulations per class of 100 000 events, 20
 topics per class, 5 000 signal and 50 000 background events.
 """
 
 import argparse
-import os
-import time
-
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
-
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
+import joblib
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
@@ -42,6 +43,8 @@ from sktamm.inference._targets import posterior_space
 
 QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
 LEVELS = (0.68, 0.95)
+N_WARMUP, N_DRAWS, N_CHAINS = 1_000, 1_000, 4  # of NumPyro
+NAMES = "kappa", "background", "signal"
 
 
 def make_estimator(inference, n_jobs, **components):
@@ -101,13 +104,12 @@ def all_of_ours(tamm, histogram, seed):
     return draws.values[0]
 
 
-def nuts_of(tamm, first):
-    """NumPyro's sampler of the same model; returns run(counts, seed) -> kappa."""
-    import jax
+def nuts_of(tamm):
+    """NumPyro's sampler of the same model."""
     import jax.numpy as jnp
     import numpyro
     from numpyro import distributions as dist
-    from numpyro.infer import MCMC, NUTS
+    from numpyro.infer import NUTS
 
     components = tamm.components_
     background, signal = (
@@ -122,18 +124,55 @@ def nuts_of(tamm, first):
         p = kappa * (w @ signal) + (1.0 - kappa) * (v @ background)
         numpyro.factor("likelihood", jnp.sum(counts * jnp.log(p)))
 
-    settings = {"num_warmup": 1000, "num_samples": 1000, "num_chains": 4}
-    chains = MCMC(NUTS(model), **settings, chain_method="parallel", progress_bar=False)
+    return NUTS(model)
+
+
+def compiled_once(kernel, n_jobs):
+    """Chains as one compiled function of the counts, chains in threads."""
+    import jax
+
+    @jax.jit
+    def chain(key, counts):
+        def step(state, _):
+            state = kernel.sample(state, (counts,), {})
+            return state, state.z
+
+        start = kernel.init(key, N_WARMUP, None, (counts,), {})
+        _, found = jax.lax.scan(step, start, length=N_WARMUP + N_DRAWS)
+        draws = jax.vmap(kernel.postprocess_fn((counts,), {}))(found)
+        return {name: values[N_WARMUP:] for name, values in draws.items()}
+
+    def one(key, counts):
+        return {name: np.asarray(own) for name, own in chain(key, counts).items()}
 
     def run(counts, seed):
-        chains.run(jax.random.key(seed), jnp.array(counts.ravel()))
-        draws = chains.get_samples(group_by_chain=True)
-        names = ("kappa", "background", "signal")
-        parts = [np.atleast_3d(np.asarray(draws[name], dtype=float)) for name in names]
-        return np.concatenate(parts, axis=-1)
+        keys = jax.random.split(jax.random.key(seed), N_CHAINS)
+        with ThreadPoolExecutor(n_jobs) as pool:
+            drawn = list(pool.map(one, keys, [counts.ravel()] * N_CHAINS))
+        return columns({name: np.stack([d[name] for d in drawn]) for name in NAMES})
 
-    run(first.values(), 0)  # compiles
     return run
+
+
+def of_mcmc(kernel, n_jobs):
+    """``MCMC.run``, which compiles again for every dataset, chains one by one."""
+    import jax
+    from numpyro.infer import MCMC
+
+    settings = {"num_warmup": N_WARMUP, "num_samples": N_DRAWS, "num_chains": N_CHAINS}
+    chains = MCMC(kernel, **settings, chain_method="sequential", progress_bar=False)
+
+    def run(counts, seed):
+        chains.run(jax.random.key(seed), counts.ravel())
+        return columns(chains.get_samples(group_by_chain=True))
+
+    return run
+
+
+def columns(draws):
+    """Kappa and all weights, (n_chains, n_draws, 41)."""
+    parts = [np.atleast_3d(np.asarray(draws[name], dtype=float)) for name in NAMES]
+    return np.concatenate(parts, axis=-1)
 
 
 class Clock:
@@ -186,11 +225,13 @@ def race(n_jobs, n_datasets=3):
         "hmc", n_chains=128, n_draws=500, max_draws=500, batch_size=1
     )
     tamm, target = fit_study(inference, n_jobs, n_datasets)
-    try:
-        run = nuts_of(tamm, target[0])
-    except ImportError:
-        run = None
-    ratios, worst = [], 0.0
+    theirs = {}
+    if find_spec("numpyro"):
+        kernel = nuts_of(tamm)
+        for name, sampler in (("NumPyro", compiled_once), ("MCMC.run", of_mcmc)):
+            theirs[name] = sampler(kernel, n_jobs)
+            theirs[name](target[0].values(), 0)  # the first call compiles
+    ratios, worst = {name: [] for name in theirs}, 0.0
     for i, histogram in enumerate(target):
         print(f"dataset {i}")
         clock = Clock()
@@ -199,25 +240,23 @@ def race(n_jobs, n_datasets=3):
         clock = Clock()
         everything = all_of_ours(tamm, histogram, i)
         rate_of_all = report_rate("sktamm, all", everything, clock.seconds())
-        if run is None:
-            continue
-        clock = Clock()
-        theirs = run(histogram.values(), i + 1)
-        seconds = clock.seconds()
-        kappa = theirs[..., 0]
-        ratio = rate / report_rate("NumPyro", kappa, seconds)
-        ratio_of_all = rate_of_all / report_rate("NumPyro, all", theirs, seconds)
-        ratios.append([*ratio, ratio_of_all[1]])
-        pulls = deviations(ours, kappa)
-        worst = max(worst, *map(abs, pulls.values()))
-        print("  pulls", {name: round(pull, 2) for name, pull in pulls.items()})
-    if ratios:
-        wall, processor, everything = np.round(np.transpose(ratios))
+        for name, run in theirs.items():
+            clock = Clock()
+            draws = run(histogram.values(), i + 1)
+            seconds, kappa = clock.seconds(), draws[..., 0]
+            ratio = rate / report_rate(name, kappa, seconds)
+            ratio_of_all = rate_of_all / report_rate(f"{name}, all", draws, seconds)
+            ratios[name].append([*ratio, ratio_of_all[1]])
+            pulls = deviations(ours, kappa)
+            worst = max(worst, *map(abs, pulls.values()))
+            print("  pulls", {name: round(pull, 2) for name, pull in pulls.items()})
+    for name, found in ratios.items():
+        wall, processor, everything = np.round(np.transpose(found))
         print(
-            f"ratio of rates {wall} of wall time, {processor} of processor time; of "
-            f"the worst parameter {everything} of processor time; largest pull "
-            f"{worst:.2f} (limit 4)"
+            f"ratio of rates to {name}: {wall} of wall time, {processor} of processor "
+            f"time; of the worst parameter {everything} of processor time"
         )
+    print(f"largest pull {worst:.2f} (limit 4)")
 
 
 def many(n_jobs, n_datasets=300):
@@ -270,6 +309,17 @@ def rates(n_jobs):
         )
 
 
+def workers(n_jobs, n_datasets=300):
+    """The same study with one worker, with threads and with processes."""
+    for backend, number in (("threading", 1), ("threading", n_jobs), ("loky", n_jobs)):
+        tamm, target = fit_study(BayesianInference("hmc"), number, n_datasets)
+        with joblib.parallel_config(backend=backend):
+            tamm.infer(target[: 30 * number])  # starts processes
+            clock = Clock()
+            tamm.infer(target)
+            print(f"{backend}, n_jobs={number}: {clock.seconds()[0]:.1f} s", flush=True)
+
+
 def laplace(n_jobs, n_datasets=100):
     """Error of the nested Laplace approximation, both forms."""
     for form, prior in (("linear", "dirichlet"), ("exponential", "shrinkage")):
@@ -299,15 +349,24 @@ def laplace(n_jobs, n_datasets=100):
         )
 
 
+PARTS = {
+    "race": race,
+    "many": many,
+    "rates": rates,
+    "workers": workers,
+    "laplace": laplace,
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["race", "many", "rates"])
+    parser.add_argument(
+        "parts", nargs="*", choices=PARTS, default=["race", "many", "rates"]
+    )
     parser.add_argument("--n-jobs", type=int, default=2)
     options = parser.parse_args()
     for part in options.parts:
-        {"race": race, "many": many, "rates": rates, "laplace": laplace}[part](
-            options.n_jobs
-        )
+        PARTS[part](options.n_jobs)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Draws repeat: for any number of workers, and for other names of the simulations."""
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -43,6 +44,38 @@ def test_draws_do_not_depend_on_the_workers(study, form):
     np.testing.assert_array_equal(one, draws(study, 2, form=form))
     np.testing.assert_array_equal(one, draws(study, 3, form=form))
     assert (one != draws(study, 1, form=form, seed=1)).all()
+
+
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+@pytest.mark.parametrize(
+    ("method", "batch_size", "n_jobs", "preferred"),
+    [
+        ("hmc", 2, 2, "processes"),
+        ("hmc", 2, 1, "threads"),
+        ("hmc", 5, 2, "threads"),
+        ("laplace", 2, 2, "threads"),
+    ],
+)
+def test_chains_of_bins_run_in_processes(
+    study, monkeypatch, method, batch_size, n_jobs, preferred
+):
+    """Small steps of two threads wait for each other, longer than one takes."""
+    asked = []
+
+    def parallel(**settings):
+        asked.append(settings["prefer"])
+        return joblib.Parallel(n_jobs=1)
+
+    monkeypatch.setattr("sktamm.inference._base.Parallel", parallel)
+    inference = clone(INFERENCE).set_params(method=method, batch_size=batch_size)
+    tamm = TAMMRegressor(
+        TemplateComponents(bins=4), inference=inference, n_jobs=n_jobs, random_state=0
+    )
+    tamm.fit(study.X, study.y, simulation=study.simulation)
+    dataset = np.arange(len(study.X_target)) % 5
+    several = tamm.infer(study.X_target, dataset=dataset)
+    assert asked == [preferred]
+    assert several.kappa.shape == (5,)
 
 
 @pytest.mark.filterwarnings("ignore::sktamm.exceptions.SamplingWarning")

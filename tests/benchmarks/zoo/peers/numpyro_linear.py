@@ -13,8 +13,8 @@ from peers.histograms import histograms
 from peers.intervals import of_draws
 from peers.peer import Peer
 
-N_WARMUP, N_DRAWS = 300, 500  # two seconds a target; ends are right to .1 errors
-#: A divergence in a hundred draws, or R-hat above it, is said.
+N_WARMUP, N_DRAWS = 300, 500  # ends are right to .1 errors
+#: R-hat above it is said.
 LARGEST_R_HAT = 1.05
 
 
@@ -33,23 +33,27 @@ def _model(shapes, n_background, content):
 
 
 @cache
-def _sampler(n_background):
-    """Compiled once for every number of bins and templates."""
-    from functools import partial
-
-    from numpyro.infer import MCMC, NUTS
+def _chain(n_background):
+    """Compiled draws of kappa; ``MCMC.run`` compiles again for every dataset."""
+    import jax
+    from numpyro.infer import NUTS
 
     def model(shapes, content):
         return _model(shapes, n_background, content)
 
-    return partial(
-        MCMC,
-        NUTS(model),
-        num_warmup=N_WARMUP,
-        num_samples=N_DRAWS,
-        progress_bar=False,
-        jit_model_args=True,
-    )()
+    kernel = NUTS(model)
+
+    def chain(key, *data):
+        def step(state, _):
+            state = kernel.sample(state, data, {})
+            return state, state.z
+
+        start = kernel.init(key, N_WARMUP, None, data, {})
+        _, found = jax.lax.scan(step, start, length=N_WARMUP + N_DRAWS)
+        draws = jax.vmap(kernel.postprocess_fn(data, {}))(found)
+        return draws["kappa"][N_WARMUP:]
+
+    return jax.jit(chain)
 
 
 def draws_of(content, shapes, n_background):
@@ -58,9 +62,8 @@ def draws_of(content, shapes, n_background):
     from numpyro.diagnostics import split_gelman_rubin
 
     jax.config.update("jax_enable_x64", True)
-    sampler = _sampler(n_background)
-    sampler.run(jax.random.PRNGKey(0), np.asarray(shapes), np.asarray(content, float))
-    kappa = np.asarray(sampler.get_samples()["kappa"])
+    data = np.asarray(shapes), np.asarray(content, float)
+    kappa = np.asarray(_chain(n_background)(jax.random.PRNGKey(0), *data))
     mixed = split_gelman_rubin(kappa[None]) < LARGEST_R_HAT
     return kappa, [] if mixed else ["not_converged"]
 
