@@ -69,7 +69,9 @@ def points_of(model, workspace, centres, n):
 
 
 @pytest.mark.filterwarnings("ignore")  # pyhs3 compiles with what is deprecated
-@pytest.mark.parametrize("template_errors", [False, True])
+@pytest.mark.parametrize(
+    "template_errors", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_pyhs3_finds_the_likelihood_of_pyhf(template_errors, study):
     """All terms, at four points.
 

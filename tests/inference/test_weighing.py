@@ -78,8 +78,15 @@ FRACTIONS = {3: [0.2, 0.7, 0.1], 4: [0.5, 0.1, 0.3, 0.1]}
 
 
 @pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
-@pytest.mark.parametrize("n_classes", [3, 4])
-@pytest.mark.parametrize("n", [30, 300])
+@pytest.mark.parametrize(
+    ("n", "n_classes"),
+    [
+        (30, 3),
+        (300, 4),
+        pytest.param(30, 4, marks=pytest.mark.slow),
+        pytest.param(300, 3, marks=pytest.mark.slow),
+    ],
+)
 def test_events_of_known_densities(n_classes, n):
     rng = np.random.default_rng(n + n_classes)
     y = np.repeat(np.arange(n_classes), 50_000)

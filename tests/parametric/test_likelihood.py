@@ -449,7 +449,9 @@ def straight_sample(theta, rng, expected, rate):
     return accepted[:size, None]
 
 
-@pytest.mark.parametrize("nuisance", [False, True])
+@pytest.mark.parametrize(
+    "nuisance", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_coverage_with_a_rate_and_a_nuisance(nuisance):
     """The nuisance is drawn from its constraint for every dataset.
 

@@ -5,6 +5,7 @@ import json
 import pickle
 import unicodedata
 import warnings
+from unittest import mock
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -90,8 +91,9 @@ def test_offsets_are_normal_with_a_deviation_of_ten():
 @LOOSE
 @given(any_result())
 def test_unblinding_gives_any_result_back(result):
-    # Diagnostics of objects have no place in a seal.
-    assert result.blinded(SEED).unblinded(SEED).equals(result)
+    # Diagnostics of objects have no place in a seal, and keys may be cheap here.
+    with mock.patch.dict("sktamm.results._seal._COST", n=16):
+        assert result.blinded(SEED).unblinded(SEED).equals(result)
 
 
 def test_widths_errors_and_health_stay():

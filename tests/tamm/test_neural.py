@@ -385,9 +385,18 @@ def test_what_is_not_propagated_is_not_in_the_interval(study, cell):
         assert (widths[0] <= widths[1] * (1 + 1e-3)).all()
 
 
-@pytest.mark.parametrize("positive", [0, 1, 2])
-@pytest.mark.parametrize("inference", STATISTICS)
-def test_three_classes(positive, inference):
+@pytest.mark.parametrize(
+    ("inference", "positive"),
+    [
+        ("frequentist", 0),
+        ("frequentist", 1),
+        ("frequentist", 2),
+        pytest.param("bayesian", 0, marks=pytest.mark.slow),
+        ("bayesian", 1),
+        pytest.param("bayesian", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_three_classes(inference, positive):
     rng = np.random.default_rng(5)
     fractions, centres = np.array([0.5, 0.3, 0.2]), np.array([0.0, 2.0, 4.0])
     shift = 0.1 * rng.normal(size=(3, 3, 1))
