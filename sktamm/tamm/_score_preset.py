@@ -58,7 +58,8 @@ class ScoreTAMM(TAMMRegressor):
     bounded : bool, default=False
         Confine frequentist estimates and intervals to [0, 1].
     n_jobs : int, default=None
-        Threads that share the classifiers and the datasets.
+        Threads that share the classifiers and the datasets, processes where chains
+        sample bins.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random.
 
