@@ -13,6 +13,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from three_classes import every_signal
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor, infer
 from sktamm.components import RatioComponents, RatioTopicComponents
@@ -385,17 +386,7 @@ def test_what_is_not_propagated_is_not_in_the_interval(study, cell):
         assert (widths[0] <= widths[1] * (1 + 1e-3)).all()
 
 
-@pytest.mark.parametrize(
-    ("inference", "positive"),
-    [
-        ("frequentist", 0),
-        ("frequentist", 1),
-        ("frequentist", 2),
-        pytest.param("bayesian", 0, marks=pytest.mark.slow),
-        ("bayesian", 1),
-        pytest.param("bayesian", 2, marks=pytest.mark.slow),
-    ],
-)
+@every_signal
 def test_three_classes(inference, positive):
     rng = np.random.default_rng(5)
     fractions, centres = np.array([0.5, 0.3, 0.2]), np.array([0.0, 2.0, 4.0])

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from three_classes import every_signal
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor, infer
 from sktamm._numerics import interval_score
@@ -225,17 +226,7 @@ def test_estimates_are_stable_for_finer_bins():
     assert shift.std() < 0.5 * coarse.std.mean()
 
 
-@pytest.mark.parametrize(
-    ("inference", "positive"),
-    [
-        ("frequentist", 0),
-        ("frequentist", 1),
-        ("frequentist", 2),
-        pytest.param("bayesian", 0, marks=pytest.mark.slow),
-        ("bayesian", 1),
-        pytest.param("bayesian", 2, marks=pytest.mark.slow),
-    ],
-)
+@every_signal
 def test_three_classes_recover_their_fractions(inference, positive):
     """Right templates: mean squared pull of 60 datasets within four sigmas of one.
 
