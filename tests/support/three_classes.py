@@ -1,4 +1,4 @@
-"""Every class of three as the signal, by both statistics; chains in quick tests once."""
+"""Every class of three as the signal, by both statistics; chains once if quick."""
 
 import pytest
 
