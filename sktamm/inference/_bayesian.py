@@ -145,7 +145,7 @@ class BayesianInference(InferenceBase):
 
     def _runs_apart(self, model: MixtureModel, binned: bool) -> bool:
         # Chains of bins take many small steps, for which threads wait for each other:
-        # two were slower than one, two processes 1.8 times as fast (bench_posterior.py
+        # two took as long as one, two processes 1.6 times as fast (bench_posterior.py
         # workers).
         if not binned or self.device != "cpu":
             return False
