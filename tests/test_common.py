@@ -46,13 +46,19 @@ EXPECTED_FAILURES = {
         "training is stochastic"
     ),
 }
-# Rows one by one, each of them a fit, a run of chains or a reference sample: a minute
-# in all for a shape that these estimators show to be wrong.
+# Rows one by one, each of them a run of chains or a reference sample: minutes in all
+# for a shape that the other estimators show to be wrong.
 MANY_FITS = "check_methods_subset_invariance"
-SHOWN_BY = [
+SLOW_FITS = [
     ESTIMATORS[name]
-    for name in ("binned-frequentist", "baseline-single", "baseline-free")
-]
+    for name in (
+        "binned",
+        "binned-published",
+        "general",
+        "neural-frequentist",
+        "neural-mlp",
+    )
+] + [DEFAULTS[f"{name}-default"] for name in ("binned", "neural", "score")]
 # Checks of three classes and more, whose fractions chains draw: they look at types,
 # shapes and equality, for which a few draws do.
 MANY_CLASSES = (
@@ -75,8 +81,8 @@ RTOL = 1e-6
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 def test_scikit_learn(estimator, check):
-    shown = repr(estimator) in map(repr, SHOWN_BY)
-    if check.func.__name__ == MANY_FITS and not shown:
+    slow = repr(estimator) in map(repr, SLOW_FITS)
+    if slow and check.func.__name__ == MANY_FITS:
         pytest.xfail(EXPECTED_FAILURES[MANY_FITS])
     if check.func.__name__ in MANY_CLASSES:
         estimator = _of_few_draws(estimator)
