@@ -28,6 +28,7 @@ import joblib
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+sys.path.append(str(Path(__file__).parent / "zoo"))
 # The study is shared with its benchmark of coverage, in the same folder.
 from bench_gaussian import TRUTH, draw_target, draw_templates, fresh_simulations
 from monte_carlo_errors import mcse_mean, mcse_quantile, mcse_sd
@@ -130,17 +131,9 @@ def nuts_of(tamm):
 def compiled_once(kernel, n_jobs):
     """Chains as one compiled function of the counts, chains in threads."""
     import jax
+    from peers.numpyro_linear import compiled
 
-    @jax.jit
-    def chain(key, counts):
-        def step(state, _):
-            state = kernel.sample(state, (counts,), {})
-            return state, state.z
-
-        start = kernel.init(key, N_WARMUP, None, (counts,), {})
-        _, found = jax.lax.scan(step, start, length=N_WARMUP + N_DRAWS)
-        draws = jax.vmap(kernel.postprocess_fn((counts,), {}))(found)
-        return {name: values[N_WARMUP:] for name, values in draws.items()}
+    chain = compiled(kernel, N_WARMUP, N_DRAWS)
 
     def one(key, counts):
         return {name: np.asarray(own) for name, own in chain(key, counts).items()}

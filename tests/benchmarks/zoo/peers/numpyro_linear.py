@@ -34,24 +34,30 @@ def _model(shapes, n_background, content):
 
 @cache
 def _chain(n_background):
-    """Compiled draws of kappa; ``MCMC.run`` compiles again for every dataset."""
-    import jax
     from numpyro.infer import NUTS
 
     def model(shapes, content):
         return _model(shapes, n_background, content)
 
-    kernel = NUTS(model)
+    return compiled(NUTS(model), N_WARMUP, N_DRAWS)
+
+
+def compiled(kernel, n_warmup, n_draws):
+    """One chain as a compiled function of a key and the data: draws by parameter.
+
+    ``MCMC.run`` compiles again for every dataset.
+    """
+    import jax
 
     def chain(key, *data):
         def step(state, _):
             state = kernel.sample(state, data, {})
             return state, state.z
 
-        start = kernel.init(key, N_WARMUP, None, data, {})
-        _, found = jax.lax.scan(step, start, length=N_WARMUP + N_DRAWS)
+        start = kernel.init(key, n_warmup, None, data, {})
+        _, found = jax.lax.scan(step, start, length=n_warmup + n_draws)
         draws = jax.vmap(kernel.postprocess_fn(data, {}))(found)
-        return draws["kappa"][N_WARMUP:]
+        return {name: own[n_warmup:] for name, own in draws.items()}
 
     return jax.jit(chain)
 
@@ -63,7 +69,7 @@ def draws_of(content, shapes, n_background):
 
     jax.config.update("jax_enable_x64", True)
     data = np.asarray(shapes), np.asarray(content, float)
-    kappa = np.asarray(_chain(n_background)(jax.random.PRNGKey(0), *data))
+    kappa = np.asarray(_chain(n_background)(jax.random.PRNGKey(0), *data)["kappa"])
     mixed = split_gelman_rubin(kappa[None]) < LARGEST_R_HAT
     return kappa, [] if mixed else ["not_converged"]
 
