@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from benchmark_modules import BENCHMARKS, importing
 
+# By POT 0.9.7.
+POT_SHARES = (0.62379706, 0.37620294)
+
 
 @pytest.fixture
 def zoo(monkeypatch, tmp_path):
@@ -167,3 +170,27 @@ def test_transport_finds_the_share(zoo):
     found = transport.answers(case, (0.683, 0.955))
     np.testing.assert_allclose(found["kappa"], [k for _, k in case.targets], atol=0.06)
     assert np.shape(found["interval"]) == (3, 2, 2)
+
+
+def test_optimal_transport_has_the_shares_of_pot(zoo):
+    strength = 0.05
+    rng = np.random.default_rng(0)
+    sources = [
+        [rng.normal(c + shift, 1.0, (n, 2)) for c, n in ((0, 30), (1, 40))]
+        for shift in (0.0, 0.2, 0.4)
+    ]
+    target = rng.normal(0.2, 1.0, (50, 2))
+    target[:10] += 1.0
+    shares, converged = zoo("transport").jcpot(sources, target, strength)
+    assert converged
+    np.testing.assert_allclose(shares, POT_SHARES, rtol=1e-6)
+    pot = pytest.importorskip("ot")
+    theirs = pot.bregman.jcpot_barycenter(
+        [np.concatenate(own) for own in sources],
+        [np.repeat([0, 1], [30, 40]) for _ in sources],
+        target,
+        reg=strength,
+        numItermax=1_000,
+        stopThr=1e-5,
+    )
+    np.testing.assert_allclose(shares, theirs, rtol=1e-9)

@@ -1,4 +1,4 @@
-"""The posterior of kappa against NumPyro's NUTS on the same model (extra ``bayes``)."""
+"""The posterior of kappa against NumPyro's NUTS on the same model (extra ``benchmarks``)."""
 
 import numpy as np
 import pytest

@@ -47,8 +47,8 @@ EVENT_CELLS = [
 CELLS = [*BINNED_CELLS, *EVENT_CELLS]
 
 #: Parts of names of rows that take seconds a set, and ten seconds.
-DEAR = ("pyhf",)
-DEAREST = "NumPyro", "QuaPy", "torch", rows.TRANSPORT
+DEAR = "pyhf", rows.TRANSPORT
+DEAREST = "NumPyro", "QuaPy", "torch"
 #: `AutoTAMM()` judges what is cheap to answer; in 72 of 72 sets (five of each cell) it
 #: answered the default, so that its own row comes last.
 PRICES = (1, DEAR), (2, DEAREST), (3, (rows.AUTO,))
@@ -89,8 +89,7 @@ BASELINES = [
 def every():
     """Names of the rows, ours and the referees first, those that take long last."""
     there = [name for name, peer in PEERS.items() if peer.installed()]
-    transport = [rows.TRANSPORT] if rows.transport.installed() else []
-    return [*OWN[:3], *BASELINES, *there, *transport, *OWN[3:]]
+    return [*OWN[:3], *BASELINES, *there, rows.TRANSPORT, *OWN[3:]]
 
 
 def missing(options):

@@ -90,9 +90,8 @@ ROWS: dict[str, tuple[bool, Any]] = {
 
 
 def every() -> list[str]:
-    """Names of all rows that can be run here."""
-    baselines = [TRANSPORT] if transport.installed() else []
-    return [ORACLE, RIGHT, NOTHING, *baselines, *ROWS]
+    """Names of all rows but those of peers."""
+    return [ORACLE, RIGHT, NOTHING, TRANSPORT, *ROWS]
 
 
 def applies(name: str, study: Study, case: Case) -> bool:

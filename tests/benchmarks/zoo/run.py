@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import rows
-import transport
 from cases import FULL, SMALL, chosen
 from joblib import Parallel, delayed
 from report import markdown, title_of
@@ -156,8 +155,6 @@ def main(arguments=None):
     """Run what is missing, print the tables."""
     options = parse(arguments)
     options.checkpoint.mkdir(parents=True, exist_ok=True)
-    if not transport.installed():
-        print("JCPOT is left out: pip install pot", file=sys.stderr)
     studies = chosen(STUDIES, options.studies, options.sealed)
     wanted = [r for r in options.rows if not any(w in r for w in options.without)]
     if not options.table_only:
