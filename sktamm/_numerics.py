@@ -20,6 +20,7 @@ __all__ = [
     "row_pieces",
     "smallest_of",
     "softmax",
+    "spread_rows",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -35,6 +36,11 @@ def row_pieces(n_rows: int) -> list[slice]:
     size = n_rows if n_rows <= _IN_PIECES_ABOVE else _PIECE
     starts = range(0, n_rows, max(size, 1))
     return [slice(a, min(a + size, n_rows)) for a in starts]
+
+
+def spread_rows(n_rows: int, most: int) -> IntArray:
+    """At most so many rows, from everywhere and in their order."""
+    return np.linspace(0, n_rows - 1, min(n_rows, most)).astype(np.intp)
 
 
 def one_blas_thread() -> Any:

@@ -13,6 +13,7 @@ from sktamm._numerics import (
     one_blas_thread,
     project_to_simplex,
     softmax,
+    spread_rows,
 )
 
 
@@ -106,3 +107,13 @@ def test_matrix_products_take_one_thread():
             with one_blas_thread():
                 assert set(threads()) == {1}
             assert threads() == before
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 10, 11, 19, 101, 99_991, 10**7 + 1])
+def test_spread_rows_are_different_and_reach_both_ends(n):
+    for most in (2, 10, 4096):
+        rows = spread_rows(n, most)
+        assert rows.size == min(n, most)
+        assert rows[0] == 0
+        assert rows[-1] == n - 1
+        assert (np.diff(rows) > 0).all()

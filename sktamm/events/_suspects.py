@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sktamm._numerics import FloatArray, IntArray
+from sktamm._numerics import FloatArray, IntArray, spread_rows
 from sktamm.exceptions import FeatureWarning
 
 __all__ = ["SeenFeatures", "warn_about_simulations", "warn_about_target"]
@@ -81,7 +81,7 @@ def warn_about_simulations(
             elif pattern := _pattern(X[:, j], source):
                 reasons[j] = f"{pattern} in the simulations"
     _warn(reasons, names, stacklevel)
-    rows = _spread(len(X), _SAMPLE)
+    rows = spread_rows(len(X), _SAMPLE)
     return SeenFeatures(names, frozenset(reasons), X[rows], source[rows])
 
 
@@ -132,14 +132,9 @@ def _is_bookkeeping(name: str) -> bool:
     return bool(parts & _NUMBERS) and parts <= _NUMBERS | _ADDITIONS
 
 
-def _spread(n: int, most: int) -> IntArray:
-    """At most so many rows, from everywhere."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.intp))
-
-
 def _constants(column: FloatArray, group: IntArray) -> FloatArray | None:
     """Value of the column in every group if it has one in each, else None."""
-    rows = _spread(column.size, _BLOCK)
+    rows = spread_rows(column.size, _BLOCK)
     if rows.size < _FEWEST:
         return None
     # Any event of a group will do: all have to agree with it.

@@ -1,6 +1,7 @@
 """Intervals from draws, from densities on a grid and from likelihood ratios."""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from sktamm._numerics import FloatArray
@@ -20,6 +21,7 @@ __all__ = [
 # A width of a tenth of the spread adds half a per cent to it.
 _SHARE_OF_SPREAD = 0.1
 _SMALLEST_SPREAD = 1e-9  # against a grid of no width
+_FAR = 12.0  # widths, from where a normal density is below 1e-31 of its peak
 
 
 def normal_quantile(levels: FloatArray) -> FloatArray:
@@ -39,13 +41,26 @@ def broadened(
         width = np.sqrt(variance[i])
         low, high = kappa[i, 0] - 5.0 * width, kappa[i, -1] + 5.0 * width
         grid = np.linspace(max(low, 0.0), min(high, 1.0), kappa.shape[1])
-        density = np.zeros_like(grid)
-        for image in (kappa[i], -kappa[i], 2.0 - kappa[i]):
-            pull = (grid[:, None] - image) / width
-            density += np.exp(-0.5 * pull**2) @ share
-        kappa[i] = grid
-        log_density[i] = np.log(np.maximum(density / density.max(), 1e-300))
+        kappa[i], log_density[i] = grid, _convolved(grid, kappa[i], share, width)
     return kappa, log_density
+
+
+def _convolved(
+    grid: FloatArray, points: FloatArray, share: FloatArray, width: float
+) -> FloatArray:
+    """Log density, at most 0, of points with a normal error, reflected at 0 and 1."""
+    density = np.zeros_like(grid)
+    for image in (points, -points, 2.0 - points):
+        to, by = _close(grid, image, width), _close(image, grid, width)
+        pull = (grid[to, None] - image[by]) / width
+        density[to] += np.exp(-0.5 * pull**2) @ share[by]
+    return np.asarray(np.log(np.maximum(density / density.max(), 1e-300)))
+
+
+def _close(points: FloatArray, others: FloatArray, width: float) -> NDArray[np.bool_]:
+    """Which points are not far from the range of others."""
+    low, high = others.min() - _FAR * width, others.max() + _FAR * width
+    return (points > low) & (points < high)
 
 
 def smoothed_density(
@@ -57,10 +72,7 @@ def smoothed_density(
     width = np.sqrt(variance + _SHARE_OF_SPREAD**2 * spread)
     reach = 6.0 * np.sqrt(spread + variance)
     grid = np.linspace(max(mean - reach, 0.0), min(mean + reach, 1.0), 1001)
-    density = np.zeros_like(grid)
-    for image in (kappa, -kappa, 2.0 - kappa):
-        density += np.exp(-0.5 * ((grid[:, None] - image) / width) ** 2) @ weight
-    return grid, np.log(np.maximum(density / density.max(), 1e-300))
+    return grid, _convolved(grid, kappa, weight, width)
 
 
 def density_moments(

@@ -13,12 +13,13 @@ the bare span knows directions which nothing but the noise of these K fills.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from scipy import special, stats
 from scipy.interpolate import CubicSpline
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, spread_rows
 from sktamm.mixture._features import Features
 
 __all__ = ["NO_SCALES", "Scales", "gamma_nodes", "left_out_scales"]
@@ -51,7 +52,7 @@ def left_out_scales(
     if size < _FEWEST:
         return NO_SCALES
     features = _thinned(features)
-    left_out = np.linspace(0, size - 1, min(size, _MOST_LEFT_OUT)).astype(int)
+    left_out = spread_rows(size, _MOST_LEFT_OUT)
     found = [_amplitudes(features, k, directions_of) for k in left_out]
     found = [(values, noise) for values, noise in found if values.size]
     if len(found) < _FEWEST:
@@ -87,17 +88,22 @@ def _log_likelihood(
     s, weight = np.ones(1), np.ones(1)
     if np.isfinite(degrees):
         s, weight = gamma_nodes(0.5 * degrees)
-    variance = np.exp(_LOG_PHI)[:, None, None] / s[:, None] + noise
-    log_p = -0.5 * (np.log(variance) + values**2 / variance).sum(axis=2)
+    # Sums over a long last axis are slow where the summed one is short.
+    variance = np.exp(_LOG_PHI)[:, None] / s + noise[:, None, None]
+    squares = values[:, None, None] ** 2
+    log_p = -0.5 * (np.log(variance) + squares / variance).sum(axis=0)
     return np.asarray(special.logsumexp(log_p, b=weight, axis=1))
 
 
+@cache
 def gamma_nodes(shape: float) -> tuple[FloatArray, FloatArray]:
     """Nodes and weights (n_nodes,) of a Gamma of mean one, even in its log."""
     ends = np.log(stats.gamma.ppf(np.array([_SMALLEST_TAIL, 1.0 - 1e-9]), shape))
     log_s = np.linspace(ends[0], ends[1], _N_SCALES) - np.log(shape)
     density = np.exp(shape * (log_s - np.exp(log_s)))
-    return np.exp(log_s), density / density.sum()
+    nodes, weights = np.exp(log_s), density / density.sum()
+    nodes.flags.writeable = weights.flags.writeable = False
+    return nodes, weights
 
 
 def _noise(features: Features, k: int) -> FloatArray:

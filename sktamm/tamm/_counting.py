@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sktamm._numerics import FloatArray, IntArray
+from sktamm._numerics import FloatArray, IntArray, spread_rows
 from sktamm._sklearn import as_frame
 from sktamm._validation import check_columns
 from sktamm.components import EventCounter, EventCounts, TemplateComponents
@@ -164,7 +164,7 @@ class _Look:
         room = _LOOKED_AT - self._size
         if room > 0 or self._size > 2 * _LOOKED_AT:
             return np.arange(min(n, max(room, 0)))
-        return np.unique(np.linspace(0, n - 1, min(n, _OF_A_PIECE)).astype(np.intp))
+        return spread_rows(n, _OF_A_PIECE)
 
     def warn(self, seen: Any) -> None:
         """Warn as of events that are all there."""

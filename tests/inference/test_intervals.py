@@ -5,11 +5,13 @@ import pytest
 from scipy import stats
 
 from sktamm.inference._intervals import (
+    broadened,
     density_intervals,
     density_moments,
     draw_intervals,
     normal_quantile,
     ratio_intervals,
+    smoothed_density,
 )
 
 LEVELS = np.array([0.5, 0.683, 0.954])
@@ -132,3 +134,31 @@ def test_densities_may_come_on_uneven_grids():
     assert std[0] == pytest.approx(law.std(), rel=1e-3)
     interval = density_intervals(*curve, LEVELS, "equal_tailed")
     np.testing.assert_allclose(interval[0], law.interval(LEVELS), atol=1e-3)
+
+
+# Far from the ends their images are left out; near to one, and wide, both count.
+@pytest.mark.parametrize("error", [0.003, 0.02, 0.3])
+@pytest.mark.parametrize("mean", [0.01, 0.3, 0.97])
+def test_a_broadened_density_is_that_of_a_reflected_sum(mean, error):
+    std = 0.02
+    grid = np.linspace(max(mean - 6 * std, 0.0), min(mean + 6 * std, 1.0), 1001)
+    log_density = stats.norm(mean, std).logpdf(grid)
+    fine, found = broadened(grid[None], log_density[None], np.array([error**2]))
+    weight = np.exp(log_density)
+    weight[[0, -1]] *= 0.5  # trapezoids
+    expected = _reflected_sum(fine[0], grid, weight, error)
+    np.testing.assert_allclose(np.exp(found[0]), expected, atol=1e-4)
+    points, weight = grid[::10], np.exp(log_density[::10])
+    fine, found = smoothed_density(points, weight / weight.sum(), error**2)
+    assert found.max() == 0.0
+    spread = np.sqrt(error**2 + 0.01 * np.cov(points, aweights=weight, ddof=0))
+    expected = _reflected_sum(fine, points, weight, spread)
+    np.testing.assert_allclose(np.exp(found), expected, atol=1e-4)
+
+
+def _reflected_sum(x, points, weight, error):
+    """Of normal densities at the points and their images at 0 and 1, at most 1."""
+    centre = np.concatenate([points, -points, 2.0 - points])
+    law = stats.norm(centre, error)
+    density = [law.pdf(value) @ np.tile(weight, 3) for value in x]
+    return np.array(density) / np.max(density)

@@ -1,4 +1,4 @@
-"""The posterior of kappa against NumPyro's NUTS on the same model (extra ``benchmarks``)."""
+"""The posterior of kappa against NumPyro's NUTS on the same model (``benchmarks``)."""
 
 import numpy as np
 import pytest
