@@ -60,7 +60,7 @@ def _convolved(
 def _close(points: FloatArray, others: FloatArray, width: float) -> NDArray[np.bool_]:
     """Which points are not far from the range of others."""
     low, high = others.min() - _FAR * width, others.max() + _FAR * width
-    return (points > low) & (points < high)
+    return (points >= low) & (points <= high)
 
 
 def smoothed_density(

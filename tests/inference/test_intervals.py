@@ -156,6 +156,14 @@ def test_a_broadened_density_is_that_of_a_reflected_sum(mean, error):
     np.testing.assert_allclose(np.exp(found), expected, atol=1e-4)
 
 
+def test_a_density_of_two_neighbouring_numbers_stays_there():
+    grid = np.repeat([[0.75, np.nextafter(0.75, 1.0)]], [500, 501], axis=1)
+    fine, found = broadened(grid, np.zeros((1, 1001)), np.array([1e-40]))
+    assert set(fine[0]) <= set(grid[0])
+    assert np.isfinite(found).all()
+    assert found.max() == 0.0
+
+
 def _reflected_sum(x, points, weight, error):
     """Of normal densities at the points and their images at 0 and 1, at most 1."""
     centre = np.concatenate([points, -points, 2.0 - points])
