@@ -204,7 +204,7 @@ def _cells(name: str, row: Row, ours: Row, best: bool) -> list[str]:
         "1" if row is ours else _with_error(value, spread),
         f"{(row.flags > WELL).mean():.2f}",
         str(int((row.flags == FAILED).sum())),
-        f"{row.seconds.mean():.1f}",
+        f"{np.median(row.seconds):.1f}",
     ]
 
 
