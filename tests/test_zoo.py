@@ -1,13 +1,18 @@
 """The zoo itself: same case for the same number, sealed studies, failures counted."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from benchmark_modules import BENCHMARKS, importing
 
-# By POT 0.9.7.
-POT_SHARES = (0.62379706, 0.37620294)
+# By POT 0.9.7, of targets with an event so far away.
+POT_SHARES = {
+    0.0: (0.62379706, 0.37620294),
+    5.0: (0.60995988, 0.39004012),
+    20.0: (0.70940641, 0.29059359),  # after all iterations
+}
 
 
 @pytest.fixture
@@ -159,7 +164,6 @@ def test_depths_of_showers(zoo):
 
 def test_transport_finds_the_share(zoo):
     """Two classes far apart: any method must be right."""
-    pytest.importorskip("ot")
     cases, transport = zoo("cases"), zoo("transport")
 
     def events(c, shift, n):
@@ -172,7 +176,9 @@ def test_transport_finds_the_share(zoo):
     assert np.shape(found["interval"]) == (3, 2, 2)
 
 
-def test_optimal_transport_has_the_shares_of_pot(zoo):
+# Couplings of far events underflow, or nearly.
+@pytest.mark.parametrize("far", POT_SHARES)
+def test_optimal_transport_has_the_shares_of_pot(zoo, far):
     strength = 0.05
     rng = np.random.default_rng(0)
     sources = [
@@ -181,16 +187,22 @@ def test_optimal_transport_has_the_shares_of_pot(zoo):
     ]
     target = rng.normal(0.2, 1.0, (50, 2))
     target[:10] += 1.0
+    target[0] += far
+    sources[0][1][0] -= far
     shares, converged = zoo("transport").jcpot(sources, target, strength)
-    assert converged
-    np.testing.assert_allclose(shares, POT_SHARES, rtol=1e-6)
-    pot = pytest.importorskip("ot")
-    theirs = pot.bregman.jcpot_barycenter(
+    assert converged == (far < 20.0)
+    np.testing.assert_allclose(shares, POT_SHARES[far], rtol=1e-6)
+    if not find_spec("ot"):
+        return
+    from ot import bregman
+
+    theirs = bregman.jcpot_barycenter(
         [np.concatenate(own) for own in sources],
         [np.repeat([0, 1], [30, 40]) for _ in sources],
         target,
         reg=strength,
         numItermax=1_000,
         stopThr=1e-5,
+        warn=False,
     )
     np.testing.assert_allclose(shares, theirs, rtol=1e-9)

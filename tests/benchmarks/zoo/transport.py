@@ -77,31 +77,47 @@ def jcpot(sources, target, strength):
     """Shares of the classes in the target, and whether they converged.
 
     ``sources[k][c]`` are events of class c in simulation k. A coupling is u K v with
-    the kernel K, so that a projection is a product of K with a vector and no pass over
-    all couplings.
+    a kernel K: a projection is a product of K with a vector, no pass over couplings.
     """
-    kernels = [
-        np.exp(-cdist(np.concatenate(own), target, "sqeuclidean") / strength)
-        for own in sources
-    ]
+    u, kernels, v = zip(
+        *(_kernel(np.concatenate(own), target, strength) for own in sources),
+        strict=True,
+    )
     sizes = [np.array([len(X) for X in own]) for own in sources]
     starts = [np.append(0, np.cumsum(own)[:-1]) for own in sizes]
-    u = [np.ones(len(K)) for K in kernels]
-    v = [np.ones(len(target)) for _ in kernels]
     shares, change = np.ones(len(sizes[0])), np.inf
     for _ in range(N_ITERATIONS):
         before, masses, log_shares = shares, [], 0.0
         for k, K in enumerate(kernels):
-            v[k] /= len(target) * np.maximum(v[k] * (u[k] @ K), FLOOR)
+            _project(v[k], v[k] * (u[k] @ K), 1.0 / len(target))
             masses.append(u[k] * (K @ v[k]))
             log_shares += np.log(np.add.reduceat(masses[k], starts[k])) / len(kernels)
         shares = np.exp(log_shares)
         for k, n in enumerate(sizes):
-            u[k] *= np.repeat(shares / n, n) / np.maximum(masses[k], FLOOR)
+            _project(u[k], masses[k], np.repeat(shares / n, n))
         change = np.linalg.norm(shares - before)
         if change < TOLERANCE:
             break
     return shares / shares.sum(), change < TOLERANCE
+
+
+def _kernel(X, target, strength):
+    """Scales of the rows, their kernel, and scales of its columns.
+
+    Both scales keep far events, of minute couplings, from overflow.
+    """
+    log_k = -cdist(X, target, "sqeuclidean") / strength
+    column = log_k.max(axis=0)
+    row = (log_k - column).max(axis=1)
+    K = np.exp(log_k - column - row[:, None])
+    K[np.exp(log_k) == 0.0] = 0.0  # as in POT
+    return np.exp(row), K, np.exp(column)
+
+
+def _project(scale, mass, wanted):
+    """Give couplings the marginals that are wanted, where there are any couplings."""
+    factor = wanted / np.maximum(mass, FLOOR)
+    scale *= np.where(mass > 0.0, factor, 1.0)
 
 
 def _some(X, n, rng):
