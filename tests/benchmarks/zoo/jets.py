@@ -1,6 +1,7 @@
 """Showered jets: the fraction of quarks among quarks and gluons, one tune the truth.
 
-    pip install pythia8mc fastjet numpy     # in an environment of its own
+    # in an environment of its own; the newest sources take half an hour to compile
+    pip install --only-binary :all: pythia8mc fastjet numpy
     python tests/benchmarks/zoo/jets.py --make ~/.cache/sktamm/jets.npz
 
 makes the file in about 40 minutes of a free core. It is read from the folder that
