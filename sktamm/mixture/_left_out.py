@@ -13,7 +13,7 @@ the bare span knows directions which nothing but the noise of these K fills.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from scipy import special, stats
@@ -95,7 +95,7 @@ def _log_likelihood(
     return np.asarray(special.logsumexp(log_p, b=weight, axis=1))
 
 
-@cache
+@lru_cache(maxsize=64)
 def gamma_nodes(shape: float) -> tuple[FloatArray, FloatArray]:
     """Nodes and weights (n_nodes,) of a Gamma of mean one, even in its log."""
     ends = np.log(stats.gamma.ppf(np.array([_SMALLEST_TAIL, 1.0 - 1e-9]), shape))
