@@ -15,7 +15,7 @@ from sktamm.base import ComponentTable
 from sktamm.exceptions import InvalidInputError, SktammWarning
 from sktamm.inference import Answer, Fit
 from sktamm.mixture import MixtureModel
-from sktamm.tamm import TAMMRegressor
+from sktamm.tamm import TAMMRegressor, final_step, opened
 
 __all__ = [
     "Opened",
@@ -46,39 +46,33 @@ class Opened:
 
 def unwrap(estimator: Any, *arrays: Any, pool: bool = False) -> tuple[Any, ...]:
     """The estimator that answers, and arrays of events as it takes them."""
-    if isinstance(estimator, FrozenEstimator):
-        return unwrap(estimator.estimator, *arrays, pool=pool)
-    if pool and is_pool(estimator):
-        return (estimator, *arrays)
-    for inner in ("best_estimator_", "estimator_"):
-        if hasattr(estimator, inner):
-            return unwrap(getattr(estimator, inner), *arrays, pool=pool)
-    if hasattr(estimator, "steps"):
-        for _, step in estimator.steps[:-1]:
-            if step not in (None, "passthrough"):
-                arrays = tuple(None if X is None else step.transform(X) for X in arrays)
-        return unwrap(estimator.steps[-1][1], *arrays, pool=pool)
-    if not isinstance(estimator, TAMMRegressor):
+    final, transform = opened(estimator)
+    arrays = tuple(None if X is None else transform(X) for X in arrays)
+    if isinstance(final, FrozenEstimator):
+        return unwrap(final.estimator, *arrays, pool=pool)
+    if pool and is_pool(final):
+        return (final, *arrays)
+    if hasattr(final, "estimator_"):
+        return unwrap(final.estimator_, *arrays, pool=pool)
+    if not isinstance(final, TAMMRegressor):
         raise InvalidInputError(
             "estimator must be, or end in, a TAMMRegressor or one of its presets, got "
-            f"{type(estimator).__name__}."
+            f"{type(final).__name__}."
         )
-    check_is_fitted(estimator)
-    return (estimator, *arrays)
+    check_is_fitted(final)
+    return (final, *arrays)
 
 
 def member_of(estimator: Any) -> str | None:
     """Name of the estimator of a pool that ``unwrap`` finds; None without a pool."""
-    if isinstance(estimator, FrozenEstimator):
-        return member_of(estimator.estimator)
-    if is_pool(estimator):
-        name, first = next(iter(estimator.estimators_.items()))
+    final = final_step(estimator)
+    if isinstance(final, FrozenEstimator):
+        return member_of(final.estimator)
+    if is_pool(final):
+        name, first = next(iter(final.estimators_.items()))
         inner = member_of(first)
         return str(name) if inner is None else f"{name}, {inner}"
-    for inner in ("best_estimator_", "estimator_"):
-        if hasattr(estimator, inner):
-            return member_of(getattr(estimator, inner))
-    return member_of(estimator.steps[-1][1]) if hasattr(estimator, "steps") else None
+    return member_of(final.estimator_) if hasattr(final, "estimator_") else None
 
 
 def is_pool(estimator: Any) -> bool:

@@ -1,11 +1,11 @@
 """What lies inside an estimator: the mixtures that answer, behind transformers.
 
-Pipelines and searches are opened as `sktamm.infer` opens them, wrappers and pools down
-to the estimators that have a table, a mixture and parameters.
+Wrappers and pools are opened down to the estimators that have a table, a mixture and
+parameters.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from sktamm.events import TargetEvents, read_target
 from sktamm.exceptions import InvalidInputError, SktammWarning
 from sktamm.inference import Answer
 
-__all__ = ["Adapted", "adapt", "events_for", "members", "opened"]
+__all__ = ["Adapted", "adapt", "events_for", "members"]
 
 _LEVEL = np.array([0.683])  # of an interval that nothing reads
 
@@ -37,27 +37,9 @@ class Adapted:
         return float(self.table.totals()[0][0])
 
 
-def opened(estimator: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """The estimator that answers, and what the transformers before it make of X."""
-    if hasattr(estimator, "best_estimator_"):
-        return opened(estimator.best_estimator_)
-    if not hasattr(estimator, "steps"):
-        check_is_fitted(estimator)
-        return estimator, lambda X: X
-    steps = [step for _, step in estimator.steps[:-1]]
-    final, inner = opened(estimator.steps[-1][1])
-
-    def transform(X: Any) -> Any:
-        for step in steps:
-            if step not in (None, "passthrough"):
-                X = step.transform(X)
-        return inner(X)
-
-    return final, transform
-
-
 def members(final: Any) -> Iterator[Any]:
     """The mixtures inside: several of a pool, that of a wrapper, or itself."""
+    check_is_fitted(final)
     if hasattr(final, "estimators_") and isinstance(final.estimators_, dict):
         for estimator in final.estimators_.values():
             yield from members(estimator)

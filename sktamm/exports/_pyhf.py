@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError
 from sktamm.exports._linear_model import LinearClass, LinearModel, linearised
-from sktamm.exports._opened import adapt, members, opened
+from sktamm.exports._opened import adapt, members
+from sktamm.tamm import opened
 
 __all__ = ["kappa_from_pyhf", "linear_model", "to_pyhf"]
 

@@ -25,15 +25,9 @@ from sktamm._numerics import FloatArray, IntArray
 from sktamm._validation import encode, event_blocks, find_labels
 from sktamm.events import TargetEvents
 from sktamm.exceptions import EmptyBinWarning, InvalidInputError
-from sktamm.exports._opened import (
-    Adapted,
-    adapt,
-    events_for,
-    members,
-    opened,
-)
+from sktamm.exports._opened import Adapted, adapt, events_for, members
 from sktamm.inference import parameter_draws
-from sktamm.tamm import seed_sequence
+from sktamm.tamm import opened, seed_sequence
 
 __all__ = ["event_weights"]
 

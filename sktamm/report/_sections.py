@@ -26,6 +26,7 @@ from sktamm.report._figures import (
 )
 from sktamm.report._inputs import Dataset, SimulatedSample
 from sktamm.results import FractionResult, rounded
+from sktamm.tamm import final_step
 
 __all__ = [
     "DatasetSection",
@@ -171,8 +172,8 @@ def _list(what: str, found: list[str], none: str) -> str:
 
 def choice_section(estimator: Any) -> Section | None:
     """How candidates measured simulations that were left out; None without them."""
-    auto = _with_left_out(estimator)
-    if auto is None:
+    auto = final_step(estimator)
+    if not hasattr(auto, "left_out_"):
         return None
     section = Section("choice", "Simulations left out")
     scores = auto.left_out_
@@ -216,16 +217,6 @@ def _coverage(scores: Any, chosen: int) -> str:
     own = ((low <= scores.truth) & (scores.truth <= high)).mean(axis=1)
     error = own.std(ddof=1) / np.sqrt(own.size)
     return f"{100 * own.mean():.0f} ± {100 * error:.0f} %"
-
-
-def _with_left_out(estimator: Any) -> Any:
-    """The `AutoTAMM` inside a Pipeline or search, if there is one."""
-    if hasattr(estimator, "left_out_"):
-        return estimator
-    inner = getattr(estimator, "best_estimator_", None)
-    if inner is None and hasattr(estimator, "steps"):
-        inner = estimator.steps[-1][1]
-    return None if inner is None else _with_left_out(inner)
 
 
 def coverage_section(study: CoverageResult | None) -> Section | None:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm.exceptions import InvalidInputError, SktammWarning
+from sktamm.tamm._opened import final_step
 from sktamm.tamm._presets import infer
 
-__all__ = ["Answers", "ask", "check_askable", "classes_of", "final_step"]
+__all__ = ["Answers", "ask", "check_askable", "classes_of"]
 
 _ASKED = ("dataset", "return_std", "return_interval")
 
@@ -33,15 +34,6 @@ class Answers:
     std: FloatArray
     interval: FloatArray  # (n_datasets, 2, n_levels), lower and upper ends
     flags: tuple[str, ...]  # Names of the problems found, separated by blanks
-
-
-def final_step(estimator: Any) -> Any:
-    """The estimator that answers, inside Pipelines and searches."""
-    if hasattr(estimator, "best_estimator_"):
-        return final_step(estimator.best_estimator_)
-    if hasattr(estimator, "steps"):
-        return final_step(estimator.steps[-1][1])
-    return estimator
 
 
 def classes_of(estimator: Any, y: NDArray[Any]) -> tuple[NDArray[Any], Any]:

@@ -4,7 +4,7 @@ A binned estimator knows of the data what its bins hold: pieces can be counted o
 the other, in the memory of one piece, with the numbers of all events at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sktamm._validation import check_columns
 from sktamm.components import EventCounter, EventCounts, TemplateComponents
 from sktamm.events import read_target, warn_about_target
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
+from sktamm.tamm._opened import opened
 
 __all__ = ["count_events"]
 
@@ -84,14 +85,15 @@ def count_events(
     >>> bool(tamm.predict(counts) == tamm.predict(study.X_target))
     True
     """
-    final, transformers = _unwrapped(estimator)
+    final, transform = opened(estimator)
+    final = _answering(final)
     counter = EventCounter(_binned_components(final))
     look = _Look()
     for number, piece in enumerate(map(as_frame, pieces)):
         if not len(piece):
             continue
         try:
-            X, ids, weight = _read(final, transformers, piece, dataset, sample_weight)
+            X, ids, weight = _read(final, transform, piece, dataset, sample_weight)
             look.at(X, counter.add(X, ids, weight))
         except InvalidInputError as error:
             raise InvalidInputError(f"In piece {number}: {error}") from error
@@ -100,19 +102,13 @@ def count_events(
     return counts
 
 
-def _unwrapped(estimator: Any) -> tuple[Any, list[Any]]:
-    """The estimator with components, and the transformers before it."""
-    if hasattr(estimator, "best_estimator_"):
-        return _unwrapped(estimator.best_estimator_)
-    if hasattr(estimator, "steps"):
-        final, inner = _unwrapped(estimator.steps[-1][1])
-        before = [step for _, step in estimator.steps[:-1]]
-        return final, [s for s in before if s not in (None, "passthrough")] + inner
-    check_is_fitted(estimator)
+def _answering(final: Any) -> Any:
+    """The estimator with components, inside a wrapper that asks no other one."""
+    check_is_fitted(final)
     # A calibrated estimator asks others, with bins of their own, too.
-    if not hasattr(estimator, "components_") and not hasattr(estimator, "without_"):
-        estimator = getattr(estimator, "estimator_", estimator)
-    return estimator, []
+    if not hasattr(final, "components_") and not hasattr(final, "without_"):
+        final = getattr(final, "estimator_", final)
+    return final
 
 
 def _binned_components(final: Any) -> TemplateComponents:
@@ -127,7 +123,7 @@ def _binned_components(final: Any) -> TemplateComponents:
 
 def _read(
     final: Any,
-    transformers: list[Any],
+    transform: Callable[[Any], Any],
     X: Any,
     dataset: str | None,
     sample_weight: str | None,
@@ -138,9 +134,9 @@ def _read(
     ids = None if dataset is None else X[dataset]
     weight = None if sample_weight is None else X[sample_weight]
     X = X.drop(columns=others) if others else X
-    for step in transformers:
-        X = step.transform(X)
-    target = read_target(X, sample_weight=weight, may_be_empty=True, **final._fitted())
+    target = read_target(
+        transform(X), sample_weight=weight, may_be_empty=True, **final._fitted()
+    )
     return target.X, ids, target.weight
 
 

@@ -26,6 +26,7 @@ from sktamm.tamm._choices import (
     PriorChoice,
     choose,
 )
+from sktamm.tamm._opened import opened
 from sktamm.tamm._regressor import TAMMRegressor
 from sktamm.tamm._score_preset import ScoreTAMM
 from sktamm.templates import Bins, Flow
@@ -397,16 +398,10 @@ def infer(estimator: Any, X: Any, **keywords: Any) -> FractionResult:
     >>> infer(pipe, study.X_target).kappa.shape
     (1,)
     """
-    if hasattr(estimator, "best_estimator_"):
-        return infer(estimator.best_estimator_, X, **keywords)
-    if hasattr(estimator, "steps"):
-        for _, step in estimator.steps[:-1]:
-            if step not in (None, "passthrough"):
-                X = step.transform(X)
-        return infer(estimator.steps[-1][1], X, **keywords)
-    if not hasattr(estimator, "infer"):
+    final, transform = opened(estimator)
+    if not hasattr(final, "infer"):
         raise IncompatibleChoiceError(
             "estimator must be, or end in, an estimator with the method 'infer', got "
-            f"{type(estimator).__name__}."
+            f"{type(final).__name__}."
         )
-    return estimator.infer(X, **keywords)
+    return final.infer(transform(X), **keywords)
