@@ -50,9 +50,16 @@ __all__ = [
     "one_of",
     "positive",
     "refuse_cross_val_predict",
+    "skipping_array_libraries",
     "with_callbacks",
     "within",
 ]
+
+# Doors of scikit-learn to other array libraries; importing one imports its library.
+_ARRAY_LIBRARIES = {
+    f"sklearn.externals.array_api_compat.{library}": library
+    for library in ("cupy", "dask", "torch")
+}
 
 # What pandas calls a column without a name, such as the index that ``to_csv`` writes.
 _NAMELESS = re.compile(r"\s*|Unnamed: \d+(_level_\d+)?")
@@ -226,3 +233,23 @@ def refuse_cross_val_predict() -> None:
                 "LeaveSimulationsOut and CoverageScorer, or method='predict_proba'."
             )
         frame = frame.f_back
+
+
+@contextmanager
+def skipping_array_libraries() -> Iterator[None]:
+    """Keep `sklearn.utils.all_estimators` from importing torch, dask and cupy.
+
+    It imports all packages of scikit-learn, and with them, for nothing, libraries that
+    nobody asked for: two seconds and more. Libraries that are in use are left alone.
+    """
+    skipped = {
+        name: None
+        for name, library in _ARRAY_LIBRARIES.items()
+        if name not in sys.modules and library not in sys.modules
+    }
+    sys.modules.update(skipped)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in skipped:
+            sys.modules.pop(name, None)

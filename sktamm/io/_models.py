@@ -21,6 +21,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sktamm._sklearn import skipping_array_libraries
 from sktamm.exceptions import InvalidInputError, ModelVersionWarning
 from sktamm.io._files import read_bytes, replacing
 from sktamm.io._versions import software
@@ -297,7 +298,8 @@ def _one_line(error: Exception) -> str:
 
 def _import_skops() -> Any:
     try:
-        import skops.io
+        with skipping_array_libraries():  # skops looks through all of scikit-learn
+            import skops.io
     except ImportError as error:
         raise InvalidInputError(
             "A model on disk needs skops: pip install 'sktamm[io]'."

@@ -3,6 +3,7 @@
 import ast
 import json
 import pickle
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -21,9 +22,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skops.io._trusted_types import SKLEARN_ESTIMATOR_TYPE_NAMES
 
 import sktamm
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM, infer
+from sktamm._sklearn import _ARRAY_LIBRARIES
 from sktamm.auto import PosteriorPool
 from sktamm.baselines import TemplateMorphing
 from sktamm.datasets import make_gaussian_study
@@ -498,6 +501,25 @@ def test_damaged_descriptions_are_refused_in_a_line(data, saved, path):
     else:
         sentence = ""  # values of attributes are not judged
     assert "\n" not in sentence
+
+
+def test_libraries_that_a_model_does_not_use_are_not_imported(saved, path):
+    path.write_bytes(saved)
+    code = """
+import sys
+from sktamm.io import load_model
+load_model(sys.argv[1])
+from skops.io._trusted_types import SKLEARN_ESTIMATOR_TYPE_NAMES
+print(*sys.modules, *SKLEARN_ESTIMATOR_TYPE_NAMES)
+import sklearn.externals.array_api_compat.torch  # can still be had
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    names = set(run.stdout.split())
+    assert not names & {*_ARRAY_LIBRARIES, *_ARRAY_LIBRARIES.values()}
+    # skops trusts by itself what it trusts where it is imported as usual
+    assert set(SKLEARN_ESTIMATOR_TYPE_NAMES) <= names
 
 
 def test_missing_files_and_skops_are_refused(tmp_path, saved, path, monkeypatch):
