@@ -14,11 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sktamm.exceptions import InvalidInputError
+from sktamm.io._ids import keep_written
 
 __all__ = ["Cut"]
 
+# Whole numbers would wrap around silently, and small ones become halves of precision:
+# what calculates does so in double precision.
 _BINARY: dict[type[ast.operator], Callable[..., Any]] = {
-    # Sums and products of whole numbers would wrap around silently.
     ast.Add: lambda a, b: np.add(a, b, dtype=float),
     ast.Sub: lambda a, b: np.subtract(a, b, dtype=float),
     ast.Mult: lambda a, b: np.multiply(a, b, dtype=float),
@@ -27,8 +29,8 @@ _BINARY: dict[type[ast.operator], Callable[..., Any]] = {
     ast.Pow: np.float_power,
 }
 _UNARY: dict[type[ast.unaryop], Callable[..., Any]] = {
-    ast.USub: np.negative,
-    ast.UAdd: np.positive,
+    ast.USub: lambda a: np.negative(a, dtype=float),
+    ast.UAdd: lambda a: np.positive(a, dtype=float),
     ast.Not: np.logical_not,
 }
 _COMPARE: dict[type[ast.cmpop], Callable[..., Any]] = {
@@ -37,7 +39,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[..., Any]] = {
     ast.Gt: np.greater,
     ast.GtE: np.greater_equal,
     ast.Eq: np.equal,
-    ast.NotEq: np.not_equal,
+    ast.NotEq: lambda a, b: np.not_equal(a, b) & ~(pd.isna(a) | pd.isna(b)),
 }
 _FUNCTIONS: dict[str, np.ufunc] = {
     name: getattr(np, name)
@@ -65,6 +67,9 @@ class Cut:
         no words), numbers, quoted texts, ``+ - * / % **``, comparisons, brackets,
         ``and``, ``or``, ``not`` (or ``& | ~`` and ``&& || !``, which bind as the words
         do), and the functions of ``Cut.functions``.
+
+        Arithmetic is that of double precision. A text that is compared with a number
+        is read as one.
 
     Attributes
     ----------
@@ -188,10 +193,12 @@ class Cut:
                 values = [self._value(part, events) for part in (a, *others)]
                 pairs = zip(ops, values[:-1], values[1:], strict=True)
                 return np.logical_and.reduce(
-                    [_COMPARE[type(op)](one, other) for op, one, other in pairs]
+                    [_COMPARE[type(op)](*_alike(*pair)) for op, *pair in pairs]
                 )
             case ast.Call(func=ast.Name(id=word), args=several):
-                return _FUNCTIONS[word](*(self._value(a, events) for a in several))
+                given = [self._value(a, events) for a in several]
+                double = {} if word == "isfinite" else {"dtype": float}
+                return _FUNCTIONS[word](*given, **double)
         raise AssertionError(node)
 
     def _refuse(self, rule: str) -> NoReturn:
@@ -204,5 +211,39 @@ def _plain(column: pd.Series) -> NDArray[Any]:
     if pd.api.types.is_numeric_dtype(column):
         if column.isna().any():
             return column.to_numpy(float, na_value=np.nan)
-        return np.asarray(column.to_numpy())
+        values = np.asarray(column.to_numpy())
+        # Remainders of small whole numbers would be refused.
+        whole = values.dtype.kind in "iu" and values.dtype.itemsize < 8
+        return values.astype(np.int64) if whole else values
     return column.to_numpy(object)
+
+
+def _alike(one: Any, other: Any) -> tuple[Any, Any]:
+    """Both sides of a comparison; texts beside numbers are read as numbers."""
+    if _is_text(one) == _is_text(other):
+        return one, other
+    if _is_text(one):
+        return _number(one), other
+    return one, _number(other)
+
+
+def _is_text(value: Any) -> bool:
+    objects = isinstance(value, np.ndarray) and value.dtype == object
+    return isinstance(value, str) or (
+        objects and pd.api.types.infer_dtype(value, skipna=True) == "string"
+    )
+
+
+def _number(text: Any) -> Any:
+    """Numbers, or truths, that texts stand for."""
+    written = keep_written(pd.Series(np.atleast_1d(np.asarray(text, dtype=object))))
+    if not pd.api.types.is_numeric_dtype(written):
+        try:
+            written = pd.to_numeric(written)
+        except (ValueError, TypeError):
+            wrong = pd.to_numeric(written, errors="coerce").isna() & written.notna()
+            raise ValueError(
+                f"the text {written[wrong].iloc[0]!r} is compared with a number"
+            ) from None
+    numbers = written.to_numpy()
+    return numbers[0] if isinstance(text, str) else numbers

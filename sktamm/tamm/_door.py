@@ -83,7 +83,7 @@ def read_question(
     sample_weight: Any,
     *,
     fitted: dict[str, Any],
-    binning: Any,
+    templates: Any,
     seen: SeenFeatures | None,
 ) -> tuple[TargetEvents | TargetContents, NDArray[Any]]:
     """Events or histograms to measure, and the names of the datasets.
@@ -103,13 +103,13 @@ def read_question(
             "dataset and sample_weight must be None with histograms, which are one "
             "dataset each and carry their own sums of weights."
         )
-    if binning is None:
+    if templates is None:
         raise InvalidInputError(
             "X must hold events for unbinned components, got histograms."
         )
     histograms = as_histograms(X)
     check_axis_names(histograms, fitted["feature_names"], fitted["estimator_name"])
-    contents = target_from_histograms(histograms, binning)
+    contents = target_from_histograms(histograms, templates.binning, templates.ends)
     return contents, np.arange(len(contents.weight))
 
 

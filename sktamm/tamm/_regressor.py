@@ -276,7 +276,7 @@ class TAMMRegressor(FractionVerbs):
             dataset,
             sample_weight,
             fitted=self._fitted(),
-            binning=self.components_.binning_,
+            templates=getattr(self.components_, "templates_", None),
             seen=getattr(self, "_seen_", None),
         )
         return self.components_.table(target), names

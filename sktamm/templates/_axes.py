@@ -10,9 +10,10 @@ are read where a library has them.
 import re
 from collections.abc import Callable, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sktamm._numerics import FloatArray
 from sktamm._sklearn import check_names
@@ -21,10 +22,13 @@ from sktamm.exceptions import InvalidInputError
 from sktamm.templates._binning import Flow
 
 __all__ = [
+    "Ends",
     "check_axis_names",
+    "check_ends",
     "check_same_axes",
     "common_names",
     "edges_of",
+    "ends_of",
     "treat_flow",
     "with_flow_bins",
 ]
@@ -124,8 +128,7 @@ def check_same_axes(
 ) -> None:
     """Refuse edges other than those expected."""
     same = len(edges) == len(expected) and all(
-        a.size == b.size and np.allclose(a, b, rtol=1e-9, atol=1e-9 * np.ptp(b))
-        for a, b in zip(edges, expected, strict=True)
+        _are_equal(a, b) for a, b in zip(edges, expected, strict=True)
     )
     if not same:
         shapes = [tuple(e.size - 1 for e in x) for x in (expected, edges)]
@@ -133,6 +136,15 @@ def check_same_axes(
             f"histograms must have the same axes, but histogram {number} has other "
             f"edges (shape {shapes[1]}) than expected (shape {shapes[0]})."
         )
+
+
+def _are_equal(one: FloatArray, other: FloatArray) -> bool:
+    """Whether edges are the same up to rounding, the infinite ones exactly."""
+    finite = np.isfinite(other)
+    if one.size != other.size or (one[~finite] != other[~finite]).any():
+        return False
+    scale = np.ptp(other[finite]) if finite.any() else 0.0
+    return np.allclose(one[finite], other[finite], rtol=1e-9, atol=1e-9 * scale)
 
 
 def with_flow_bins(
@@ -147,13 +159,54 @@ def with_flow_bins(
         return None
     refuse_masked(content, f"histogram {number}")
     content = np.asarray(content, dtype=np.float64)
-    padding = []
-    for axis, size in zip(axes, content.shape, strict=True):
+    return np.pad(content, _lacking(axes, content.shape))
+
+
+def _lacking(axes: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Number of flow bins that contents lack below and above every axis, 0 or 1."""
+    lacking = []
+    for axis, size in zip(axes, shape, strict=True):
         underflow = getattr(getattr(axis, "traits", None), "underflow", False)
-        lacking = len(axis) + 2 - size
-        before = 0 if lacking == 1 and underflow else min(lacking, 1)
-        padding.append((before, lacking - before))
-    return np.pad(content, padding)
+        number = len(axis) + 2 - size
+        before = 0 if number == 1 and underflow else min(number, 1)
+        lacking.append((before, number - before))
+    return lacking
+
+
+class Ends(NamedTuple):
+    """Below and above every axis, each (n_axes, 2)."""
+
+    held: NDArray[np.bool_]  # whether anything lies there
+    unknown: NDArray[np.bool_]  # whether a histogram has no bin for it
+
+    def with_(self, other: "Ends") -> "Ends":
+        """Of either."""
+        return Ends(self.held | other.held, self.unknown | other.unknown)
+
+
+def ends_of(histogram: Any) -> Ends:
+    """What lies beyond the edges of a histogram of known contents."""
+    try:
+        content = histogram.values(flow=True)
+    except TypeError:
+        content = histogram.values()
+    content = np.asarray(content, dtype=np.float64)
+    lacking = np.array(_lacking(histogram.axes, content.shape), dtype=bool)
+    padded = np.pad(content, lacking.astype(int))
+    sides = [np.moveaxis(padded, j, 0)[[0, -1]] for j in range(padded.ndim)]
+    return Ends(np.array([side.reshape(2, -1).any(axis=1) for side in sides]), lacking)
+
+
+def check_ends(ends: Ends, flow: Flow) -> None:
+    """Refuse histograms that do not say how much lies beyond, where something does."""
+    wrong = np.argwhere(ends.held & ends.unknown)
+    if len(wrong) and flow in ("clip", "bins"):
+        j, side = wrong[0]
+        raise InvalidInputError(
+            "histograms of simulations and data must all have flow bins, or none: "
+            f"something lies {'above' if side else 'below'} the edges of axis {j}, "
+            'where a histogram has no bin; fill it with flow bins, or use flow="drop".'
+        )
 
 
 def treat_flow(content: FloatArray, flow: Flow) -> FloatArray:

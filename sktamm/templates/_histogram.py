@@ -14,6 +14,7 @@ alone.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +25,12 @@ from sktamm._validation import BLOCK_SIZE, event_blocks
 from sktamm.events import Pairing, SimulatedEvents, Sources, read_sources
 from sktamm.exceptions import InvalidInputError, VarianceWarning, WeightWarning
 from sktamm.templates._axes import (
+    Ends,
+    check_ends,
     check_same_axes,
     common_names,
     edges_of,
+    ends_of,
     treat_flow,
     with_flow_bins,
 )
@@ -65,6 +69,7 @@ class HistogramTemplates:
     paired: bool
     columns: IntArray | None = None  # (n_columns,), bins in C order; None is all bins
     feature_names: tuple[str, ...] | None = None  # of the axes; None of events
+    ends: Ends | None = None  # what lies beyond the edges; None is nothing
 
     @property
     def empty_everywhere(self) -> NDArray[np.bool_]:
@@ -239,7 +244,8 @@ def read_histograms(
         n_events=len(histograms),
     )
     binning = Binning(edges=edges_of(histograms[0], 0), flow=flow)
-    values, variances = _read_contents(histograms, binning, simulated=True)
+    values, variances, ends = _read_contents(histograms, binning, simulated=True)
+    check_ends(ends, flow)
     shape = (sources.n_sources, binning.n_bins + 1)
     sums, squares = np.zeros(shape), np.zeros(shape)
     np.add.at(sums, sources.source, values)
@@ -247,7 +253,7 @@ def read_histograms(
     exact = (squares == 0) & (sums != 0)
     squares[exact] = sums[exact] ** 2 / _EXACT
     names = common_names(histograms)
-    return _make_templates(sums, squares, binning, sources, names)
+    return replace(_make_templates(sums, squares, binning, sources, names), ends=ends)
 
 
 class TargetContents(NamedTuple):
@@ -260,14 +266,15 @@ class TargetContents(NamedTuple):
 
 
 def target_from_histograms(
-    histograms: Sequence[Any], binning: Binning
+    histograms: Sequence[Any], binning: Binning, simulated: Ends | None = None
 ) -> TargetContents:
-    """Contents of the target in the bins.
+    """Contents of the target in the bins; ``simulated`` lies beyond in simulations.
 
     Contents of unknown variance, or of none, are taken for counts with a warning.
     """
     histograms = as_histograms(histograms)
-    values, variances = _read_contents(histograms, binning, simulated=False)
+    values, variances, ends = _read_contents(histograms, binning, simulated=False)
+    check_ends(ends if simulated is None else ends.with_(simulated), binning.flow)
     total = values[:, :-1].sum(axis=1)
     bad = np.flatnonzero(total <= 0)
     if bad.size:
@@ -300,8 +307,8 @@ def as_histograms(histograms: Any) -> list[Any]:
 
 def _read_contents(
     histograms: Sequence[Any], binning: Binning, *, simulated: bool
-) -> tuple[FloatArray, FloatArray]:
-    """Values and variances, shape (n_histograms, n_bins + 1), and what is assumed."""
+) -> tuple[FloatArray, FloatArray, Ends]:
+    """Values and variances, shape (n_histograms, n_bins + 1), and what lies beyond."""
     common_names(histograms)
     parts = [_read_content(h, binning, i) for i, h in enumerate(histograms)]
     values = np.array([part[0] for part in parts])
@@ -322,7 +329,7 @@ def _read_contents(
             VarianceWarning,
             stacklevel=6,
         )
-    return values, variances
+    return values, variances, reduce(Ends.with_, map(ends_of, histograms))
 
 
 def _read_content(

@@ -3,6 +3,7 @@
 import builtins
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from sktamm._numerics import FloatArray
 from sktamm.events import SimulatedEvents
 from sktamm.exceptions import InvalidInputError, RangeWarning
 from sktamm.templates._auto_bins import automatic_bins
+from sktamm.templates._axes import Ends
 from sktamm.templates._binning import (
     Binning,
     Bins,
@@ -36,6 +38,7 @@ class Beyond(NamedTuple):
 
     share: float  # in the simulation with most of them
     crowded: tuple[tuple[int, int], ...]  # feature, and 0 for its low end or 1
+    ends: Ends
 
 
 def bin_simulations(
@@ -62,7 +65,8 @@ def bin_simulations(
     templates = fill_templates(events, binning)
     given = [np.ndim(b) == 1 for b in per_feature(bins, len(binning.edges), "bins")]
     _warn_about_fullest(templates, given, events)
-    return templates, _beyond(events, weight, binning)
+    beyond = _beyond(events, weight, binning)
+    return replace(templates, ends=beyond.ends), beyond
 
 
 def _named_bins(
@@ -79,13 +83,19 @@ def _beyond(events: SimulatedEvents, weight: FloatArray, binning: Binning) -> Be
     outside = np.flatnonzero(binning.beyond(events.X))
     X, source, weight = events.X[outside], events.source[outside], weight[outside]
     shares = np.bincount(source, weight, minlength=events.n_sources)
-    crowded = [
-        (j, side)
+    out = {
+        (j, side): there
         for j, edges in enumerate(binning.edges)
-        for side, out in enumerate((X[:, j] < edges[0], X[:, j] > edges[-1]))
-        if binning.flow in ("clip", "bins") and weight[out].sum() > _CROWDED
+        for side, there in enumerate((X[:, j] < edges[0], X[:, j] > edges[-1]))
+    }
+    crowded = [
+        where
+        for where, there in out.items()
+        if binning.flow in ("clip", "bins") and weight[there].sum() > _CROWDED
     ]
-    return Beyond(float(shares.max() * events.n_sources), tuple(crowded))
+    held = np.array([there.any() for there in out.values()]).reshape(-1, 2)
+    ends = Ends(held, np.zeros_like(held))
+    return Beyond(float(shares.max() * events.n_sources), tuple(crowded), ends)
 
 
 def _warn_about_fullest(

@@ -20,6 +20,8 @@ EVENTS = pd.DataFrame(
         "n jets": rng.integers(0, 6, 200),
     }
 )
+EVENTS["code"] = EVENTS["n"].astype(str)  # as CSV files have labels and ids
+EVENTS["yes"] = EVENTS["good"].astype(str)
 pt, eta, n, good = (EVENTS[name] for name in ("pt", "eta", "n", "good"))
 SAME = [
     ("pt > 20", pt > 20),
@@ -39,6 +41,10 @@ SAME = [
     ("pt > 10 ** 30", pt > 1e30),
     ("n * 4000000000 * 4000000000 > 1", n > 0),
     ("True", n >= 0),
+    ("code == 3 or '1' < code < '2'", n == 3),
+    ("code > 3", n > 3),
+    ("code != 3 and 2 != code", (n != 3) & (n != 2)),
+    ("yes == True", good),
 ]
 
 
@@ -50,8 +56,43 @@ def test_a_cut_keeps_what_its_words_say(text, kept):
 def test_missing_numbers_pass_no_comparison():
     events = pd.DataFrame({"x": [1.0, np.nan, 3.0]})
     assert Cut("x > 0").keeps(events).tolist() == [True, False, True]
+    assert Cut("x != 1").keeps(events).tolist() == [False, False, True]
     nullable = pd.DataFrame({"x": pd.array([1, None, 3], dtype="Int64")})
     assert Cut("x > 0").keeps(nullable).tolist() == [True, False, True]
+    assert Cut("x != 1").keeps(nullable).tolist() == [False, False, True]
+    texts = pd.DataFrame({"x": ["1", None, "a"]})
+    assert Cut("x != '1'").keeps(texts).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "f4"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-n > -50",
+        "abs(n) > 100",
+        "exp(n) < 1e9",
+        "exp(n) > 1e300",
+        "hypot(n, n) > 150",
+        "sqrt(n) == 11",
+        "n - 100 < n",
+        "n % 200 == 0",
+        "n ** 9 > 2 ** 62",
+        "maximum(n, -1) - 1 < 0",
+        "n / 2 > 0.5",
+        "n < 300",
+    ],
+)
+def test_numbers_of_few_bits_are_numbers(text, kind):
+    numbers = np.array([0, 1, 12, 100, 121, 127])
+    numbers = np.append(numbers, 200 if kind[0] == "u" else -128)
+    narrow = pd.DataFrame({"n": numbers.astype(kind)})
+    wide = pd.DataFrame({"n": numbers.astype(float)})
+    np.testing.assert_array_equal(Cut(text).keeps(narrow), Cut(text).keeps(wide))
+
+
+def test_remainders_of_large_numbers_are_exact():
+    events = pd.DataFrame({"n": np.array([2**53, 2**53 + 1])})
+    assert Cut("n % 2 == 0").keeps(events).tolist() == [True, False]
 
 
 def test_names_are_what_it_needs():
@@ -88,6 +129,9 @@ def test_names_are_what_it_needs():
         "\x00",
         "\ud800 > 1",
         "1 > 'a'",
+        "process != 3",
+        "good == 'tt'",
+        "code == 3 and process == 1",
         "pt if good else eta",
         "(x := 3) > 1",
     ],

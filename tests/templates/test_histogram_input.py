@@ -252,3 +252,59 @@ def test_metadata_of_boost_histogram_are_labels():
     assert read_histograms([one, one], [0, 1]).feature_names == ("mass",)
     with pytest.raises(InvalidInputError, match="has \\('energy'\\) instead"):
         read_histograms([one, two], [0, 1])
+
+
+# ----------------------------------------------------------------- beyond the edges
+_EVENTS = np.linspace(-3.0, 3.0, 61)
+_CLOSED = {"underflow": False, "overflow": False}
+
+
+def _filled(edges, **choices):
+    bh = pytest.importorskip("boost_histogram")
+    axis = bh.axis.Variable(edges, **choices)
+    return bh.Histogram(axis, storage=bh.storage.Weight()).fill(_EVENTS)
+
+
+@pytest.mark.parametrize("ends", [(), (np.inf,), (-np.inf, np.inf)])
+def test_edges_beside_infinite_ones_are_compared(ends):
+    edges, others = (np.sort([*ends, -1.0, middle, 1.0]) for middle in (0.0, 0.2))
+    templates = read_histograms([_filled(edges)] * 2, [0, 1])
+    target_from_histograms([_filled(edges * (1 + 1e-12))], templates.binning)
+    for bad in (others, -edges if len(ends) == 1 else others, edges[1:]):
+        with pytest.raises(InvalidInputError, match="must have the same axes"):
+            target_from_histograms([_filled(np.sort(bad))], templates.binning)
+
+
+@pytest.mark.parametrize("flow", ["clip", "bins"])
+@pytest.mark.parametrize("side", ["underflow", "overflow"])
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+def test_what_lies_beyond_is_not_taken_for_nothing(flow, side):
+    edges = [-2.0, 0.0, 2.0]
+    open_, closed = _filled(edges), _filled(edges, **{side: False})
+    wide = _filled([-4.0, 0.0, 4.0]), _filled([-4.0, 0.0, 4.0], **_CLOSED)
+    words = f"{'below' if side == 'underflow' else 'above'} the edges of axis 0"
+
+    def infer(simulated, data):
+        components = TemplateComponents(bins=[edges], flow=flow)
+        tamm = TAMMRegressor(components, "linear", inference="frequentist")
+        return tamm.fit(*simulated).infer(data)
+
+    for simulated, data in ((open_, closed), (closed, open_)):
+        with pytest.raises(InvalidInputError, match=words):
+            infer(([simulated] * 2, [0, 1]), data)
+    with pytest.raises(InvalidInputError, match=words):
+        infer(([open_, closed], [0, 1]), open_)
+    events = np.tile(_EVENTS, 2)[:, None], np.repeat([0, 1], _EVENTS.size)
+    with pytest.raises(InvalidInputError, match=words):
+        infer(events, closed)
+    for same in ((open_, open_), (closed, closed), wide, wide[::-1]):
+        infer(([same[0]] * 2, [0, 1]), same[1])
+    infer(events, open_)
+
+
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
+def test_what_is_dropped_need_not_be_known():
+    open_, closed = _filled([-2, 0, 2]), _filled([-2, 0, 2], **_CLOSED)
+    tamm = TAMMRegressor(TemplateComponents(flow="drop"), inference="frequentist")
+    results = [tamm.fit([open_] * 2, [0, 1]).infer(h) for h in (open_, closed)]
+    assert results[0].kappa == results[1].kappa
