@@ -9,16 +9,21 @@ from typing import Any
 from sktamm.auto import AutoTAMM
 from sktamm.cli._counting import count_target
 from sktamm.cli._estimators import make_estimator
-from sktamm.cli._inputs import Simulated, Target, load_simulations, load_target
+from sktamm.cli._inputs import (
+    Simulated,
+    Target,
+    load_simulations,
+    load_target,
+    refuse_beside,
+)
 from sktamm.cli._outputs import (
     check_picture,
     origin_of,
     print_result,
     write_result_files,
 )
-from sktamm.cli._parser import ExitCode
+from sktamm.cli._parser import OF_THE_FIT, ExitCode
 from sktamm.cli._terminal import Progress, StepTeller, complain, progress
-from sktamm.exceptions import InvalidInputError
 from sktamm.io import load_model, read_result, save_model
 from sktamm.model_selection import CalibratedTAMM
 from sktamm.results import FractionResult
@@ -147,11 +152,8 @@ def _model(
     """A saved model, or one that is fitted now, with its simulations."""
     if options.model is None:
         return _fitted(options, step, wrap)
-    beside = options.given & {"simulations", "simulation", "workspace", "estimator"}
-    if beside:
-        raise InvalidInputError(
-            f"--model must stand without --{min(beside)}, as it is fitted already."
-        )
+    rule = "--model must stand without {}, as it is fitted already."
+    refuse_beside(options, OF_THE_FIT, rule)
     step("read model")
     return load_model(options.model), None
 
@@ -169,7 +171,7 @@ def _asked(
     counted = count_target(estimator, options, features) if counts else None
     target = counted or load_target(options, features)
     # Before the work, because files may change during it.
-    return target, origin_of(options, features)
+    return target, origin_of(options, features, estimator)
 
 
 def _measure(

@@ -73,7 +73,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
     plain = str(value) if isinstance(value, Path) else value
-    return json.dumps(plain)
+    # Signs beyond 16 bits are two in JSON's escapes, and none in those of TOML.
+    return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 # ---------------------------------------------------------------------------- reading
@@ -125,9 +126,9 @@ def _as_words(key: str, value: Any, path: Path) -> list[str]:
             f"{path.name} must have texts, numbers, Booleans or lists of them, got "
             f"{key} = {value!r}."
         )
-    if isinstance(value, list):
+    if len(several) > 1:
         return [option, *map(str, several)]
-    return [f"{option}={value}"]
+    return [f"{option}={several[0]}"]  # a word that begins with a dash, too
 
 
 def _check_required(options: argparse.Namespace, command: Command) -> None:

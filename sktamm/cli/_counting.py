@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,25 +41,34 @@ def count_target(
     paths = [source.path for name in files for source in find_sources(name)]
     if components is None or sum(path.stat().st_size for path in paths) < _LARGE:
         return None
-    if len(set(files)) < len(files) or len(_weighted(options)) > 1:
+    weighted = _weighted(options)
+    if len(set(files)) < len(files) or len(weighted) > 1:
         return None
-    counter = EventCounter(components)
+    if options.weight and not any(weighted):
+        return None
+    # CSV has texts alone; those of other files are meant.
+    untyped = any(path.name.lower().endswith((".csv", ".csv.gz")) for path in paths)
+    counter, empty = EventCounter(components), set(files)
     try:
-        for ids, piece in _pieces(options, features):
+        for name, ids, piece in _pieces(options, features):
             numbers = _numbers(piece, features, options.weight)
-            if numbers is None:
+            if numbers is None or pd.api.types.is_datetime64_any_dtype(ids):
                 return None
+            empty -= {name} if len(piece) else set()
             counter.add(numbers[0], ids, numbers[1])
-        counts = counter.counts(_as_written if options.dataset else list)
+        names = partial(_as_written, untyped=untyped) if options.dataset else list
+        counts = counter.counts(names)
     except InvalidInputError:
         return None
-    return Target(counts)
+    return None if empty else Target(counts)
 
 
 def _numbers(
     piece: pd.DataFrame, features: list[str], weight: str | None
 ) -> tuple[FloatArray, FloatArray | None] | None:
     """Features (n_events, n_features) and weights; None unless all are finite."""
+    if not all(pd.api.types.is_numeric_dtype(piece[name]) for name in features):
+        return None
     try:
         values = piece[features].to_numpy(dtype=float)
         own = piece[weight].to_numpy(dtype=float) if weight in piece else None
@@ -73,9 +83,11 @@ def _weighted(options: argparse.Namespace) -> set[bool]:
     return {options.weight in column_names(path) for path in options.target}
 
 
-def _as_written(groups: list[Any]) -> list[Any]:
+def _as_written(groups: list[Any], untyped: bool) -> list[Any]:
     """Ids as they are written in all files: texts become numbers if all of them may."""
     written = join_ids([pd.Series([name]) for name in groups])
+    if not untyped:
+        return list(written)
     if pd.api.types.is_object_dtype(written) or pd.api.types.is_string_dtype(written):
         written = keep_written(written.astype(object))
     ids: list[Any] = written.tolist()
@@ -91,8 +103,8 @@ def _components(estimator: Any) -> TemplateComponents | None:
 
 def _pieces(
     options: argparse.Namespace, features: list[str]
-) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Events, and the datasets of all of them; None where there is one."""
+) -> Iterator[tuple[str, Any, pd.DataFrame]]:
+    """Files, datasets of all of their events, None where there is one, and events."""
     short = [Path(path).name for path in options.target]
     names = short if len(set(short)) == len(short) else options.target
     weights = [options.weight] if True in _weighted(options) else []
@@ -101,6 +113,7 @@ def _pieces(
     for name, path in zip(names, options.target, strict=True):
         for piece in iterate_events(path, columns, as_written=ids, cut=options.cut):
             if ids:
-                yield piece[options.dataset], piece
+                yield path, piece[options.dataset], piece
             else:
-                yield [name] * len(piece) if len(names) > 1 else None, piece
+                own = [name] * len(piece) if len(names) > 1 else None
+                yield path, own, piece

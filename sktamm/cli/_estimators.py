@@ -76,6 +76,8 @@ def _own_choices(options: argparse.Namespace, features: list[str]) -> dict[str, 
                 f"--{word} is an option of --estimator {' or '.join(having)}, got "
                 f"--estimator {options.estimator}."
             )
+    if options.topics is not None and options.components != "topics":
+        raise InvalidInputError("--topics needs --components topics.")
     chosen = {name: getattr(options, word) for word, name in own.items()}
     if chosen.get("bins") is not None and len(chosen["bins"]) == 1:
         chosen["bins"] = chosen["bins"][0]
@@ -89,7 +91,7 @@ def _own_choices(options: argparse.Namespace, features: list[str]) -> dict[str, 
 def _ranges(words: Sequence[str], features: list[str]) -> list[Any]:
     """Ends of the bins of every feature, None where they are not given."""
     ends: dict[str, tuple[float, float]] = {}
-    for word in words:
+    for number, word in enumerate(words, 1):
         name, _, values = word.rpartition("=")
         low, _, high = values.partition(":")
         try:
@@ -98,6 +100,10 @@ def _ranges(words: Sequence[str], features: list[str]) -> list[Any]:
             raise InvalidInputError(
                 f"--range must be FEATURE=LOW:HIGH, got {word!r}."
             ) from None
+        if len(ends) < number:
+            raise InvalidInputError(
+                f"--range must name every feature once, got {name!r} twice."
+            )
         if name not in features:
             raise InvalidInputError(
                 f"--range must name one of the features {', '.join(features)}, got "

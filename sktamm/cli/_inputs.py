@@ -4,7 +4,7 @@ import argparse
 import numbers
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -33,7 +33,14 @@ __all__ = [
     "load_simulations",
     "load_target",
     "meant",
+    "refuse_beside",
 ]
+
+# Options of tables of events, and of the bins that their estimator makes.
+_OF_EVENTS = ("label", "weight", "features", "cut")
+_OF_BINS = ("bins", "range")
+_HISTOGRAMS = "{} is for events, not for histograms, whose bins are filled already."
+_WORKSPACE = "{} is for events, not for a workspace, whose bins are filled already."
 
 # What pandas calls a column without a name, also after it was written once more.
 _NAMELESS = re.compile(r"\s*|Unnamed: \d+.*")
@@ -89,6 +96,13 @@ def input_files(options: argparse.Namespace) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def refuse_beside(options: argparse.Namespace, names: Iterable[str], rule: str) -> None:
+    """Refuse options that would say nothing, by a rule with a place for their name."""
+    beside = sorted(options.given & set(names))
+    if beside:
+        raise InvalidInputError(rule.format(f"--{beside[0].replace('_', '-')}"))
+
+
 # ------------------------------------------------------------------------ simulations
 def load_simulations(options: argparse.Namespace) -> Simulated:
     """Read the simulations; features are named, or all columns without another role."""
@@ -101,8 +115,11 @@ def load_simulations(options: argparse.Namespace) -> Simulated:
             "--workspace, got several."
         )
     if options.workspace is not None:
+        refuse_beside(options, {*_OF_EVENTS, *_OF_BINS}, _WORKSPACE)
         return _of_workspace(options)
+    refuse_beside(options, {"channel"}, "{} needs --workspace.")
     if named and all(holds_histogram(one.path) for one in named):
+        refuse_beside(options, {*_OF_EVENTS, *_OF_BINS}, _HISTOGRAMS)
         return _of_histograms(named)
     frames, paths = _read_simulations(options, named)
     _check_simulated(frames, paths, options)
@@ -216,8 +233,10 @@ def _of_workspace(options: argparse.Namespace) -> Simulated:
 def load_target(options: argparse.Namespace, features: list[str]) -> Target:
     """Read the features of all target files; several files are one dataset each."""
     if not options.target:
+        refuse_beside(options, {*_OF_EVENTS, "dataset"}, _WORKSPACE)
         return Target([read_workspace(options.workspace, options.channel).target])
     if all(holds_histogram(path) for path in options.target):
+        refuse_beside(options, {"cut", "dataset"}, _HISTOGRAMS)
         return Target([read_histogram(path) for path in options.target])
     _check_roles(options)
     paths = options.target
@@ -226,6 +245,12 @@ def load_target(options: argparse.Namespace, features: list[str]) -> Target:
         raise InvalidInputError(
             f"--target must have the weight {options.weight!r} in all files or in "
             f"none, but {Path(paths[weighted.index(False)]).name} lacks it."
+        )
+    if options.weight and not any(weighted) and getattr(options, "model", None):
+        # With simulations beside it, the name is known to be that of a column.
+        raise InvalidInputError(
+            f"--target must have the weight {options.weight!r}, but "
+            f"{Path(paths[0]).name} lacks it."
         )
     ids = [options.dataset] if options.dataset else []
     columns = [*features, *ids, *([options.weight] if any(weighted) else [])]
@@ -320,8 +345,11 @@ def _check_numbers(events: pd.DataFrame, name: str, path: str) -> None:
     if pd.api.types.is_numeric_dtype(column):
         return
     numeric = (numbers.Real, Decimal, type(None))
-    first = next((value for value in column if not isinstance(value, numeric)), None)
-    if first is not None:
+    other = column[[not isinstance(value, numeric) for value in column]]
+    if len(other):
+        # In a column of texts, most of them may be numbers.
+        wrong = other[pd.to_numeric(other, errors="coerce").isna()]
+        first = (wrong if len(wrong) else other).iloc[0]
         raise InvalidInputError(
             f"{path} must hold numbers in the feature {name!r}, but it holds "
             f"{first!r}; name the features with --features."

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sktamm.cli._inputs import input_files
-from sktamm.cli._parser import OWN_OPTIONS, STANDARD_OUTPUT
+from sktamm.cli._parser import OF_THE_FIT, OWN_OPTIONS, STANDARD_OUTPUT
 from sktamm.exceptions import InvalidInputError
 from sktamm.io import provenance, replacing, result_to_text, write_result
 from sktamm.results import (
@@ -85,17 +85,30 @@ def check_picture(path: Path | None, needs: str = "--plot") -> None:
         )
 
 
-def origin_of(options: argparse.Namespace, features: list[str]) -> dict[str, Any]:
-    """Provenance of a result: what was chosen, and the files behind it."""
-    chosen = {name: getattr(options, name, None) for name in _SETTINGS}
+def origin_of(
+    options: argparse.Namespace, features: list[str], estimator: Any
+) -> dict[str, Any]:
+    """Provenance of a result: what was chosen, and the files behind it.
+
+    Of a model that was fitted before, its file says what it was told.
+    """
+    fitted = options.model is not None
+    names = [n for n in _SETTINGS if not (fitted and n in OF_THE_FIT)]
+    chosen = {name: getattr(options, name, None) for name in names}
     settings: dict[str, str | list[str]] = {
         name: [str(v) for v in value] if isinstance(value, list) else str(value)
         for name, value in chosen.items()
         if value is not None
     }
-    settings["simulation"] = [word.partition("=")[0] for word in options.simulation]
     settings["features"] = features
-    return provenance(settings, options.seed, input_files(options))
+    if fitted:
+        settings["estimator"] = type(estimator).__name__
+        seed = getattr(estimator, "random_state", None)
+    else:
+        settings["simulation"] = [w.partition("=")[0] for w in options.simulation]
+        seed = options.seed
+    seed = seed if isinstance(seed, int) else None
+    return provenance(settings, seed, input_files(options))
 
 
 def write_result_files(

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from sktamm.cli._terminal import one_line
 
 __all__ = [
+    "OF_THE_FIT",
     "OWN_OPTIONS",
     "STANDARD_OUTPUT",
     "Command",
@@ -44,6 +45,14 @@ OWN_OPTIONS: dict[str, dict[str, str]] = {
         **_BLEND,
     },
 }
+# What a model was told when it was fitted.
+OF_THE_FIT = frozenset(
+    {
+        *("simulations", "simulation", "label", "features", "families", "workspace"),
+        *("channel", "positive", "estimator", "jobs", "seed"),
+        *(word for own in OWN_OPTIONS.values() for word in own),
+    }
+)
 STANDARD_OUTPUT = Path("-")
 
 _CLASSIFIERS = ("mlp", "lightgbm", "logistic")
@@ -304,6 +313,16 @@ def _model_out(command: Command) -> None:
 
 
 def _measurement(command: Command) -> None:
+    _levels(command)
+    _Group(command, "measurement").add(
+        "--strict",
+        action="store_true",
+        default=False,
+        help="exit code 1 when a result is flagged",
+    )
+
+
+def _levels(command: Command) -> None:
     add = _Group(command, "measurement").add
     add(
         "--level",
@@ -317,12 +336,6 @@ def _measurement(command: Command) -> None:
         metavar="SEED",
         help="hide kappa by an offset that these words "
         "determine, until sktamm unblind is given the same",
-    )
-    add(
-        "--strict",
-        action="store_true",
-        default=False,
-        help="exit code 1 when a result is flagged",
     )
 
 
@@ -453,7 +466,7 @@ _COMMANDS: dict[str, tuple[str, str, Sequence[Any]]] = {
     "compare": (
         "measure with every method and baseline",
         f"example:\n  sktamm compare {_FILES} --output methods.csv",
-        (_simulated, _data, _method, _measurement, _table_out, _common),
+        (_simulated, _data, _method, _levels, _table_out, _common),
     ),
     "coverage": (
         "let every simulation in turn be the truth for the others",

@@ -1,7 +1,9 @@
 """Commands that answer many times: all methods on one dataset, simulations left out."""
 
 import argparse
+import contextlib
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from sktamm.cli._terminal import complain, progress
 from sktamm.coverage import CoverageResult, coverage_study
 from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError, SktammWarning
 from sktamm.io import replacing
-from sktamm.results import FractionResult
+from sktamm.results import BLINDED, FractionResult
 from sktamm.tamm import BinnedTopicTAMM, NeuralRatioTAMM, ScoreTAMM
 
 __all__ = ["compare", "coverage"]
@@ -34,7 +36,7 @@ _FEATURES_OF_BINS = 3
 
 def compare(options: argparse.Namespace) -> ExitCode:
     """Measure with the estimator of the options, its parts and the baselines."""
-    with progress(options.quiet, 10) as step:
+    with contextlib.ExitStack() as last, progress(options.quiet, 10) as step:
         step("read simulations")
         simulated = load_simulations(options)
         step("read data")
@@ -48,17 +50,25 @@ def compare(options: argparse.Namespace) -> ExitCode:
                     warnings.simplefilter("ignore", SktammWarning)
                     fitted = make().fit(**simulated.events())
                     result = fitted.infer(
-                        target.X, levels=options.level, **target.question()
+                        target.X,
+                        levels=options.level,
+                        blind=options.blind,
+                        **target.question(),
                     )
             except (InvalidInputError, IncompatibleChoiceError, ImportError) as error:
                 refused[name] = str(error)
             else:
                 rows.append(_row(name, result))
-    table = pd.concat(rows, ignore_index=True)
-    print(table.to_string(index=False))
-    for name, why in refused.items():
-        complain(f"{name} left out: {why}")
-    _write_table(options, table)
+        if not rows:
+            raise InvalidInputError(f"No method can measure: {min(refused.values())}")
+        table = pd.concat(rows, ignore_index=True)
+        # Printed last, below the bar, and also if the file cannot be written.
+        for name, why in refused.items():
+            last.callback(complain, f"{name} left out: {why}")
+        last.callback(print, table.to_string(index=False))
+        if options.blind is not None:
+            last.callback(print, f"{BLINDED}.")
+        _write_table(options, table)
     return ExitCode.DONE
 
 
@@ -110,13 +120,14 @@ def coverage(options: argparse.Namespace) -> ExitCode:
             studies.append(_without(id_, estimator, simulated, options))
     whole = studies[0].merge(*studies[1:])
     table = _coverage_table(whole)
-    print(table.to_string(index=False))
-    _write_table(options, table)
-    if options.plot is not None:
-        from sktamm.plotting import CoverageDisplay
+    with contextlib.ExitStack() as last:
+        last.callback(print, table.to_string(index=False))
+        _write_table(options, table)
+        if options.plot is not None:
+            from sktamm.plotting import CoverageDisplay
 
-        with replacing(options.plot) as part:
-            CoverageDisplay.from_result(whole).plot().figure_.savefig(part)
+            with replacing(options.plot) as part:
+                CoverageDisplay.from_result(whole).plot().figure_.savefig(part)
     return ExitCode.DONE
 
 
@@ -149,7 +160,10 @@ def _without(
 
 def _folder(folder: Path, id_: Any) -> Path:
     """Folder of one simulation; its name may hold anything."""
-    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(id_))
+    name = str(id_)
+    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    if plain != name:  # another id may look the same
+        plain += f"_{zlib.crc32(name.encode()):08x}"
     return folder / f"without_{plain}"
 
 

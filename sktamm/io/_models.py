@@ -54,7 +54,12 @@ _ROOMS = (
 )
 # Types of others beyond those that skops trusts by itself: scikit-learn's estimators,
 # arrays, ufuncs, containers and numbers.
-_OTHERS = frozenset({"builtins.frozenset"})
+_OTHERS = frozenset(
+    {
+        *("builtins.frozenset", "numpy.bytes_"),
+        *(f"datetime.{name}" for name in ("date", "datetime", "timedelta", "timezone")),
+    }
+)
 # Types that keys of a dictionary keep as text.
 _KEYS = ("builtins.str", "builtins.int", "builtins.float", "numpy.int")
 

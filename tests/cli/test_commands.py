@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,13 @@ import pytest
 from sktamm import BinnedTopicTAMM, __version__, read_result
 from sktamm.baselines import FreeTemplates
 from sktamm.cli import main
+from sktamm.cli._config import read_options
+from sktamm.cli._studies import _folder
 from sktamm.coverage import coverage_study
 from sktamm.datasets import make_gaussian_study
 from sktamm.io import load_model, write_events
 from sktamm.model_selection import CalibratedTAMM
+from sktamm.results import BLINDED
 
 pytest.importorskip("pyarrow")
 
@@ -146,6 +150,9 @@ def test_ranges_and_bins_of_features(folder):
         (["--range", "pt"], "FEATURE=LOW:HIGH, got 'pt'"),
         (["--range", "pt=a:b"], "FEATURE=LOW:HIGH"),
         (["--range", "eta=0:1"], "one of the features mass, pt, got 'eta'"),
+        (["--range", "pt=0:1", "pt=0:2"], "name every feature once, got 'pt' twice"),
+        (["--topics", "2"], "--topics needs --components topics"),
+        (["--channel", "a"], "--channel needs --workspace"),
         (["--cut", "mass >"], "cut must be an expression"),
         (["--cut", "eta > 1"], "has no column 'eta'"),
         (["--simulation", "a=x.csv"], "one of --simulations"),
@@ -341,3 +348,96 @@ def test_json_on_standard_output_is_alone(folder, capsys):
     printed = capsys.readouterr()
     assert json.loads(printed.out)["features"] == NAMES
     assert "Fraction of class 1" in printed.err
+
+
+# ------------------------------------------------------ what was said is never ignored
+@pytest.fixture
+def model(folder):
+    assert (
+        main(["fit", "--simulations", "mc.parquet", *BINNED, "--model", "m.skops"]) == 0
+    )
+    return ["infer", "--model", "m.skops", "--quiet"]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        ["--positive", "0"],
+        ["--prior", "ridge"],
+        ["--inference", "frequentist"],
+        ["--seed", "5"],
+        ["--jobs", "2"],
+        ["--bins", "3"],
+        ["--range", "mass=0:1"],
+        ["--features", "mass"],
+        ["--label", "label"],
+        ["--families", "f.json"],
+        ["--estimator", "auto"],
+    ],
+)
+def test_a_model_takes_no_word_of_its_fit(model, capsys, beside):
+    Path("f.json").write_text("{}")
+    line = refused(capsys, [*model, "--target", "data.csv", *beside])
+    assert f"--model must stand without {beside[0]}," in line
+
+
+def test_a_model_says_what_it_is(model, capsys):
+    assert main([*model, "--target", "data.csv", "--output", "r.json"]) == 0
+    origin = read_result("r.json").provenance
+    assert origin["settings"]["estimator"] == "BinnedTopicTAMM"
+    assert set(origin["settings"]) == {"estimator", "features", "level"}
+    assert origin["seed"] == 0
+    line = refused(capsys, [*model, "--target", "data.csv", "--weight", "Weight"])
+    assert "must have the weight 'Weight', but data.csv lacks it" in line
+
+
+def test_labels_of_csv_files_are_cut_as_those_of_others(folder):
+    write_events("mc.csv", SIMULATED)
+    words = ["--target", "t.csv", *BINNED, "--features", *NAMES]
+    words += ["--cut", "simulation != 3 and label >= 0"]
+    write_events("t.csv", TARGET.assign(simulation=9, label=9))
+    for name in ("mc.csv", "mc.parquet"):
+        files = ["--simulations", name, "--output", f"{name}.json"]
+        assert main(["infer", *files, *words]) == 0
+    assert kappa_of("mc.csv.json") == kappa_of("mc.parquet.json")
+    kept = SIMULATED[SIMULATED.simulation != 3]
+    tamm = BinnedTopicTAMM(bins=6, random_state=0)
+    tamm.fit(kept[NAMES], kept.label, simulation=kept.simulation)
+    assert kappa_of("mc.csv.json") == tamm.predict(TARGET)
+
+
+def test_a_comparison_is_blinded_as_a_measurement_is(folder, capsys):
+    tables = []
+    for blind in ([], ["--blind", "our words"]):
+        assert main(["compare", *FILES, *BINNED, *blind, "--output", "c.csv"]) == 0
+        table = pd.read_csv("c.csv").set_index("method")
+        tables.append(table.filter(like="kappa").iloc[:, 0])
+    shift = tables[1] - tables[0]
+    assert abs(shift.iloc[0]) > 0.1
+    np.testing.assert_allclose(shift, shift.iloc[0], atol=0.02)  # rounded for reading
+    assert BLINDED in capsys.readouterr().out
+
+
+def test_a_comparison_is_written_though_nobody_reads_it(folder, monkeypatch):
+    def broken(*words, **choices):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", broken)
+    assert main(["compare", *FILES, *BINNED, "--output", "c.csv"]) == 141
+    assert len(pd.read_csv("c.csv")) > 3
+
+
+def test_ids_that_look_alike_have_folders_of_their_own():
+    ids = ["a b", "a/b", "a_b", "b", 3, "\u00e4"]
+    folders = [_folder(Path("study"), id_) for id_ in ids]
+    assert len(set(folders)) == len(ids)
+    assert _folder(Path("study"), 3) == Path("study/without_3")
+
+
+def test_configurations_come_back(folder, capsys):
+    names = ["m\U0001f600ss", "-pt", "a\x7fb"]
+    for name in names:
+        words = ["coverage", "--simulations", "mc.parquet", f"--features={name}"]
+        assert main([*words, "--write-config", "c.toml"]) == 0
+        again = read_options(["coverage", "--config", "c.toml"])
+        assert again.features == [name]

@@ -23,6 +23,7 @@ TARGET = pd.DataFrame(STUDY.X_target, columns=["x", "y"]).assign(
     run=np.array(["b", "a", "c"])[np.arange(len(STUDY.X_target)) % 3],
     written=np.array(["1", "01"])[np.arange(len(STUDY.X_target)) % 2],
     number=np.arange(len(STUDY.X_target)) % 11,
+    text=(np.arange(len(STUDY.X_target)) % 11).astype(str),
 )
 
 
@@ -65,6 +66,7 @@ BINNED = ["--estimator", "binned", "--bins", "6"]
         ["--target", "data.csv", "--dataset", "run"],
         ["--target", "data.csv", "--dataset", "written"],
         ["--target", "data.csv", "data.parquet", "--dataset", "number"],
+        ["--target", "data.parquet", "--dataset", "text"],
         ["--target", "data.parquet", "half.csv"],
         ["--target", "data.parquet", "--range", "x=-1:1"],
     ],
@@ -104,14 +106,18 @@ def test_estimators_that_ask_for_events_get_them(monkeypatch):
         (["text.csv"], "must hold numbers in the feature 'y'"),
         (["lost.csv", "--dataset", "run"], "must hold 'run' in every row"),
         (["data.csv", "data.csv"], "must name different files"),
+        (["data.csv", "none.csv", "--cut", "x > -90"], "that pass the cut"),
+        (["words.parquet"], "must hold numbers in the feature 'y', but it holds"),
         (["data.csv", "bare.csv", "--weight", "weight"], "in all files or in none"),
     ],
 )
 def test_what_is_wrong_is_said_as_ever(words, said, monkeypatch, capsys):
     write_events("bad.csv", TARGET.assign(x=TARGET.x.where(TARGET.index != 5)))
     write_events("lost.csv", TARGET.assign(run=TARGET.run.where(TARGET.index != 5)))
+    write_events("none.csv", TARGET.assign(x=-99.0))
     write_events("bare.csv", TARGET[["x", "y"]])
     write_events("text.csv", TARGET.assign(y="high"))
+    write_events("words.parquet", TARGET.assign(y=TARGET.y.astype(str)))
     monkeypatch.setattr(_counting, "_LARGE", 0)
     files = ["--simulations", "sim.parquet", "--features", "x", "y", *BINNED]
     assert main(["infer", *files, "--quiet", "--target", *words]) == 2

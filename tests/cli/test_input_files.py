@@ -102,7 +102,7 @@ def histogram(events):
     return values, EDGES, EDGES
 
 
-def test_histograms_from_root_files(folder):
+def test_histograms_from_root_files(folder, capsys):
     with uproot.recreate("h.root") as file:
         for k in range(4):
             for c, name in enumerate(("bkg", "sig")):
@@ -118,6 +118,21 @@ def test_histograms_from_root_files(folder):
     own = SIMULATED[inside]
     tamm.fit(own[["mass", "pt"]], own.label, simulation=own.simulation)
     np.testing.assert_allclose(result.kappa, tamm.predict(TARGET[seen]), rtol=1e-6)
+    words += ["--simulation", *files, "--target", "h.root:data"]
+    for beside in (
+        ["--cut", "mass > 1000"],
+        ["--weight", "nonsense"],
+        ["--features", "mass"],
+        ["--label", "y"],
+        ["--dataset", "run"],
+        ["--bins", "3"],
+        ["--range", "mass=0:1"],
+    ):
+        assert main(["infer", *words, *beside]) == 2
+        said = f"{beside[0]} is for events, not for histograms"
+        assert said in capsys.readouterr().err
+    assert main(["infer", *words, "--channel", "a"]) == 2
+    assert "--channel needs --workspace" in capsys.readouterr().err
 
 
 def test_a_workspace_of_pyhf_in_and_out(folder, capsys):
@@ -141,6 +156,8 @@ def test_a_workspace_of_pyhf_in_and_out(folder, capsys):
     assert abs(result.kappa[0] - 64 / 184) < 2 * result.std[0]
     beside = refused(capsys, *words, "--families", "w.json", "--estimator", "binned")
     assert "--families must not stand beside --workspace" in beside
+    assert main(["infer", *words, "--cut", "mass > 1000"]) == 2
+    assert "--cut is for events, not for a workspace" in capsys.readouterr().err
 
 
 def test_an_exported_model_is_a_workspace_of_its_own(folder, expected):

@@ -1,6 +1,7 @@
 """Models on disk: the same answers bit for bit, and nothing that runs."""
 
 import ast
+import datetime
 import json
 import pickle
 import subprocess
@@ -500,6 +501,29 @@ def test_damaged_descriptions_are_refused_in_a_line(data, saved, path):
     else:
         sentence = ""  # values of attributes are not judged
     assert "\n" not in sentence
+
+
+UTC = datetime.timezone.utc
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)],
+        [datetime.datetime(2020, 1, 1), datetime.datetime(2020, 1, 1, 5)],
+        [datetime.datetime(2020, 1, k, tzinfo=UTC) for k in (1, 2)],
+        [b"background", b"signal"],
+        list(np.array(["2020-01-01", "2021-01-01"], dtype="M8[ns]")),
+    ],
+    ids=["date", "datetime", "with zone", "bytes", "datetime64"],
+)
+def test_labels_come_back(study, path, labels):
+    y = np.array(labels)[study.y.astype(int)]
+    tamm = clone(SMALL).fit(study.X, y, simulation=study.simulation)
+    save_model(path, tamm)
+    loaded = load_model(path)
+    assert loaded.classes_.tolist() == tamm.classes_.tolist()
+    assert loaded.predict(study.X_target) == tamm.predict(study.X_target)
 
 
 def test_libraries_that_a_model_does_not_use_are_not_imported(saved, path):
