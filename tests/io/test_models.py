@@ -503,7 +503,7 @@ def test_damaged_descriptions_are_refused_in_a_line(data, saved, path):
     assert "\n" not in sentence
 
 
-UTC = datetime.timezone.utc
+UTC = datetime.UTC
 
 
 @pytest.mark.parametrize(
