@@ -56,8 +56,9 @@ class TemplateMorphing(BinnedBaseline):
     bins : "auto", int, sequence of int or sequence of arrays, default="auto"
         Bins of every feature, or the edges. "auto" takes as many as the simulated
         events can fill, at most ten per feature, or twenty of one.
-    strategy : {"uniform", "quantile"}, default="uniform"
-        Bins of equal width or equal content.
+    strategy : {"auto", "uniform", "quantile"}, default="auto"
+        Bins of equal width or equal content; "auto" takes the latter for features so
+        skewed that one bin of equal width would hold more than a quarter of the events.
     range : sequence of pairs or None, default=None
         Lower and upper end of every feature; None takes them from the simulations.
     flow : {"clip", "bins", "drop", "refuse"}, default="clip"
@@ -111,7 +112,7 @@ class TemplateMorphing(BinnedBaseline):
         max_power: int = 2,
         *,
         bins: Any = "auto",
-        strategy: Any = "uniform",
+        strategy: Any = "auto",
         range: Any = None,
         flow: Any = "clip",
         pos_label: Any = None,

@@ -66,8 +66,9 @@ class BinnedTopicTAMM(TAMMRegressor):
         Prior of the blend; "auto" is "dirichlet" (linear) or "shrinkage" (exponential).
     inference : {"bayesian", "frequentist"} or inference, default="bayesian"
         Statistics.
-    strategy : {"uniform", "quantile"}, default="uniform"
-        Bins of equal width or equal content.
+    strategy : {"auto", "uniform", "quantile"}, default="auto"
+        Bins of equal width or equal content; "auto" takes the latter for features so
+        skewed that one bin of equal width would hold more than a quarter of the events.
     range : sequence of pairs or None, default=None
         Lower and upper end of every feature; None takes them from the simulations.
     flow : {"clip", "bins", "drop", "refuse"}, default="clip"
@@ -130,7 +131,7 @@ class BinnedTopicTAMM(TAMMRegressor):
         prior: PriorChoice = "auto",
         inference: InferenceChoice = "bayesian",
         *,
-        strategy: Literal["uniform", "quantile"] = "uniform",
+        strategy: Literal["auto", "uniform", "quantile"] = "auto",
         range: Sequence[tuple[float, float] | None] | None = None,
         flow: Flow = "clip",
         basis: BasisChoice = "polynomial",

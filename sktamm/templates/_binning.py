@@ -37,6 +37,11 @@ _CELLS_PER_BIN, _MOST_CELLS, _MOST_STEPS = 32, 4096, 3
 # Quantiles closer than this share of the range are equal, as in scikit-learn's
 # KBinsDiscretizer, whose limit is absolute.
 _EQUAL = 1e-8
+# Share of the events in one bin of equal width, at least so many times its due, beyond
+# which bins have equal contents. Log-normals, exp(2g): .31 to .72 in one of 20 bins,
+# coverage .51 to .61 with equal widths and .69 to .71 with equal contents; exponentials
+# and Pareto, .3 to .4: scores .89 to .96 of before; below .25, scores grow by a tenth.
+_PILE, _TIMES = 0.25, 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,9 +189,9 @@ def make_binning(
     Without a range, outliers and placeholders for missing values lie beyond the edges.
     """
     X = np.asarray(X, dtype=np.float64)
-    if strategy not in ("uniform", "quantile"):
+    if strategy not in ("auto", "uniform", "quantile"):
         raise InvalidInputError(
-            f'strategy must be "uniform" or "quantile", got {strategy!r}.'
+            f'strategy must be "auto", "uniform" or "quantile", got {strategy!r}.'
         )
     if flow not in get_args(Flow):
         raise InvalidInputError(f"flow must be one of {get_args(Flow)}, got {flow!r}.")
@@ -214,7 +219,8 @@ def make_binning(
         else:
             ends = _find_range(x, weight, group, flow, name)
         cut = np.linspace(ends.low, ends.high, choices[j] + 1)
-        if strategy == "quantile":
+        skewed = strategy == "auto" and not given and _is_skewed(x, weight, cut)
+        if strategy == "quantile" or skewed:
             inside = (x >= ends.low) & (x <= ends.high)
             used = inside if given else ~np.isin(x, ends.placeholders)
             used &= weight > 0
@@ -302,6 +308,21 @@ def _warn_about_placeholders(
         RangeWarning,
         stacklevel=4,
     )
+
+
+def _is_skewed(x: FloatArray, weight: FloatArray, edges: FloatArray) -> bool:
+    """Whether bins of equal width pile different values up in one of them."""
+    n, low, high = edges.size - 1, edges[0], edges[-1]
+    inside = (x >= low) & (x <= high)
+    x, weight = x[inside], weight[inside]
+    bins = np.minimum(((x / (high - low) - low / (high - low)) * n).astype(int), n - 1)
+    content = np.bincount(bins, weight, minlength=n)
+    most = max(_PILE, _TIMES / n) * content.sum()
+    if content.max() <= most:
+        return False
+    there = bins == np.argmax(content)
+    _, value = np.unique(x[there], return_inverse=True)
+    return bool(content.max() - np.bincount(value, weight[there]).max() > most)
 
 
 def _quantile_edges(

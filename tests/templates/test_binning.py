@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sktamm.templates._binning import _MOST_STEPS, Binning
+from sktamm.templates._binning import _MOST_STEPS, Binning, make_binning
 
 KINDS = {
     "regular": lambda rng, n: np.linspace(0.0, 1.0, n),
@@ -50,3 +50,37 @@ def test_beyond():
     X = np.array([[0.0, -1.0], [3.0, 1.0], [3.1, 0.0], [1.0, -1.1], [-1.0, 2.0]])
     expected = [False, False, True, True, True]
     assert Binning(edges).beyond(X).tolist() == expected
+
+
+# ------------------------------------------------------------------ equal what?
+def _normal(n=4000):
+    return np.random.default_rng(4).normal(size=n)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e200])
+@pytest.mark.parametrize(
+    ("x", "bins", "skewed"),
+    [
+        (_normal(), 20, False),
+        (np.exp(_normal()), 20, False),
+        (np.exp(1.5 * _normal()), 20, True),
+        (np.exp(2.0 * _normal()), 20, True),
+        (np.exp(2.0 * _normal()), 8, True),
+        (np.exp(2.0 * _normal()), 3, False),  # a third each, at least
+        (np.exp(_normal()), 6, False),
+        (-np.exp(2.0 * _normal()), 20, True),
+        # Many times one value is no pile that other edges would part.
+        (np.where(_normal() > 0, 0.0, np.abs(_normal()[::-1])), 20, False),
+        (np.random.default_rng(1).binomial(5, 0.1, 4000).astype(float), 20, False),
+    ],
+)
+def test_features_that_pile_up_have_bins_of_equal_content(x, bins, skewed, scale):
+    x = scale * x[:, None]
+    chosen, equal = (
+        make_binning(x, None, bins, strategy).edges[0]
+        for strategy in ("auto", "quantile" if skewed else "uniform")
+    )
+    np.testing.assert_array_equal(chosen, equal)
+    ends = (chosen[0], chosen[-1])
+    given = make_binning(x, None, bins, "auto", [ends]).edges[0]
+    np.testing.assert_allclose(given, np.linspace(*ends, bins + 1))
