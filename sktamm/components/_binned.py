@@ -62,10 +62,6 @@ _BASES = {
 }
 # Degree of the polynomials of one feature: a peak or a score bends otherwise than a
 # cubic. Scores of images: coverage .64/.86 for .56/.81; clusters: IS .051 for .060.
-# Of fewer bins than ten, all directions but one, for half of them: eight codes .62/.88 for
-# .44/.71, a bump in ten bins .68/.95 for .62/.93, a Gaussian in ten .76/.97 for .74/.97
-# and 2 % wider. With that one, eight codes have .67/.92, but posteriors of three
-# simulations several maxima, between which rounding decides.
 _DEGREE_OF_ONE = 8
 _LARGEST_RELATIVE_VARIANCE = 1.0  # a bin of a topic is not known worse than by itself
 
@@ -500,7 +496,7 @@ def _check_contents(weight: FloatArray) -> None:
 
 
 def _make_basis(basis: Any, coordinates: FloatArray) -> Any:
-    """Functions by name; of one coordinate nearly as many as there are bins."""
+    """Functions by name; of one coordinate up to half as many as there are bins."""
     if not isinstance(basis, str):
         return basis
     if basis not in _BASES:
@@ -510,6 +506,6 @@ def _make_basis(basis: Any, coordinates: FloatArray) -> Any:
         )
     bins, d = coordinates.shape
     if basis == "polynomial" and d == 1:
-        most = max(PolynomialBasis().degree, bins - 2)
+        most = max(PolynomialBasis().degree, (bins + 1) // 2)
         return PolynomialBasis(min(most, _DEGREE_OF_ONE))
     return _BASES[basis]()
