@@ -151,15 +151,20 @@ def with_flow_bins(
     method: Callable[..., Any], axes: Any, number: int
 ) -> FloatArray | None:
     """Contents with two flow bins per axis; those that the histogram lacks are zero."""
-    try:
-        content = method(flow=True)
-    except TypeError:
-        content = method()
+    content = _contents(method)
     if content is None:
         return None
     refuse_masked(content, f"histogram {number}")
     content = np.asarray(content, dtype=np.float64)
     return np.pad(content, _lacking(axes, content.shape))
+
+
+def _contents(method: Callable[..., Any]) -> Any:
+    """Contents with the flow bins that the histogram has."""
+    try:
+        return method(flow=True)
+    except TypeError:
+        return method()
 
 
 def _lacking(axes: Any, shape: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -186,10 +191,7 @@ class Ends(NamedTuple):
 
 def ends_of(histogram: Any) -> Ends:
     """What lies beyond the edges of a histogram of known contents."""
-    try:
-        content = histogram.values(flow=True)
-    except TypeError:
-        content = histogram.values()
+    content = _contents(histogram.values)
     content = np.asarray(content, dtype=np.float64)
     lacking = np.array(_lacking(histogram.axes, content.shape), dtype=bool)
     padded = np.pad(content, lacking.astype(int))

@@ -37,10 +37,11 @@ _CELLS_PER_BIN, _MOST_CELLS, _MOST_STEPS = 32, 4096, 3
 # Quantiles closer than this share of the range are equal, as in scikit-learn's
 # KBinsDiscretizer, whose limit is absolute.
 _EQUAL = 1e-8
-# Share of the events in one bin of equal width, at least so many times its due, beyond
-# which bins have equal contents. Log-normals, exp(2g): .31 to .72 in one of 20 bins,
-# coverage .51 to .61 with equal widths and .69 to .71 with equal contents; exponentials
-# and Pareto, .3 to .4: scores .89 to .96 of before; below .25, scores grow by a tenth.
+# Share of the events in one bin of equal width, at least so many times its due,
+# beyond which bins have equal contents. Log-normals exp(g) and exp(2g), .31 and .69
+# in one of 20: coverage .51 to .61 with equal widths, .69 to .71 with equal contents;
+# exponentials and Pareto, .3 to .4: scores .89 to .96 of before; below .25, scores
+# grow by a tenth.
 _PILE, _TIMES = 0.25, 3.0
 
 
