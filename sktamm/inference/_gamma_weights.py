@@ -160,9 +160,10 @@ class GammaWeightsTarget:
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
                 setattr(self, name, xp.asarray(value, dtype))
-        self.few = rows.observed.sum(axis=1) < _MOST_IN_SINGLE
+        few = rows.observed.sum(axis=1) < _MOST_IN_SINGLE
+        self.few, self.all_few = xp.asarray(few[:, None, None]), few.all()
         self.rough = self
-        if dtype is np.float64 and self.few.any():
+        if dtype is np.float64 and few.any():
             self.rough = GammaWeightsTarget(space, datasets, np.float32)
 
     def _padded(self, values: FloatArray) -> FloatArray:
@@ -190,11 +191,10 @@ class GammaWeightsTarget:
         rough = self.rough
         few_digits = self.xp.asarray(position, rough.dtype)
         gradient = rough._backward(*rough._forward(few_digits))
-        if rough is self or self.few.all():
+        if rough is self or self.all_few:
             return gradient
         exact = self._backward(*self._forward(position))
-        exact[self.few] = self.xp.asarray(gradient[self.few], self.dtype)
-        return exact
+        return self.xp.where(self.few, gradient, exact)
 
     def _forward(self, position: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Fractions and totals (n_datasets, n_chains, n_classes); fills the buffers."""

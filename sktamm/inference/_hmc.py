@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 
 from sktamm._arrays import namespace, to_numpy
 from sktamm._numerics import FloatArray
+from sktamm.inference._leapfrog import Leapfrog, LogDensity
 
 __all__ = ["HMCDraws", "HamiltonianSampler", "LogDensity", "Monitor"]
 
-LogDensity = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 Monitor = Callable[[FloatArray], FloatArray]
 
 DIVERGENT_ENERGY = 1000.0  # as in Stan
@@ -121,6 +121,7 @@ class HamiltonianSampler:
         self._metric = _Metric.from_covariance(covariance)
         self._step = _DualAveraging.start(len(start), start.shape[1])
         self._n_transitions = 0
+        self._leapfrog: Leapfrog | None = None  # made for a trajectory
         self._state = self._scatter(start, dispersion)
 
     def warm_up(self, n_iterations: int) -> "HamiltonianSampler":
@@ -165,6 +166,7 @@ class HamiltonianSampler:
         other._metric = self._metric[datasets]
         other._step = self._step[datasets]
         other._state = self._state[datasets]
+        other._leapfrog = None
         return other
 
     def _scatter(self, start: FloatArray, dispersion: float) -> _State:
@@ -223,45 +225,33 @@ class HamiltonianSampler:
         uniform = np.stack([g.random(self.n_chains) for g in self.generators])
         momentum = xp.matmul(noise, self._metric.inverse_cholesky)
         with np.errstate(all="ignore"):
-            new, kinetic = self._leapfrog(old, momentum)
-            change = new.log_density - old.log_density - kinetic
+            end = self._trajectory(old, momentum)
+            change = end.log_density - old.log_density - end.kinetic
         change += 0.5 * (noise**2).sum(axis=-1)
         change[xp.isnan(change)] = -np.inf
         probability = xp.exp(xp.minimum(change, 0.0))
-        self._state = _choose(xp.asarray(uniform) < probability, new, old)
+        self._state = _choose(xp.asarray(uniform) < probability, end, old)
         self._n_transitions += 1
         n_divergent = (change < -DIVERGENT_ENERGY).sum(axis=1)
         return to_numpy(probability.mean(axis=1)), to_numpy(n_divergent)
 
-    def _leapfrog(
-        self, state: _State, momentum: FloatArray
-    ) -> tuple[_State, FloatArray]:
-        """Integrate one trajectory; return its end and its kinetic energy there."""
-        # momenta over the step size, metrics times its square
-        xp = self.xp
-        step = xp.asarray(self._jitter() * self._step.size[:, None, None])
-        metric = step**2 * self._metric.covariance
-        position = xp.copy(state.position)
-        velocity = xp.empty_like(position)
-        momentum /= step
-        momentum += 0.5 * state.gradient
-        for remaining in reversed(range(self._n_steps())):
-            position += xp.matmul(momentum, metric, out=velocity)
-            if remaining:
-                momentum += self._gradient(position)
-        log_density, gradient = self.log_density_and_gradient(position)
-        momentum += 0.5 * gradient
-        xp.matmul(momentum, metric, out=velocity)
-        velocity *= momentum
-        kinetic = 0.5 * velocity.sum(axis=-1)
-        return _State(position, log_density, gradient), kinetic
-
-    def _gradient(self, position: FloatArray) -> FloatArray:
-        """Gradient alone, where the target knows how to save the log density."""
-        alone = getattr(self.log_density_and_gradient, "gradient", None)
-        if alone is None:
-            return self.log_density_and_gradient(position)[1]
-        return alone(position)
+    def _trajectory(self, state: _State, momentum: FloatArray) -> Leapfrog:
+        """Integrate one trajectory of every chain; return where they end."""
+        if self._leapfrog is None:
+            target = self.log_density_and_gradient
+            self._leapfrog = Leapfrog(target, state.position, self.xp)
+        way, step = self._leapfrog, self._jitter() * self._step.size[:, None, None]
+        way.begin(
+            state.position,
+            state.gradient,
+            momentum,
+            self.xp.asarray(step),
+            self._metric.covariance,
+        )
+        for _ in range(self._n_steps() - 1):
+            way.step()
+        way.finish()
+        return way
 
     def _n_steps(self) -> int:
         """Jitter the number of steps between 1/2 and 3/2 of its mean."""
@@ -274,7 +264,7 @@ class HamiltonianSampler:
         return _SHORTEST_STEP + (_LONGEST_STEP - _SHORTEST_STEP) * sequence
 
 
-def _choose(accept: NDArray[np.bool_], new: _State, old: _State) -> _State:
+def _choose(accept: NDArray[np.bool_], new: Leapfrog, old: _State) -> _State:
     """Take the new state where it is accepted."""
     wide, where = accept[:, :, None], namespace(accept).where
     return _State(

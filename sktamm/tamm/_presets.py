@@ -87,8 +87,8 @@ class BinnedTopicTAMM(TAMMRegressor):
     bounded : bool, default=False
         Confine frequentist estimates and intervals to [0, 1].
     n_jobs : int, default=None
-        Threads that share the datasets, processes where chains sample bins; the numbers
-        do not depend on it.
+        Threads that share the datasets, processes where chains sample bins or a
+        thousand datasets are binned; the numbers do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random.
 

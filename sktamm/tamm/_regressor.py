@@ -82,9 +82,9 @@ class TAMMRegressor(FractionVerbs):
         Confine frequentist estimates and intervals to [0, 1]; the Bayesian prior always
         does.
     n_jobs : int, default=None
-        Threads that share the datasets, processes where chains sample bins, and
-        processes that share the training of parts without n_jobs of their own; the
-        numbers do not depend on it.
+        Threads that share the datasets, processes where chains sample bins or a
+        thousand datasets are binned, and processes that share the training of parts
+        without n_jobs of their own; the numbers do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random.
 

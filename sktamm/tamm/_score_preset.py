@@ -59,7 +59,7 @@ class ScoreTAMM(TAMMRegressor):
         Confine frequentist estimates and intervals to [0, 1].
     n_jobs : int, default=None
         Threads that share the classifiers and the datasets, processes where chains
-        sample bins.
+        sample bins or a thousand datasets are binned.
     random_state : int, RandomState instance or None, default=None
         Seed of everything random.
 

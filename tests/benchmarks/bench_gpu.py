@@ -2,6 +2,7 @@
 
 Usage: python tests/benchmarks/bench_gpu.py [train] [infer] [--devices cuda cpu]
            [--events 20000 100000] [--datasets 300] [--reference 400000] [--n-jobs 1]
+           [--only chains]
 
 ``train``: ratios of 20 sources (K = 10) of the Gaussian study in two features, and of
 12 (K = 6) in ten, by the four perceptrons of `NeuralRatioTAMM`; seconds of the
@@ -9,12 +10,13 @@ training, of the ratios of 55 000 target events and of the inference, then kappa
 distance of the two kappas in units of their error. The first training of a process
 warms the device up and is not counted.
 
-``infer``: chains and fits of many histograms at once, of topics (linear) and of 20
-simulations per class (exponential) in 100 bins, then of 55 000 unbinned events of
-K = 10 with known log ratios. Seconds of the inference of a target that is tabulated,
-the second time, then the largest distances from the first device in units of the
-error: for chains those of Monte Carlo. ``--n-jobs`` is that of the CPU. Without a GPU,
-``--devices torch cpu`` runs the same code.
+``infer``: chains and fits of many histograms, of topics (linear) and of 20 simulations
+per class (exponential) in 100 bins, then of 55 000 unbinned events of K = 10 with known
+log ratios; ``--only`` takes some of them by their first word. A device has all
+histograms in one batch; the CPU has ``--n-jobs`` and batches of 25 or fewer. Seconds of
+the inference of a target that is tabulated, after a first one (of few draws for
+chains), then the largest distances from the first device in units of the error: for
+chains those of Monte Carlo. Without a GPU, ``--devices torch cpu`` runs the same code.
 """
 
 import argparse
@@ -27,6 +29,7 @@ import torch
 # Studies are shared with the benchmarks of the CPU, in the same folder.
 from bench_gaussian import TRUTH, draw_target, draw_templates, fresh_simulations
 from bench_neural_speed import LEVELS, logistic_table
+from sklearn.base import clone
 
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor
 from sktamm.components import TopicComponents
@@ -106,11 +109,12 @@ def of_events(options):
 
 
 def problems(options):
-    """What is inferred, and how on each device."""
-    size = {"batch_size": options.batch_size}
+    """What is inferred, and how."""
     for name, table, form, prior in of_histograms(options):
-        yield f"chains, {name}", table, form, prior, BayesianInference("hmc", **size)
-        yield f"fits, {name}", table, form, prior, FrequentistInference(**size)
+        yield f"chains, {name}", table, form, prior, BayesianInference("hmc")
+        yield f"fits, {name}", table, form, prior, FrequentistInference()
+    if options.only == "chains":
+        return
     name, *problem = of_events(options)
     yield f"fit and profile, {name}", *problem, FrequentistInference()
     yield f"Laplace's method, {name}", *problem, BayesianInference()
@@ -118,6 +122,8 @@ def problems(options):
 
 def infer(options):
     for name, table, form, prior, inference in problems(options):
+        if not name.startswith(options.only):
+            continue
         first = None
         for device in options.devices:
             seconds, answer = inferred(table, form, prior, inference, device, options)
@@ -134,16 +140,21 @@ def infer(options):
 
 
 def inferred(table, form, prior, inference, device, options):
-    """Seconds of the second of two inferences, and its answer."""
-    inference = type(inference)(**{**inference.get_params(), "device": device})
-    for _ in range(2):
+    """Seconds of an inference, and its answer, after one that warms up."""
+    share = -(-options.datasets // options.n_jobs)
+    size = min(25, share) if device == "cpu" else options.datasets
+    inference = clone(inference).set_params(device=device, batch_size=size)
+    first = clone(inference)
+    if isinstance(first, BayesianInference):
+        first.set_params(n_warmup=8, n_draws=4, max_draws=4)
+    for one in (first, inference):
         start = time.perf_counter()
-        answer = inference.infer(
+        answer = one.infer(
             table,
             form.build(table, prior),
             LEVELS,
             informative=True,
-            bounded=inference.has_posterior,
+            bounded=one.has_posterior,
             seed=np.random.SeedSequence(0),
             n_jobs=options.n_jobs if device == "cpu" else 1,
         )
@@ -160,9 +171,9 @@ def main():
     parser.add_argument("--events", type=int, nargs="+", default=[20_000, 100_000])
     parser.add_argument("--devices", nargs="+", default=["cuda", "cpu"])
     parser.add_argument("--datasets", type=int, default=300)
-    parser.add_argument("--batch-size", type=int, default=300)
     parser.add_argument("--reference", type=int, default=400_000)
     parser.add_argument("--n-jobs", type=int, default=1)
+    parser.add_argument("--only", default="")
     options = parser.parse_args()
     if torch.cuda.is_available():
         print(torch.cuda.get_device_name(), "torch", torch.__version__)

@@ -10,8 +10,9 @@ dataset, and its users wait for that); moments and quantiles of kappa in Monte C
 standard errors (needs the extra ``benchmarks``, otherwise our side is printed alone).
 ``many``: 300 datasets through the estimator, until each has bulk and tail effective
 sample sizes of 400 and R-hat < 1.01. ``rates``: the draws of one dataset that users get
-without settings. ``workers``: ``many`` by threads and by processes. ``laplace``: the
-nested Laplace approximation against the draws, in posterior standard deviations.
+without settings. ``workers``: the draws and the frequentist fits of ``many`` by threads
+and by processes. ``laplace``: the nested Laplace approximation against the draws, in
+posterior standard deviations.
 
 Gaussian study: 100 bins, 300 misspecified simulations per class of 100 000 events, 20
 topics per class, 5 000 signal and 50 000 background events.
@@ -36,7 +37,7 @@ from monte_carlo_errors import mcse_mean, mcse_quantile, mcse_sd
 from sktamm import BinnedTopicTAMM, NeuralRatioTAMM, TAMMRegressor
 from sktamm.components import TopicComponents
 from sktamm.datasets import make_gaussian_study
-from sktamm.inference import BayesianInference
+from sktamm.inference import BayesianInference, FrequentistInference, _base
 from sktamm.inference._base import Batch
 from sktamm.inference._diagnostics import ess_bulk, ess_tail, rhat
 from sktamm.inference._sampling import sample_posterior
@@ -305,13 +306,21 @@ def rates(n_jobs):
 
 def workers(n_jobs, n_datasets=300):
     """The same study with one worker, with threads and with processes."""
-    for backend, number in (("threading", 1), ("threading", n_jobs), ("loky", n_jobs)):
-        tamm, target = fit_study(BayesianInference("hmc"), number, n_datasets)
-        with joblib.parallel_config(backend=backend):
-            tamm.infer(target[: 30 * number])  # starts processes
-            clock = Clock()
-            tamm.infer(target)
-            print(f"{backend}, n_jobs={number}: {clock.seconds()[0]:.1f} s", flush=True)
+    _base._MANY_DATASETS = 0
+    for inference in (BayesianInference("hmc"), FrequentistInference()):
+        name = type(inference).__name__
+        for backend, number in (
+            ("threading", 1),
+            ("threading", n_jobs),
+            ("loky", n_jobs),
+        ):
+            tamm, target = fit_study(inference, number, n_datasets)
+            with joblib.parallel_config(backend=backend):
+                tamm.infer(target[: 30 * number])  # starts processes
+                clock = Clock()
+                tamm.infer(target)
+                seconds = clock.seconds()[0]
+            print(f"{name}, {backend}, n_jobs={number}: {seconds:.1f} s", flush=True)
 
 
 def laplace(n_jobs, n_datasets=100):

@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import played_again
 import pytest
 from monte_carlo_errors import mcse_mean, mcse_sd
 from scipy import stats
@@ -14,7 +15,7 @@ from sktamm._numerics import softmax
 from sktamm.components import TemplateComponents
 from sktamm.datasets import make_gaussian_study
 from sktamm.exceptions import InvalidParameterError
-from sktamm.inference import BayesianInference, FrequentistInference
+from sktamm.inference import BayesianInference, FrequentistInference, _leapfrog
 from sktamm.inference._hmc import HamiltonianSampler
 from sktamm.inference._optimise import maximise
 from sktamm.inference._parameter_draws import parameter_draws
@@ -149,6 +150,27 @@ def test_a_trajectory_ends_where_that_of_numpy_does(model, device):
     assert (np.abs(here._state.position - started).max(axis=2) > 0.0).mean() > 0.5
 
 
+@each_model
+@pytest.mark.parametrize("poisson", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 2e3, np.array([[1.0], [1e6], [1.0]])])
+def test_steps_that_are_played_again_are_those_of_the_target(
+    monkeypatch, model, poisson, scale
+):
+    """As a GPU does it: what depends on numbers, or is sent there, cannot be played."""
+    rows = rows_of(model, poisson, scale)
+    expected, played = (sampler_of(model, rows, "torch") for _ in range(2))
+    for _ in range(4):  # of different lengths and step sizes
+        expected._transition()
+        with monkeypatch.context() as patch:
+            patch.setattr(_leapfrog, "recorded", played_again.recorded)
+            played._transition()
+    for one, other in zip(
+        vars(played._state).values(), vars(expected._state).values(), strict=True
+    ):
+        np.testing.assert_array_equal(to_numpy(one), to_numpy(other))
+    assert played._leapfrog.step.__name__ == "replay"
+
+
 @on_each_device
 @pytest.mark.parametrize("name", ["peaked", "exponential"])
 def test_chains_have_the_same_posterior(name, device):
@@ -277,6 +299,19 @@ def test_sampled_results_are_those_of_numpy(device):
     assert np.abs(ratio).max() < limit
     one, other = (np.ravel(r.draws[0]) for r in (found, expected))
     assert stats.ks_2samp(one[::5], other[::5], method="asymp").pvalue > 1e-4
+
+
+@pytest.mark.gpu
+def test_batches_of_chains_may_run_in_threads():
+    def draws(n_jobs):
+        inference = BayesianInference("hmc", batch_size=1, device="cuda", **SHORT)
+        tamm = fitted(inference, "linear").set_params(n_jobs=n_jobs)
+        dataset = np.arange(len(STUDY.X_target)) % 3
+        return tamm.infer(STUDY.X_target, dataset=dataset)
+
+    one, two = draws(1), draws(3)
+    limit = 4.0 * np.sqrt(2.0 / 100.0)
+    assert (np.abs(one.kappa - two.kappa) < limit * one.std).all()
 
 
 @on_each_device

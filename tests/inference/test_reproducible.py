@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sktamm import TAMMRegressor
 from sktamm.components import TemplateComponents
 from sktamm.datasets import make_gaussian_study
-from sktamm.inference import BayesianInference
+from sktamm.inference import BayesianInference, FrequentistInference
 
 INFERENCE = BayesianInference("hmc", n_chains=4, n_warmup=40, n_draws=30, max_draws=60)
 
@@ -48,18 +48,21 @@ def test_draws_do_not_depend_on_the_workers(study, form):
 
 @pytest.mark.filterwarnings("ignore::sktamm.exceptions.SktammWarning")
 @pytest.mark.parametrize(
-    ("method", "batch_size", "n_jobs", "preferred"),
+    ("method", "batch_size", "n_jobs", "many", "preferred"),
     [
-        ("hmc", 2, 2, "processes"),
-        ("hmc", 2, 1, "threads"),
-        ("hmc", 5, 2, "threads"),
-        ("laplace", 2, 2, "threads"),
+        ("hmc", 2, 2, 1000, "processes"),
+        ("hmc", 2, 1, 1000, "threads"),
+        ("hmc", 5, 2, 1000, "threads"),
+        ("laplace", 2, 2, 6, "threads"),
+        ("laplace", 2, 2, 5, "processes"),
+        ("laplace", 2, 1, 5, "threads"),
     ],
 )
-def test_chains_of_bins_run_in_processes(
-    study, monkeypatch, method, batch_size, n_jobs, preferred
+def test_chains_of_bins_and_many_fits_run_in_processes(
+    study, monkeypatch, method, batch_size, n_jobs, many, preferred
 ):
     """Small steps of two threads wait for each other, longer than one takes."""
+    monkeypatch.setattr("sktamm.inference._base._MANY_DATASETS", many)
     asked = []
 
     def parallel(**settings):
@@ -76,6 +79,23 @@ def test_chains_of_bins_run_in_processes(
     several = tamm.infer(study.X_target, dataset=dataset)
     assert asked == [preferred]
     assert several.kappa.shape == (5,)
+
+
+@pytest.mark.parametrize(
+    "inference", [FrequentistInference(), BayesianInference("laplace")]
+)
+def test_fits_are_the_same_in_processes(study, monkeypatch, inference):
+    inference = clone(inference).set_params(batch_size=2)
+    tamm = TAMMRegressor(
+        TemplateComponents(bins=4), "exponential", inference=inference, random_state=0
+    )
+    tamm.fit(study.X, study.y, simulation=study.simulation)
+    dataset = np.arange(len(study.X_target)) % 5
+    here = tamm.infer(study.X_target, dataset=dataset)
+    monkeypatch.setattr("sktamm.inference._base._MANY_DATASETS", 5)
+    there = tamm.set_params(n_jobs=2).infer(study.X_target, dataset=dataset)
+    for name in ("kappa", "std", "interval", "flags"):
+        np.testing.assert_array_equal(getattr(here, name), getattr(there, name))
 
 
 @pytest.mark.filterwarnings("ignore::sktamm.exceptions.SamplingWarning")
