@@ -264,6 +264,8 @@ class ComponentTable:
     noise_shapes : tuple of NoiseShape, one per class, or None
         Correlations of the errors of smoothed templates; None when every row has its
         own.
+    unordered : bool
+        Whether rows are bins without an order, and the basis has a function for each.
     """
 
     log_ratio: FloatArray
@@ -286,6 +288,7 @@ class ComponentTable:
     error: RatioError | DeferredError | None = None
     events_per_row: float | None = None
     noise_shapes: tuple[NoiseShape, ...] | None = None
+    unordered: bool = False
 
     @property
     def n_datasets(self) -> int:

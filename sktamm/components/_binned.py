@@ -30,6 +30,7 @@ from sktamm.exceptions import (
     InvalidInputError,
 )
 from sktamm.functions import (
+    BinBasis,
     NoBasis,
     PolynomialBasis,
     SplineBasis,
@@ -48,6 +49,7 @@ from sktamm.templates import (
     bin_simulations,
     effective_events,
     filled_bins,
+    have_no_order,
     smooth_templates,
     template_probabilities,
     topic_relative_variance,
@@ -59,6 +61,7 @@ _BASES = {
     "polynomial": PolynomialBasis,
     "spline": SplineBasis,
     "principal": NoBasis,
+    "bins": BinBasis,
 }
 # Degree of the polynomials of one feature: a peak or a score bends otherwise than a
 # cubic. Scores of images: coverage .64/.86 for .56/.81; clusters: IS .051 for .060.
@@ -93,9 +96,13 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         that outliers and placeholders for missing values lie beyond.
     flow : {"clip", "bins", "drop", "refuse"}, default="clip"
         What happens to events beyond the edges; see `Binning`.
-    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
+    basis : {"auto", "polynomial", "spline", "principal", "bins"} or object, \
+            default="auto"
         Smooth functions of the bins for the function-space prior; "principal" leaves
-        only the principal components of the simulations.
+        only the principal components of the simulations, and "bins" has a function for
+        every bin, for bins without an order, such as labels and clusters. "auto" takes
+        "bins" for six or more bins of one feature in which the simulations differ as
+        much from neighbours as from any others, and polynomials otherwise.
     smooth : bool, default=True
         Remove the noise of finite simulations from the templates; structure that is
         significant stays.
@@ -110,6 +117,8 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         Bins.
     rows_ : FilledBins
         Bins that some simulation fills: the rows of the table.
+    unordered_ : bool
+        Whether the bins have no order; their templates are not smoothed then.
     coordinates_ : ndarray of shape (n_rows, n_features)
         Their positions in [-1, 1].
     beyond_ : float
@@ -142,7 +151,7 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         strategy: Literal["auto", "uniform", "quantile"] = "auto",
         range: Sequence[tuple[float, float] | None] | None = None,
         flow: Flow = "clip",
-        basis: Any = "polynomial",
+        basis: Any = "auto",
         smooth: bool = True,
         template_errors: bool = True,
     ):
@@ -167,9 +176,10 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         self.rows_, filled = filled_bins(events)
         self.templates_ = _in_canonical_order(filled)
         self.coordinates_ = self.rows_.coordinates()
+        self.unordered_ = self._is_unordered()
         probability, variance = template_probabilities(self.templates_)
         self.noise_shapes_: tuple[NoiseShape, ...] | None = None
-        if self.smooth:
+        if self._smooths():
             probability, self.noise_shapes_ = smooth_templates(
                 probability,
                 variance,
@@ -215,9 +225,23 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         self.described_probability_ = probability
         self.described_variance_ = variance
 
+    def _is_unordered(self) -> bool:
+        """Whether the bins are labels, as the setting or the simulations say."""
+        if not isinstance(self.basis, str):
+            return isinstance(self.basis, BinBasis)
+        if self.basis == "auto":
+            return have_no_order(self.templates_)
+        return self.basis == "bins"
+
+    def _smooths(self) -> bool:
+        return self.smooth and not self.unordered_
+
     def _fit_basis(self) -> None:
         coordinates = self.rows_.bounded_coordinates()
-        basis = _make_basis(self.basis, coordinates)
+        name = self.basis
+        if isinstance(name, str) and name == "auto":
+            name = "bins" if self.unordered_ else "polynomial"
+        basis = _make_basis(name, coordinates)
         values = basis.evaluate(coordinates)
         degrees = degrees_of(basis, coordinates.shape[1])
         self.basis_ = orthonormalise(values, values, self.reference_weight_, degrees)[1]
@@ -231,7 +255,8 @@ class TemplateComponents(ComponentModel, BaseEstimator):
 
     def words(self) -> dict[str, str]:
         """What was chosen, for results."""
-        return {"bins": " x ".join(str(n) for n in self.binning_.shape)}
+        bins = " x ".join(str(n) for n in self.binning_.shape)
+        return {"bins": f"{bins} without an order" if self.unordered_ else bins}
 
     def rows(self, X: FloatArray) -> NDArray[np.intp]:
         """Row of the table (filled bin) of every event, -1 for events left out."""
@@ -261,6 +286,7 @@ class TemplateComponents(ComponentModel, BaseEstimator):
             described=self.described_probability_,
             reference_weight=self.reference_weight_,
             basis=self.basis_,
+            unordered=self.unordered_,
             relative_variance=self._errors(self.relative_variance_),
             described_variance=self._errors(self.described_variance_),
             out_of_range=out_of_range,
@@ -369,8 +395,10 @@ class TopicComponents(TemplateComponents):
         that outliers and placeholders for missing values lie beyond.
     flow : {"clip", "bins", "drop", "refuse"}, default="clip"
         What happens to events beyond the edges; see `Binning`.
-    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
-        Smooth functions of the bins for the function-space prior.
+    basis : {"auto", "polynomial", "spline", "principal", "bins"} or object, \
+            default="auto"
+        Functions of the bins for the function-space prior, as `TemplateComponents`
+        takes them.
     smooth : bool, default=True
         Remove the noise of finite simulations from templates and topics.
     template_errors : bool, default=True
@@ -404,7 +432,7 @@ class TopicComponents(TemplateComponents):
         strategy: Literal["auto", "uniform", "quantile"] = "auto",
         range: Sequence[tuple[float, float] | None] | None = None,
         flow: Flow = "clip",
-        basis: Any = "polynomial",
+        basis: Any = "auto",
         smooth: bool = True,
         template_errors: bool = True,
         topic_model: Any = None,
@@ -424,7 +452,7 @@ class TopicComponents(TemplateComponents):
         self.relative_variance_ = np.vstack([part[2] for part in parts])
         sizes = [len(t) for t in topics]
         self.component_class_ = np.repeat(np.arange(len(sizes)), sizes)
-        if self.smooth:
+        if self._smooths():
             self.component_probability_, self.noise_shapes_ = smooth_templates(
                 self.component_probability_,
                 self.relative_variance_,
@@ -501,8 +529,8 @@ def _make_basis(basis: Any, coordinates: FloatArray) -> Any:
         return basis
     if basis not in _BASES:
         raise IncompatibleChoiceError(
-            f"basis must be one of {sorted(_BASES)} or an object with the method "
-            f"'evaluate', got {basis!r}."
+            f"basis must be one of {sorted(['auto', *_BASES])} or an object with the "
+            f"method 'evaluate', got {basis!r}."
         )
     bins, d = coordinates.shape
     if basis == "polynomial" and d == 1:

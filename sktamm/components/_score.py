@@ -56,7 +56,8 @@ class ScoreComponents(TemplateComponents):
         Lower and upper end of every score; None takes them from the simulations.
     flow : {"clip", "bins", "drop", "refuse"}, default="clip"
         What happens to events beyond the edges; see `Binning`.
-    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
+    basis : {"polynomial", "spline", "principal", "bins"} or object, \
+            default="polynomial"
         Smooth functions of the bins for the function-space prior.
     smooth : bool, default=True
         Remove the noise of finite simulations from the templates.

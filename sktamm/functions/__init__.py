@@ -1,6 +1,7 @@
 """Smooth functions on the rows, for priors and for smoothing."""
 
 from sktamm.functions._basis import (
+    BinBasis,
     NoBasis,
     PolynomialBasis,
     SplineBasis,
@@ -14,6 +15,7 @@ from sktamm.functions._basis import (
 )
 
 __all__ = [
+    "BinBasis",
     "NoBasis",
     "PolynomialBasis",
     "SplineBasis",

@@ -25,6 +25,7 @@ from sktamm._numerics import FloatArray
 from sktamm._sklearn import at_least, check_parameters
 
 __all__ = [
+    "BinBasis",
     "NoBasis",
     "OrthonormalMap",
     "PolynomialBasis",
@@ -157,6 +158,39 @@ class NoBasis(BaseEstimator):
     def degrees(self, n_coordinates: int) -> IntArray:
         """None."""
         return np.zeros(0, dtype=np.intp)
+
+
+class BinBasis(BaseEstimator):
+    """A function for every bin: bins without an order, such as labels and clusters.
+
+    Function-space priors take them alike: no bin comes before another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktamm.functions import BinBasis
+    >>> BinBasis().evaluate(np.array([[-1.0], [0.0], [1.0]]))
+    array([[1., 0., 0.],
+           [0., 1., 0.],
+           [0., 0., 1.]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+
+    def evaluate(self, coordinates: FloatArray) -> FloatArray:
+        """One function per row.
+
+        Parameters
+        ----------
+        coordinates : ndarray of shape (n_rows, n_features)
+            Of bins; their values do not matter.
+
+        Returns
+        -------
+        values : ndarray of shape (n_rows, n_rows)
+            One in its own row, zero elsewhere.
+        """
+        return np.eye(len(coordinates))
 
 
 def degrees_of(basis: Any, n_coordinates: int) -> IntArray | None:

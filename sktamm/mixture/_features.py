@@ -29,6 +29,7 @@ class Features:
     reference_weight: FloatArray  # (n_reference,), probabilities
     n_densities: int
     relative_variance: FloatArray | None  # (n_rows, n_densities)
+    unordered: bool = False  # whether the basis has functions of bins, all alike
 
     @property
     def n_features(self) -> int:
@@ -112,4 +113,5 @@ def class_features(table: ComponentTable, class_index: int, spans: str) -> Featu
         reference_weight=table.reference_weight,
         n_densities=columns.size,
         relative_variance=None if variance is None else variance[:, columns],
+        unordered=table.unordered,
     )

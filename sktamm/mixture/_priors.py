@@ -199,7 +199,8 @@ class ShrinkagePrior(FamilyPrior):
     strength : float, default=1.0
         Factor on the prior precision.
     target : {"diagonal", "isotropic"}, default="diagonal"
-        What the sample covariance of the coefficients is shrunk towards.
+        What the sample covariance of the coefficients is shrunk towards; bins without
+        an order are always "isotropic".
     tails : {"student", "gaussian"}, default="student"
         Whether the error of the learned covariance widens the prior (inverse Wishart
         predictive: Student t with K degrees of freedom) or is ignored.

@@ -46,7 +46,8 @@ def shrunk_directions(
     inflation = (degrees + p) / (degrees + 1.0) if how.tails == "student" else 1.0
     scale = inflation * factor
     spread = coefficients * _without_noise(coefficients, features, degrees, noise)
-    smooth = _factor(spread, degrees, how.target) * np.sqrt(scale)
+    target = "isotropic" if features.unordered else how.target
+    smooth = _factor(spread, degrees, target) * np.sqrt(scale)
     columns = np.vstack([np.zeros((size, p)), smooth])
     if not how.span:
         return columns
@@ -64,12 +65,18 @@ def compress(
         return directions
     strength, rotation = np.linalg.eigh(features.scatter(directions))
     keep = strength > tolerance**2
+    if features.unordered and keep.all():
+        return directions  # many are equally strong: rounding would rotate them
     return directions @ rotation[:, keep]
 
 
 # ------------------------------------------------------------------ private functions
 def _factor(coefficients: FloatArray, degrees: float, target: str) -> FloatArray:
-    """Square root of (1 - rho) S + rho target, with rho = p / (n + p)."""
+    """Square root of (1 - rho) S + rho target, with rho = p / (n + p).
+
+    The isotropic one is symmetric: where many directions have the same variance,
+    rounding chooses among others.
+    """
     p = coefficients.shape[1]
     covariance = coefficients.T @ coefficients / degrees
     variances = np.diag(covariance)
@@ -78,7 +85,8 @@ def _factor(coefficients: FloatArray, degrees: float, target: str) -> FloatArray
     rho = p / (degrees + p)
     shrunk = (1.0 - rho) * covariance + rho * np.diag(variances)
     values, vectors = np.linalg.eigh(shrunk)
-    return vectors * np.sqrt(np.maximum(values, 0.0))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    return root @ vectors.T if target == "isotropic" else root
 
 
 def _noise(
@@ -96,12 +104,18 @@ def _without_noise(
     degrees: float,
     noise: FloatArray | None,
 ) -> FloatArray:
-    """Share of the spread of every coefficient that is no noise, sqrt(1 - N/S)."""
+    """Share of the spread of every coefficient that is no noise, sqrt(1 - N/S).
+
+    Of bins without an order it is the same for all.
+    """
     if noise is None:
         return np.ones(features.basis.shape[1])
     weighted = features.reference_weight[:, None] * features.basis
     spread = (coefficients**2).sum(axis=0) / degrees
-    share = (noise @ weighted**2) / np.maximum(spread, np.finfo(float).tiny)
+    own = noise @ weighted**2
+    if features.unordered:
+        spread, own = spread.sum(keepdims=True), own.sum(keepdims=True)
+    share = own / np.maximum(spread, np.finfo(float).tiny)
     return np.sqrt(np.maximum(1.0 - share, _LEAST_SPREAD))
 
 

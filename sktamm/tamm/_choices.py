@@ -48,7 +48,9 @@ PriorChoice = (
     Literal["auto", "dirichlet", "ridge", "shrinkage", "simulations"] | BaseEstimator
 )
 InferenceChoice = Literal["bayesian", "frequentist"] | BaseEstimator
-BasisChoice = Literal["polynomial", "principal", "spline"] | BaseEstimator
+BasisChoice = (
+    Literal["auto", "bins", "polynomial", "principal", "spline"] | BaseEstimator
+)
 
 _CHOICES: Mapping[str, Mapping[str, Any]] = {
     "components": {

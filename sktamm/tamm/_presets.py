@@ -73,11 +73,15 @@ class BinnedTopicTAMM(TAMMRegressor):
         Lower and upper end of every feature; None takes them from the simulations.
     flow : {"clip", "bins", "drop", "refuse"}, default="clip"
         What happens to events beyond the edges.
-    basis : {"polynomial", "spline", "principal"} or object, default="polynomial"
-        Smooth functions of the function-space prior.
+    basis : {"auto", "polynomial", "spline", "principal", "bins"} or object, \
+            default="auto"
+        Functions of the function-space prior: smooth ones, or one per bin ("bins") for
+        labels and clusters. "auto" takes the latter for bins of one feature without an
+        order, between any two of which simulations differ as they do between
+        neighbours.
     smooth : bool, default=True
-        Remove the noise of finite simulations from the templates; structure that is
-        significant stays.
+        Remove the noise of finite simulations from the templates, where bins have an
+        order; structure that is significant stays.
     pos_label : label, default=None
         The class whose fraction is kappa; None is the last of the sorted classes.
     paired : bool or "auto", default="auto"
@@ -134,7 +138,7 @@ class BinnedTopicTAMM(TAMMRegressor):
         strategy: Literal["auto", "uniform", "quantile"] = "auto",
         range: Sequence[tuple[float, float] | None] | None = None,
         flow: Flow = "clip",
-        basis: BasisChoice = "polynomial",
+        basis: BasisChoice = "auto",
         smooth: bool = True,
         pos_label: Any = None,
         paired: Pairing = "auto",

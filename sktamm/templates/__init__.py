@@ -14,6 +14,7 @@ from sktamm.templates._histogram import (
     template_probabilities,
 )
 from sktamm.templates._learned_score import LearnedScore
+from sktamm.templates._order import have_no_order
 from sktamm.templates._score_parts import Copies, is_discrete, spread_over
 from sktamm.templates._simulated import Beyond, bin_simulations
 from sktamm.templates._smoothing import smooth_templates
@@ -36,6 +37,7 @@ __all__ = [
     "check_axis_names",
     "effective_events",
     "filled_bins",
+    "have_no_order",
     "is_discrete",
     "is_histogram",
     "read_histograms",

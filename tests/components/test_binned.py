@@ -11,6 +11,7 @@ from sktamm.exceptions import (
     IncompatibleChoiceError,
     InvalidInputError,
 )
+from sktamm.functions import BinBasis, PolynomialBasis
 from sktamm.templates._binning import make_binning
 from sktamm.templates._filled import FilledBins
 
@@ -209,3 +210,71 @@ def test_rings_of_bins_that_hold_a_few_events_hardly_move_kappa(n_events, seed):
     kappa, std = np.array(answers)[..., 0].T
     assert np.ptp(kappa) < 0.1 * std.min()
     assert np.ptp(std) < 0.1 * std.min()
+
+
+def _labels(seed=0, n_simulations=6, n_events=2000):
+    """Eight labels whose frequencies differ independently, and a target."""
+    rng = np.random.default_rng(seed)
+    mean = rng.uniform(0.3, 1.5, (2, 1, 8))
+    p = mean * np.exp(0.25 * rng.normal(size=(2, n_simulations + 1, 8)))
+    p /= p.sum(axis=2, keepdims=True)
+    number = np.arange(n_simulations).repeat(n_events)
+    X = [rng.choice(8, n_events, p=p[c, k]) for c in (0, 1) for k in set(number)]
+    target = np.concatenate(
+        [rng.choice(8, n, p=p[c, -1]) for c, n in ((0, 900), (1, 300))]
+    )
+    y = np.repeat([0, 1], number.size)
+    return np.concatenate(X), y, np.tile(number, 2), target
+
+
+def _kappa_of_labels(names, basis, data):
+    X, y, simulation, target = data
+    tamm = BinnedTopicTAMM(basis=basis, random_state=0)
+    tamm.fit(names[X][:, None], y, simulation=simulation)
+    return tamm, tamm.infer(names[target][:, None])
+
+
+@pytest.mark.filterwarnings("ignore::sktamm.exceptions.SpanWarning")
+@pytest.mark.parametrize("basis", ["auto", "bins", BinBasis()], ids=str)
+def test_the_names_of_labels_change_nothing(basis):
+    data = _labels()
+    tamm, expected = _kappa_of_labels(np.arange(8.0), basis, data)
+    assert tamm.components_.unordered_
+    assert tamm.components_.words() == {"bins": "20 without an order"}
+    names = np.array([5.0, 0.0, 7.0, 2.0, 4.0, 1.0, 6.0, 3.0])
+    found = _kappa_of_labels(names, basis, data)[1]
+    for name in ("kappa", "std", "interval"):
+        apart = np.abs(getattr(found, name) - getattr(expected, name)) / expected.std
+        assert apart.max() < 1e-6
+    ordered = [
+        _kappa_of_labels(n, "polynomial", data)[1] for n in (names, np.arange(8.0))
+    ]
+    assert np.abs(ordered[0].kappa - ordered[1].kappa) > 0.1 * ordered[1].std
+
+
+@pytest.mark.parametrize("components", [TemplateComponents, TopicComponents])
+def test_bins_without_an_order_have_a_function_each_and_are_not_smoothed(components):
+    X, y, simulation, target = _labels()
+    own = _fit(components(basis="bins"), X[:, None], y, simulation)
+    table = own.table(_target(target[:, None]))
+    assert table.unordered
+    assert table.noise_shapes is None
+    # with the constant, they are all functions of eight bins
+    values = np.column_stack([table.basis, np.ones(8)])
+    gram = values.T @ (table.reference_weight[:, None] * values)
+    np.testing.assert_allclose(gram, np.eye(8), atol=1e-9)
+    raw = _fit(components(basis="bins", smooth=False), X[:, None], y, simulation)
+    np.testing.assert_array_equal(own.probability_, raw.probability_)
+    kept = own.without([0])
+    assert kept.unordered_
+
+
+def test_an_order_is_kept_where_it_is_said_or_seen():
+    X, y, simulation, _ = _labels()
+    for basis in ("polynomial", "spline", "principal", PolynomialBasis(4)):
+        own = _fit(TemplateComponents(basis=basis), X[:, None], y, simulation)
+        assert not own.unordered_
+    bells = _fit(TemplateComponents(), *_events())
+    assert not bells.unordered_
+    named = _fit(TemplateComponents(basis="polynomial"), *_events())
+    np.testing.assert_array_equal(bells.basis_, named.basis_)

@@ -1,4 +1,4 @@
-"""Coverage of the default on features of other kinds than Gaussians; ten seconds.
+"""Coverage of the default on features of other kinds than Gaussians; 20 seconds.
 
 Truths are drawn as the simulations are. The targets of a set share its simulations: the
 error of the coverage is that of the means of the sets.
@@ -26,6 +26,14 @@ def _log_normals(rng):
     return lambda c, n: np.exp(1.5 * (rng.normal(size=(n, 2)) * width + means[c]))
 
 
+def _labels(rng):
+    """Eight labels; the logarithms of their frequencies differ independently."""
+    mean = np.abs([np.sin(2.1 * np.arange(8) + 0.3), np.cos(2.1 * np.arange(8) + 0.3)])
+    p = (mean + 0.1) * np.exp(rng.normal(0.0, 0.25, (2, 8)))
+    p /= p.sum(axis=1, keepdims=True)
+    return lambda c, n: rng.choice(8, (n, 1), p=p[c]).astype(float)
+
+
 def _covered(kind, seed):
     """Whether intervals hold the truth, (n_kappas, n_levels)."""
     rng = np.random.default_rng([7, seed])
@@ -48,10 +56,9 @@ def _covered(kind, seed):
     return (low <= KAPPAS[:, None]) & (KAPPAS[:, None] <= high)
 
 
-def test_the_default_covers_energies():
-    covered = np.array(
-        [_covered(_log_normals, seed).mean(axis=0) for seed in range(SETS)]
-    )
+@pytest.mark.parametrize("kind", [_log_normals, _labels])
+def test_the_default_covers(kind):
+    covered = np.array([_covered(kind, seed).mean(axis=0) for seed in range(SETS)])
     share = covered.mean(axis=0)
     error = covered.std(axis=0, ddof=1) / np.sqrt(SETS)
     assert (share > LEVELS - 3.0 * error).all(), (share, error)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from sktamm.base import ComponentTable, Simulations
 from sktamm.exceptions import IncompatibleChoiceError
@@ -391,6 +392,27 @@ def test_the_isotropic_target_has_one_variance():
     expected = (1 - rho) * s + rho * np.trace(s) / BASIS * np.eye(BASIS)
     actual = _in_basis(table, prior.expand(table, 1))
     np.testing.assert_allclose(actual, (1 + 1 / size) * expected, atol=1e-6)
+
+
+def test_bins_without_an_order_share_one_variance():
+    """Whatever the target is; and in whichever basis, as the noise is shared too."""
+    table = replace(_table(5, in_basis=True), unordered=True)
+    prior = ShrinkagePrior(tails="gaussian")
+    isotropic = ShrinkagePrior(target="isotropic", tails="gaussian")
+    expected = _in_basis(table, isotropic.expand(replace(table, unordered=False), 1))
+    np.testing.assert_allclose(
+        _in_basis(table, prior.expand(table, 1)), expected, atol=1e-6
+    )
+    turned = stats.ortho_group.rvs(BASIS, random_state=0)
+    variance = np.full((len(table.reference_weight), 5), 0.01)
+    variance[::2] *= 3.0
+    rotated = table.basis @ turned
+    noisy = replace(table.simulations, relative_variance=np.tile(variance, 2))
+    there = replace(table, simulations=noisy)
+    other = replace(there, basis=rotated, reference_basis=rotated)
+    one = _in_basis(there, prior.expand(there, 1))
+    assert np.abs(one - expected).max() > 1e-3
+    np.testing.assert_allclose(_in_basis(there, prior.expand(other, 1)), one, atol=1e-9)
 
 
 @pytest.mark.parametrize("target", ["diagonal", "isotropic"])
