@@ -26,9 +26,9 @@ _FEWEST_EVENTS = 10.0
 # values it is 5 to 16.
 _CLEAR = 3.0
 # Codes of 6 to 20 values have 1.5 to 2.8 where three simulations differ and 1.8 to 2.2
-# where six do, features of the zoo .1 to .9, peaks of a bin's width that shift up to 1.5:
-# their interval scores at 95.5 % are .80 +- .14 with a function per bin. Eight codes,
-# three simulations: .30 +- .15, coverage .94 for .54, and .89 with a limit of 1.5.
+# where six do, features of the zoo .1 to .9, peaks of a bin's width that shift up to
+# 1.5: their interval scores at 95.5 % are .80 +- .14 with a function per bin. Eight
+# codes, three simulations: .30 +- .15, coverage .94 for .54; .89 with a limit of 1.5.
 _LARGEST_RATIO = 1.2
 
 
