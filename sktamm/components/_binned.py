@@ -100,9 +100,10 @@ class TemplateComponents(ComponentModel, BaseEstimator):
             default="auto"
         Smooth functions of the bins for the function-space prior; "principal" leaves
         only the principal components of the simulations, and "bins" has a function for
-        every bin, for bins without an order, such as labels and clusters. "auto" takes
-        "bins" for six or more bins of one feature in which the simulations differ as
-        much from neighbours as from any others, and polynomials otherwise.
+        every bin, a thousand at most, for bins without an order, such as labels and
+        clusters. "auto" takes "bins" for six to a hundred bins of one feature, between
+        neighbours of which the simulations differ as between any others, and
+        polynomials otherwise.
     smooth : bool, default=True
         Remove the noise of finite simulations from the templates; structure that is
         significant stays.

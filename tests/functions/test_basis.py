@@ -5,15 +5,22 @@ from math import comb
 import numpy as np
 import pytest
 
-from sktamm.exceptions import IncompatibleChoiceError
+from sktamm.exceptions import IncompatibleChoiceError, InvalidInputError
 from sktamm.functions._basis import (
+    BinBasis,
     NoBasis,
     PolynomialBasis,
     SplineBasis,
     orthonormalise,
 )
 
-BASES = [PolynomialBasis(1), PolynomialBasis(4), SplineBasis(), SplineBasis(3, 1)]
+BASES = [
+    PolynomialBasis(1),
+    PolynomialBasis(4),
+    SplineBasis(),
+    SplineBasis(3, 1),
+    BinBasis(),
+]
 
 
 def _reference(n=200, d=2, seed=0):
@@ -115,3 +122,20 @@ def test_the_order_and_the_scale_of_coordinates_change_nothing(basis):
     overlap = np.abs(first.T @ (weight[:, None] * second))
     np.testing.assert_allclose(np.sort(overlap, axis=1)[:, -1], 1.0, atol=1e-6)
     np.testing.assert_allclose(overlap.sum(axis=1), 1.0, atol=1e-4)
+
+
+def test_functions_of_bins_are_all_that_there_are():
+    x, weight = _reference(9)
+    values = BinBasis().evaluate(x)
+    psi = orthonormalise(values, values, weight)[1]
+    assert psi.shape == (9, 8)
+    # what they span, the constant with it, holds any function
+    any_function = np.random.default_rng(1).normal(size=9)
+    found = psi @ (psi.T @ (weight * any_function)) + weight @ any_function
+    np.testing.assert_allclose(found, any_function, atol=1e-10)
+
+
+def test_a_thousand_bins_have_functions():
+    assert BinBasis().evaluate(np.zeros((1000, 1))).shape == (1000, 1000)
+    with pytest.raises(InvalidInputError, match="at most 1000, got 1001"):
+        BinBasis().evaluate(np.zeros((1001, 1)))

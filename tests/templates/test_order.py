@@ -72,9 +72,10 @@ def test_a_weight_of_all_events_changes_nothing(factor):
         labels(spread=0.0),  # noise alone
         labels(events=60),  # nine events in a bin
         labels(bins=5),
+        labels(bins=101, events=50_000),
         labels(size=1),
     ],
-    ids=["noise", "few events", "few bins", "one simulation"],
+    ids=["noise", "few events", "few bins", "many bins", "one simulation"],
 )
 def test_who_cannot_tell_keeps_the_order(contents):
     assert not have_no_order(templates(contents))
