@@ -101,9 +101,9 @@ class TemplateComponents(ComponentModel, BaseEstimator):
         Smooth functions of the bins for the function-space prior; "principal" leaves
         only the principal components of the simulations, and "bins" has a function for
         every bin, a thousand at most, for bins without an order, such as labels and
-        clusters. "auto" takes "bins" for six to a hundred bins of one feature, between
-        neighbours of which the simulations differ as between any others, and
-        polynomials otherwise.
+        clusters. "auto" takes "bins" for up to a hundred bins where along a feature, of
+        six bins or more, the simulations differ between neighbours as between any
+        others, and polynomials otherwise.
     smooth : bool, default=True
         Remove the noise of finite simulations from the templates; structure that is
         significant stays.

@@ -76,9 +76,8 @@ class BinnedTopicTAMM(TAMMRegressor):
     basis : {"auto", "polynomial", "spline", "principal", "bins"} or object, \
             default="auto"
         Functions of the function-space prior: smooth ones, or one per bin ("bins") for
-        labels and clusters. "auto" takes the latter for bins of one feature without an
-        order, between any two of which simulations differ as they do between
-        neighbours.
+        labels and clusters. "auto" takes the latter where, along a feature, simulations
+        differ between neighbours as they do between any two bins.
     smooth : bool, default=True
         Remove the noise of finite simulations from the templates, where bins have an
         order; structure that is significant stays.

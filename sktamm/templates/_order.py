@@ -6,13 +6,16 @@ Neumann's ratio
     eta = sum_i (d_(i+1) - d_i)^2 / sum_i (d_i - mean d)^2,
 
 without the part of the statistical errors, is near zero then and near two without one.
+Of several features the sums run over all lines of bins along one of them.
 
 Reference: von Neumann, Annals of Mathematical Statistics 12 (1941) 367.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from sktamm._numerics import FloatArray
+from sktamm._numerics import FloatArray, IntArray
 from sktamm.templates._histogram import HistogramTemplates
 
 __all__ = ["have_no_order"]
@@ -35,22 +38,38 @@ _LARGEST_RATIO = 1.2
 
 
 def have_no_order(templates: HistogramTemplates) -> bool:
-    """Whether simulations differ from bin to bin as they do between any two bins."""
-    bins = templates.sum_of_weights.shape[1]
-    if len(templates.binning.edges) != 1 or bins > _MOST_BINS:
+    """Whether simulations differ along a feature as they do between any two bins."""
+    if templates.sum_of_weights.shape[1] > _MOST_BINS:
         return False
-    steps = spread = noise = 0.0
+    cells = np.unravel_index(templates.number, templates.binning.shape)
+    return any(_lack_order(templates, _lines(cells, j)) for j in range(len(cells)))
+
+
+def _lines(cells: Sequence[IntArray], axis: int) -> list[IntArray]:
+    """Columns that differ in one feature only, in its order."""
+    others = [cells[j] for j in range(len(cells)) if j != axis]
+    order = np.lexsort((cells[axis], *others))
+    new = np.zeros(order.size - 1, dtype=bool)
+    for other in others:
+        new |= np.diff(other[order]) != 0
+    return np.split(order, np.flatnonzero(new) + 1)
+
+
+def _lack_order(templates: HistogramTemplates, lines: list[IntArray]) -> bool:
+    """Whether neighbours on lines are no more alike than others."""
+    total = np.zeros(3)
     for c in np.unique(templates.source_class):
         rows = np.flatnonzero(templates.source_class == c)
         content = np.maximum(templates.sum_of_weights[rows], 0.0)
         variance = templates.sum_of_squares[rows]
-        known = (content**2 > _FEWEST_EVENTS * variance).all(axis=0)
-        if rows.size < 2 or known.sum() < _FEWEST_BINS:
-            continue
-        content, variance = content[:, known], variance[:, known]
-        part = _sums(np.log(content), variance / content**2)
-        steps, spread, noise = steps + part[0], spread + part[1], noise + part[2]
-    return spread > (_CLEAR - 1.0) * noise and steps > _LARGEST_RATIO * spread
+        known = np.flatnonzero((content**2 > _FEWEST_EVENTS * variance).all(axis=0))
+        for line in lines if rows.size > 1 else []:
+            own = line[np.isin(line, known)]
+            if own.size >= _FEWEST_BINS:
+                line_content = content[:, own]
+                total += _sums(np.log(line_content), variance[:, own] / line_content**2)
+    steps, spread, noise = total
+    return bool(spread > (_CLEAR - 1.0) * noise and steps > _LARGEST_RATIO * spread)
 
 
 def _sums(logs: FloatArray, variance: FloatArray) -> tuple[float, float, float]:

@@ -6,7 +6,7 @@ from scipy import stats
 
 from sktamm.templates import HistogramTemplates, have_no_order
 from sktamm.templates._binning import Binning
-from sktamm.templates._order import _sums
+from sktamm.templates._order import _lines, _sums
 
 
 def templates(contents, variance=None, shape=None):
@@ -81,8 +81,35 @@ def test_who_cannot_tell_keeps_the_order(contents):
     assert not have_no_order(templates(contents))
 
 
-def test_two_features_keep_their_order():
+def test_short_lines_of_two_features_keep_their_order():
     assert not have_no_order(templates(labels(), shape=(2, 4)))
+    assert not have_no_order(templates(labels(bins=20, events=5000), shape=(4, 5)))
+
+
+@pytest.mark.parametrize("first", [labels, bells])
+@pytest.mark.parametrize("second", [labels, bells])
+def test_one_of_two_features_without_an_order_is_enough(first, second):
+    """Densities are products, so that lines along a feature differ as it does."""
+    parts = [
+        draw(seed, bins=8, events=1e6) / 1e6 for seed, draw in ((3, first), (4, second))
+    ]
+    product = np.einsum("cki,ckj->ckij", *parts).reshape(2, 6, 64)
+    contents = np.random.default_rng(0).poisson(20_000 * product)
+    expected = labels in (first, second)
+    assert have_no_order(templates(contents, shape=(8, 8))) == expected
+
+
+def test_lines_are_bins_that_differ_in_one_feature():
+    shape = (3, 4, 2)
+    number = np.random.default_rng(1).choice(24, 17, replace=False)
+    cells = np.unravel_index(number, shape)
+    for axis in range(3):
+        found = {tuple(number[line]) for line in _lines(cells, axis)}
+        every = np.moveaxis(np.arange(24).reshape(shape), axis, -1).reshape(
+            -1, shape[axis]
+        )
+        kept = [tuple(n for n in line if n in set(number)) for line in every]
+        assert found == {line for line in kept if line}
 
 
 def test_negative_and_empty_contents_are_left_out():
