@@ -7,7 +7,8 @@ p diag(S) that is updated with n S = c'c predicts
     z ~ t_(n+1)(0, [n S + p diag(S)] / (n + 1))
 
 for the coefficients of one more; what the functions leave stays a direction of its own.
-Without the tails the factor (n + p) / (n + 1) is left out.
+Without the tails the factor (n + p) / (n + 1) is left out. Functions of bins without an
+order share one variance, tr(S) / p in place of diag(S).
 """
 
 from typing import NamedTuple
