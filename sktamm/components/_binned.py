@@ -58,6 +58,7 @@ from sktamm.templates import (
 __all__ = ["TemplateComponents", "TopicComponents"]
 
 _BASES = {
+    "auto": PolynomialBasis,  # where bins have an order
     "polynomial": PolynomialBasis,
     "spline": SplineBasis,
     "principal": NoBasis,
@@ -239,10 +240,7 @@ class TemplateComponents(ComponentModel, BaseEstimator):
 
     def _fit_basis(self) -> None:
         coordinates = self.rows_.bounded_coordinates()
-        name = self.basis
-        if isinstance(name, str) and name == "auto":
-            name = "bins" if self.unordered_ else "polynomial"
-        basis = _make_basis(name, coordinates)
+        basis = BinBasis() if self.unordered_ else _make_basis(self.basis, coordinates)
         values = basis.evaluate(coordinates)
         degrees = degrees_of(basis, coordinates.shape[1])
         self.basis_ = orthonormalise(values, values, self.reference_weight_, degrees)[1]
@@ -530,11 +528,11 @@ def _make_basis(basis: Any, coordinates: FloatArray) -> Any:
         return basis
     if basis not in _BASES:
         raise IncompatibleChoiceError(
-            f"basis must be one of {sorted(['auto', *_BASES])} or an object with the "
-            f"method 'evaluate', got {basis!r}."
+            f"basis must be one of {sorted(_BASES)} or an object with the method "
+            f"'evaluate', got {basis!r}."
         )
     bins, d = coordinates.shape
-    if basis == "polynomial" and d == 1:
+    if _BASES[basis] is PolynomialBasis and d == 1:
         most = max(PolynomialBasis().degree, (bins + 1) // 2)
         return PolynomialBasis(min(most, _DEGREE_OF_ONE))
     return _BASES[basis]()

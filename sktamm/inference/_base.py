@@ -43,9 +43,10 @@ __all__ = [
 ]
 
 _NEAR_BOUND = 1.0  # standard errors, from where on they are asymmetric
-# Of histograms. Threads of fits wait for each other: 16 were 1.7 times as fast as one,
-# two 1.8 times where two processes were 2.0 (bench_posterior.py workers), and processes
-# take five seconds to start.
+# Of histograms. Threads of fits wait for each other: two were 1.8 times as fast as one
+# where two processes were 2.0 (bench_posterior.py workers), 16 took 7.9 s for 300
+# histograms and one 13.6 (bench_gpu.py infer, on 16 cores). Processes take five seconds
+# to start. Chains take many small steps: two threads took as long as one.
 _MANY_DATASETS = 1000
 
 
@@ -152,8 +153,13 @@ class InferenceBase(BaseEstimator):
 
     def _runs_apart(self, model: MixtureModel, table: ComponentTable) -> bool:
         """Whether batches are worth processes; threads share the memory of events."""
-        many = table.n_datasets >= _MANY_DATASETS
-        return table.binned and self.device == "cpu" and many
+        if not table.binned or self.device != "cpu":
+            return False
+        return table.n_datasets >= _MANY_DATASETS or self._takes_chains(model, table)
+
+    def _takes_chains(self, model: MixtureModel, table: ComponentTable) -> bool:
+        """Whether datasets are sampled."""
+        return False
 
     def maxima(
         self, table: ComponentTable, model: MixtureModel, *, bounded: bool

@@ -144,14 +144,8 @@ class BayesianInference(InferenceBase):
         normal = not model.is_linear and model.n_classes == 2
         return "laplace" if normal or not binned else "hmc"
 
-    def _runs_apart(self, model: MixtureModel, table: ComponentTable) -> bool:
-        # Chains of bins take many small steps, for which threads wait for each other:
-        # two took as long as one, two processes 1.6 times as fast (bench_posterior.py
-        # workers).
-        if super()._runs_apart(model, table):
-            return True
-        on_cpu = table.binned and self.device == "cpu"
-        return on_cpu and self._method_of(model, table.binned) == "hmc"
+    def _takes_chains(self, model: MixtureModel, table: ComponentTable) -> bool:
+        return self._method_of(model, table.binned) == "hmc"
 
     def _fit(self, batch: Batch) -> Fit:
         """Maximum over the simplex of the density in log ratios of the fractions."""

@@ -72,13 +72,19 @@ def _amplitudes(
     """A simulation along the directions of the others, and its noise there."""
     size = features.n_densities
     others = _without(features, k)
-    axes = others.weighted(directions_of(others))
-    axes = axes / (axes**2).sum(axis=0)
+    axes = _dual(others.weighted(directions_of(others)))
     shift = np.full(size, -1.0 / (size - 1.0))
     shift[k] = 1.0
     shift = np.pad(shift, (0, features.n_features - size))
     moved = features.weighted(shift[:, None])[:, 0]
     return axes.T @ moved, (axes**2).T @ _noise(features, k)
+
+
+def _dual(axes: FloatArray) -> FloatArray:
+    """Columns whose products with independent axes (n_rows, n) are the unit matrix."""
+    norm = np.linalg.norm(axes, axis=0)
+    unit = axes / norm
+    return np.asarray(unit @ np.linalg.inv(unit.T @ unit) / norm)
 
 
 def _log_likelihood(

@@ -254,7 +254,7 @@ class ShrinkagePrior(FamilyPrior):
         if size == 1:
             none = np.zeros((offset.size, 0))
             return Expansion(features, offset, none, GaussianPenalty(np.eye(0)))
-        directions = self._orthogonal(features)
+        directions = self._independent(features)
         precision = np.eye(directions.shape[1])
         penalty = GaussianPenalty(precision)
         if self.tails == "student":
@@ -262,7 +262,7 @@ class ShrinkagePrior(FamilyPrior):
         # At the reference alone: events of the target need not be kept for it.
         known = replace(features, rows=features.reference)
         penalty.left_out = partial(
-            left_out_scales, known, self._orthogonal, self._degrees
+            left_out_scales, known, self._independent, self._degrees
         )
         return Expansion(features, offset, directions, penalty)
 
@@ -270,8 +270,8 @@ class ShrinkagePrior(FamilyPrior):
         """Degrees of freedom of the prior of so many simulations."""
         return float(size) if self.tails == "student" else np.inf
 
-    def _orthogonal(self, features: Features) -> FloatArray:
-        """Orthogonal columns of coefficients whose amplitudes have unit variance."""
+    def _independent(self, features: Features) -> FloatArray:
+        """Independent columns of coefficients whose amplitudes have unit variance."""
         directions = self._directions(features) / np.sqrt(self.strength)
         return compress(features, directions)
 

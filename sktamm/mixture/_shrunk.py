@@ -61,7 +61,10 @@ def shrunk_directions(
 def compress(
     features: Features, directions: FloatArray, tolerance: float = 1e-4
 ) -> FloatArray:
-    """Orthogonal directions of the same covariance that 1/tolerance^2 events see."""
+    """Directions of the same covariance that 1/tolerance^2 events see.
+
+    They are orthogonal, but of bins without an order.
+    """
     if directions.shape[1] == 0:
         return directions
     strength, rotation = np.linalg.eigh(features.scatter(directions))

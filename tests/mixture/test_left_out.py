@@ -63,6 +63,20 @@ def test_simulations_of_nothing_but_noise_have_hardly_a_spread():
     assert _phi(_features(np.random.default_rng(0), 0.0, 40.0)) < 0.03
 
 
+def test_any_root_of_the_prior_covariance_will_do():
+    """Columns of the symmetric one are not orthogonal, those of the other are."""
+    features = _features(np.random.default_rng(3), 0.5, known=False)
+    scale = np.random.default_rng(4).normal(size=(FUNCTIONS, 2 * FUNCTIONS))
+    values, vectors = np.linalg.eigh(scale @ scale.T / FUNCTIONS)
+    orthogonal = vectors * np.sqrt(values)
+    symmetric = orthogonal @ vectors.T
+    found = [
+        left_out_scales(features, lambda own, r=root: _basis_of(own) @ r, lambda n: 5.0)
+        for root in (orthogonal, symmetric)
+    ]
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-9)
+
+
 def test_a_student_prior_explains_simulations_of_different_distances():
     """Of 3 degrees, whose squares have no finite variance."""
     phi = [
